@@ -1,0 +1,154 @@
+//! Takes typed fields out of an object; every error names the field and what was expected.
+
+use crate::{Error, Object, Timestamp};
+use serde_json::Value;
+
+type Outcome<T> = std::result::Result<T, Error>;
+
+pub(crate) struct Fields {
+    path: String,
+    object: Object,
+}
+
+impl Fields {
+    /// The fields of `value`, which stands at `path` (empty for the message itself).
+    pub(crate) fn of(value: Value, path: String) -> Outcome<Self> {
+        match value {
+            Value::Object(object) => Ok(Self { path, object }),
+            other => Err(wrong(
+                if path.is_empty() { "body" } else { &path },
+                "an object",
+                &other,
+            )),
+        }
+    }
+
+    fn name(&self, field: &str) -> String {
+        if self.path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.path)
+        }
+    }
+
+    fn take(&mut self, field: &str) -> Option<Value> {
+        self.object.get_mut(field).map(Value::take)
+    }
+
+    /// A string that must be there.
+    pub(crate) fn text(&mut self, field: &str) -> Outcome<String> {
+        match self.take(field) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(wrong(&self.name(field), "a string", &other)),
+            None => Err(Error::new(
+                self.name(field),
+                "required, expected a string; it is missing",
+            )),
+        }
+    }
+
+    /// A string that must be there and not be empty.
+    pub(crate) fn name_text(&mut self, field: &str) -> Outcome<String> {
+        let text = self.text(field)?;
+        if text.is_empty() {
+            return Err(Error::new(self.name(field), "expected a text, found \"\""));
+        }
+        Ok(text)
+    }
+
+    /// A string or null; missing is null.
+    pub(crate) fn optional_text(&mut self, field: &str) -> Outcome<Option<String>> {
+        match self.take(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong(&self.name(field), "a string or null", &other)),
+        }
+    }
+
+    /// A string; `default` where it is missing.
+    pub(crate) fn text_or(
+        &mut self,
+        field: &str,
+        default: impl FnOnce() -> String,
+    ) -> Outcome<String> {
+        if self.object.contains_key(field) {
+            self.text(field)
+        } else {
+            Ok(default())
+        }
+    }
+
+    /// An object; empty where it is missing, null is refused.
+    pub(crate) fn object(&mut self, field: &str) -> Outcome<Object> {
+        match self.take(field) {
+            None => Ok(Object::new()),
+            Some(Value::Object(object)) => Ok(object),
+            Some(other) => Err(wrong(&self.name(field), "an object", &other)),
+        }
+    }
+
+    /// An object or null; missing is null.
+    pub(crate) fn optional_object(&mut self, field: &str) -> Outcome<Option<Object>> {
+        match self.object.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.object(field).map(Some),
+        }
+    }
+
+    /// An array whose items are read one by one; empty where it is missing.
+    pub(crate) fn list<T>(
+        &mut self,
+        field: &str,
+        read: impl Fn(Value, String) -> Outcome<T>,
+    ) -> Outcome<Vec<T>> {
+        let name = self.name(field);
+        match self.take(field) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| read(item, format!("{name}[{index}]")))
+                .collect(),
+            Some(other) => Err(wrong(&name, "an array", &other)),
+        }
+    }
+
+    /// A whole number of at least zero; zero where it is missing.
+    pub(crate) fn count(&mut self, field: &str) -> Outcome<u64> {
+        match self.take(field) {
+            None => Ok(0),
+            Some(value) => value
+                .as_u64()
+                .ok_or_else(|| wrong(&self.name(field), "a whole number >= 0", &value)),
+        }
+    }
+
+    /// The `timestamp` field; the current time where it is missing.
+    pub(crate) fn timestamp(&mut self) -> Outcome<Timestamp> {
+        if self.object.contains_key("timestamp") {
+            Timestamp::parse(&self.text("timestamp")?)
+        } else {
+            Ok(Timestamp::now())
+        }
+    }
+}
+
+/// Reads a string that stands in an array.
+pub(crate) fn text_item(value: Value, name: String) -> Outcome<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(wrong(&name, "a string", &other)),
+    }
+}
+
+fn wrong(field: &str, expected: &str, found: &Value) -> Error {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number of another kind",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    Error::new(field, format!("expected {expected}, found {found}"))
+}

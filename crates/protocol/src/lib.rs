@@ -1,0 +1,27 @@
+//! The messages that travel through pudato, and how they are read from the wire.
+//!
+//! A [`Command`] asks a handler to do something, a [`Result`] answers it, an [`Event`] tells others what happened.
+//! [`decode`] reads any of them from a raw body or from an SNS notification.
+//!
+//! ```
+//! use pudato_protocol::{Command, decode};
+//!
+//! let body = r#"{"type":"storage","action":"head_object","correlation_id":"req-1"}"#;
+//! let command: Command = decode(body.as_bytes())?;
+//! assert_eq!(command.action, "head_object");
+//! assert!(command.payload.is_empty());
+//! # Ok::<(), pudato_protocol::Error>(())
+//! ```
+
+mod decode;
+mod error;
+mod fields;
+mod message;
+mod timestamp;
+mod value;
+
+pub use decode::{Message, decode};
+pub use error::Error;
+pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};
+pub use timestamp::Timestamp;
+pub use value::{BODY_BYTES_MAX, DEPTH_MAX, KEYS_MAX, Object};

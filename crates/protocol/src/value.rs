@@ -1,0 +1,115 @@
+//! JSON values read under the limits of the contract.
+
+use crate::Error;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::fmt;
+
+/// A JSON object, in the order in which it was written.
+pub type Object = Map<String, Value>;
+
+/// Most bytes of a body on the wire: SQS's largest message (contract.md, "Messages").
+pub const BODY_BYTES_MAX: usize = 1_048_576;
+/// Deepest nesting of arrays and objects (contract.md, "Messages").
+pub const DEPTH_MAX: usize = 64;
+/// Most object keys in one message, counted over all depths (contract.md, "Messages").
+pub const KEYS_MAX: usize = 10_000;
+
+/// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
+pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {
+    if body.len() > BODY_BYTES_MAX {
+        let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
+        return Err(Error::new("body", reason));
+    }
+    let keys = Cell::new(0);
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let seed = Checked {
+        depth: 0,
+        keys: &keys,
+    };
+    seed.deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| Error::new("body", format!("expected a JSON object: {error}")))
+}
+
+#[derive(Clone, Copy)]
+struct Checked<'a> {
+    depth: usize,
+    keys: &'a Cell<usize>,
+}
+
+impl Checked<'_> {
+    fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
+        if self.depth == DEPTH_MAX {
+            return Err(E::custom(format!("nested deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+            ..self
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Checked<'_> {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        reader: D,
+    ) -> std::result::Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_string<E>(self, value: String) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Object::new();
+        while let Some(key) = map.next_key::<String>()? {
+            self.keys.set(self.keys.get() + 1);
+            if self.keys.get() > KEYS_MAX {
+                return Err(A::Error::custom(format!("more than {KEYS_MAX} keys")));
+            }
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("duplicate key {key:?}")));
+            }
+            let value = map.next_value_seed(inner)?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
