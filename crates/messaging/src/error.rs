@@ -1,0 +1,62 @@
+use std::fmt;
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The topic or queue does not exist.
+    NotFound,
+    /// The call or the message breaks a rule; sending it again changes nothing.
+    Invalid,
+    /// The message is over a limit; it can travel as a claim.
+    TooLarge,
+    /// The backend cannot be reached or is busy; the same call may succeed later.
+    Unavailable,
+}
+
+/// Why a verb of the fabric failed.
+#[derive(Debug)]
+pub struct Error {
+    /// What the caller can do.
+    pub kind: ErrorKind,
+    /// What was being done, to what, and what was expected.
+    pub context: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that has no cause of its own below it.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+        }
+    }
+
+    /// Keeps the foreign error that caused this one.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}

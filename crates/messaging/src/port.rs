@@ -1,0 +1,151 @@
+use crate::Error;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a backend can carry. Callers ask instead of assuming one cloud's numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of one message: body, attribute names, types and values.
+    pub message_bytes_max: usize,
+    /// Most entries of one batch call.
+    pub batch_entries_max: usize,
+    /// Most bytes of one batch call.
+    pub batch_bytes_max: usize,
+    /// Most attributes of one message.
+    pub attributes_max: usize,
+    /// Longest lease that can be asked for.
+    pub lease_max: Duration,
+    /// Longest delay of a scheduled message, `None` where the backend has no delay.
+    pub delay_max: Option<Duration>,
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The body, which is JSON.
+    pub body: String,
+    /// Attributes for filters and tracing; contract.md names them.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A received message and the right to settle it.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The backend's id of this copy, for logs. Identity comes from the body: a dead-letter copy may have a new id.
+    pub message_id: String,
+    /// The body as it stands on the queue, raw or enveloped.
+    pub body: Vec<u8>,
+    /// The attributes that came with it.
+    pub attributes: BTreeMap<String, String>,
+    /// Which attempt this is, from 1; approximate, and absent where the backend does not count.
+    pub attempt: Option<u32>,
+    /// The right to settle it.
+    pub lease: Lease,
+}
+
+/// The right to settle one delivery until its deadline. It belongs to the consumer that handed it out, and cannot be
+/// copied, so a delivery is settled once.
+#[derive(Debug)]
+pub struct Lease {
+    /// The backend's own handle.
+    pub receipt: String,
+    /// When the lease ends, in milliseconds since the Unix epoch by the consumer's clock.
+    pub deadline_ms: u64,
+}
+
+/// What a receive asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receive {
+    /// Most messages to return, 1 to 10.
+    pub max: usize,
+    /// How long to wait for the first, 0 to 20 s.
+    pub wait: Duration,
+}
+
+/// What is known after a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The message is gone.
+    Deleted,
+    /// Another consumer holds it now; it was left alone.
+    LeaseLost,
+    /// The backend accepted the call and says no more (SQS, plain Pub/Sub).
+    Unknown,
+}
+
+/// Everything that follows from one handled message.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The message that was handled.
+    pub lease: Lease,
+    /// What is published: topic and message.
+    pub publish: Vec<(String, Outgoing)>,
+    /// What is sent to the consumer's own queue later.
+    pub schedule: Vec<(Duration, Outgoing)>,
+}
+
+/// Sends messages to topics.
+#[async_trait]
+pub trait Publisher: Send + Sync {
+    /// What `topic` can carry.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown topic.
+    async fn limits(&self, topic: &str) -> Result<Limits, Error>;
+
+    /// Publishes each message to every queue that subscribes to `topic`; the answers stand in the order of the
+    /// messages and hold the id each was given. When an entry answers `Ok`, it is durable. An entry that failed was
+    /// sent to no queue, unless its error is `Unavailable`: then it is unknown, and sending it again may repeat it.
+    ///
+    /// # Errors
+    /// The call itself was refused (unknown topic, too many entries) and nothing was sent.
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: Vec<Outgoing>,
+    ) -> Result<Vec<Result<String, Error>>, Error>;
+}
+
+/// Receives the messages of one queue and settles them.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// Waits for messages. Returns as soon as there is one, without waiting for more; empty after `wait`. A call that
+    /// is dropped leases no message for longer than the queue's visibility timeout.
+    ///
+    /// # Errors
+    /// `Invalid` for numbers outside their range, `NotFound` for a queue that is gone.
+    async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error>;
+
+    /// Deletes messages. Deleting twice is no error.
+    ///
+    /// # Errors
+    /// `Invalid` for a receipt that this backend never wrote, per entry.
+    async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>>;
+
+    /// Extends leases to `want` from now; the lease's deadline says what was granted.
+    ///
+    /// # Errors
+    /// `Invalid` where the message is gone or leased to another, per entry.
+    async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>>;
+
+    /// Gives a message back, to be received again no sooner than `after`.
+    ///
+    /// # Errors
+    /// As `renew`.
+    async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error>;
+
+    /// Moves a message to the queue's dead-letter queue with its bytes and `reason`. Not atomic everywhere: a crash may
+    /// leave the message in both queues, never in neither.
+    ///
+    /// # Errors
+    /// As `renew`.
+    async fn dead_letter(&self, lease: Lease, reason: &str) -> Result<(), Error>;
+
+    /// Publishes, schedules, and only then deletes. Where the backend has transactions it is one; elsewhere a crash
+    /// leaves the message to be delivered again, and the idempotency record answers.
+    ///
+    /// # Errors
+    /// Per entry; then the message was not deleted.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>>;
+}
