@@ -5,7 +5,7 @@ use serde_json::Value;
 const ENVELOPES_MAX: usize = 2;
 
 /// A message that can be read from the wire.
-pub trait Message: Sized + sealed::Sealed {
+pub trait Message: Sized + serde::Serialize + sealed::Sealed {
     /// Reads the message from its JSON value.
     ///
     /// # Errors
@@ -42,6 +42,20 @@ pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
         }
     }
     M::from_value(value)
+}
+
+/// Writes a message as it travels: one line of JSON, fields in the contract's order.
+///
+/// ```
+/// use pudato_protocol::{Object, Result, decode, encode};
+///
+/// let sent = Result::success("req-1", Object::new());
+/// let read: Result = decode(encode(&sent).as_bytes())?;
+/// assert_eq!(read, sent);
+/// # Ok::<(), pudato_protocol::Error>(())
+/// ```
+pub fn encode<M: Message>(message: &M) -> String {
+    serde_json::to_string(message).expect("a message has text keys only, so it can be written")
 }
 
 /// The text inside an SNS envelope, or `None` where the value is no envelope. A `Message` key alone does not make

@@ -1,18 +1,31 @@
-//! Takes typed fields out of an object; every error names the field and what was expected.
-
 use crate::{Error, Object, Timestamp};
 use serde_json::Value;
 
 type Outcome<T> = std::result::Result<T, Error>;
 
-pub(crate) struct Fields {
+/// Takes typed fields out of an object; every error names the field and what was expected.
+///
+/// ```
+/// use pudato_protocol::Fields;
+///
+/// let payload = serde_json::json!({"max_keys": 2000});
+/// let mut fields = Fields::of(payload, "payload")?;
+/// let error = fields.whole_number("max_keys", 1..=1000).unwrap_err();
+/// assert_eq!(error.field, "payload.max_keys");
+/// # Ok::<(), pudato_protocol::Error>(())
+/// ```
+pub struct Fields {
     path: String,
     object: Object,
 }
 
 impl Fields {
     /// The fields of `value`, which stands at `path` (empty for the message itself).
-    pub(crate) fn of(value: Value, path: String) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// `value` is no object.
+    pub fn of(value: Value, path: impl Into<String>) -> Outcome<Self> {
+        let path = path.into();
         match value {
             Value::Object(object) => Ok(Self { path, object }),
             other => Err(wrong(
@@ -36,7 +49,10 @@ impl Fields {
     }
 
     /// A string that must be there.
-    pub(crate) fn text(&mut self, field: &str) -> Outcome<String> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn text(&mut self, field: &str) -> Outcome<String> {
         match self.take(field) {
             Some(Value::String(text)) => Ok(text),
             Some(other) => Err(wrong(&self.name(field), "a string", &other)),
@@ -48,7 +64,10 @@ impl Fields {
     }
 
     /// A string that must be there and not be empty.
-    pub(crate) fn name_text(&mut self, field: &str) -> Outcome<String> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn name_text(&mut self, field: &str) -> Outcome<String> {
         let text = self.text(field)?;
         if text.is_empty() {
             return Err(Error::new(self.name(field), "expected a text, found \"\""));
@@ -57,7 +76,10 @@ impl Fields {
     }
 
     /// A string or null; missing is null.
-    pub(crate) fn optional_text(&mut self, field: &str) -> Outcome<Option<String>> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn optional_text(&mut self, field: &str) -> Outcome<Option<String>> {
         match self.take(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -66,11 +88,10 @@ impl Fields {
     }
 
     /// A string; `default` where it is missing.
-    pub(crate) fn text_or(
-        &mut self,
-        field: &str,
-        default: impl FnOnce() -> String,
-    ) -> Outcome<String> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn text_or(&mut self, field: &str, default: impl FnOnce() -> String) -> Outcome<String> {
         if self.object.contains_key(field) {
             self.text(field)
         } else {
@@ -79,7 +100,10 @@ impl Fields {
     }
 
     /// An object; empty where it is missing, null is refused.
-    pub(crate) fn object(&mut self, field: &str) -> Outcome<Object> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn object(&mut self, field: &str) -> Outcome<Object> {
         match self.take(field) {
             None => Ok(Object::new()),
             Some(Value::Object(object)) => Ok(object),
@@ -88,7 +112,10 @@ impl Fields {
     }
 
     /// An object or null; missing is null.
-    pub(crate) fn optional_object(&mut self, field: &str) -> Outcome<Option<Object>> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn optional_object(&mut self, field: &str) -> Outcome<Option<Object>> {
         match self.object.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(_) => self.object(field).map(Some),
@@ -96,7 +123,10 @@ impl Fields {
     }
 
     /// An array whose items are read one by one; empty where it is missing.
-    pub(crate) fn list<T>(
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn list<T>(
         &mut self,
         field: &str,
         read: impl Fn(Value, String) -> Outcome<T>,
@@ -114,7 +144,10 @@ impl Fields {
     }
 
     /// A whole number of at least zero; zero where it is missing.
-    pub(crate) fn count(&mut self, field: &str) -> Outcome<u64> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn count(&mut self, field: &str) -> Outcome<u64> {
         match self.take(field) {
             None => Ok(0),
             Some(value) => value
@@ -123,8 +156,80 @@ impl Fields {
         }
     }
 
+    /// A whole number in `range`, or null; missing is null.
+    ///
+    /// # Errors
+    /// Another type stands there (a boolean and a text are no numbers), or a number out of range.
+    pub fn whole_number(
+        &mut self,
+        field: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Outcome<Option<u64>> {
+        let expected = || format!("a whole number {}..{}", range.start(), range.end());
+        match self.take(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) if range.contains(&number) => Ok(Some(number)),
+                Some(number) => {
+                    let reason = format!("expected {}, found {number}", expected());
+                    Err(Error::new(self.name(field), reason))
+                }
+                None => Err(wrong(&self.name(field), &expected(), &value)),
+            },
+        }
+    }
+
+    /// A boolean; false where it is missing.
+    ///
+    /// # Errors
+    /// Another type stands there.
+    pub fn flag(&mut self, field: &str) -> Outcome<bool> {
+        match self.take(field) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(wrong(&self.name(field), "true or false", &other)),
+        }
+    }
+
+    /// One of `allowed`, or null; missing is null.
+    ///
+    /// # Errors
+    /// Another type or another text stands there; the error lists what is allowed.
+    pub fn one_of(&mut self, field: &str, allowed: &[&str]) -> Outcome<Option<String>> {
+        let text = self.optional_text(field)?;
+        match &text {
+            Some(found) if !allowed.contains(&found.as_str()) => {
+                let reason = format!("expected one of {}, found {found:?}", allowed.join(", "));
+                Err(Error::new(self.name(field), reason))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    /// Whether the field is there and not null.
+    pub fn has(&self, field: &str) -> bool {
+        self.object.get(field).is_some_and(|value| !value.is_null())
+    }
+
+    /// An RFC 3339 time, or null; missing is null.
+    ///
+    /// # Errors
+    /// Another type, or a text that is no RFC 3339 time.
+    pub fn optional_timestamp(&mut self, field: &str) -> Outcome<Option<Timestamp>> {
+        let name = self.name(field);
+        match self.optional_text(field)? {
+            None => Ok(None),
+            Some(text) => Timestamp::parse(&text)
+                .map(Some)
+                .map_err(|error| Error::new(name, error.reason)),
+        }
+    }
+
     /// The `timestamp` field; the current time where it is missing.
-    pub(crate) fn timestamp(&mut self) -> Outcome<Timestamp> {
+    ///
+    /// # Errors
+    /// Another type stands there, or what must be there is missing.
+    pub fn timestamp(&mut self) -> Outcome<Timestamp> {
         if self.object.contains_key("timestamp") {
             Timestamp::parse(&self.text("timestamp")?)
         } else {

@@ -13,6 +13,7 @@
 //! # Ok::<(), pudato_protocol::Error>(())
 //! ```
 
+mod dataset;
 mod decode;
 mod error;
 mod fields;
@@ -20,8 +21,10 @@ mod message;
 mod timestamp;
 mod value;
 
-pub use decode::{Message, decode};
+pub use dataset::Dataset;
+pub use decode::{Message, decode, encode};
 pub use error::Error;
+pub use fields::Fields;
 pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};
 pub use timestamp::Timestamp;
-pub use value::{BODY_BYTES_MAX, DEPTH_MAX, KEYS_MAX, Object};
+pub use value::{BODY_BYTES_MAX, DEPTH_MAX, KEYS_MAX, Object, blob, float};

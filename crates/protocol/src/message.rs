@@ -86,7 +86,35 @@ pub struct DataReference {
 }
 
 impl DataReference {
-    fn read(value: Value, path: String) -> Outcome<Self> {
+    /// A reference to what stands at `location`.
+    pub fn new(ref_type: impl Into<String>, location: impl Into<String>) -> Self {
+        Self {
+            ref_type: ref_type.into(),
+            location: location.into(),
+            format: None,
+            metadata: Object::new(),
+        }
+    }
+
+    /// Says how it is stored, e.g. `csv`.
+    #[must_use]
+    pub fn format(mut self, format: impl Into<String>) -> Self {
+        self.format = Some(format.into());
+        self
+    }
+
+    /// Adds a statistic or the like, e.g. `row_count`.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Reads a reference that stands at `path` of a message.
+    ///
+    /// # Errors
+    /// The field that is missing or of another type.
+    pub fn read(value: Value, path: String) -> Outcome<Self> {
         let mut fields = Fields::of(value, path)?;
         Ok(Self {
             ref_type: fields.text("ref_type")?,
@@ -107,7 +135,19 @@ pub struct ExecutionRecord {
 }
 
 impl ExecutionRecord {
-    fn read(value: Value, path: String) -> Outcome<Self> {
+    /// A record of one execution.
+    pub fn new(execution_type: impl Into<String>, details: Object) -> Self {
+        Self {
+            execution_type: execution_type.into(),
+            details,
+        }
+    }
+
+    /// Reads a record that stands at `path` of a message.
+    ///
+    /// # Errors
+    /// The field that is missing or of another type.
+    pub fn read(value: Value, path: String) -> Outcome<Self> {
         let mut fields = Fields::of(value, path)?;
         Ok(Self {
             execution_type: fields.text("execution_type")?,
@@ -228,6 +268,17 @@ pub struct Event {
 }
 
 impl Event {
+    /// Something that happened now, with a new correlation id.
+    pub fn new(r#type: impl Into<String>, payload: Object) -> Self {
+        Self {
+            r#type: r#type.into(),
+            payload,
+            correlation_id: new_id(),
+            timestamp: Timestamp::now(),
+            source: None,
+        }
+    }
+
     pub(crate) fn read(value: Value) -> Outcome<Self> {
         let mut fields = Fields::of(value, String::new())?;
         Ok(Self {

@@ -1,6 +1,7 @@
 //! JSON values read under the limits of the contract.
 
 use crate::Error;
+use base64::Engine;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -15,6 +16,22 @@ pub const BODY_BYTES_MAX: usize = 1_048_576;
 pub const DEPTH_MAX: usize = 64;
 /// Most object keys in one message, counted over all depths (contract.md, "Messages").
 pub const KEYS_MAX: usize = 10_000;
+
+/// Bytes as JSON can carry them: `{"$type": "blob", "base64": ".."}`.
+pub fn blob(bytes: &[u8]) -> Value {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    serde_json::json!({"$type": "blob", "base64": text})
+}
+
+/// A float as JSON can carry it: a number, or `{"$type": "float", "value": "NaN"}` where JSON has none.
+pub fn float(value: f64) -> Value {
+    match serde_json::Number::from_f64(value) {
+        Some(number) => Value::Number(number),
+        None if value.is_nan() => serde_json::json!({"$type": "float", "value": "NaN"}),
+        None if value > 0.0 => serde_json::json!({"$type": "float", "value": "Infinity"}),
+        None => serde_json::json!({"$type": "float", "value": "-Infinity"}),
+    }
+}
 
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
 pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {

@@ -1,0 +1,131 @@
+use crate::{Action, Answer, Failure, FollowUp, Handler, Request};
+use pudato_protocol::{Command, Event, Result as Reply, Timestamp};
+use std::time::Duration;
+
+/// What follows from a Command that was handled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handled {
+    /// The Result to publish.
+    pub result: Reply,
+    /// The Events to publish.
+    pub events: Vec<Event>,
+    /// The Command to send to the service's own queue, later; the Result is `pending` then.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// Why a Command was not handled this time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Later {
+    /// This Command had bad luck.
+    Retry {
+        /// What happened.
+        why: String,
+        /// No sooner than this.
+        after: Option<Duration>,
+    },
+    /// A backend is down; the Command is not to blame.
+    Unavailable {
+        /// Which, and how it is known.
+        why: String,
+    },
+}
+
+/// Runs `command` on `handler`. A `type` or `action` that is not the handler's is answered with an error Result and
+/// nothing is run. `now` gives the time that the Result and the Events carry.
+///
+/// # Errors
+/// The Command shall be tried again later.
+pub async fn dispatch(
+    handler: &dyn Handler,
+    command: &Command,
+    now: &(dyn Fn() -> Timestamp + Sync),
+) -> Result<Handled, Later> {
+    let started = now().instant();
+    let outcome = match find(handler, command) {
+        Ok(action) => {
+            let action = action.name;
+            handler.handle(Request { action, command }).await
+        }
+        Err(refusal) => Err(Failure::bad(refusal)),
+    };
+    let (mut result, answer) = match outcome {
+        Ok(mut answer) => {
+            let id = command.correlation_id.as_str();
+            let data = std::mem::take(&mut answer.data);
+            let result = match answer.follow_up {
+                Some(_) => Reply::pending(id, data),
+                None => Reply::success(id, data),
+            };
+            (result, answer)
+        }
+        Err(Failure::Final { errors, mut done }) => {
+            let mut result = Reply::error(command.correlation_id.as_str(), errors);
+            if !done.data.is_empty() {
+                result.data = Some(std::mem::take(&mut done.data));
+            }
+            (result, *done)
+        }
+        Err(Failure::Retry { why, after }) => return Err(Later::Retry { why, after }),
+        Err(Failure::Unavailable { why }) => return Err(Later::Unavailable { why }),
+    };
+    result.timestamp = now();
+    let spent = result.timestamp.instant() - started;
+    result.duration_ms = u64::try_from(spent.whole_milliseconds()).unwrap_or(0);
+    result.handler = Some(handler.service().to_owned());
+    result.job_id.clone_from(&command.job_id);
+    result.step_id.clone_from(&command.step_id);
+    let source = format!("{}-handler", handler.service());
+    let Answer {
+        inputs,
+        outputs,
+        executions,
+        events,
+        follow_up,
+        ..
+    } = answer;
+    let events = events
+        .into_iter()
+        .map(|(r#type, payload)| Event {
+            r#type,
+            payload,
+            correlation_id: command.correlation_id.clone(),
+            timestamp: result.timestamp.clone(),
+            source: Some(source.clone()),
+        })
+        .collect();
+    result.inputs = inputs;
+    result.outputs = outputs;
+    result.executions = executions;
+    Ok(Handled {
+        result,
+        events,
+        follow_up,
+    })
+}
+
+/// The action that `command` means, or what is wrong with it.
+pub(crate) fn find<'a>(handler: &'a dyn Handler, command: &Command) -> Result<&'a Action, String> {
+    let service = handler.service();
+    if command.r#type != service {
+        let found = &command.r#type;
+        return Err(format!(
+            "type: expected {service:?}, which this handler serves, found {found:?}; \
+             send it to the topic of {found:?}"
+        ));
+    }
+    let actions = handler.actions();
+    match actions
+        .iter()
+        .find(|action| action.is_named(&command.action))
+    {
+        Some(action) => Ok(action),
+        None => {
+            let known: Vec<&str> = actions.iter().map(|action| action.name).collect();
+            Err(format!(
+                "action: expected one of {}, found {:?}",
+                known.join(", "),
+                command.action
+            ))
+        }
+    }
+}

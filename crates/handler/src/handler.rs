@@ -1,0 +1,196 @@
+use async_trait::async_trait;
+use pudato_protocol::{Command, DataReference, Error, ExecutionRecord, Fields, Object};
+use serde_json::Value;
+use std::time::Duration;
+
+/// What running an action twice would do; decides whether the fabric keeps an idempotency record for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Read,
+    /// Writes by a key that the Command names: a second run leaves the same state.
+    Keyed,
+    /// A second run would repeat the effect: its first answer is kept and given again.
+    Once,
+}
+
+/// An action of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Action {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// Names that are accepted for the same action.
+    pub aliases: &'static [&'static str],
+    /// What running it twice would do.
+    pub effect: Effect,
+    /// Longest time a lease is renewed for it; after that it is given up and delivered again.
+    pub lease_max: Duration,
+}
+
+/// Longest run of an action that says nothing else.
+const LEASE_MAX_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+impl Action {
+    /// An action without aliases that may run for 15 minutes.
+    pub const fn new(name: &'static str, effect: Effect) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            effect,
+            lease_max: LEASE_MAX_DEFAULT,
+        }
+    }
+
+    /// Adds other names.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Sets the longest run.
+    #[must_use]
+    pub const fn lease_max(mut self, lease_max: Duration) -> Self {
+        self.lease_max = lease_max;
+        self
+    }
+
+    /// Whether a Command's `action` means this one.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+}
+
+/// A Command that was found to be meant for the handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The action's name in the contract, also where the Command used an alias.
+    pub action: &'static str,
+    /// The Command.
+    pub command: &'a Command,
+}
+
+impl Request<'_> {
+    /// The payload's fields; an error about one is named `payload.<field>`.
+    ///
+    /// # Errors
+    /// None: a payload is always an object. The type lets the caller use `?` throughout.
+    pub fn payload(&self) -> Result<Fields, Error> {
+        Fields::of(Value::Object(self.command.payload.clone()), "payload")
+    }
+}
+
+/// What an action answers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// `Result.data`.
+    pub data: Object,
+    /// What was read.
+    pub inputs: Vec<DataReference>,
+    /// What was written.
+    pub outputs: Vec<DataReference>,
+    /// What was executed.
+    pub executions: Vec<ExecutionRecord>,
+    /// What others may want to know: the Event's type and payload.
+    pub events: Vec<(String, Object)>,
+    /// Set where the work goes on elsewhere: the Result is `pending`, and the Command is sent again later.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// A Command that asks again for work that goes on elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FollowUp {
+    /// How long to wait, at most 900 s.
+    pub after: Duration,
+    /// The Command to be handled then.
+    pub command: Command,
+}
+
+impl Answer {
+    /// An answer that read and wrote nothing.
+    pub fn new(data: Object) -> Self {
+        Self {
+            data,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a dataset that was read.
+    #[must_use]
+    pub fn input(mut self, reference: DataReference) -> Self {
+        self.inputs.push(reference);
+        self
+    }
+
+    /// Adds a dataset that was written.
+    #[must_use]
+    pub fn output(mut self, reference: DataReference) -> Self {
+        self.outputs.push(reference);
+        self
+    }
+
+    /// Adds an Event.
+    #[must_use]
+    pub fn event(mut self, r#type: impl Into<String>, payload: Object) -> Self {
+        self.events.push((r#type.into(), payload));
+        self
+    }
+}
+
+/// Why an action gave no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    /// Running it again would fail again. What was done before it failed stands in `done`.
+    Final {
+        /// One text per thing that is wrong.
+        errors: Vec<String>,
+        /// Lineage, Events and data of what was done all the same.
+        done: Box<Answer>,
+    },
+    /// This Command had bad luck; it is tried again.
+    Retry {
+        /// What happened.
+        why: String,
+        /// No sooner than this; the worker's backoff where it is `None`.
+        after: Option<Duration>,
+    },
+    /// A backend is down or a lock is held; the Command waits and spends no attempt.
+    Unavailable {
+        /// Which, and how it is known.
+        why: String,
+    },
+}
+
+impl Failure {
+    /// A final failure with one text, before anything was done.
+    pub fn bad(error: impl Into<String>) -> Self {
+        Self::Final {
+            errors: vec![error.into()],
+            done: Box::default(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+/// A service: a set of actions.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// The `type` of the Commands it takes, e.g. `storage`.
+    fn service(&self) -> &str;
+
+    /// The actions it knows.
+    fn actions(&self) -> &[Action];
+
+    /// Runs one action. The same Command may come again, also while it still runs elsewhere: what must not happen
+    /// twice is an [`Effect::Once`] action, or is made once by the backend. An effect is durable when this returns. Dropping the
+    /// future cancels the action.
+    ///
+    /// # Errors
+    /// See [`Failure`]; a panic counts as `Retry`.
+    async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure>;
+}

@@ -1,0 +1,42 @@
+//! What a handler is, and how a Command reaches its action.
+//!
+//! A service implements [`Handler`]; [`dispatch`] checks that a Command is meant for it, runs the action, and makes the
+//! Result, which always carries the Command's ids and the lineage of what was done.
+//!
+//! ```
+//! use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, dispatch};
+//! use pudato_protocol::{Command, Object, Status, Timestamp};
+//!
+//! struct Greeter;
+//!
+//! #[async_trait::async_trait]
+//! impl Handler for Greeter {
+//!     fn service(&self) -> &str {
+//!         "greeter"
+//!     }
+//!     fn actions(&self) -> &[Action] {
+//!         const ACTIONS: &[Action] = &[Action::new("greet", Effect::Read)];
+//!         ACTIONS
+//!     }
+//!     async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
+//!         let mut payload = request.payload()?;
+//!         let mut data = Object::new();
+//!         data.insert("text".into(), format!("Hello, {}", payload.text("name")?).into());
+//!         Ok(Answer::new(data))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let command = Command::new("greeter", "greet", Object::new());
+//! let handled = dispatch(&Greeter, &command, &Timestamp::now).await.expect("no backend is down");
+//! assert_eq!(handled.result.status, Status::Error);
+//! assert_eq!(handled.result.errors, ["payload.name: required, expected a string; it is missing"]);
+//! # }
+//! ```
+
+mod dispatch;
+mod handler;
+
+pub use dispatch::{Handled, Later, dispatch};
+pub use handler::{Action, Answer, Effect, Failure, FollowUp, Handler, Request};
