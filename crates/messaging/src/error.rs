@@ -9,6 +9,8 @@ pub enum ErrorKind {
     Invalid,
     /// The message is over a limit; it can travel as a claim.
     TooLarge,
+    /// What is stored cannot be trusted; a human has to look.
+    Corrupt,
     /// The backend cannot be reached or is busy; the same call may succeed later.
     Unavailable,
 }

@@ -1,11 +1,21 @@
-//! The ports of the message fabric. A backend is one module that implements them.
+//! The ports of the message fabric, and the backends behind them. A backend is one module that implements the ports and
+//! passes [`conformance`].
 
 mod clock;
 mod error;
+mod idempotency;
+pub mod local;
+mod operations;
+mod outgoing;
 mod port;
+mod topology;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
+pub use idempotency::{Answered, Begin, IdempotencyStore, Key};
+pub use operations::{Counts, Operations, Stored};
 pub use port::{
-    Consumer, Deleted, Delivery, Lease, Limits, Outgoing, Publisher, Receive, Settlement,
+    Consumer, DeadLetter, Deleted, Delivery, Lease, Limits, Outgoing, Publisher, Receive,
+    Settlement,
 };
+pub use topology::{QueueConfig, Redrive, Subscription, Topology};

@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Answered, Error};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +18,15 @@ pub struct Limits {
     pub lease_max: Duration,
     /// Longest delay of a scheduled message, `None` where the backend has no delay.
     pub delay_max: Option<Duration>,
+}
+
+/// Why and from where a message came into a dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The queue it came from.
+    pub source: String,
+    /// Why a consumer gave it up; `None` where the broker moved it after too many receives.
+    pub reason: Option<String>,
 }
 
 /// A message to be sent.
@@ -40,6 +49,12 @@ pub struct Delivery {
     pub attributes: BTreeMap<String, String>,
     /// Which attempt this is, from 1; approximate, and absent where the backend does not count.
     pub attempt: Option<u32>,
+    /// The last attempt that the queue allows, where it has a dead-letter queue.
+    pub attempt_max: Option<u32>,
+    /// When it was first handed out, in milliseconds since the Unix epoch, where the backend keeps it.
+    pub first_received_ms: Option<u64>,
+    /// Set on a dead-letter queue.
+    pub dead_letter: Option<DeadLetter>,
     /// The right to settle it.
     pub lease: Lease,
 }
@@ -83,6 +98,20 @@ pub struct Settlement {
     pub publish: Vec<(String, Outgoing)>,
     /// What is sent to the consumer's own queue later.
     pub schedule: Vec<(Duration, Outgoing)>,
+    /// The answer to keep, so that the same message is answered the same when it comes again.
+    pub answered: Option<Answered>,
+}
+
+impl Settlement {
+    /// Deletes the message and publishes nothing.
+    pub fn of(lease: Lease) -> Self {
+        Self {
+            lease,
+            publish: Vec::new(),
+            schedule: Vec::new(),
+            answered: None,
+        }
+    }
 }
 
 /// Sends messages to topics.
@@ -135,12 +164,28 @@ pub trait Consumer: Send + Sync {
     /// As `renew`.
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error>;
 
-    /// Moves a message to the queue's dead-letter queue with its bytes and `reason`. Not atomic everywhere: a crash may
-    /// leave the message in both queues, never in neither.
+    /// Publishes `publish` (the error Result, where there is someone to tell), then moves the message to the queue's
+    /// dead-letter queue with its bytes and `reason`. Not atomic everywhere: a crash may leave the message in both
+    /// queues, never in neither.
     ///
     /// # Errors
-    /// As `renew`.
-    async fn dead_letter(&self, lease: Lease, reason: &str) -> Result<(), Error>;
+    /// As `renew`; `NotFound` where the queue has no dead-letter queue. Then the message stays where it is.
+    async fn dead_letter(
+        &self,
+        lease: Lease,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+    ) -> Result<(), Error>;
+
+    /// Sends each message to this queue, to be received no sooner than its delay; the answers stand in the order of the
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`], and `Invalid` for a delay over [`Limits::delay_max`].
+    async fn schedule(
+        &self,
+        messages: Vec<(Duration, Outgoing)>,
+    ) -> Result<Vec<Result<String, Error>>, Error>;
 
     /// Publishes, schedules, and only then deletes. Where the backend has transactions it is one; elsewhere a crash
     /// leaves the message to be delivered again, and the idempotency record answers.

@@ -1,0 +1,71 @@
+use crate::Error;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// What makes two messages the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The service that answers; keys of different services never meet.
+    pub service: String,
+    /// The caller's `idempotency_key`, or an identity of the message itself (design.md, "Idempotency key").
+    pub key: String,
+}
+
+/// An answer that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Which request it answers.
+    pub key: Key,
+    /// Who began the request; an owner that lost it to another keeps nothing.
+    pub owner: String,
+    /// The Result and Events as they are published, in a form that only its writer reads.
+    pub answer: String,
+}
+
+/// What is known about a request that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// It is the caller's to run, until its lease ends.
+    New,
+    /// It was answered; give this answer again.
+    Done {
+        /// As [`Answered::answer`].
+        answer: String,
+    },
+    /// Another owner runs it.
+    Busy {
+        /// When that owner's lease ends, in milliseconds since the Unix epoch.
+        until_ms: u64,
+    },
+    /// The same key came before with another payload.
+    Mismatch,
+}
+
+/// Remembers which requests were answered, and with what.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync {
+    /// Begins a request. `fingerprint` identifies the payload. The same owner may begin again, which renews its lease.
+    /// `New` is durable before this returns.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store cannot be reached; nothing is begun then.
+    async fn begin(
+        &self,
+        key: &Key,
+        fingerprint: &str,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Begin, Error>;
+
+    /// Keeps the answer. Backends whose [`crate::Consumer::settle`] keeps it in the same transaction do it there instead.
+    ///
+    /// # Errors
+    /// `Unavailable`; the request is still begun then.
+    async fn finish(&self, answered: Answered) -> Result<(), Error>;
+
+    /// Forgets a request that was begun by `owner` and had no effect, so that it may run again at once.
+    ///
+    /// # Errors
+    /// `Unavailable`; the request is free again when its lease ends.
+    async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error>;
+}

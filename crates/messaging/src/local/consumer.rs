@@ -1,0 +1,226 @@
+//! The consumer of one queue of the embedded fabric.
+
+use super::LocalFabric;
+use super::queue::{self, Queue, milliseconds};
+use super::receipt::Receipt;
+use super::receive;
+use super::schema::database_error;
+use super::send;
+use super::settle;
+use super::writer::Durability;
+use crate::{
+    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Limits, Outgoing, Receive, Settlement,
+};
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// A receive that waits looks again after this time even when nothing woke it: a wake-up is a help, not a promise.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Receives and settles the messages of one queue.
+pub struct LocalConsumer {
+    fabric: LocalFabric,
+    queue: Queue,
+}
+
+impl LocalConsumer {
+    pub(super) fn open(fabric: LocalFabric, name: &str) -> Result<Self, Error> {
+        let queue = fabric.read(|connection| queue::find(connection, name))?;
+        Ok(Self { fabric, queue })
+    }
+
+    /// When the next message is due.
+    fn next_due_ms(&self) -> Result<Option<i64>, Error> {
+        self.fabric.read(|connection| {
+            connection
+                .prepare_cached("SELECT MIN(visible_at_ms) FROM delivery WHERE queue = ?")
+                .and_then(|mut statement| statement.query_row([self.queue.id], |row| row.get(0)))
+                .map_err(|error| database_error(&self.queue.name, error))
+        })
+    }
+
+    fn receipts(&self, leases: &[Lease]) -> Vec<Result<Receipt, Error>> {
+        leases.iter().map(|lease| self.receipt(lease)).collect()
+    }
+
+    fn receipt(&self, lease: &Lease) -> Result<Receipt, Error> {
+        let receipt: Receipt = lease.receipt.parse()?;
+        if receipt.queue == self.queue.id {
+            return Ok(receipt);
+        }
+        let context = format!(
+            "receipt {:?}: it belongs to another queue than {:?}",
+            lease.receipt, self.queue.name
+        );
+        Err(Error::new(ErrorKind::Invalid, context))
+    }
+}
+
+#[async_trait]
+impl Consumer for LocalConsumer {
+    async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
+        Limits::SQS.check_receive(receive)?;
+        let fabric = &self.fabric;
+        let deadline_ms = fabric.now_ms() + milliseconds(receive.wait);
+        // Listening begins before looking, so that nothing can arrive unnoticed in between.
+        let mut arrivals = fabric.wake.listen(self.queue.id);
+        loop {
+            arrivals.mark_unchanged();
+            let now_ms = fabric.now_ms();
+            let next_ms = self.next_due_ms()?;
+            if next_ms.is_some_and(|next_ms| next_ms <= now_ms) {
+                let queue = self.queue.clone();
+                let received = fabric
+                    .write(Durability::Written, move |transaction| {
+                        receive::receive(transaction, &queue, receive.max, now_ms)
+                    })
+                    .await?;
+                if !received.is_empty() {
+                    return Ok(received);
+                }
+                continue;
+            }
+            if now_ms >= deadline_ms {
+                return Ok(Vec::new());
+            }
+            let until_ms = next_ms
+                .unwrap_or(i64::MAX)
+                .min(deadline_ms)
+                .min(now_ms + milliseconds(LOOK_AGAIN));
+            tokio::select! {
+                // The sender lives in `fabric`, so this cannot fail.
+                _ = arrivals.changed() => {}
+                () = fabric.clock.sleep_until(u64::try_from(until_ms).unwrap_or(0)) => {}
+            }
+        }
+    }
+
+    async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>> {
+        let receipts = self.receipts(&leases);
+        let count = receipts.len();
+        let deleted = self
+            .fabric
+            .write(Durability::Synced, move |transaction| {
+                let delete = |receipt| settle::delete(transaction, receipt);
+                each(receipts, delete)
+            })
+            .await;
+        spread(deleted, count)
+    }
+
+    async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>> {
+        let receipts: Vec<_> = leases.iter().map(|lease| self.receipt(lease)).collect();
+        let now_ms = self.fabric.now_ms();
+        let renewed = self
+            .fabric
+            .write(Durability::Written, move |transaction| {
+                let hide = |receipt| settle::hide(transaction, receipt, want, now_ms);
+                each(receipts, hide)
+            })
+            .await;
+        let renewed = spread(renewed, leases.len()).into_iter();
+        let entries = leases.into_iter().zip(renewed);
+        entries
+            .map(|(lease, renewed)| {
+                let receipt = renewed?;
+                lease.receipt = receipt.to_string();
+                lease.deadline_ms = u64::try_from(receipt.visible_at_ms).unwrap_or(0);
+                Ok(())
+            })
+            .collect()
+    }
+
+    async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {
+        let receipt = self.receipt(&lease)?;
+        let now_ms = self.fabric.now_ms();
+        self.fabric
+            .write(Durability::Written, move |transaction| {
+                settle::release(transaction, receipt, after, now_ms)
+            })
+            .await
+    }
+
+    async fn dead_letter(
+        &self,
+        lease: Lease,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+    ) -> Result<(), Error> {
+        let receipt = self.receipt(&lease)?;
+        let (queue, reason) = (self.queue.clone(), reason.to_owned());
+        let now_ms = self.fabric.now_ms();
+        self.fabric
+            .write(Durability::Synced, move |transaction| {
+                settle::dead_letter(transaction, &queue, receipt, &reason, now_ms)?;
+                settle::publish_all(transaction, &publish, now_ms)
+            })
+            .await
+    }
+
+    async fn schedule(
+        &self,
+        messages: Vec<(Duration, Outgoing)>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        Limits::SQS.check_batch(messages.iter().map(|(_, message)| message))?;
+        let (queue, now_ms) = (self.queue.id, self.fabric.now_ms());
+        self.fabric
+            .write(Durability::Synced, move |transaction| {
+                let entries = messages.iter().map(|(delay, message)| {
+                    let due_ms = now_ms + milliseconds(*delay);
+                    match Limits::SQS
+                        .check_delay(*delay)
+                        .and_then(|()| Limits::SQS.check(message))
+                    {
+                        Ok(()) => send::insert(transaction, queue, message, now_ms, due_ms).map(Ok),
+                        Err(refusal) => Ok(Err(refusal)),
+                    }
+                });
+                entries.collect()
+            })
+            .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>> {
+        let count = settlements.len();
+        let now_ms = self.fabric.now_ms();
+        let entries: Vec<_> = settlements
+            .into_iter()
+            .map(|settlement| self.receipt(&settlement.lease).map(|_| settlement))
+            .collect();
+        let settled = self
+            .fabric
+            .write(Durability::Synced, move |transaction| {
+                let settle = |settlement| settle::settle(transaction, settlement, now_ms);
+                each(entries, settle)
+            })
+            .await;
+        spread(settled, count)
+    }
+}
+
+/// Entry by entry: what is refused is refused alone. A failure of the disk may have stopped an entry half-way, so it
+/// fails them all, and all of them are rolled back.
+fn each<T, U>(
+    entries: Vec<Result<T, Error>>,
+    mut run: impl FnMut(T) -> Result<U, Error>,
+) -> Result<Vec<Result<U, Error>>, Error> {
+    entries
+        .into_iter()
+        .map(|entry| match entry.and_then(&mut run) {
+            Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Corrupt) => {
+                Err(error)
+            }
+            entry => Ok(entry),
+        })
+        .collect()
+}
+
+/// When the commit failed, it failed for every entry.
+fn spread<T>(outcome: Result<Vec<Result<T, Error>>, Error>, count: usize) -> Vec<Result<T, Error>> {
+    match outcome {
+        Ok(entries) => entries,
+        Err(error) => (0..count)
+            .map(|_| Err(Error::new(error.kind, error.context.clone())))
+            .collect(),
+    }
+}

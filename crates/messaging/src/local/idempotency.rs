@@ -1,0 +1,91 @@
+//! Which requests were answered; kept in the same file, so that an answer and its message are settled together.
+
+use super::queue::milliseconds;
+use super::schema::database_error;
+use super::send::run;
+use super::writer::Transaction;
+use crate::{Answered, Begin, Error, Key};
+use rusqlite::{OptionalExtension, params};
+use std::time::Duration;
+
+struct Row {
+    fingerprint: String,
+    owner: String,
+    busy_until_ms: i64,
+    answer: Option<String>,
+}
+
+pub(super) fn begin(
+    transaction: &Transaction<'_>,
+    key: &Key,
+    fingerprint: &str,
+    owner: &str,
+    lease: Duration,
+    now_ms: i64,
+) -> Result<Begin, Error> {
+    let found = transaction
+        .connection
+        .prepare_cached(
+            "SELECT fingerprint, owner, busy_until_ms, answer FROM idempotency WHERE service = ? AND key = ?",
+        )
+        .and_then(|mut statement| {
+            let row = statement.query_row(params![key.service, key.key], |row| {
+                Ok(Row {
+                    fingerprint: row.get(0)?,
+                    owner: row.get(1)?,
+                    busy_until_ms: row.get(2)?,
+                    answer: row.get(3)?,
+                })
+            });
+            row.optional()
+        })
+        .map_err(|error| database_error("idempotency", error))?;
+    match found {
+        Some(row) if row.fingerprint != fingerprint => return Ok(Begin::Mismatch),
+        Some(Row {
+            answer: Some(answer),
+            ..
+        }) => return Ok(Begin::Done { answer }),
+        Some(row) if row.owner != owner && row.busy_until_ms > now_ms => {
+            let until_ms = u64::try_from(row.busy_until_ms).unwrap_or(0);
+            return Ok(Begin::Busy { until_ms });
+        }
+        _ => {}
+    }
+    run(
+        transaction,
+        "INSERT INTO idempotency (service, key, fingerprint, owner, busy_until_ms) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET owner = excluded.owner, busy_until_ms = excluded.busy_until_ms",
+        params![
+            key.service,
+            key.key,
+            fingerprint,
+            owner,
+            now_ms + milliseconds(lease)
+        ],
+    )?;
+    Ok(Begin::New)
+}
+
+pub(super) fn finish(transaction: &Transaction<'_>, answered: &Answered) -> Result<(), Error> {
+    run(
+        transaction,
+        "UPDATE idempotency SET answer = ? WHERE service = ? AND key = ? AND owner = ? AND answer IS NULL",
+        params![
+            answered.answer,
+            answered.key.service,
+            answered.key.key,
+            answered.owner
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn abandon(transaction: &Transaction<'_>, key: &Key, owner: &str) -> Result<(), Error> {
+    run(
+        transaction,
+        "DELETE FROM idempotency WHERE service = ? AND key = ? AND owner = ? AND answer IS NULL",
+        params![key.service, key.key, owner],
+    )?;
+    Ok(())
+}

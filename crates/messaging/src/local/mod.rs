@@ -1,0 +1,230 @@
+//! The embedded fabric: topics, queues and dead-letter queues in one SQLite file, for any number of processes on one
+//! machine. What was answered `Ok` survives a crash of the process, and but for receives a power failure too.
+
+mod consumer;
+mod folder;
+mod idempotency;
+mod operations;
+mod queue;
+mod receipt;
+mod receive;
+mod schema;
+mod send;
+mod settle;
+mod wake;
+mod writer;
+
+pub use consumer::LocalConsumer;
+
+use crate::{
+    Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key, Limits, Outgoing, Publisher,
+    Topology,
+};
+use async_trait::async_trait;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use wake::Wake;
+use writer::{Durability, Transaction, Writer};
+
+/// Name of the database in the data folder.
+const DATABASE: &str = "fabric.db";
+
+/// The embedded fabric of one data folder. Clones share its connections.
+#[derive(Clone)]
+pub struct LocalFabric {
+    clock: Arc<dyn Clock>,
+    writer: Writer,
+    reader: Arc<Mutex<Connection>>,
+    wake: Arc<Wake>,
+    root: Arc<PathBuf>,
+}
+
+impl LocalFabric {
+    /// Opens the fabric in the folder `root`, which is made for its owner alone where it does not exist.
+    ///
+    /// # Errors
+    /// `Invalid`: the folder is a symbolic link, or a newer pudato wrote it. `Corrupt`: the file is no database or is
+    /// damaged. `Unavailable`: no permission, no space.
+    pub fn open(root: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let root = folder::prepare(root)?;
+        let turn = folder::file(&root, "fabric.lock")?;
+        // Made before SQLite opens it, so that it is the owner's alone; its companions take after it.
+        drop(folder::file(&root, DATABASE)?);
+        let path = root.join(DATABASE);
+        let connection = {
+            // One process at a time makes the tables.
+            let _ = turn.lock();
+            let opened = schema::open(&path);
+            let _ = turn.unlock();
+            opened?
+        };
+        let reader = schema::open_reader(&path)?;
+        let wake = Wake::start(&root)?;
+        let writer = Writer::start(connection, turn, Arc::clone(&wake))?;
+        Ok(Self {
+            clock,
+            writer,
+            reader: Arc::new(Mutex::new(reader)),
+            wake,
+            root: Arc::new(root),
+        })
+    }
+
+    /// Declares topics, queues and subscriptions. What exists with the same attributes stays as it is.
+    ///
+    /// # Errors
+    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes. Nothing is changed then.
+    pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
+        self.write(Durability::Synced, move |transaction| {
+            queue::declare(transaction, &topology)
+        })
+        .await
+    }
+
+    /// A consumer of `queue`.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown queue.
+    pub async fn consumer(&self, queue: &str) -> Result<LocalConsumer, Error> {
+        LocalConsumer::open(self.clone(), queue)
+    }
+
+    /// How many messages were published to `topic` that no queue heard.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown topic.
+    pub async fn unheard(&self, topic: &str) -> Result<u64, Error> {
+        self.read(|connection| {
+            let sql = "SELECT unheard FROM topic WHERE name = ?";
+            connection
+                .query_row(sql, [topic], |row| row.get(0))
+                .map_err(|error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => Error::new(
+                        ErrorKind::NotFound,
+                        format!("topic {topic:?} does not exist"),
+                    ),
+                    error => schema::database_error(topic, error),
+                })
+        })
+    }
+
+    /// Reads every page of the database and says what is wrong with it; empty when nothing is.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unavailable` where not even that can be read.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        self.read(|connection| {
+            let failed = |error| schema::database_error(DATABASE, error);
+            let mut statement = connection.prepare("PRAGMA quick_check").map_err(failed)?;
+            let rows = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+            let found: Vec<String> = rows.collect::<Result<_, _>>().map_err(failed)?;
+            Ok(found.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    /// Writes a copy of the fabric to `path`, as it is at this moment; the fabric may go on meanwhile.
+    ///
+    /// # Errors
+    /// `Unavailable`: the file exists or cannot be written.
+    pub async fn backup(&self, path: &Path) -> Result<(), Error> {
+        let database = self.root.join(DATABASE);
+        let path = path.to_owned();
+        let copied = tokio::task::spawn_blocking(move || {
+            let connection = schema::open_reader(&database)?;
+            let to = path.display().to_string();
+            let failed = |error| schema::database_error(&to, error);
+            connection
+                .pragma_update(None, "query_only", "OFF")
+                .map_err(failed)?;
+            connection
+                .execute("VACUUM INTO ?", [&to])
+                .map(|_| ())
+                .map_err(failed)
+        });
+        copied
+            .await
+            .map_err(|error| Error::new(ErrorKind::Unavailable, "backup").with_source(error))?
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX)
+    }
+
+    /// Reads on the calling thread: every query is an index walk over a few rows, and readers wait for nobody.
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.call(durability, operation).await
+    }
+}
+
+#[async_trait]
+impl Publisher for LocalFabric {
+    async fn limits(&self, topic: &str) -> Result<Limits, Error> {
+        let topic = topic.to_owned();
+        self.unheard(&topic).await?;
+        Ok(Limits::SQS)
+    }
+
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: Vec<Outgoing>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        Limits::SQS.check_batch(messages.iter())?;
+        let (topic, now_ms) = (topic.to_owned(), self.now_ms());
+        self.write(Durability::Synced, move |transaction| {
+            send::known_topic(transaction, &topic)?;
+            // An entry is refused before anything of it is written; a failure of the disk fails the whole call.
+            messages
+                .iter()
+                .map(|message| match Limits::SQS.check(message) {
+                    Ok(()) => send::publish(transaction, &topic, message, now_ms).map(Ok),
+                    Err(refusal) => Ok(Err(refusal)),
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for LocalFabric {
+    async fn begin(
+        &self,
+        key: &Key,
+        fingerprint: &str,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Begin, Error> {
+        let (key, fingerprint, owner) = (key.clone(), fingerprint.to_owned(), owner.to_owned());
+        let now_ms = self.now_ms();
+        self.write(Durability::Synced, move |transaction| {
+            idempotency::begin(transaction, &key, &fingerprint, &owner, lease, now_ms)
+        })
+        .await
+    }
+
+    async fn finish(&self, answered: Answered) -> Result<(), Error> {
+        self.write(Durability::Synced, move |transaction| {
+            idempotency::finish(transaction, &answered)
+        })
+        .await
+    }
+
+    async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {
+        let (key, owner) = (key.clone(), owner.to_owned());
+        self.write(Durability::Synced, move |transaction| {
+            idempotency::abandon(transaction, &key, &owner)
+        })
+        .await
+    }
+}

@@ -1,0 +1,152 @@
+//! The tables of the embedded fabric, and the version they have.
+
+use crate::{Error, ErrorKind};
+use rusqlite::{Connection, ErrorCode};
+use std::path::Path;
+use std::time::Duration;
+
+/// `user_version` of the database; a newer one is refused by name.
+pub(super) const FORMAT_VERSION: i64 = 1;
+
+/// SQLite from this version on is free of the WAL-reset corruption (behaviours.md, fault 20).
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// Longest wait for another process's transaction; the lock file makes it rare (behaviours.md, fault 21).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages that the write-ahead log may hold before it is copied into the database: 16 MiB. A larger log means fewer
+/// copies of the few pages that every commit changes.
+const WAL_PAGES_MAX: i64 = 4_096;
+
+const TABLES: &str = "
+CREATE TABLE topic (
+    name TEXT PRIMARY KEY,
+    -- Messages that no queue heard (behaviours.md line 56).
+    unheard INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE queue (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    visibility_ms INTEGER NOT NULL,
+    delay_ms INTEGER NOT NULL,
+    max_receive_count INTEGER,
+    dead_letter_queue TEXT
+) STRICT;
+CREATE TABLE subscription (
+    topic TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    PRIMARY KEY (topic, queue)
+) STRICT, WITHOUT ROWID;
+-- What was sent; never changed until it is deleted.
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT NOT NULL,
+    sent_at_ms INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    attributes TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+-- Where it stands; small, so that a receive rewrites no body. The key is the order of delivery and fences receipts.
+CREATE TABLE delivery (
+    queue INTEGER NOT NULL,
+    visible_at_ms INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL,
+    first_received_ms INTEGER,
+    source TEXT,
+    reason TEXT,
+    PRIMARY KEY (queue, visible_at_ms, message)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE idempotency (
+    service TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    busy_until_ms INTEGER NOT NULL,
+    answer TEXT,
+    PRIMARY KEY (service, key)
+) STRICT, WITHOUT ROWID;
+";
+
+/// A connection that only reads; the tables must be there.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let failed = |error| database_error(&format!("{}", path.display()), error);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection
+        .pragma_update(None, "query_only", "ON")
+        .map_err(failed)?;
+    connection
+        .pragma_update(None, "trusted_schema", "OFF")
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the database, makes or checks its tables.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        let context = format!(
+            "SQLite {} is too old; 3.51.3 is needed",
+            rusqlite::version()
+        );
+        return Err(Error::new(ErrorKind::Invalid, context));
+    }
+    let failed = |error| database_error(&format!("{}", path.display()), error);
+    let connection = Connection::open(path).map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed)?;
+    match version {
+        FORMAT_VERSION => Ok(connection),
+        0 => create(connection).map_err(failed),
+        newer => {
+            let context = format!(
+                "{}: written by a newer pudato (format {newer}, this one knows {FORMAT_VERSION}); \
+                 use that version, or another data folder",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Invalid, context))
+        }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have made the tables while this one waited for its turn.
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+/// The one place where SQLite's errors become ours.
+pub(super) fn database_error(doing: &str, error: rusqlite::Error) -> Error {
+    let (kind, advice) = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => (ErrorKind::Unavailable, "; free some space and try again"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            (ErrorKind::Corrupt, "; restore a backup of the data folder")
+        }
+        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            (ErrorKind::Unavailable, "; check the folder's permissions")
+        }
+        _ => (ErrorKind::Unavailable, ""),
+    };
+    Error::new(kind, format!("{doing}: {error}{advice}")).with_source(error)
+}

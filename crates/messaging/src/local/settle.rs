@@ -1,0 +1,186 @@
+//! How a delivery ends: deleted, renewed, released, dead-lettered, settled.
+
+use super::idempotency;
+use super::queue::{Queue, milliseconds};
+use super::receipt::Receipt;
+use super::schema::database_error;
+use super::send::{insert, known_topic, publish, run};
+use super::writer::Transaction;
+use crate::topology::LEASE_MAX;
+use crate::{Deleted, Error, ErrorKind, Limits, Outgoing, Settlement};
+use rusqlite::{OptionalExtension, params};
+use std::time::Duration;
+
+/// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
+pub(super) fn delete(transaction: &Transaction<'_>, receipt: Receipt) -> Result<Deleted, Error> {
+    let deleted = run(
+        transaction,
+        "DELETE FROM delivery WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
+        params![
+            receipt.queue,
+            receipt.visible_at_ms,
+            receipt.message,
+            receipt.receive_count
+        ],
+    )?;
+    if deleted == 1 {
+        let sql = "DELETE FROM message WHERE id = ?";
+        run(transaction, sql, params![receipt.message])?;
+        return Ok(Deleted::Deleted);
+    }
+    let there = transaction
+        .connection
+        .prepare_cached("SELECT 1 FROM message WHERE id = ?")
+        .and_then(|mut statement| {
+            let found = statement.query_row([receipt.message], |_| Ok(()));
+            found.optional()
+        })
+        .map_err(|error| database_error("delete", error))?;
+    Ok(match there {
+        Some(()) => Deleted::LeaseLost,
+        None => Deleted::Deleted,
+    })
+}
+
+/// Hides the delivery until `want` from now and answers its new receipt.
+pub(super) fn hide(
+    transaction: &Transaction<'_>,
+    mut receipt: Receipt,
+    want: Duration,
+    now_ms: i64,
+) -> Result<Receipt, Error> {
+    let visible_at_ms = now_ms.saturating_add(milliseconds(want));
+    if want > LEASE_MAX || visible_at_ms - receipt.received_ms > milliseconds(LEASE_MAX) {
+        let context = "lease: at most 12 hours after the receive";
+        return Err(Error::new(ErrorKind::Invalid, context));
+    }
+    let changed = run(
+        transaction,
+        "UPDATE delivery SET visible_at_ms = ?
+         WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
+        params![
+            visible_at_ms,
+            receipt.queue,
+            receipt.visible_at_ms,
+            receipt.message,
+            receipt.receive_count
+        ],
+    )?;
+    if changed == 0 {
+        return Err(lost());
+    }
+    receipt.visible_at_ms = visible_at_ms;
+    Ok(receipt)
+}
+
+/// As [`hide`], and wakes who waits.
+pub(super) fn release(
+    transaction: &Transaction<'_>,
+    receipt: Receipt,
+    after: Duration,
+    now_ms: i64,
+) -> Result<(), Error> {
+    hide(transaction, receipt, after, now_ms)?;
+    transaction.arrived(receipt.queue);
+    Ok(())
+}
+
+/// Moves the delivery to the queue's dead-letter queue; body, attributes, age and count stay.
+pub(super) fn dead_letter(
+    transaction: &Transaction<'_>,
+    queue: &Queue,
+    receipt: Receipt,
+    reason: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let Some((_, to)) = queue.redrive else {
+        let context = format!("queue {:?} has no dead-letter queue", queue.name);
+        return Err(Error::new(ErrorKind::NotFound, context));
+    };
+    let moved = run(
+        transaction,
+        "UPDATE delivery SET queue = ?, visible_at_ms = ?, source = ?, reason = ?
+         WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
+        params![
+            to,
+            now_ms,
+            queue.name,
+            reason,
+            receipt.queue,
+            receipt.visible_at_ms,
+            receipt.message,
+            receipt.receive_count
+        ],
+    )?;
+    if moved == 0 {
+        return Err(lost());
+    }
+    transaction.arrived(to);
+    Ok(())
+}
+
+/// Deletes the message; and if it was still the caller's, publishes, schedules and keeps the answer.
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    settlement: Settlement,
+    now_ms: i64,
+) -> Result<Deleted, Error> {
+    let receipt: Receipt = settlement.lease.receipt.parse()?;
+    // Everything that can be refused is looked at first: what follows must not stop half-way.
+    for (topic, message) in &settlement.publish {
+        Limits::SQS.check(message)?;
+        known_topic(transaction, topic)?;
+    }
+    for (delay, message) in &settlement.schedule {
+        Limits::SQS.check(message)?;
+        Limits::SQS.check_delay(*delay)?;
+    }
+    if !is_held(transaction, receipt)? {
+        return Ok(Deleted::LeaseLost);
+    }
+    let deleted = delete(transaction, receipt)?;
+    publish_all(transaction, &settlement.publish, now_ms)?;
+    for (delay, message) in &settlement.schedule {
+        let due = now_ms + milliseconds(*delay);
+        insert(transaction, receipt.queue, message, now_ms, due)?;
+    }
+    if let Some(answered) = &settlement.answered {
+        idempotency::finish(transaction, answered)?;
+    }
+    Ok(deleted)
+}
+
+pub(super) fn publish_all(
+    transaction: &Transaction<'_>,
+    messages: &[(String, Outgoing)],
+    now_ms: i64,
+) -> Result<(), Error> {
+    for (topic, message) in messages {
+        publish(transaction, topic, message, now_ms)?;
+    }
+    Ok(())
+}
+
+fn is_held(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error> {
+    let found = transaction
+        .connection
+        .prepare_cached(
+            "SELECT 1 FROM delivery WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
+        )
+        .and_then(|mut statement| {
+            let key = params![
+                receipt.queue,
+                receipt.visible_at_ms,
+                receipt.message,
+                receipt.receive_count
+            ];
+            statement.query_row(key, |_| Ok(())).optional()
+        })
+        .map_err(|error| database_error("settle", error))?;
+    Ok(found.is_some())
+}
+
+fn lost() -> Error {
+    let context = "the message does not exist any more, or another consumer holds it";
+    Error::new(ErrorKind::Invalid, context)
+}

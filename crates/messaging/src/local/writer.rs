@@ -1,0 +1,193 @@
+//! One thread writes; what waits while it commits goes into the next commit together (group commit).
+
+use super::schema::database_error;
+use super::wake::Wake;
+use crate::{Error, ErrorKind};
+use rusqlite::Connection;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Most operations of one commit; bounds how long the first of them waits.
+const GROUP_MAX: usize = 256;
+/// Operations that may wait for the writer; beyond it callers wait, which is the back-pressure.
+const WAITING_MAX: usize = 4_096;
+
+/// What an operation works with.
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a Connection,
+    arrivals: RefCell<BTreeSet<i64>>,
+}
+
+impl Transaction<'_> {
+    /// Wakes who waits at `queue`, once this is committed.
+    pub(super) fn arrived(&self, queue: i64) {
+        self.arrivals.borrow_mut().insert(queue);
+    }
+}
+
+/// Whether an operation may be forgotten by a power failure. A crash of the process loses neither.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Synced to disk before the caller has its answer.
+    Synced,
+    /// Written, and synced with the next commit that is. A receive is such: when it is forgotten, the message is there
+    /// again, which is what an expired lease means as well.
+    Written,
+}
+
+type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Run = Box<dyn FnOnce(&Transaction<'_>) -> Option<Answer> + Send>;
+
+struct Operation {
+    run: Run,
+    durability: Durability,
+}
+
+#[derive(Clone)]
+pub(super) struct Writer {
+    operations: mpsc::SyncSender<Operation>,
+}
+
+impl Writer {
+    /// Starts the thread. `turn` is the lock file that gives processes their turn without polling.
+    pub(super) fn start(
+        connection: Connection,
+        turn: File,
+        wake: Arc<Wake>,
+    ) -> Result<Self, Error> {
+        let (operations, waiting) = mpsc::sync_channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("pudato-fabric".into())
+            .spawn(move || {
+                let mut synced = true;
+                while let Ok(first) = waiting.recv() {
+                    let mut group = vec![first];
+                    while group.len() < GROUP_MAX
+                        && let Ok(next) = waiting.try_recv()
+                    {
+                        group.push(next);
+                    }
+                    let wanted = group
+                        .iter()
+                        .any(|o: &Operation| o.durability == Durability::Synced);
+                    if wanted != synced && set_synced(&connection, wanted) {
+                        synced = wanted;
+                    }
+                    for queue in commit(&connection, &turn, group) {
+                        wake.arrived(queue);
+                    }
+                }
+            })
+            .map_err(|error| {
+                Error::new(ErrorKind::Unavailable, "the writer thread cannot start")
+                    .with_source(error)
+            })?;
+        Ok(Self { operations })
+    }
+
+    /// Runs `operation` in a transaction of the writer. When this returns `Ok`, its effect is committed; after an error
+    /// none of it happened. An operation whose caller is gone before it begins is not run.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let run: Run = Box::new(move |transaction| {
+            if reply.is_closed() {
+                return None;
+            }
+            let outcome = in_savepoint(transaction, operation);
+            let answer: Answer = Box::new(move |committed| {
+                // A caller that went away needs no answer.
+                let _ = reply.send(committed.and(outcome));
+            });
+            Some(answer)
+        });
+        let stopped = || Error::new(ErrorKind::Unavailable, "the fabric's writer has stopped");
+        let mut next = Operation { run, durability };
+        loop {
+            match self.operations.try_send(next) {
+                Ok(()) => break,
+                Err(mpsc::TrySendError::Full(back)) => next = back,
+                Err(mpsc::TrySendError::Disconnected(_)) => return Err(stopped()),
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn set_synced(connection: &Connection, synced: bool) -> bool {
+    let level = if synced { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", level).is_ok()
+}
+
+/// Runs a group in one transaction and answers its callers; returns the queues where something arrived.
+fn commit(connection: &Connection, turn: &File, group: Vec<Operation>) -> BTreeSet<i64> {
+    // Without the lock file SQLite's own busy timeout still keeps processes apart, only less evenly.
+    let _ = turn.lock();
+    let begun = execute(connection, "BEGIN IMMEDIATE");
+    let transaction = Transaction {
+        connection,
+        arrivals: RefCell::default(),
+    };
+    let answers: Vec<Answer> = group
+        .into_iter()
+        .filter_map(|operation| (operation.run)(&transaction))
+        .collect();
+    let committed = begun.and_then(|()| execute(connection, "COMMIT"));
+    if committed.is_err() && !connection.is_autocommit() {
+        let _ = execute(connection, "ROLLBACK");
+    }
+    let _ = turn.unlock();
+    let failure = committed
+        .err()
+        .map(|error| database_error("the fabric cannot write", error));
+    for answer in answers {
+        answer(match &failure {
+            None => Ok(()),
+            Some(error) => Err(Error::new(error.kind, error.context.clone())),
+        });
+    }
+    match failure {
+        None => transaction.arrivals.into_inner(),
+        Some(_) => BTreeSet::new(),
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+/// An operation that fails or panics leaves nothing behind and does not disturb its neighbours in the commit.
+fn in_savepoint<T>(
+    transaction: &Transaction<'_>,
+    operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let connection = transaction.connection;
+    let run =
+        |sql| execute(connection, sql).map_err(|e| database_error("the fabric cannot write", e));
+    if connection.is_autocommit() {
+        // The transaction could not begin; the commit reports why.
+        return Err(Error::new(ErrorKind::Unavailable, "no transaction"));
+    }
+    run("SAVEPOINT operation")?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| operation(transaction))).unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "an operation of the fabric panicked",
+        ))
+    });
+    if outcome.is_err() {
+        run("ROLLBACK TO operation")?;
+    }
+    run("RELEASE operation")?;
+    outcome
+}

@@ -1,0 +1,90 @@
+use crate::{DeadLetter, Error, Outgoing};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+
+/// How many messages a queue holds, by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Ready to be received.
+    pub visible: u64,
+    /// Received and not settled.
+    pub in_flight: u64,
+    /// Not yet due.
+    pub delayed: u64,
+}
+
+/// A message as it stands on a queue, looked at without receiving it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The queue it stands on.
+    pub queue: String,
+    /// The backend's id of this copy.
+    pub message_id: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_at_ms: u64,
+    /// From when on it can be received.
+    pub visible_at_ms: u64,
+    /// How often it was received.
+    pub receive_count: u32,
+    /// When it was received first.
+    pub first_received_ms: Option<u64>,
+    /// Set on a dead-letter queue.
+    pub dead_letter: Option<DeadLetter>,
+}
+
+/// What people do with queues: look, replay, purge. Handlers and loops do not need it.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// How many messages `queue` holds.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown queue.
+    async fn counts(&self, queue: &str) -> Result<Counts, Error>;
+
+    /// Looks at the oldest messages of `queue`, at most `max`; nothing changes.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown queue.
+    async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error>;
+
+    /// Messages on any queue whose attribute `name` is `value`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error>;
+
+    /// Sends messages of a dead-letter queue back to `to`, or each to the queue it came from; body, attributes and age are
+    /// kept, attempts start anew. Answers how many were moved; one that is gone is not counted.
+    ///
+    /// # Errors
+    /// `NotFound` where a queue or the way back is unknown; nothing is moved then.
+    async fn replay(
+        &self,
+        dead_letters: &str,
+        message_ids: &[String],
+        to: Option<&str>,
+    ) -> Result<u64, Error>;
+
+    /// Deletes messages of `queue` by their ids, or all of them; answers how many.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown queue.
+    async fn purge(&self, queue: &str, message_ids: Option<&[String]>) -> Result<u64, Error>;
+
+    /// Gives a reason to a message that the broker moved to a dead-letter queue, and publishes what tells its sender.
+    /// Answers false where the message is gone or has a reason.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown queue or topic; nothing is changed or published then.
+    async fn explain(
+        &self,
+        dead_letters: &str,
+        message_id: &str,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+    ) -> Result<bool, Error>;
+}
