@@ -1,6 +1,7 @@
 //! The ports of the message fabric, and the backends behind them. A backend is one module that implements the ports and
 //! passes [`conformance`].
 
+pub mod claims;
 mod clock;
 mod error;
 mod idempotency;
@@ -10,6 +11,7 @@ mod outgoing;
 mod port;
 mod topology;
 
+pub use claims::ClaimStore;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
 pub use idempotency::{Answered, Begin, IdempotencyStore, Key};

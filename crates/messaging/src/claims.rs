@@ -1,0 +1,280 @@
+//! Messages over the limit travel as claims: the body lies in an object store, a pointer travels in its place. The pointer
+//! is that of AWS's extended clients, so that they and pudato read each other's claims.
+
+use crate::{Clock, Error, ErrorKind, Limits, Outgoing};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The class name by which AWS's extended clients know a pointer.
+const POINTER_CLASS: &str = "software.amazon.payloadoffloading.PayloadS3Pointer";
+/// The attribute that AWS's extended clients look for; its value is the number of bytes offloaded.
+pub const SIZE_ATTRIBUTE: &str = "ExtendedPayloadSize";
+/// The same, as older clients write it.
+pub const SIZE_ATTRIBUTE_OLD: &str = "SQSLargePayloadSize";
+
+/// Where claims lie. Their lifecycle is longer than that of any message that points at them; consumers never delete them.
+#[async_trait]
+pub trait ClaimStore: Send + Sync {
+    /// The container that pointers name; a pointer to any other is refused.
+    fn container(&self) -> &str;
+
+    /// Stores `bytes` under a key that is new; durable when this returns.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is stored, or what is stored is nobody's.
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
+
+    /// Reads what lies under `key`.
+    ///
+    /// # Errors
+    /// `NotFound`: nothing lies there. `TooLarge`: more than the store allows a claim to have. `Unavailable`.
+    async fn get(&self, key: &str) -> Result<Vec<u8>, Error>;
+}
+
+/// Turns a message that is over `limits` into a pointer; others are given back as they are. The claim is durable when this
+/// returns.
+///
+/// # Errors
+/// As [`ClaimStore::put`].
+pub async fn offload(
+    message: Outgoing,
+    limits: &Limits,
+    store: &dyn ClaimStore,
+    clock: &dyn Clock,
+) -> Result<Outgoing, Error> {
+    if message.bytes() <= limits.message_bytes_max {
+        return Ok(message);
+    }
+    let Outgoing {
+        body,
+        mut attributes,
+    } = message;
+    let (size, hash) = (body.len(), hex(&Sha256::digest(body.as_bytes())));
+    let day = date(clock.now_ms());
+    let key = format!("claims/{day}/{}.{hash}", uuid::Uuid::new_v4());
+    store.put(&key, body.into_bytes()).await?;
+    attributes.insert(SIZE_ATTRIBUTE.into(), size.to_string());
+    let body =
+        json!([POINTER_CLASS, {"s3BucketName": store.container(), "s3Key": key}]).to_string();
+    Ok(Outgoing { body, attributes })
+}
+
+/// What a received body stands for.
+#[derive(Debug)]
+pub struct Resolved<'a> {
+    /// The message itself.
+    pub body: Cow<'a, [u8]>,
+    /// Whether it came as a claim; then it may be larger than any message.
+    pub is_claim: bool,
+}
+
+/// Fetches what a pointer points at; other bodies are given back as they are.
+///
+/// # Errors
+/// `Invalid`: a pointer that cannot be read, or that names another container; nothing is fetched then. `NotFound`: it
+/// points at nothing. `Corrupt`: what lies there is not what was put there. `TooLarge`, `Unavailable`: see [`ClaimStore::get`].
+pub async fn resolve<'a>(
+    body: &'a [u8],
+    attributes: &BTreeMap<String, String>,
+    store: &dyn ClaimStore,
+) -> Result<Resolved<'a>, Error> {
+    let Some(key) = pointer(body, attributes, store.container())? else {
+        return Ok(Resolved {
+            body: Cow::Borrowed(body),
+            is_claim: false,
+        });
+    };
+    let bytes = store.get(&key).await?;
+    // The key of a claim that pudato made ends in the hash; one that an AWS client made has none to check.
+    if let Some((_, hash)) = key.rsplit_once('.')
+        && is_hash(hash)
+        && hex(&Sha256::digest(&bytes)) != hash
+    {
+        let context = format!("claim {key:?}: its bytes are not those that were stored");
+        return Err(Error::new(ErrorKind::Corrupt, context));
+    }
+    Ok(Resolved {
+        body: Cow::Owned(bytes),
+        is_claim: true,
+    })
+}
+
+/// The key that a body points at, or `None` where it is no pointer.
+fn pointer(
+    body: &[u8],
+    attributes: &BTreeMap<String, String>,
+    container: &str,
+) -> Result<Option<String>, Error> {
+    let is_marked = [SIZE_ATTRIBUTE, SIZE_ATTRIBUTE_OLD]
+        .iter()
+        .any(|name| attributes.contains_key(*name));
+    // A message is an object and a pointer an array, so a body tells by itself what it is where the attribute was lost.
+    let text = match enveloped_pointer(body) {
+        Some(text) => text.into_bytes(),
+        None if body.starts_with(b"[") || is_marked => body.to_vec(),
+        None => return Ok(None),
+    };
+    let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("claim: {what}"));
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|error| invalid("the pointer is no JSON").with_source(error))?;
+    let (Some(class), Some(at)) = (value[0].as_str(), value[1].as_object()) else {
+        return Err(invalid("expected [class, {s3BucketName, s3Key}]"));
+    };
+    let text = |name: &str| at.get(name).and_then(Value::as_str);
+    let (Some(bucket), Some(key)) = (text("s3BucketName"), text("s3Key")) else {
+        return Err(invalid("s3BucketName and s3Key: expected texts"));
+    };
+    // AWS's older clients name the class differently; its last part is the same.
+    if !class.ends_with("S3Pointer") {
+        return Err(invalid("the pointer's class is not known"));
+    }
+    if bucket != container {
+        return Err(invalid(&format!(
+            "s3BucketName: expected {container:?}, found {bucket:?}; nothing was fetched"
+        )));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+/// The text of a pointer that stands in an SNS envelope.
+fn enveloped_pointer(body: &[u8]) -> Option<String> {
+    let mentions = |what: &[u8]| body.windows(what.len()).any(|part| part == what);
+    if !body.starts_with(b"{") || body.len() > POINTER_BYTES_MAX || !mentions(b"S3Pointer") {
+        return None;
+    }
+    let envelope: Value = serde_json::from_slice(body).ok()?;
+    let is_notification = envelope["Type"] == "Notification" && envelope.get("TopicArn").is_some();
+    let message = envelope["Message"].as_str()?;
+    (is_notification && message.starts_with('[')).then(|| message.to_owned())
+}
+
+/// An envelope around a pointer is far smaller than this; larger bodies are messages.
+const POINTER_BYTES_MAX: usize = 16 * 1024;
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The UTC day, `YYYY-MM-DD`.
+fn date(now_ms: u64) -> String {
+    let seconds = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
+    match time::OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(at) => at.date().to_string(),
+        // A clock beyond the year 9999 still gives a key.
+        Err(_) => "undated".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ManualClock;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct InMemory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+    #[async_trait]
+    impl ClaimStore for InMemory {
+        fn container(&self) -> &str {
+            "pudato-claims"
+        }
+        async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+            self.0.lock().expect("no panic").insert(key.into(), bytes);
+            Ok(())
+        }
+        async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
+            let found = self.0.lock().expect("no panic").get(key).cloned();
+            found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("claim {key:?}")))
+        }
+    }
+
+    fn large() -> Outgoing {
+        Outgoing {
+            body: format!("{{\"x\":\"{}\"}}", "a".repeat(2_000_000)),
+            attributes: BTreeMap::from([("type".into(), "storage".into())]),
+        }
+    }
+
+    async fn offloaded(store: &InMemory) -> Outgoing {
+        // 2026-11-23T00:00:00Z
+        let clock = ManualClock::at(1_795_392_000_000);
+        offload(large(), &Limits::SQS, store, &clock)
+            .await
+            .expect("stored")
+    }
+
+    #[tokio::test]
+    async fn a_claim_resolves_to_the_bytes_that_were_offloaded() {
+        let store = InMemory::default();
+        let pointer = offloaded(&store).await;
+        assert!(pointer.bytes() < 1_000);
+        assert_eq!(pointer.attributes[SIZE_ATTRIBUTE], "2000008");
+        assert!(pointer.body.contains("claims/2026-11-23/"));
+        let resolved = resolve(pointer.body.as_bytes(), &pointer.attributes, &store)
+            .await
+            .expect("found");
+        assert!(resolved.is_claim);
+        assert_eq!(resolved.body, large().body.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn an_enveloped_pointer_resolves_as_well() {
+        let store = InMemory::default();
+        let pointer = offloaded(&store).await;
+        let envelope =
+            json!({"Type": "Notification", "TopicArn": "arn:x", "Message": pointer.body});
+        let envelope = envelope.to_string();
+        let resolved = resolve(envelope.as_bytes(), &BTreeMap::new(), &store).await;
+        assert_eq!(resolved.expect("found").body, large().body.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn an_altered_or_dangling_claim_is_refused() {
+        let store = InMemory::default();
+        let pointer = offloaded(&store).await;
+        let key = store.0.lock().expect("no panic").keys().next().cloned();
+        let key = key.expect("one claim");
+        store.put(&key, b"{}".to_vec()).await.expect("stored");
+        let error = resolve(pointer.body.as_bytes(), &pointer.attributes, &store).await;
+        assert_eq!(error.expect_err("altered").kind, ErrorKind::Corrupt);
+        store.0.lock().expect("no panic").clear();
+        let error = resolve(pointer.body.as_bytes(), &pointer.attributes, &store).await;
+        assert_eq!(error.expect_err("dangling").kind, ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_pointer_to_another_container_is_refused_before_anything_is_fetched() {
+        let body = json!([POINTER_CLASS, {"s3BucketName": "secrets", "s3Key": "k"}]).to_string();
+        let store = InMemory::default();
+        let error = resolve(body.as_bytes(), &BTreeMap::new(), &store).await;
+        let error = error.expect_err("refused");
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.context.contains("\"secrets\""), "{}", error.context);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_fits_is_left_as_it_is() {
+        let message = Outgoing {
+            body: "{}".into(),
+            attributes: BTreeMap::new(),
+        };
+        let store = InMemory::default();
+        let clock = ManualClock::at(0);
+        let same = offload(message.clone(), &Limits::SQS, &store, &clock).await;
+        assert_eq!(same.expect("nothing to do"), message);
+        let resolved = resolve(b"{}", &BTreeMap::new(), &store).await;
+        assert!(!resolved.expect("nothing to fetch").is_claim);
+    }
+}

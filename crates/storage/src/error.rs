@@ -1,0 +1,109 @@
+use pudato_handler::Failure;
+use std::fmt;
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request breaks a rule: a container that is not listed, a path that leaves it.
+    Invalid,
+    /// There is no such object.
+    NotFound,
+    /// There is an object already, and the request said that there must be none.
+    AlreadyExists,
+    /// The object has more bytes than the caller takes.
+    TooLarge,
+    /// The store cannot be reached, is full or refuses access; the same request may succeed later.
+    Unavailable,
+}
+
+/// Why an operation on an object failed.
+#[derive(Debug)]
+pub struct Error {
+    /// What the caller can do.
+    pub kind: ErrorKind,
+    /// What was being done, to what, and what was expected.
+    pub context: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+        }
+    }
+
+    /// The one place where the errors of the object store become ours.
+    pub(crate) fn store(doing: &str, error: &object_store::Error) -> Self {
+        use object_store::Error as Store;
+        match error {
+            Store::NotFound { .. } => Self::new(
+                ErrorKind::NotFound,
+                format!("{doing}: there is no such object"),
+            ),
+            Store::AlreadyExists { .. } => {
+                let context = format!("{doing}: there is an object already");
+                Self::new(ErrorKind::AlreadyExists, context)
+            }
+            Store::InvalidPath { .. }
+            | Store::NotSupported { .. }
+            | Store::NotImplemented { .. } => {
+                Self::new(ErrorKind::Invalid, format!("{doing}: {error}"))
+            }
+            other => match io_error(other) {
+                Some(io) => Self::io(doing, io),
+                None => Self::new(ErrorKind::Unavailable, format!("{doing}: {other}")),
+            },
+        }
+    }
+
+    pub(crate) fn io(doing: &str, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let (kind, advice) = match error.kind() {
+            Io::NotFound => (ErrorKind::NotFound, ""),
+            Io::StorageFull | Io::QuotaExceeded => (
+                ErrorKind::Unavailable,
+                "; free some space, it is tried again",
+            ),
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => (
+                ErrorKind::Unavailable,
+                "; give the process access to the folder, it is tried again",
+            ),
+            Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename => (
+                ErrorKind::Invalid,
+                "; an object and a folder cannot have the same path",
+            ),
+            _ => (ErrorKind::Unavailable, ""),
+        };
+        Self::new(kind, format!("{doing}: {error}{advice}"))
+    }
+}
+
+/// The operating system's error below the object store's.
+fn io_error(error: &object_store::Error) -> Option<&std::io::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::Unavailable => Self::Unavailable { why: error.context },
+            _ => Self::bad(error.context),
+        }
+    }
+}

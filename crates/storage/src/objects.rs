@@ -1,0 +1,292 @@
+//! What can be done with objects.
+
+use crate::containers::{Container, Containers};
+use crate::error::{Error, ErrorKind};
+use crate::key::{self, HIDDEN};
+use crate::sidecar::{self, Sidecar};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use pudato_protocol::{Object as Fields, Timestamp};
+use std::sync::Arc;
+
+/// Objects in containers. Clones share what is open.
+#[derive(Clone)]
+pub struct Objects {
+    containers: Arc<Containers>,
+}
+
+/// What is put.
+#[derive(Debug, Clone, Default)]
+pub struct Put {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Media type, kept with the object.
+    pub content_type: Option<String>,
+    /// The caller's own, kept with the object.
+    pub metadata: Fields,
+    /// Only where there is no object yet. One with the same bytes counts as put: the same request came twice.
+    pub if_none_match: bool,
+}
+
+/// What is known about an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectInfo {
+    /// Its path in the container.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Changes when it is written.
+    pub etag: String,
+    /// When it was written.
+    pub last_modified: Timestamp,
+    /// Where it lies, as lineage names it.
+    pub location: String,
+    /// Media type.
+    pub content_type: Option<String>,
+    /// The caller's own.
+    pub metadata: Fields,
+}
+
+/// An object with its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// What is known about it.
+    pub info: ObjectInfo,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// One page of a listing, in the order of the paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The objects, without content type and metadata.
+    pub objects: Vec<ObjectInfo>,
+    /// Where the next page begins; `None` on the last.
+    pub continuation_token: Option<String>,
+}
+
+impl Objects {
+    /// Objects in these containers.
+    pub fn new(containers: Containers) -> Self {
+        Self {
+            containers: Arc::new(containers),
+        }
+    }
+
+    fn at(&self, container: &str, path: &str) -> Result<(Arc<Container>, Path), Error> {
+        let key = key::check(path).map_err(|what| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("payload.path: {path:?}: {what}"),
+            )
+        })?;
+        let container = self.containers.open(container)?;
+        container.check_links(path)?;
+        Ok((container, key))
+    }
+
+    /// Puts an object; it is whole and durable when this returns, and until then what was there before stays.
+    ///
+    /// # Errors
+    /// `Invalid`, `AlreadyExists` (see [`Put::if_none_match`]), `Unavailable`.
+    pub async fn put(&self, container: &str, path: &str, put: Put) -> Result<ObjectInfo, Error> {
+        let (container, key) = self.at(container, path)?;
+        let doing = format!("{}/{path}", container.name);
+        let sidecar = Sidecar {
+            content_type: put.content_type,
+            metadata: put.metadata,
+        };
+        if !put.if_none_match {
+            sidecar::write(&container, path, &sidecar).await?;
+        }
+        let options = PutOptions {
+            mode: if put.if_none_match {
+                PutMode::Create
+            } else {
+                PutMode::Overwrite
+            },
+            ..PutOptions::default()
+        };
+        let payload = PutPayload::from(put.bytes.clone());
+        let size = put.bytes.len() as u64;
+        let stored = container.store.put_opts(&key, payload, options).await;
+        let etag = match stored {
+            Ok(stored) => stored.e_tag,
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                same(&container, &key, &put.bytes, &doing).await?
+            }
+            Err(error) => return Err(Error::store(&doing, &error)),
+        };
+        if put.if_none_match {
+            sidecar::write(&container, path, &sidecar).await?;
+        }
+        Ok(ObjectInfo {
+            path: path.to_owned(),
+            size,
+            etag: etag.unwrap_or_default(),
+            last_modified: Timestamp::now(),
+            location: container.location(path),
+            content_type: sidecar.content_type,
+            metadata: sidecar.metadata,
+        })
+    }
+
+    /// Gets an object of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `TooLarge`, `Unavailable`.
+    pub async fn get(&self, container: &str, path: &str, bytes_max: u64) -> Result<Object, Error> {
+        let (container, key) = self.at(container, path)?;
+        let doing = format!("{}/{path}", container.name);
+        let failed = |error| Error::store(&doing, &error);
+        let found = container.store.get(&key).await.map_err(failed)?;
+        if found.meta.size > bytes_max {
+            let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
+            return Err(Error::new(ErrorKind::TooLarge, context));
+        }
+        let meta = found.meta.clone();
+        let bytes = found.bytes().await.map_err(failed)?;
+        let kept = sidecar::read(&container, path).await?;
+        Ok(Object {
+            info: info(&container, path, &meta, kept),
+            bytes,
+        })
+    }
+
+    /// Looks at an object.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `Unavailable`.
+    pub async fn head(&self, container: &str, path: &str) -> Result<ObjectInfo, Error> {
+        let (container, key) = self.at(container, path)?;
+        let found = container.store.head(&key).await;
+        let meta =
+            found.map_err(|error| Error::store(&format!("{}/{path}", container.name), &error))?;
+        let kept = sidecar::read(&container, path).await?;
+        Ok(info(&container, path, &meta, kept))
+    }
+
+    /// Deletes an object; answers whether there was one.
+    ///
+    /// # Errors
+    /// `Invalid`, `Unavailable`.
+    pub async fn delete(&self, container: &str, path: &str) -> Result<(bool, String), Error> {
+        let (container, key) = self.at(container, path)?;
+        let location = container.location(path);
+        let doing = format!("{}/{path}", container.name);
+        let deleted = match container.store.delete(&key).await {
+            Ok(()) => {
+                sync_parent(&container, path, &doing).await?;
+                true
+            }
+            Err(object_store::Error::NotFound { .. }) => false,
+            Err(error) => return Err(Error::store(&doing, &error)),
+        };
+        sidecar::remove(&container, path).await?;
+        Ok((deleted, location))
+    }
+
+    /// Lists objects whose path begins with `prefix` and comes after `after`, at most `max`.
+    ///
+    /// # Errors
+    /// `Invalid`, `Unavailable`.
+    pub async fn list(
+        &self,
+        container: &str,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Listing, Error> {
+        let container = self.containers.open(container)?;
+        let doing = format!("{}/{prefix}", container.name);
+        // The store lists folders; a prefix may end within a name.
+        let folder = match prefix.rsplit_once('/') {
+            Some((folder, _)) => {
+                let folder = key::check(folder).map_err(|what| {
+                    Error::new(ErrorKind::Invalid, format!("payload.prefix: {what}"))
+                })?;
+                container.check_links(folder.as_ref())?;
+                Some(folder)
+            }
+            None => None,
+        };
+        let found: Vec<ObjectMeta> = container
+            .store
+            .list(folder.as_ref())
+            .try_collect()
+            .await
+            .map_err(|error| Error::store(&doing, &error))?;
+        let hidden = format!("{HIDDEN}/");
+        let mut found: Vec<ObjectMeta> = found
+            .into_iter()
+            .filter(|meta| {
+                let path = meta.location.as_ref();
+                path.starts_with(prefix)
+                    && !path.starts_with(&hidden)
+                    && after.is_none_or(|after| path > after)
+                    && container.check_links(path).is_ok()
+            })
+            .collect();
+        found.sort_by(|a, b| a.location.as_ref().cmp(b.location.as_ref()));
+        let truncated = found.len() > max;
+        found.truncate(max);
+        let last = found.last().map(|meta| meta.location.to_string());
+        let objects = found
+            .iter()
+            .map(|meta| info(&container, meta.location.as_ref(), meta, Sidecar::default()));
+        Ok(Listing {
+            objects: objects.collect(),
+            continuation_token: last.filter(|_| truncated),
+        })
+    }
+}
+
+/// An object that is there already and has the same bytes was put by the same request, which came again.
+async fn same(
+    container: &Container,
+    key: &Path,
+    bytes: &Bytes,
+    doing: &str,
+) -> Result<Option<String>, Error> {
+    let failed = |error| Error::store(doing, &error);
+    let found = container.store.get(key).await.map_err(failed)?;
+    let etag = found.meta.e_tag.clone();
+    if found.meta.size == bytes.len() as u64 && found.bytes().await.map_err(failed)? == *bytes {
+        return Ok(etag);
+    }
+    let context = format!("{doing}: if_none_match: there is another object already");
+    Err(Error::new(ErrorKind::AlreadyExists, context))
+}
+
+/// Makes a removal durable.
+async fn sync_parent(container: &Container, path: &str, doing: &str) -> Result<(), Error> {
+    let file = container.root.join(path);
+    let synced = tokio::task::spawn_blocking(move || {
+        let parent = file.parent().unwrap_or(&file);
+        std::fs::File::open(parent)?.sync_all()
+    });
+    match synced.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Error::io(doing, &error)),
+        Err(error) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("{doing}: {error}"),
+        )),
+    }
+}
+
+fn info(container: &Container, path: &str, meta: &ObjectMeta, kept: Sidecar) -> ObjectInfo {
+    let nanos = meta.last_modified.timestamp_nanos_opt().unwrap_or(0);
+    let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
+    ObjectInfo {
+        path: path.to_owned(),
+        size: meta.size,
+        etag: meta.e_tag.clone().unwrap_or_default(),
+        last_modified: at.map_or_else(|_| Timestamp::now(), Timestamp::at),
+        location: container.location(path),
+        content_type: kept.content_type,
+        metadata: kept.metadata,
+    }
+}
