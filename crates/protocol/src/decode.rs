@@ -1,4 +1,4 @@
-use crate::{Command, Error, Event, Result, value};
+use crate::{BODY_BYTES_MAX, Command, Error, Event, Result, value};
 use serde_json::Value;
 
 /// Envelopes that are unwrapped: an SNS notification, and one inside it.
@@ -34,6 +34,18 @@ message!(Command, Result, Event);
 /// # Errors
 /// The first thing that is wrong, with the field's name. Never panics.
 pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
+    if body.len() > BODY_BYTES_MAX {
+        let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
+        return Err(Error::new("body", reason));
+    }
+    decode_claim(body)
+}
+
+/// As [`decode`], for a body that came as a claim: its bytes were limited when it was fetched.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_claim<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
     let mut value = value::read(body)?;
     for _ in 0..ENVELOPES_MAX {
         match envelope(&value)? {

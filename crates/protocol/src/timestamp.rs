@@ -31,6 +31,22 @@ impl Timestamp {
         Self { text, instant }
     }
 
+    /// The instant `us` microseconds after the Unix epoch; the nearest that can be written where it cannot.
+    pub fn from_unix_us(us: i64) -> Self {
+        // RFC 3339 has years of four digits.
+        const YEAR_0: i64 = -62_167_219_200_000_000;
+        const YEAR_9999_END: i64 = 253_402_300_799_999_999;
+        let nanos = i128::from(us.clamp(YEAR_0, YEAR_9999_END)) * 1_000;
+        Self::at(
+            OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        )
+    }
+
+    /// The instant `ms` milliseconds after the Unix epoch; the nearest that can be written where it cannot.
+    pub fn from_unix_ms(ms: u64) -> Self {
+        Self::from_unix_us(i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX))
+    }
+
     /// Reads an RFC 3339 text and keeps it as it stands.
     pub fn parse(text: &str) -> std::result::Result<Self, Error> {
         match OffsetDateTime::parse(text, &Rfc3339) {

@@ -35,10 +35,6 @@ pub fn float(value: f64) -> Value {
 
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
 pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {
-    if body.len() > BODY_BYTES_MAX {
-        let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
-        return Err(Error::new("body", reason));
-    }
     let keys = Cell::new(0);
     let mut reader = serde_json::Deserializer::from_slice(body);
     let seed = Checked {

@@ -1,0 +1,90 @@
+//! The actions of the service `registry`.
+
+mod jobs;
+mod lineage;
+mod steps;
+
+use crate::store::RegistryStore;
+use async_trait::async_trait;
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_protocol::{Object, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+const ACTIONS: &[Action] = &[
+    // Without an id in the payload they make one, so a second run would make a second job or step.
+    Action::new("create_job", Effect::Once),
+    Action::new("add_step", Effect::Once),
+    Action::new("update_job", Effect::Keyed),
+    Action::new("update_step", Effect::Once),
+    Action::new("get_job", Effect::Read),
+    Action::new("query_jobs", Effect::Read),
+    Action::new("get_step", Effect::Read),
+    Action::new("get_job_steps", Effect::Read),
+    Action::new("get_lineage", Effect::Read),
+];
+
+/// The registry handler.
+pub struct RegistryHandler {
+    store: Arc<dyn RegistryStore>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl RegistryHandler {
+    /// Answers from `store`; `now` gives the time that jobs and updates carry.
+    pub fn new(
+        store: Arc<dyn RegistryStore>,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            store,
+            now: Arc::new(now),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for RegistryHandler {
+    fn service(&self) -> &str {
+        "registry"
+    }
+
+    fn actions(&self) -> &[Action] {
+        ACTIONS
+    }
+
+    async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let (store, now) = (&*self.store, (self.now)());
+        let payload = request.payload()?;
+        let data = match request.action {
+            "create_job" => jobs::create(store, payload, now).await,
+            "get_job" => jobs::get(store, payload).await,
+            "update_job" => jobs::update(store, payload, now).await,
+            "query_jobs" => jobs::query(store, payload).await,
+            "add_step" => steps::add(store, payload, now).await,
+            "get_step" => steps::get(store, payload).await,
+            "get_job_steps" => steps::of_job(store, payload).await,
+            "update_step" => steps::update(store, payload, now).await,
+            "get_lineage" => lineage::get(store, payload).await,
+            other => Err(Failure::bad(format!("action: {other:?} is not known"))),
+        };
+        data.map(Answer::new)
+    }
+}
+
+/// A record as `Result.data`.
+fn data(record: &impl Serialize) -> Object {
+    match serde_json::to_value(record) {
+        Ok(Value::Object(object)) => object,
+        // Records are structs with text keys; nothing else can be written.
+        _ => Object::new(),
+    }
+}
+
+/// A record that was looked for.
+fn found<T: Serialize>(record: Option<&T>) -> Object {
+    let mut data = record.map(data).unwrap_or_default();
+    data.insert("found".into(), record.is_some().into());
+    data
+}

@@ -1,0 +1,385 @@
+//! What the registry knows, as callers see it.
+
+use crate::fold::StepStatus;
+use pudato_protocol::{DataReference, ExecutionRecord, Object, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    /// None of its steps has begun.
+    Pending,
+    /// Some step has begun, and nobody said that it ended.
+    Running,
+    /// It ended well.
+    Success,
+    /// It ended badly.
+    Failed,
+    /// It was given up.
+    Cancelled,
+}
+
+impl JobStatus {
+    /// Its name in the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Pending,
+            Self::Running,
+            Self::Success,
+            Self::Failed,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == name)
+    }
+}
+
+/// A run of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Job {
+    /// Its id.
+    pub job_id: String,
+    /// The pipeline; `None` where only Results spoke of the job so far.
+    pub pipeline: Option<String>,
+    /// Where it runs: `dev`, `prod`, ...
+    pub environment: Option<String>,
+    /// What its names are kept apart by.
+    pub namespace: Option<String>,
+    /// The version of the logic that ran.
+    pub logic_version: Option<String>,
+    /// Its state.
+    pub status: JobStatus,
+    /// How many steps it will have, where that was declared.
+    pub expected_steps: Option<u64>,
+    /// What asked for it.
+    pub request: Value,
+    /// Its arguments.
+    pub parameters: Value,
+    /// The scheduler's own id of the run.
+    pub dag_run_id: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was created.
+    pub created_at: String,
+    /// When it ended.
+    pub completed_at: Option<String>,
+    /// Context.
+    pub metadata: Value,
+}
+
+/// A job as it is created.
+#[derive(Debug, Clone, Default)]
+pub struct NewJob {
+    /// Its id; one is made where it is `None`.
+    pub job_id: Option<String>,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Where it runs.
+    pub environment: String,
+    /// What its names are kept apart by.
+    pub namespace: String,
+    /// The version of the logic.
+    pub logic_version: Option<String>,
+    /// What asked for it.
+    pub request: Object,
+    /// Its arguments.
+    pub parameters: Object,
+    /// The scheduler's own id.
+    pub dag_run_id: Option<String>,
+    /// How many steps it will have.
+    pub expected_steps: Option<u64>,
+    /// Context.
+    pub metadata: Object,
+}
+
+/// What changes about a job; `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateJob {
+    /// Its state.
+    pub status: Option<JobStatus>,
+    /// The version of the logic.
+    pub logic_version: Option<String>,
+    /// How many steps it will have.
+    pub expected_steps: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Keys that are added to its metadata.
+    pub metadata: Object,
+}
+
+/// Which jobs are asked for; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// The pipeline.
+    pub pipeline: Option<String>,
+    /// Where they run.
+    pub environment: Option<String>,
+    /// What their names are kept apart by.
+    pub namespace: Option<String>,
+    /// Their state.
+    pub status: Option<JobStatus>,
+    /// The scheduler's own id.
+    pub dag_run_id: Option<String>,
+    /// Most jobs to answer.
+    pub limit: u64,
+}
+
+/// A step of a job: one Command, or several that belong together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// Its id.
+    pub step_id: String,
+    /// Its job.
+    pub job_id: Option<String>,
+    /// Its name in the pipeline; the action where nobody named it.
+    pub step_name: Option<String>,
+    /// The service.
+    pub handler_type: Option<String>,
+    /// The action.
+    pub action: Option<String>,
+    /// That of its Command.
+    pub correlation_id: Option<String>,
+    /// Its state.
+    pub status: StepStatus,
+    /// What it read.
+    pub inputs: Vec<DataReference>,
+    /// What it wrote.
+    pub outputs: Vec<DataReference>,
+    /// What was executed.
+    pub executions: Vec<ExecutionRecord>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// How long the Result that decides its state took.
+    pub duration_ms: Option<u64>,
+    /// When its first Result began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<String>,
+    /// Context.
+    pub metadata: Value,
+}
+
+/// A step as it is declared.
+#[derive(Debug, Clone, Default)]
+pub struct NewStep {
+    /// Its id; one is made where it is `None`.
+    pub step_id: Option<String>,
+    /// Its job.
+    pub job_id: String,
+    /// Its name in the pipeline.
+    pub step_name: String,
+    /// The service.
+    pub handler_type: String,
+    /// The action.
+    pub action: String,
+    /// That of its Command.
+    pub correlation_id: Option<String>,
+    /// Context.
+    pub metadata: Object,
+}
+
+/// What is said about a step otherwise than by a Result; it counts like one.
+#[derive(Debug, Clone)]
+pub struct StepUpdate {
+    /// The step.
+    pub step_id: String,
+    /// Its state.
+    pub status: Option<StepStatus>,
+    /// What it read.
+    pub inputs: Vec<DataReference>,
+    /// What it wrote.
+    pub outputs: Vec<DataReference>,
+    /// What was executed.
+    pub executions: Vec<ExecutionRecord>,
+    /// How long it took.
+    pub duration_ms: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; the time of the update where it is `None`.
+    pub completed_at: Option<Timestamp>,
+    /// When this was said.
+    pub timestamp: Timestamp,
+}
+
+/// A Result as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredResult {
+    /// The SHA-256 of its JSON as published.
+    pub identity: String,
+    /// Its JSON.
+    pub body: String,
+    /// When it was written to the registry.
+    pub recorded_at: String,
+}
+
+/// An Event as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredEvent {
+    /// Grows with each Event that is recorded.
+    pub cursor: i64,
+    /// Its JSON.
+    pub body: String,
+    /// When it was written to the registry.
+    pub recorded_at: String,
+}
+
+/// Which way one hop goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The steps that wrote it.
+    Producers,
+    /// The steps that read it.
+    Consumers,
+    /// Both.
+    Both,
+}
+
+/// A step next to a dataset.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hop {
+    /// The step's job.
+    pub job_id: Option<String>,
+    /// The step.
+    pub step_id: String,
+    /// Its name.
+    pub step_name: Option<String>,
+    /// The job's pipeline.
+    pub pipeline: Option<String>,
+    /// The step's state.
+    pub status: StepStatus,
+    /// When it ended.
+    pub completed_at: Option<String>,
+}
+
+/// One hop of lineage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OneHop {
+    /// The dataset, by its full location.
+    pub location: String,
+    /// Who wrote it, the latest first.
+    pub producers: Vec<Hop>,
+    /// Who read it, the latest first.
+    pub consumers: Vec<Hop>,
+}
+
+/// Which way a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// To what it was made from.
+    Upstream,
+    /// To what was made from it.
+    Downstream,
+}
+
+/// What a walk asks for.
+#[derive(Debug, Clone)]
+pub struct GraphQuery {
+    /// Where it begins: a full location or a short name.
+    pub location: String,
+    /// Which way.
+    pub walk: Walk,
+    /// How many steps deep.
+    pub depth: u64,
+    /// Most nodes.
+    pub max_nodes: u64,
+    /// Only what Results until then say.
+    pub as_of: Option<Timestamp>,
+    /// Only steps of jobs in this environment.
+    pub environment: Option<String>,
+    /// All runs, instead of those that made what the consumer read.
+    pub all_runs: bool,
+}
+
+/// A dataset or a step in a graph.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Node {
+    /// Data.
+    Dataset {
+        /// Unique in the graph.
+        id: String,
+        /// Where it lives.
+        namespace: String,
+        /// Its name there.
+        name: String,
+        /// Both, printed.
+        location: String,
+        /// The step that wrote it last, as far as the walk asked.
+        last_run: Option<String>,
+        /// Rows, as that step counted them.
+        row_count: Option<u64>,
+    },
+    /// Work.
+    Step {
+        /// Unique in the graph.
+        id: String,
+        /// The step.
+        step_id: String,
+        /// Its job.
+        job_id: Option<String>,
+        /// Its name.
+        step_name: Option<String>,
+        /// The job's pipeline.
+        pipeline: Option<String>,
+        /// The service.
+        handler: Option<String>,
+        /// The action.
+        action: Option<String>,
+        /// Its state.
+        status: StepStatus,
+        /// When it ended.
+        completed_at: Option<String>,
+    },
+}
+
+impl Node {
+    /// Its id in the graph.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Dataset { id, .. } | Self::Step { id, .. } => id,
+        }
+    }
+}
+
+/// Data that flows from a node to another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Edge {
+    /// Id of the node it comes from.
+    pub from: String,
+    /// Id of the node it goes to.
+    pub to: String,
+    /// Rows, as the step counted them last.
+    pub row_count: Option<u64>,
+    /// When a Result said so last.
+    pub last_run: String,
+    /// How many Results said so.
+    pub count: u64,
+}
+
+/// A part of the lineage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Graph {
+    /// Where the walk began, by its full location.
+    pub location: String,
+    /// The asked dataset first, then in the order of the walk.
+    pub nodes: Vec<Node>,
+    /// What connects them.
+    pub edges: Vec<Edge>,
+    /// `false`, or why there is more than is shown: `"depth"` or `"max_nodes"`.
+    pub truncated: Value,
+}

@@ -1,0 +1,306 @@
+//! The registry in one SQLite file, for any number of processes on one machine.
+
+mod apply;
+mod events;
+mod graph;
+mod jobs;
+mod lineage;
+mod resolve;
+mod schema;
+mod steps;
+
+use crate::error::{Error, ErrorKind};
+use crate::model::{
+    Direction, Graph, GraphQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
+    StoredEvent, StoredResult, UpdateJob,
+};
+use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
+use async_trait::async_trait;
+use pudato_protocol::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Datasets whose ids are remembered; all are forgotten when there are more.
+const DATASETS_MAX: usize = 100_000;
+
+/// The registry in one SQLite file. Clones share its connections.
+#[derive(Clone)]
+pub struct SqliteRegistry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// The connection that writes, and the ids of datasets that are committed.
+struct Writer {
+    connection: Connection,
+    datasets: HashMap<(String, String), i64>,
+}
+
+impl SqliteRegistry {
+    /// Opens the registry in the file `path`, which is made for its owner alone where it does not exist.
+    ///
+    /// # Errors
+    /// `Invalid`: a symbolic link, or written by a newer pudato. `Corrupt`: no database, or a damaged one. `Unavailable`:
+    /// no permission, no space.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let unusable = |error: std::io::Error| {
+            let context = format!("{}: the registry cannot be opened: {error}", path.display());
+            Error::new(ErrorKind::Unavailable, context)
+        };
+        if path.is_symlink() {
+            let context = format!("{}: must not be a symbolic link", path.display());
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            builder.create(folder).map_err(unusable)?;
+        }
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600).open(path).map_err(unusable)?;
+        let connection = schema::open(path).map_err(|error| {
+            let context = format!("{}: {}", path.display(), error.context);
+            Error::new(error.kind, context)
+        })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                writer: Mutex::new(Writer {
+                    connection,
+                    datasets: HashMap::new(),
+                }),
+                readers: Mutex::default(),
+            }),
+        })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let mut writer = lock(&shared.writer);
+            let Writer {
+                connection,
+                datasets,
+            } = &mut *writer;
+            let (answer, found) = {
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let mut change = Change {
+                    transaction,
+                    committed: datasets,
+                    found: HashMap::new(),
+                };
+                let answer = operation(&mut change)?;
+                change.transaction.commit()?;
+                (answer, change.found)
+            };
+            // Ids that were not committed are never remembered.
+            if datasets.len() + found.len() > DATASETS_MAX {
+                datasets.clear();
+            }
+            datasets.extend(found);
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let pooled = lock(&shared.readers).pop();
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => schema::open_reader(&shared.path)?,
+            };
+            // One transaction, so that several queries see the same registry.
+            connection.execute_batch("BEGIN")?;
+            let answer = query(&connection);
+            // A connection that fails to end is not used again.
+            if connection.execute_batch("COMMIT").is_ok() {
+                lock(&shared.readers).push(connection);
+            }
+            answer
+        })
+        .await
+    }
+}
+
+/// A transaction that writes.
+pub(super) struct Change<'a> {
+    pub(super) transaction: Transaction<'a>,
+    committed: &'a HashMap<(String, String), i64>,
+    found: HashMap<(String, String), i64>,
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        let context = format!("registry: a query stopped: {error}");
+        Err(Error::new(ErrorKind::Unavailable, context))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A transaction that a panic interrupted was rolled back when it was dropped.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Microseconds since the Unix epoch: the precision in which messages are written.
+pub(super) fn micros(at: &Timestamp) -> i64 {
+    let micros = at.instant().unix_timestamp_nanos() / 1_000;
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl RegistryStore for SqliteRegistry {
+    async fn apply(&self, results: Vec<Incoming>) -> Result<Vec<Applied>, Error> {
+        self.write(move |change| {
+            let each = results.iter().map(|result| apply::result(change, result));
+            each.collect()
+        })
+        .await
+    }
+
+    async fn record_events(&self, events: Vec<IncomingEvent>) -> Result<(), Error> {
+        self.write(move |change| {
+            let mut each = events.iter();
+            each.try_for_each(|event| events::record(&change.transaction, event))
+        })
+        .await
+    }
+
+    async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error> {
+        self.write(move |change| jobs::create(&change.transaction, job, &now))
+            .await
+    }
+
+    async fn get_job(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        let job_id = job_id.to_owned();
+        self.read(move |connection| jobs::get(connection, &job_id))
+            .await
+    }
+
+    async fn update_job(
+        &self,
+        job_id: &str,
+        update: UpdateJob,
+        now: Timestamp,
+    ) -> Result<Option<Job>, Error> {
+        let job_id = job_id.to_owned();
+        self.write(move |change| jobs::update(&change.transaction, &job_id, &update, &now))
+            .await
+    }
+
+    async fn query_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, Error> {
+        self.read(move |connection| jobs::query(connection, &filter))
+            .await
+    }
+
+    async fn add_step(&self, step: NewStep, now: Timestamp) -> Result<Step, Error> {
+        self.write(move |change| steps::add(&change.transaction, step, &now))
+            .await
+    }
+
+    async fn get_step(&self, step_id: &str) -> Result<Option<Step>, Error> {
+        let step_id = step_id.to_owned();
+        self.read(move |connection| steps::get(connection, &step_id))
+            .await
+    }
+
+    async fn get_job_steps(&self, job_id: &str) -> Result<Vec<Step>, Error> {
+        let job_id = job_id.to_owned();
+        self.read(move |connection| steps::of_job(connection, &job_id))
+            .await
+    }
+
+    async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error> {
+        self.write(move |change| {
+            if steps::get(&change.transaction, &update.step_id)?.is_none() {
+                return Ok(None);
+            }
+            apply::update(change, &update)?;
+            steps::get(&change.transaction, &update.step_id)
+        })
+        .await
+    }
+
+    async fn one_hop(
+        &self,
+        location: &str,
+        direction: Direction,
+        environment: Option<&str>,
+    ) -> Result<OneHop, Error> {
+        let (location, environment) = (location.to_owned(), environment.map(str::to_owned));
+        self.read(move |connection| {
+            lineage::one_hop(connection, &location, direction, environment.as_deref())
+        })
+        .await
+    }
+
+    async fn graph(&self, query: GraphQuery) -> Result<Graph, Error> {
+        self.read(move |connection| graph::walk(connection, &query))
+            .await
+    }
+
+    async fn results_of(&self, correlation_id: &str) -> Result<Vec<StoredResult>, Error> {
+        let correlation_id = correlation_id.to_owned();
+        self.read(move |connection| events::results_of(connection, &correlation_id))
+            .await
+    }
+
+    async fn events_of(&self, correlation_id: &str) -> Result<Vec<StoredEvent>, Error> {
+        let correlation_id = correlation_id.to_owned();
+        self.read(move |connection| events::of(connection, &correlation_id))
+            .await
+    }
+
+    async fn events_after(
+        &self,
+        cursor: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<StoredEvent>, Error> {
+        self.read(move |connection| events::after(connection, cursor, limit))
+            .await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Error> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("PRAGMA quick_check")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            let found: Vec<String> = rows.collect::<Result<_, _>>()?;
+            Ok(found.into_iter().filter(|line| line != "ok").collect())
+        })
+        .await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), Error> {
+        let (from, to) = (self.shared.path.clone(), to.display().to_string());
+        blocking(move || {
+            let connection = Connection::open(from)?;
+            connection.execute("VACUUM INTO ?", [to])?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,178 @@
+//! The tables, and how older ones become newer.
+
+use crate::error::{Error, ErrorKind};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// SQLite from this version on is free of the WAL-reset corruption (behaviours.md, fault 20).
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// Longest wait for another process's transaction (behaviours.md, fault 21).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that the write-ahead log may hold before it is copied into the database: 16 MiB.
+const WAL_PAGES_MAX: i64 = 4_096;
+
+/// Each makes the next version of the format out of the one before; never changed once released.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL UNIQUE,
+    declared INTEGER NOT NULL DEFAULT 0,
+    pipeline TEXT,
+    environment TEXT,
+    namespace TEXT,
+    logic_version TEXT,
+    request TEXT NOT NULL DEFAULT '{}',
+    parameters TEXT NOT NULL DEFAULT '{}',
+    dag_run_id TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    expected_steps INTEGER,
+    -- What update_job said; the steps decide where it is null.
+    said TEXT,
+    said_at TEXT,
+    error TEXT,
+    created_at TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    -- How far its steps are, kept with every change of a step.
+    steps_begun INTEGER NOT NULL DEFAULT 0,
+    steps_ended INTEGER NOT NULL DEFAULT 0,
+    steps_failed INTEGER NOT NULL DEFAULT 0,
+    ended_us INTEGER,
+    ended_at TEXT
+) STRICT;
+CREATE INDEX job_created ON job (created_us);
+CREATE INDEX job_pipeline ON job (pipeline, created_us);
+CREATE INDEX job_dag_run ON job (dag_run_id) WHERE dag_run_id IS NOT NULL;
+CREATE TABLE step (
+    id INTEGER PRIMARY KEY,
+    step_id TEXT NOT NULL UNIQUE,
+    job INTEGER,
+    declared INTEGER NOT NULL DEFAULT 0,
+    step_name TEXT,
+    handler_type TEXT,
+    action TEXT,
+    correlation_id TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    -- The claim that decides, and what it says.
+    status TEXT NOT NULL DEFAULT 'pending',
+    rank INTEGER NOT NULL DEFAULT -1,
+    at_us INTEGER NOT NULL DEFAULT 0,
+    at TEXT,
+    is_error INTEGER NOT NULL DEFAULT 0,
+    identity TEXT NOT NULL DEFAULT '',
+    error TEXT,
+    duration_ms INTEGER,
+    seen_handler TEXT,
+    seen_action TEXT,
+    seen_correlation_id TEXT,
+    started_us INTEGER,
+    started_at TEXT
+) STRICT;
+CREATE INDEX step_job ON step (job);
+CREATE TABLE result (
+    id INTEGER PRIMARY KEY,
+    identity TEXT NOT NULL UNIQUE,
+    correlation_id TEXT NOT NULL,
+    step INTEGER,
+    status TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    recorded_at TEXT NOT NULL,
+    executions TEXT,
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX result_correlation ON result (correlation_id);
+CREATE INDEX result_step ON result (step) WHERE step IS NOT NULL;
+CREATE TABLE dataset (
+    id INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    -- The printed location, backwards: short names are found by how a location ends.
+    backwards TEXT NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+CREATE INDEX dataset_backwards ON dataset (backwards);
+-- direction: 0 the step read the dataset, 1 it wrote it.
+CREATE TABLE edge (
+    dataset INTEGER NOT NULL,
+    direction INTEGER NOT NULL,
+    at_us INTEGER NOT NULL,
+    result INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    ref_type TEXT NOT NULL,
+    format TEXT,
+    version TEXT,
+    row_count INTEGER,
+    bytes INTEGER,
+    metadata TEXT,
+    PRIMARY KEY (dataset, direction, at_us, result, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_step ON edge (step, direction, result, position);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_correlation ON event (correlation_id);
+"];
+
+/// Opens a connection that may write, and brings the tables up to date.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        let context = format!(
+            "SQLite {} is too old; 3.51.3 is needed",
+            rusqlite::version()
+        );
+        return Err(Error::new(ErrorKind::Invalid, context));
+    }
+    let mut connection = Connection::open(path)?;
+    settle(&connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads; readers wait for nobody.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open(path)?;
+    settle(&connection)?;
+    connection.pragma_update(None, "query_only", "ON")?;
+    Ok(connection)
+}
+
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let known = MIGRATIONS.len();
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Read inside the transaction: another process may have migrated while this one waited.
+        let version: usize =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == known {
+            return Ok(());
+        }
+        if version > known {
+            let context = format!(
+                "{}: written by a newer pudato (format {version}, this one knows {known}); \
+                 use that version, or another data folder",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        transaction.execute_batch(MIGRATIONS[version])?;
+        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.commit()?;
+    }
+}
