@@ -18,6 +18,8 @@ mod decode;
 mod error;
 mod fields;
 mod message;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod timestamp;
 mod value;
 

@@ -11,6 +11,7 @@ fn new_id() -> String {
 
 /// A request to a handler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Command {
     /// The service that shall act: `storage`, `query`, `transform`, `registry` or one of the user's own.
     pub r#type: String,
@@ -62,6 +63,7 @@ impl Command {
 
 /// How a Result ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The action was done.
@@ -74,6 +76,7 @@ pub enum Status {
 
 /// A dataset that was read or written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DataReference {
     /// What it is: `file`, `table`, `model`, ...
     pub ref_type: String,
@@ -127,6 +130,7 @@ impl DataReference {
 
 /// What was executed on the way, e.g. a SQL statement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecutionRecord {
     /// What kind: `sql`, `dbt`, ...
     pub execution_type: String,
@@ -158,6 +162,7 @@ impl ExecutionRecord {
 
 /// A handler's answer to a [`Command`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Result {
     /// How it ended.
     pub status: Status,
@@ -254,6 +259,7 @@ impl Result {
 
 /// Something that happened and that others may care about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// `service.what_happened`.
     pub r#type: String,

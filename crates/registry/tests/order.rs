@@ -44,7 +44,7 @@ fn result(kind: usize, at: &str, lineage: usize) -> Reply {
 
 #[derive(Debug, Clone)]
 enum Arrival {
-    Result(Reply),
+    Result(Box<Reply>),
     CreateJob,
     AddStep,
 }
@@ -136,7 +136,11 @@ fn some_result() -> impl Strategy<Value = Reply> {
 
 fn arrivals() -> impl Strategy<Value = (Vec<Arrival>, Vec<Arrival>, usize)> {
     prop::collection::vec(some_result(), 1..5).prop_flat_map(|results| {
-        let mut once: Vec<Arrival> = results.into_iter().map(Arrival::Result).collect();
+        let mut once: Vec<Arrival> = results
+            .into_iter()
+            .map(Box::new)
+            .map(Arrival::Result)
+            .collect();
         once.extend([Arrival::CreateJob, Arrival::AddStep]);
         let mut twice = once.clone();
         twice.extend(once.clone());
@@ -174,9 +178,9 @@ fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
 #[tokio::test]
 async fn every_permutation_of_a_retried_step_ends_alike() {
     let results = [
-        Arrival::Result(result(0, TIMES[3], 0)),
-        Arrival::Result(result(2, TIMES[0], 1)),
-        Arrival::Result(result(1, TIMES[1], 2)),
+        Arrival::Result(Box::new(result(0, TIMES[3], 0))),
+        Arrival::Result(Box::new(result(2, TIMES[0], 1))),
+        Arrival::Result(Box::new(result(1, TIMES[1], 2))),
         Arrival::AddStep,
     ];
     let expected = arrive(&results, 1).await;

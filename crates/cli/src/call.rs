@@ -1,0 +1,114 @@
+//! `pudato publish` and `pudato call`.
+
+use crate::Context;
+use crate::exit::{self, Failure};
+use crate::{output, payload};
+use pudato_runtime::Client;
+use pudato_runtime::protocol::{Command, Status, encode};
+use serde_json::json;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+struct What {
+    /// The service: storage, registry, or one of your own
+    service: String,
+    /// What it shall do
+    action: String,
+    /// Payload: key=text, key=@file (its contents), key:=json
+    #[arg(value_name = "KEY=VALUE")]
+    fields: Vec<String>,
+    /// The payload as a JSON object, or @file
+    #[arg(long, value_name = "JSON")]
+    payload: Option<String>,
+    /// The registry job it belongs to
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// The registry step it is; its lineage is recorded under it
+    #[arg(long, value_name = "ID")]
+    step: Option<String>,
+    /// Ties messages together [default: a new one]
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// The same key with the same payload runs once
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Adds to the command's metadata
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+}
+
+impl What {
+    fn command(&self) -> Result<Command, Failure> {
+        let fields = payload::read(self.payload.as_deref(), &self.fields)?;
+        let mut command = Command::new(&self.service, &self.action, fields);
+        if let Some(id) = &self.correlation_id {
+            command.correlation_id.clone_from(id);
+        }
+        command.job_id.clone_from(&self.job);
+        command.step_id.clone_from(&self.step);
+        command.metadata = payload::read(None, &self.metadata)?;
+        if let Some(key) = &self.idempotency_key {
+            let key = key.as_str().into();
+            command.metadata.insert("idempotency_key".into(), key);
+        }
+        Ok(command)
+    }
+}
+
+/// Publish a command and return at once; prints its correlation id.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato publish storage head_object container=lake path=a.csv
+  pudato trace CORRELATION_ID")]
+pub struct Publish {
+    #[command(flatten)]
+    what: What,
+}
+
+impl Publish {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let command = self.what.command()?;
+        let pudato = context.open().await?;
+        let message_id = Client::new(&pudato).publish(&command).await?;
+        if context.json {
+            let id = &command.correlation_id;
+            return output::json(&json!({"correlation_id": id, "message_id": message_id}));
+        }
+        output::line(&command.correlation_id)
+    }
+}
+
+/// Publish a command and wait for its Result; prints the Result's data.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  pudato call storage put_object container=lake path=raw/a.csv data=@a.csv
+  pudato call registry create_job pipeline=monthly
+  pudato call storage get_object container=lake path=raw/a.csv --json")]
+pub struct Call {
+    #[command(flatten)]
+    what: What,
+    /// Seconds to wait for the Result
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+impl Call {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let command = self.what.command()?;
+        let pudato = context.open().await?;
+        let timeout = Duration::from_secs(self.timeout);
+        let result = Client::new(&pudato).call(&command, timeout).await?;
+        if context.json {
+            output::line(&encode(&result))?;
+        } else if let Some(data) = &result.data {
+            output::json(&json!(data))?;
+        }
+        if result.status == Status::Success {
+            return Ok(());
+        }
+        if context.json {
+            return Err(Failure::silent(exit::FAILED));
+        }
+        Err(Failure::failed(result.errors.join("\n        ")))
+    }
+}

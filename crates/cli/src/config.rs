@@ -1,0 +1,83 @@
+//! `pudato config` and `pudato schema`.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output;
+use serde_json::{Value, json};
+
+/// Print every setting, its value and where it comes from; secrets are masked.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  PUDATO_CONCURRENCY=4 pudato config")]
+pub struct Config {}
+
+impl Config {
+    pub fn run(&self, context: &Context) -> Result<(), Failure> {
+        let shown = |value: &str, is_secret: bool| match value {
+            "" => String::new(),
+            _ if is_secret => "********".into(),
+            value => value.into(),
+        };
+        let all = context.settings.all.iter().map(|setting| {
+            let value = shown(&setting.value, setting.variable.is_secret);
+            (setting.variable, value, setting.origin.clone())
+        });
+        if context.json {
+            let all: Vec<Value> = all
+                .map(|(variable, value, origin)| {
+                    json!({
+                        "name": variable.name, "key": variable.key, "value": value, "origin": origin,
+                        "meaning": variable.meaning,
+                    })
+                })
+                .collect();
+            let containers = &context.settings.containers;
+            return output::json(&json!({"settings": all, "containers": containers}));
+        }
+        let mut rows: Vec<Vec<String>> = all
+            .map(|(variable, value, origin)| {
+                let value = if value.is_empty() { "-".into() } else { value };
+                vec![variable.name.into(), value, origin, variable.meaning.into()]
+            })
+            .collect();
+        for (name, location) in &context.settings.containers {
+            let name = format!("[containers] {name}");
+            rows.push(vec![
+                name,
+                location.clone(),
+                "pudato.toml".into(),
+                String::new(),
+            ]);
+        }
+        output::table(&["SETTING", "VALUE", "FROM", "MEANING"], &rows)
+    }
+}
+
+/// Print the JSON Schema of a message.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato schema command > command.schema.json")]
+pub struct Schema {
+    /// Which message; all of them where none is named
+    #[arg(value_parser = ["command", "result", "event"])]
+    message: Option<String>,
+}
+
+impl Schema {
+    pub fn run(&self, _: &Context) -> Result<(), Failure> {
+        let schemas = pudato_runtime::protocol::schema::all();
+        match &self.message {
+            None => {
+                let all = schemas.map(|(name, schema)| (name.to_owned(), schema));
+                output::json(&Value::Object(all.into_iter().collect()))
+            }
+            Some(wanted) => {
+                let mut schemas = schemas.into_iter();
+                match schemas.find(|(name, _)| name == wanted) {
+                    Some((_, schema)) => output::json(&schema),
+                    None => Err(Failure::usage(format!("there is no message {wanted:?}"))),
+                }
+            }
+        }
+    }
+}

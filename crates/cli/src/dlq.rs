@@ -1,0 +1,191 @@
+//! `pudato dlq`.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output;
+use pudato_runtime::Pudato;
+use pudato_runtime::messaging::Stored;
+use serde_json::{Value, json};
+
+/// Most messages that are looked at, of one queue.
+const LOOK_MAX: usize = 10_000;
+
+/// Look at dead letters, replay or purge them.
+#[derive(clap::Subcommand)]
+pub enum Dlq {
+    /// List dead letters with their reasons
+    #[command(after_help = "Example:\n  pudato dlq list\n  pudato dlq list pudato-storage-dlq")]
+    List {
+        /// One queue only
+        queue: Option<String>,
+    },
+    /// Show one dead letter with its bytes
+    #[command(after_help = "Example:\n  pudato dlq show MESSAGE_ID")]
+    Show {
+        /// The message's id
+        message_id: String,
+    },
+    /// Send dead letters back to the queue they came from
+    #[command(
+        after_help = "Example:\n  pudato dlq replay --all pudato-storage-dlq\n  pudato dlq replay MESSAGE_ID"
+    )]
+    Replay(Which),
+    /// Delete dead letters for good
+    #[command(
+        after_help = "Example:\n  pudato dlq purge MESSAGE_ID\n  pudato dlq purge --all pudato-storage-dlq --yes"
+    )]
+    Purge {
+        #[command(flatten)]
+        which: Which,
+        /// Do it; without, it only says what would be deleted
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// Ids of messages
+    #[arg(value_name = "MESSAGE_ID")]
+    message_ids: Vec<String>,
+    /// Everything on this dead-letter queue
+    #[arg(long, value_name = "QUEUE")]
+    all: Option<String>,
+}
+
+impl Dlq {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        match self {
+            Self::List { queue } => list(context, &pudato, queue.as_deref()).await,
+            Self::Show { message_id } => show(context, &pudato, message_id).await,
+            Self::Replay(which) => {
+                let mut moved = 0;
+                for (queue, ids) in which.find(&pudato).await? {
+                    moved += pudato.operations.replay(&queue, &ids, None).await?;
+                }
+                count(context, "replayed", moved)
+            }
+            Self::Purge { which, yes } => {
+                let found = which.find(&pudato).await?;
+                if !yes {
+                    let all: u64 = found.iter().map(|(_, ids)| ids.len() as u64).sum();
+                    count(context, "would_be_purged", all)?;
+                    return Err(Failure::usage("nothing was deleted; say --yes to do it"));
+                }
+                let mut purged = 0;
+                for (queue, ids) in found {
+                    purged += pudato.operations.purge(&queue, Some(&ids)).await?;
+                }
+                count(context, "purged", purged)
+            }
+        }
+    }
+}
+
+impl Which {
+    /// The messages, by their queue.
+    async fn find(&self, pudato: &Pudato) -> Result<Vec<(String, Vec<String>)>, Failure> {
+        let mut found = Vec::new();
+        for queue in queues(pudato, self.all.as_deref())? {
+            let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
+            let ids = messages.into_iter().map(|message| message.message_id);
+            let ids = ids.filter(|id| self.all.is_some() || self.message_ids.contains(id));
+            let ids: Vec<String> = ids.collect();
+            if !ids.is_empty() {
+                found.push((queue, ids));
+            }
+        }
+        let is_there = |id: &String| found.iter().any(|(_, ids)| ids.contains(id));
+        match self.message_ids.iter().find(|id| !is_there(id)) {
+            Some(missing) => Err(Failure::failed(format!(
+                "no dead letter has the id {missing:?}"
+            ))),
+            None => Ok(found),
+        }
+    }
+}
+
+fn queues(pudato: &Pudato, one: Option<&str>) -> Result<Vec<String>, Failure> {
+    let all = pudato.dead_letter_queues();
+    match one {
+        None => Ok(all),
+        Some(one) if all.iter().any(|queue| queue == one) => Ok(vec![one.to_owned()]),
+        Some(one) => Err(Failure::usage(format!(
+            "{one:?} is no dead-letter queue; expected one of {}",
+            all.join(", ")
+        ))),
+    }
+}
+
+fn count(context: &Context, what: &str, count: u64) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&json!({what: count}));
+    }
+    output::line(&format!("{}: {count}", what.replace('_', " ")))
+}
+
+async fn list(context: &Context, pudato: &Pudato, queue: Option<&str>) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for queue in queues(pudato, queue)? {
+        all.extend(pudato.operations.browse(&queue, LOOK_MAX).await?);
+    }
+    if context.json {
+        let all: Vec<Value> = all.iter().map(described).collect();
+        return output::json(&json!({"count": all.len(), "dead_letters": all}));
+    }
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|stored| {
+            vec![
+                stored.queue.clone(),
+                stored.message_id.clone(),
+                output::time_ms(stored.sent_at_ms),
+                stored.receive_count.to_string(),
+                reason(stored).unwrap_or_else(|| "received too often".into()),
+            ]
+        })
+        .collect();
+    let head = ["QUEUE", "MESSAGE", "SENT (UTC)", "ATTEMPTS", "REASON"];
+    output::table(&head, &rows)
+}
+
+async fn show(context: &Context, pudato: &Pudato, id: &str) -> Result<(), Failure> {
+    for queue in queues(pudato, None)? {
+        let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
+        let Some(stored) = messages.iter().find(|stored| stored.message_id == id) else {
+            continue;
+        };
+        let mut shown = described(stored);
+        shown["body"] = String::from_utf8_lossy(&stored.body).into();
+        if context.json {
+            return output::json(&shown);
+        }
+        for (name, value) in shown.as_object().into_iter().flatten() {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            output::line(&format!("{name:>18}: {text}"))?;
+        }
+        return Ok(());
+    }
+    Err(Failure::failed(format!("no dead letter has the id {id:?}")))
+}
+
+fn reason(stored: &Stored) -> Option<String> {
+    stored
+        .dead_letter
+        .as_ref()
+        .and_then(|dead| dead.reason.clone())
+}
+
+fn described(stored: &Stored) -> Value {
+    json!({
+        "queue": stored.queue, "message_id": stored.message_id, "reason": reason(stored),
+        "source": stored.dead_letter.as_ref().map(|dead| dead.source.clone()),
+        "receive_count": stored.receive_count, "sent_at": output::time_ms(stored.sent_at_ms),
+        "first_received_at": stored.first_received_ms.map(output::time_ms),
+        "attributes": stored.attributes,
+    })
+}

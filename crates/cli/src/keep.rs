@@ -1,0 +1,105 @@
+//! `pudato doctor` and `pudato backup`.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output;
+use pudato_runtime::Pudato;
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// A message that waits longer than this has no reader, or one that cannot keep up.
+const WAIT_MS_MAX: u64 = 60_000;
+
+/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato doctor && echo fine")]
+pub struct Doctor {}
+
+impl Doctor {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        let mut wrong = pudato.check().await?;
+        wrong.extend(permissions(&pudato));
+        wrong.extend(queues(&pudato).await?);
+        if context.json {
+            output::json(&json!({"findings": wrong}))?;
+        } else {
+            for finding in &wrong {
+                output::line(&format!("- {finding}"))?;
+            }
+            if wrong.is_empty() {
+                output::line("nothing is wrong")?;
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::silent(crate::exit::FAILED))
+    }
+}
+
+fn permissions(pudato: &Pudato) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for name in ["", "fabric.db", "registry.db"] {
+        let path = pudato.data_dir.join(name);
+        let Ok(found) = path.metadata() else {
+            continue;
+        };
+        let mode = found.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            wrong.push(format!(
+                "{path}: others may read it (mode {mode:o}); chmod go= {path}"
+            ));
+        }
+    }
+    wrong
+}
+
+async fn queues(pudato: &Pudato) -> Result<Vec<String>, Failure> {
+    let mut wrong = Vec::new();
+    for queue in pudato.dead_letter_queues() {
+        let counts = pudato.operations.counts(&queue).await?;
+        let dead = counts.visible + counts.in_flight + counts.delayed;
+        if dead > 0 {
+            wrong.push(format!(
+                "{queue}: {dead} dead letters; `pudato dlq list {queue}`"
+            ));
+        }
+        let queue = queue.trim_end_matches("-dlq").to_owned() + "-queue";
+        let now_ms = pudato.clock.now_ms();
+        let oldest = pudato.operations.browse(&queue, 1).await?;
+        let waits = oldest.iter().any(|message| {
+            message.receive_count == 0 && message.visible_at_ms + WAIT_MS_MAX < now_ms
+        });
+        if waits {
+            wrong.push(format!(
+                "{queue}: a message waits for more than a minute; is `pudato up` running?"
+            ));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Copy fabric and registry into a new folder while they are used. Objects are files: copy them as such.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato backup /backup/monday")]
+pub struct Backup {
+    /// A new or empty folder
+    folder: PathBuf,
+}
+
+impl Backup {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        pudato.backup(&self.folder).await?;
+        let folder = self.folder.display().to_string();
+        if context.json {
+            return output::json(&json!({"backup": folder}));
+        }
+        output::line(&format!("fabric.db and registry.db are in {folder}"))
+    }
+}

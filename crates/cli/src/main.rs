@@ -1,0 +1,206 @@
+//! The `pudato` command: reads its arguments, calls the runtime, prints.
+
+mod call;
+mod config;
+mod dlq;
+mod events;
+mod exit;
+mod job;
+mod keep;
+mod lineage;
+mod output;
+mod payload;
+mod run;
+mod svg;
+mod trace;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use exit::Failure;
+use pudato_runtime::settings::{FILE, Sources};
+use pudato_runtime::{Pudato, Settings};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A typed message fabric for data operations: send commands, and know where every number came from.
+#[derive(Parser)]
+#[command(
+    name = "pudato",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Start:   pudato up                                          (in one terminal)
+Then:    pudato call storage put_object container=lake path=a.csv data=@a.csv
+         pudato lineage lake/a.csv
+
+Exit codes: 0 done, 1 the operation failed, 2 usage, 3 configuration, 4 fabric or store unreachable,
+5 timed out waiting for a Result, 130 interrupted."
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// Folder of the embedded fabric, registry and objects [default: .pudato]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Settings file [default: pudato.toml, where it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// What is logged to stderr, e.g. debug [default: info for up, runner and results; warn else]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run all handlers and the results consumer until Ctrl-C
+    Up(run::Up),
+    /// Run one handler until Ctrl-C
+    Runner(run::Runner),
+    /// Run the results consumer until Ctrl-C
+    Results(run::Results),
+    /// Publish a command and return at once
+    Publish(call::Publish),
+    /// Publish a command and wait for its Result
+    Call(call::Call),
+    /// Look at jobs and their steps
+    #[command(subcommand)]
+    Job(job::Job),
+    /// Show what a dataset was made from, or what was made from it
+    Lineage(lineage::Lineage),
+    /// Show everything that happened under a correlation id
+    Trace(trace::Trace),
+    /// Look at dead letters, replay or purge them
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// Look at Events
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Print every setting and where it comes from
+    Config(config::Config),
+    /// Look for what is wrong with this installation
+    Doctor(keep::Doctor),
+    /// Print the JSON Schema of a message
+    Schema(config::Schema),
+    /// Copy fabric and registry into a new folder while they are used
+    Backup(keep::Backup),
+}
+
+/// What every command works with.
+struct Context {
+    settings: Settings,
+    json: bool,
+}
+
+impl Context {
+    async fn open(&self) -> Result<Pudato, Failure> {
+        Ok(Pudato::open(self.settings.clone()).await?)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers; all else is a wrong use, and clap says which.
+            let _ = error.print();
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("pudato: cannot start: {error}");
+            return ExitCode::from(exit::UNAVAILABLE);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = run(&arguments) => outcome,
+            () = interrupted(&arguments.command) => Err(Failure::interrupted()),
+        }
+    });
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(arguments.global.json),
+    }
+}
+
+/// Ctrl-C ends a command; those that serve handle it themselves.
+async fn interrupted(command: &Command) {
+    let serves = matches!(
+        command,
+        Command::Up(_) | Command::Runner(_) | Command::Results(_)
+    );
+    if serves || tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = settings(&arguments.global, &arguments.command)?;
+    let context = Context {
+        settings,
+        json: arguments.global.json,
+    };
+    pudato_runtime::logs::start(&context.settings).map_err(Failure::configuration)?;
+    match &arguments.command {
+        Command::Up(command) => command.run(&context).await,
+        Command::Runner(command) => command.run(&context).await,
+        Command::Results(command) => command.run(&context).await,
+        Command::Publish(command) => command.run(&context).await,
+        Command::Call(command) => command.run(&context).await,
+        Command::Job(command) => command.run(&context).await,
+        Command::Lineage(command) => command.run(&context).await,
+        Command::Trace(command) => command.run(&context).await,
+        Command::Dlq(command) => command.run(&context).await,
+        Command::Events(command) => command.run(&context).await,
+        Command::Config(command) => command.run(&context),
+        Command::Doctor(command) => command.run(&context).await,
+        Command::Schema(command) => command.run(&context),
+        Command::Backup(command) => command.run(&context).await,
+    }
+}
+
+fn settings(global: &Global, command: &Command) -> Result<Settings, Failure> {
+    let mut flags = BTreeMap::new();
+    if let Some(data_dir) = &global.data_dir {
+        flags.insert("PUDATO_DATA_DIR", data_dir.clone());
+    }
+    let environment = |name: &str| std::env::var(name).ok();
+    let serves = matches!(
+        command,
+        Command::Up(_) | Command::Runner(_) | Command::Results(_)
+    );
+    match &global.log {
+        Some(log) => {
+            flags.insert("PUDATO_LOG", log.clone());
+        }
+        None if !serves && environment("PUDATO_LOG").is_none() => {
+            flags.insert("PUDATO_LOG", "warn".into());
+        }
+        None => {}
+    }
+    let named = global.config.as_deref();
+    let file = named.or_else(|| Some(Path::new(FILE)).filter(|file| file.exists()));
+    let loaded = Settings::load(&Sources {
+        flags,
+        environment: &environment,
+        file,
+    });
+    loaded.map_err(|error| Failure::configuration(error.to_string()))
+}

@@ -1,0 +1,97 @@
+//! A payload from the command line.
+
+use crate::exit::Failure;
+use base64::Engine;
+use pudato_runtime::protocol::Object;
+use serde_json::Value;
+use std::path::Path;
+
+/// Puts a payload together: the JSON object of `--payload`, then `key=text`, `key=@file` and `key:=json`.
+pub fn read(json: Option<&str>, fields: &[String]) -> Result<Object, Failure> {
+    let mut payload = match json {
+        None => Object::new(),
+        Some(json) => {
+            let text = match json.strip_prefix('@') {
+                Some(path) => String::from_utf8(file(path)?)
+                    .map_err(|_| Failure::usage(format!("--payload: {path}: expected JSON")))?,
+                None => json.to_owned(),
+            };
+            match serde_json::from_str(&text) {
+                Ok(Value::Object(payload)) => payload,
+                Ok(_) => return Err(Failure::usage("--payload: expected a JSON object")),
+                Err(error) => return Err(Failure::usage(format!("--payload: {error}"))),
+            }
+        }
+    };
+    for field in fields {
+        let (key, value) = self::field(field)?;
+        payload.insert(key, value);
+    }
+    Ok(payload)
+}
+
+fn field(field: &str) -> Result<(String, Value), Failure> {
+    let wrong = || {
+        Failure::usage(format!(
+            "{field:?}: expected key=text, key=@file or key:=json"
+        ))
+    };
+    let (key, text) = field.split_once('=').ok_or_else(wrong)?;
+    if let Some(key) = key.strip_suffix(':').filter(|key| !key.is_empty()) {
+        let value = serde_json::from_str(text);
+        let value = value.map_err(|error| Failure::usage(format!("{key}: no JSON: {error}")))?;
+        return Ok((key.to_owned(), value));
+    }
+    if key.is_empty() {
+        return Err(wrong());
+    }
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok((key.to_owned(), text.into()));
+    };
+    match String::from_utf8(file(path)?) {
+        Ok(text) => Ok((key.to_owned(), text.into())),
+        Err(error) => {
+            let text = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
+            Ok((format!("{key}_base64"), text.into()))
+        }
+    }
+}
+
+fn file(path: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(Path::new(path)).map_err(|error| Failure::usage(format!("{path}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[&str]) -> Object {
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        read(Some(r#"{"a": 1}"#), &fields).ok().expect("a payload")
+    }
+
+    #[test]
+    fn texts_files_and_json_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (text, bytes) = (folder.path().join("t"), folder.path().join("b"));
+        std::fs::write(&text, "ü,1\n").expect("written");
+        std::fs::write(&bytes, [0xff, 0]).expect("written");
+        let (text, bytes) = (
+            format!("x=@{}", text.display()),
+            format!("data=@{}", bytes.display()),
+        );
+        let payload = fields(&["path=a=b", "max_keys:=5", &text, &bytes]);
+        let expected = serde_json::json!({
+            "a": 1, "path": "a=b", "max_keys": 5, "x": "ü,1\n", "data_base64": "/wA=",
+        });
+        assert_eq!(Value::Object(payload), expected);
+    }
+
+    #[test]
+    fn what_is_no_field_is_refused() {
+        for field in ["novalue", "=x", "n:=oops", "f=@/does/not/exist"] {
+            assert!(read(None, &[field.to_owned()]).is_err(), "{field}");
+        }
+        assert!(read(Some("[1]"), &[]).is_err());
+    }
+}

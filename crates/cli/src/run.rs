@@ -1,0 +1,140 @@
+//! `pudato up`, `pudato runner` and `pudato results`: what serves until it is told to stop.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output;
+use pudato_runtime::{CancellationToken, Part, Pudato};
+use serde_json::json;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Run all handlers and the results consumer in this process until Ctrl-C or SIGTERM; a second one ends it at once.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato up
+  pudato up --data-dir /srv/pudato --log debug")]
+pub struct Up {}
+
+impl Up {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        let _only = only_one(&pudato)?;
+        let services = pudato.services().into_iter().map(str::to_owned);
+        let mut parts: Vec<Part> = services.map(Part::Handler).collect();
+        parts.push(Part::Results);
+        serve(context, &pudato, &parts).await
+    }
+}
+
+/// Run the handler of one service until Ctrl-C or SIGTERM.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato runner --handler storage")]
+pub struct Runner {
+    /// The service: storage or registry
+    #[arg(long, value_name = "NAME")]
+    handler: String,
+}
+
+impl Runner {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        let known = pudato.services();
+        if !known.contains(&self.handler.as_str()) {
+            return Err(Failure::usage(format!(
+                "--handler: expected one of {}, found {:?}",
+                known.join(", "),
+                self.handler
+            )));
+        }
+        serve(context, &pudato, &[Part::Handler(self.handler.clone())]).await
+    }
+}
+
+/// Run the results consumer until Ctrl-C or SIGTERM.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato results")]
+pub struct Results {}
+
+impl Results {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        serve(context, &pudato, &[Part::Results]).await
+    }
+}
+
+async fn serve(context: &Context, pudato: &Pudato, parts: &[Part]) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let names: Vec<&str> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Handler(service) => service.as_str(),
+            Part::Results => "results",
+        })
+        .collect();
+    let folder = pudato.data_dir.display().to_string();
+    if context.json {
+        output::json_line(&json!({"running": names, "data_dir": folder}))?;
+    } else {
+        let names = names.join(", ");
+        output::line(&format!("pudato runs {names} on {folder}; Ctrl-C stops it"))?;
+    }
+    let drain = CancellationToken::new();
+    let running = pudato.run(parts, drain.clone());
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return Ok(ended?),
+        _ = either(&mut terminate, &mut interrupt) => {}
+    }
+    eprintln!("pudato: finishing what is in hand; a second signal stops at once");
+    drain.cancel();
+    tokio::select! {
+        ended = running => Ok(ended?),
+        code = either(&mut terminate, &mut interrupt) => {
+            // What is in hand comes again after its lease.
+            eprintln!("pudato: stopped at once");
+            std::process::exit(code)
+        }
+    }
+}
+
+/// Waits for a signal; answers the exit code that a shell gives to it.
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = terminate.recv() => 143,
+        _ = interrupt.recv() => 130,
+    }
+}
+
+/// Two `up` on one folder would do everything twice over, which is safe and never meant. The lock ends with the process.
+fn only_one(pudato: &Pudato) -> Result<File, Failure> {
+    let path = pudato.data_dir.join("up.lock");
+    let failed =
+        |error: std::io::Error| Failure::configuration(format!("{}: {error}", path.display()));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(Failure::configuration(format!(
+                "another `pudato up` (process {}) runs on {}; stop it, or use another --data-dir",
+                pid.trim(),
+                pudato.data_dir.display()
+            )));
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let pid = std::process::id().to_string();
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(pid.as_bytes()))
+        .map_err(failed)?;
+    Ok(file)
+}

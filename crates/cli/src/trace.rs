@@ -1,0 +1,151 @@
+//! `pudato trace`.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output;
+use pudato_runtime::Client;
+use pudato_runtime::protocol::{Event, Result as Reply, Status, decode_claim};
+use serde_json::{Value, json};
+
+/// Show the command, its attempts, its Results and its Events, in order.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  pudato trace 7f9c0a3e-0b7e-4f5e-9c1b-2d1f3a4b5c6d")]
+pub struct Trace {
+    /// The id that the messages share
+    correlation_id: String,
+}
+
+/// Something that happened.
+struct Line {
+    at: String,
+    what: String,
+    details: String,
+}
+
+impl Trace {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        let trace = Client::new(&pudato).trace(&self.correlation_id).await?;
+        let now_ms = pudato.clock.now_ms();
+        if context.json {
+            return self.json(&trace);
+        }
+        let mut lines = Vec::new();
+        for stored in &trace.results {
+            if let Ok(result) = decode_claim::<Reply>(stored.body.as_bytes()) {
+                lines.extend(of_result(&result));
+            }
+        }
+        for stored in &trace.events {
+            if let Ok(event) = decode_claim::<Event>(stored.body.as_bytes()) {
+                lines.push(Line {
+                    at: event.timestamp.as_str().into(),
+                    what: "event".into(),
+                    details: event.r#type,
+                });
+            }
+        }
+        for stored in &trace.waiting {
+            let state = if stored.visible_at_ms <= now_ms {
+                "waits"
+            } else if stored.receive_count > 0 {
+                "is in hand, or comes again"
+            } else {
+                "is delayed"
+            };
+            let mut details = format!("{} on {}", state, stored.queue);
+            if stored.receive_count > 0 {
+                details.push_str(&format!(", attempt {}", stored.receive_count));
+            }
+            if let Some(reason) = stored.dead_letter.as_ref().and_then(|d| d.reason.as_ref()) {
+                details.push_str(&format!(": {reason}"));
+            }
+            lines.push(Line {
+                at: pudato_runtime::timestamp(stored.sent_at_ms).as_str().into(),
+                what: "message".into(),
+                details,
+            });
+        }
+        if lines.is_empty() {
+            return Err(Failure::failed(format!(
+                "nothing is known about {:?}",
+                self.correlation_id
+            )));
+        }
+        // All are in UTC and have microseconds, but for what a sender wrote; a stable order is enough for those.
+        lines.sort_by(|a, b| a.at.cmp(&b.at));
+        let rows: Vec<Vec<String>> = lines
+            .into_iter()
+            .map(|line| {
+                let at = line.at.get(..26).unwrap_or(&line.at).replace('T', " ");
+                vec![at, line.what, line.details]
+            })
+            .collect();
+        output::table(&["TIME (UTC)", "WHAT", "DETAILS"], &rows)
+    }
+
+    fn json(&self, trace: &pudato_runtime::Trace) -> Result<(), Failure> {
+        let read = |body: &str| serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
+        let results: Vec<Value> = trace.results.iter().map(|r| read(&r.body)).collect();
+        let events: Vec<Value> = trace.events.iter().map(|e| read(&e.body)).collect();
+        let waiting: Vec<Value> = trace
+            .waiting
+            .iter()
+            .map(|stored| {
+                json!({
+                    "queue": stored.queue, "message_id": stored.message_id,
+                    "receive_count": stored.receive_count, "sent_at_ms": stored.sent_at_ms,
+                    "reason": stored.dead_letter.as_ref().and_then(|d| d.reason.clone()),
+                })
+            })
+            .collect();
+        output::json(&json!({
+            "correlation_id": self.correlation_id, "waiting": waiting, "results": results, "events": events,
+        }))
+    }
+}
+
+/// The command that a Result answers, and the Result.
+fn of_result(result: &Reply) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for execution in &result.executions {
+        if execution.execution_type != "command" {
+            continue;
+        }
+        let text = |name: &str| execution.details.get(name).and_then(Value::as_str);
+        let attempt = execution.details.get("attempt").and_then(Value::as_u64);
+        lines.push(Line {
+            at: text("sent_at").unwrap_or_default().into(),
+            what: "command".into(),
+            details: format!(
+                "{} {}, answered at attempt {}",
+                text("type").unwrap_or("?"),
+                text("action").unwrap_or("?"),
+                attempt.map_or("?".into(), |attempt| attempt.to_string())
+            ),
+        });
+    }
+    let status = match result.status {
+        Status::Success => "success",
+        Status::Error => "error",
+        Status::Pending => "pending",
+    };
+    let mut details = format!("{status} after {} ms", result.duration_ms);
+    if let Some(step) = &result.step_id {
+        details.push_str(&format!(", step {step}"));
+    }
+    let (inputs, outputs) = (result.inputs.len(), result.outputs.len());
+    if inputs + outputs > 0 {
+        details.push_str(&format!(", read {inputs}, wrote {outputs}"));
+    }
+    if !result.errors.is_empty() {
+        details.push_str(&format!(": {}", result.errors.join("; ")));
+    }
+    lines.push(Line {
+        at: result.timestamp.as_str().into(),
+        what: "result".into(),
+        details,
+    });
+    lines
+}

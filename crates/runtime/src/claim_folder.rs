@@ -1,0 +1,51 @@
+//! Claims over the storage folder.
+
+use async_trait::async_trait;
+use pudato_messaging::{ClaimStore, Error, ErrorKind};
+use pudato_storage::{ErrorKind as StorageErrorKind, Objects, Put};
+
+/// Claims as objects of one container.
+pub(crate) struct ClaimFolder {
+    pub(crate) objects: Objects,
+    pub(crate) container: String,
+    pub(crate) bytes_max: u64,
+}
+
+#[async_trait]
+impl ClaimStore for ClaimFolder {
+    fn container(&self) -> &str {
+        &self.container
+    }
+
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        if bytes.len() as u64 > self.bytes_max {
+            let context = format!(
+                "claim: {} bytes; at most {} (PUDATO_CLAIM_BYTES_MAX)",
+                bytes.len(),
+                self.bytes_max
+            );
+            return Err(Error::new(ErrorKind::TooLarge, context));
+        }
+        let put = Put {
+            bytes: bytes.into(),
+            ..Put::default()
+        };
+        let stored = self.objects.put(&self.container, key, put).await;
+        stored.map(|_| ()).map_err(translate)
+    }
+
+    async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
+        let found = self.objects.get(&self.container, key, self.bytes_max).await;
+        found.map(|object| object.bytes.to_vec()).map_err(translate)
+    }
+}
+
+fn translate(error: pudato_storage::Error) -> Error {
+    let kind = match error.kind {
+        StorageErrorKind::NotFound => ErrorKind::NotFound,
+        StorageErrorKind::TooLarge => ErrorKind::TooLarge,
+        StorageErrorKind::Invalid | StorageErrorKind::AlreadyExists => ErrorKind::Invalid,
+        StorageErrorKind::Unavailable => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("claim: {}", error.context))
+}

@@ -1,0 +1,88 @@
+//! Tells the senders of commands that the broker moved to a dead-letter queue, where no worker could: one that crashes
+//! with the command in hand says nothing.
+
+use crate::outbox::Outbox;
+use crate::process::{Decision, reject};
+use pudato_messaging::claims;
+use pudato_messaging::{Clock, Error, Operations, Stored};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often the dead-letter queues are looked at.
+const EVERY: Duration = Duration::from_secs(5);
+/// Most messages looked at in one round and queue.
+const LOOK_MAX: usize = 100;
+
+/// Watches the dead-letter queues of commands.
+pub struct DeadLetterWatch {
+    /// Looks at queues.
+    pub operations: Arc<dyn Operations>,
+    /// The dead-letter queues.
+    pub queues: Vec<String>,
+    /// Makes the error Results ready.
+    pub outbox: Outbox,
+    /// Where they go.
+    pub results_topic: String,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl DeadLetterWatch {
+    /// Watches until `drain` is cancelled.
+    pub async fn run(&self, drain: CancellationToken) {
+        loop {
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the dead-letter queues could not be looked at");
+            }
+            let every_ms = u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX);
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return,
+                () = self.clock.sleep_until(self.clock.now_ms() + every_ms) => {}
+            }
+        }
+    }
+
+    /// Looks once; answers how many messages were explained.
+    ///
+    /// # Errors
+    /// The queues cannot be reached.
+    pub async fn look(&self) -> Result<u64, Error> {
+        let mut explained = 0;
+        for queue in &self.queues {
+            for message in self.operations.browse(queue, LOOK_MAX).await? {
+                let moved = message.dead_letter.as_ref();
+                if moved.is_some_and(|dead| dead.reason.is_none()) {
+                    explained += u64::from(self.explain(queue, &message).await?);
+                }
+            }
+        }
+        Ok(explained)
+    }
+
+    async fn explain(&self, queue: &str, message: &Stored) -> Result<bool, Error> {
+        let attempts = message.receive_count;
+        let why = format!(
+            "gave up after {attempts} attempts: no worker finished it; each stopped or crashed with it in hand"
+        );
+        let claims = &*self.outbox.claims;
+        let resolved = claims::resolve(&message.body, &message.attributes, claims).await;
+        let body = resolved.map_or(message.body.clone(), |resolved| resolved.body.into_owned());
+        let Decision::Reject { why, result } = reject(why, &message.attributes, Some(&body)) else {
+            return Ok(false);
+        };
+        let mut publish = Vec::new();
+        if let Some(mut result) = result {
+            result.timestamp = crate::time::timestamp(self.clock.now_ms());
+            publish.push((
+                self.results_topic.clone(),
+                self.outbox.result(&result).await?,
+            ));
+        }
+        tracing::error!(queue, message_id = message.message_id, %why, "a command was given up");
+        self.operations
+            .explain(queue, &message.message_id, &why, publish)
+            .await
+    }
+}

@@ -1,0 +1,47 @@
+//! What runs: settings, wiring, the worker and the results consumer.
+
+mod breaker;
+mod chance;
+mod claim_folder;
+mod client;
+mod dead_letters;
+mod health;
+mod identity;
+mod leases;
+pub mod logs;
+mod names;
+mod outbox;
+mod process;
+mod results;
+pub mod settings;
+mod settler;
+mod spawn;
+mod time;
+mod variables;
+mod wiring;
+mod worker;
+
+pub use chance::{Backoff, Chance};
+pub use client::{CallError, Client, Trace};
+pub use dead_letters::DeadLetterWatch;
+pub use identity::sha256_hex;
+pub use names::{HISTORY, Names, VISIBILITY};
+pub use outbox::{Outbox, publish_command};
+pub use process::{Decision, Incoming, Outcome, Processor};
+pub use results::{Kind, ResultsConsumer, Tally};
+pub use settings::{Fabric, Settings, SettingsError};
+pub use spawn::{Spawn, TokioTasks};
+pub use time::timestamp;
+pub use tokio_util::sync::CancellationToken;
+pub use variables::{VARIABLES, Variable};
+pub use wiring::{OpenError, Part, Pudato};
+pub use worker::{CONCURRENCY, Worker};
+
+/// What a handler is, for programs that bring their own.
+pub use pudato_handler as handler;
+/// The message ports, as [`handler`].
+pub use pudato_messaging as messaging;
+/// The messages, as [`handler`].
+pub use pudato_protocol as protocol;
+/// Jobs, steps and lineage, as [`handler`].
+pub use pudato_registry as registry;

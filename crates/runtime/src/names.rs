@@ -1,0 +1,105 @@
+//! The names of topics and queues (contract.md, "Topics and queues").
+
+use pudato_messaging::{QueueConfig, Subscription, Topology};
+use std::time::Duration;
+
+/// How long a received message is hidden from others; renewed while a handler runs (contract.md).
+pub const VISIBILITY: Duration = Duration::from_secs(60);
+/// Attempts that a command has (contract.md).
+const RECEIVE_COUNT_MAX: u32 = 6;
+/// Attempts that a Result has: it is never to blame when the registry is down (contract.md).
+const RESULTS_RECEIVE_COUNT_MAX: u32 = 100;
+
+/// The name of the subscriber that keeps Events for `pudato trace` and `pudato events tail`.
+pub const HISTORY: &str = "history";
+/// What a results queue carries, in its name.
+pub const RESULTS: &str = "results";
+/// What the events topic carries, in its name.
+pub const EVENTS: &str = "events";
+
+/// Makes the names of one installation; several may share an account or a machine by their prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// Names that begin with `prefix`, `pudato` unless it is set.
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self {
+            prefix: prefix.into(),
+        }
+    }
+
+    /// The topic that a service's Commands are published to.
+    ///
+    /// ```
+    /// use pudato_runtime::Names;
+    /// assert_eq!(Names::new("pudato").commands("storage"), "pudato-storage-commands");
+    /// ```
+    pub fn commands(&self, service: &str) -> String {
+        format!("{}-{service}-commands", self.prefix)
+    }
+
+    /// The topic that Results are published to.
+    pub fn results(&self) -> String {
+        format!("{}-{RESULTS}", self.prefix)
+    }
+
+    /// The topic that Events are published to.
+    pub fn events(&self) -> String {
+        format!("{}-{EVENTS}", self.prefix)
+    }
+
+    /// The queue of a service, of the results consumer, or of a subscriber of Events.
+    pub fn queue(&self, name: &str) -> String {
+        format!("{}-{name}-queue", self.prefix)
+    }
+
+    /// Where what nobody could handle lies.
+    pub fn dead_letters(&self, name: &str) -> String {
+        format!("{}-{name}-dlq", self.prefix)
+    }
+
+    /// The topics, queues and subscriptions of `services`, of the results consumer, and of who listens to Events.
+    pub fn topology(&self, services: &[String], listeners: &[String]) -> Topology {
+        let mut topology = Topology {
+            topics: vec![self.results(), self.events()],
+            ..Topology::default()
+        };
+        for service in services {
+            topology.topics.push(self.commands(service));
+            self.subscribe(
+                &mut topology,
+                self.commands(service),
+                service,
+                RECEIVE_COUNT_MAX,
+            );
+        }
+        self.subscribe(
+            &mut topology,
+            self.results(),
+            RESULTS,
+            RESULTS_RECEIVE_COUNT_MAX,
+        );
+        for listener in listeners {
+            self.subscribe(
+                &mut topology,
+                self.events(),
+                listener,
+                RESULTS_RECEIVE_COUNT_MAX,
+            );
+        }
+        topology
+    }
+
+    fn subscribe(&self, topology: &mut Topology, topic: String, name: &str, receives_max: u32) {
+        let (queue, dead_letters) = (self.queue(name), self.dead_letters(name));
+        let mut dead = QueueConfig::new(&dead_letters);
+        dead.visibility = VISIBILITY;
+        let mut config = QueueConfig::new(&queue).redrive(receives_max, dead_letters);
+        config.visibility = VISIBILITY;
+        topology.queues.extend([config, dead]);
+        topology.subscriptions.push(Subscription::new(topic, queue));
+    }
+}

@@ -1,0 +1,105 @@
+//! Messages as they are published: their attributes, and a claim where they are over the limit.
+
+use pudato_messaging::{ClaimStore, ErrorKind};
+use pudato_messaging::{Clock, Error, Limits, Outgoing, Publisher, claims};
+use pudato_protocol::{Command, Event, Message, Result as Reply, Status, encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Makes messages ready to be published.
+#[derive(Clone)]
+pub struct Outbox {
+    /// What the topics and queues can carry.
+    pub limits: Limits,
+    /// Where what they cannot carry goes.
+    pub claims: Arc<dyn ClaimStore>,
+    /// Dates the claims.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Outbox {
+    /// A Command, ready to be published.
+    ///
+    /// # Errors
+    /// The claim cannot be stored.
+    pub async fn command(&self, command: &Command) -> Result<Outgoing, Error> {
+        let attributes = attributes([
+            ("type", command.r#type.as_str()),
+            ("action", command.action.as_str()),
+            ("correlation_id", command.correlation_id.as_str()),
+        ]);
+        self.ready(command, attributes).await
+    }
+
+    /// A Result, ready to be published.
+    ///
+    /// # Errors
+    /// The claim cannot be stored.
+    pub async fn result(&self, result: &Reply) -> Result<Outgoing, Error> {
+        let status = match result.status {
+            Status::Success => "success",
+            Status::Error => "error",
+            Status::Pending => "pending",
+        };
+        let attributes = attributes([
+            ("status", status),
+            ("correlation_id", result.correlation_id.as_str()),
+            ("handler", result.handler.as_deref().unwrap_or_default()),
+        ]);
+        self.ready(result, attributes).await
+    }
+
+    /// An Event, ready to be published.
+    ///
+    /// # Errors
+    /// The claim cannot be stored.
+    pub async fn event(&self, event: &Event) -> Result<Outgoing, Error> {
+        let attributes = attributes([
+            ("type", event.r#type.as_str()),
+            ("correlation_id", event.correlation_id.as_str()),
+        ]);
+        self.ready(event, attributes).await
+    }
+
+    async fn ready<M: Message>(
+        &self,
+        message: &M,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<Outgoing, Error> {
+        let outgoing = Outgoing {
+            body: encode(message),
+            attributes,
+        };
+        claims::offload(outgoing, &self.limits, &*self.claims, &*self.clock).await
+    }
+}
+
+/// Attributes are for filters; one that is empty, or that could not travel, is left out: the body says the same.
+fn attributes<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    let travels = |value: &str| {
+        !value.is_empty() && value.len() <= 1_024 && !value.contains(char::is_control)
+    };
+    pairs
+        .into_iter()
+        .filter(|(_, value)| travels(value))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Publishes one Command to `topic`; answers the id that the fabric gave it.
+///
+/// # Errors
+/// As [`Publisher::publish`], or the claim cannot be stored.
+pub async fn publish_command(
+    publisher: &dyn Publisher,
+    outbox: &Outbox,
+    topic: &str,
+    command: &Command,
+) -> Result<String, Error> {
+    let message = outbox.command(command).await?;
+    let mut answers = publisher.publish(topic, vec![message]).await?;
+    answers.pop().unwrap_or_else(|| {
+        let context = format!("topic {topic}: the fabric gave no answer");
+        Err(Error::new(ErrorKind::Unavailable, context))
+    })
+}

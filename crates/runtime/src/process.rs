@@ -1,0 +1,350 @@
+//! One message in, one decision out. Worker, Lambda and simulation only obey the decision.
+
+use crate::identity;
+use futures_util::FutureExt;
+use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Later, dispatch};
+use pudato_messaging::claims::{self, ClaimStore};
+use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
+use pudato_protocol::{Command, Event, ExecutionRecord, Object, Result as Reply, Timestamp};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What shall happen to a message (design.md, "Process").
+#[derive(Debug)]
+pub enum Decision {
+    /// It was handled: publish, then delete.
+    Done(Box<Outcome>),
+    /// It goes on elsewhere: publish, schedule the follow-up, then delete.
+    Pending(Box<Outcome>, Box<FollowUp>),
+    /// It had bad luck: let it come again.
+    Retry {
+        /// What happened.
+        why: String,
+        /// No sooner than this; the worker's backoff where it is `None`.
+        after: Option<Duration>,
+    },
+    /// A backend is down or a lock is held: keep it, and try again without spending an attempt.
+    Unavailable {
+        /// Which, and how it is known.
+        why: String,
+    },
+    /// Nobody can handle it: dead-letter it, and tell its sender where there is one.
+    Reject {
+        /// The reason that is kept with it.
+        why: String,
+        /// The error Result for its sender.
+        result: Option<Box<Reply>>,
+    },
+}
+
+/// What is published about a handled message.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The Result.
+    pub result: Reply,
+    /// The Events.
+    pub events: Vec<Event>,
+    /// The answer to keep, where the action must not run twice.
+    pub answered: Option<Answered>,
+}
+
+/// A message as it was received, without the right to settle it.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The backend's id of it.
+    pub message_id: String,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Which attempt this is, from 1.
+    pub attempt: Option<u32>,
+    /// The last attempt that it has.
+    pub attempt_max: Option<u32>,
+}
+
+/// What is needed to decide about messages of one service.
+pub struct Processor {
+    /// The service.
+    pub handler: Arc<dyn Handler>,
+    /// Where large messages lie.
+    pub claims: Arc<dyn ClaimStore>,
+    /// Which requests were answered.
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This worker's name among the owners of running requests.
+    pub owner: String,
+    /// How long a running request is this worker's, unless it is renewed.
+    pub lease: Duration,
+}
+
+/// A Command that was read, and what is known about its action.
+pub(crate) struct Read {
+    pub(crate) command: Command,
+    pub(crate) action: Option<Action>,
+    pub(crate) key: Option<Key>,
+}
+
+impl Processor {
+    /// Reads the message and says what it asks for.
+    pub(crate) async fn read(&self, message: &Incoming) -> Result<Read, Decision> {
+        let resolved = claims::resolve(&message.body, &message.attributes, &*self.claims).await;
+        let resolved = resolved.map_err(|error| match error.kind {
+            ErrorKind::Unavailable => Decision::Unavailable {
+                why: error.to_string(),
+            },
+            _ => reject(error.to_string(), &message.attributes, None),
+        })?;
+        let decoded = if resolved.is_claim {
+            pudato_protocol::decode_claim::<Command>(&resolved.body)
+        } else {
+            pudato_protocol::decode::<Command>(&resolved.body)
+        };
+        let command = decoded.map_err(|error| {
+            reject(error.to_string(), &message.attributes, Some(&resolved.body))
+        })?;
+        let service = self.handler.service();
+        let action = (command.r#type == service)
+            .then(|| self.handler.actions().iter())
+            .and_then(|mut actions| actions.find(|action| action.is_named(&command.action)))
+            .copied();
+        let is_once = action.is_some_and(|action| action.effect == Effect::Once);
+        let is_keyed = action.is_some_and(|action| action.effect == Effect::Keyed)
+            && command.metadata.contains_key("idempotency_key");
+        let key = (is_once || is_keyed).then(|| Key {
+            service: service.to_owned(),
+            key: identity::key(&command, &resolved.body, &message.message_id),
+        });
+        Ok(Read {
+            command,
+            action,
+            key,
+        })
+    }
+
+    /// Decides about a message that was read; runs its action unless it was answered before.
+    pub(crate) async fn decide(&self, message: &Incoming, read: &Read) -> Decision {
+        let Read {
+            command,
+            action,
+            key,
+        } = read;
+        if let (Some(key), Some(action)) = (key, action) {
+            let fingerprint = identity::fingerprint(command, action.name);
+            let begun = self
+                .idempotency
+                .begin(key, &fingerprint, &self.owner, self.lease)
+                .await;
+            match begun {
+                Ok(Begin::New) => {}
+                Ok(Begin::Done { answer }) => return self.again(command, &answer),
+                Ok(Begin::Busy { until_ms }) => {
+                    let left_ms = until_ms.saturating_sub(self.clock.now_ms());
+                    return Decision::Retry {
+                        why: "the same request runs elsewhere".into(),
+                        after: Some(Duration::from_millis(left_ms)),
+                    };
+                }
+                Ok(Begin::Mismatch) => return self.done(self.mismatch(command), None),
+                Err(error) => {
+                    let why = error.to_string();
+                    return Decision::Unavailable { why };
+                }
+            }
+        }
+        let now = || self.now();
+        let handling = dispatch(&*self.handler, command, &now);
+        let handled = AssertUnwindSafe(handling).catch_unwind().await;
+        let handled = handled.unwrap_or_else(|panic| {
+            Err(Later::Retry {
+                why: format!("the handler panicked: {}", panic_text(&*panic)),
+                after: None,
+            })
+        });
+        match handled {
+            Ok(handled) => self.handled(message, read, handled).await,
+            Err(later) => {
+                self.abandon(key.as_ref()).await;
+                last_attempt(later_decision(later), message, command, self)
+            }
+        }
+    }
+
+    async fn handled(&self, message: &Incoming, read: &Read, handled: Handled) -> Decision {
+        let Handled {
+            mut result,
+            events,
+            follow_up,
+        } = handled;
+        result.executions.push(record(message, &read.command));
+        let outcome = Handled {
+            result,
+            events,
+            follow_up,
+        };
+        let is_final_error = outcome.result.status == pudato_protocol::Status::Error;
+        if is_final_error {
+            // A Command that is sent again shall run again; this delivery is settled with its answer.
+            self.abandon(read.key.as_ref()).await;
+            return self.done(outcome, None);
+        }
+        let answered = read.key.as_ref().map(|key| Answered {
+            key: key.clone(),
+            owner: self.owner.clone(),
+            answer: identity::keep(&outcome.result, &outcome.events),
+        });
+        self.done(outcome, answered)
+    }
+
+    fn done(&self, handled: Handled, answered: Option<Answered>) -> Decision {
+        let outcome = Box::new(Outcome {
+            result: handled.result,
+            events: handled.events,
+            answered,
+        });
+        match handled.follow_up {
+            Some(follow_up) => Decision::Pending(outcome, Box::new(follow_up)),
+            None => Decision::Done(outcome),
+        }
+    }
+
+    /// The answer that was given before. Another Command with the same key is told the same, under its own ids; it did
+    /// nothing itself, so it has no lineage and no Events.
+    fn again(&self, command: &Command, answer: &str) -> Decision {
+        let Some((mut result, mut events)) = identity::kept(answer) else {
+            let why = "the answer that was kept for this request cannot be read".into();
+            return Decision::Unavailable { why };
+        };
+        let ids = |r: &Reply| {
+            (
+                r.correlation_id.clone(),
+                r.job_id.clone(),
+                r.step_id.clone(),
+            )
+        };
+        let own = (
+            command.correlation_id.clone(),
+            command.job_id.clone(),
+            command.step_id.clone(),
+        );
+        if ids(&result) != own {
+            (result.correlation_id, result.job_id, result.step_id) = own;
+            result.timestamp = self.now();
+            result.duration_ms = 0;
+            result.inputs.clear();
+            result.outputs.clear();
+            events.clear();
+        }
+        tracing::info!("answered before; the same answer is given again");
+        let handled = Handled {
+            result,
+            events,
+            follow_up: None,
+        };
+        self.done(handled, None)
+    }
+
+    fn mismatch(&self, command: &Command) -> Handled {
+        let error = "metadata.idempotency_key: it was used before with another payload; \
+                     send the same payload, or another key";
+        Handled {
+            result: self.error_result(command, error),
+            events: Vec::new(),
+            follow_up: None,
+        }
+    }
+
+    fn error_result(&self, command: &Command, error: &str) -> Reply {
+        let mut result = Reply::error(command.correlation_id.as_str(), [error]);
+        result.job_id.clone_from(&command.job_id);
+        result.step_id.clone_from(&command.step_id);
+        result.handler = Some(self.handler.service().to_owned());
+        result.timestamp = self.now();
+        result
+    }
+
+    async fn abandon(&self, key: Option<&Key>) {
+        if let Some(key) = key
+            && let Err(error) = self.idempotency.abandon(key, &self.owner).await
+        {
+            // It is free again when its lease ends.
+            tracing::warn!(%error, "the request stays marked as running");
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        crate::time::timestamp(self.clock.now_ms())
+    }
+}
+
+fn later_decision(later: Later) -> Decision {
+    match later {
+        Later::Retry { why, after } => Decision::Retry { why, after },
+        Later::Unavailable { why } => Decision::Unavailable { why },
+    }
+}
+
+/// After the last allowed attempt a message is given up, and its sender is told.
+fn last_attempt(
+    decision: Decision,
+    message: &Incoming,
+    command: &Command,
+    processor: &Processor,
+) -> Decision {
+    match (decision, message.attempt, message.attempt_max) {
+        (Decision::Retry { why, .. }, Some(attempt), Some(max)) if attempt >= max => {
+            let why = format!("gave up after {attempt} attempts: {why}");
+            let result = processor.error_result(command, &why);
+            Decision::Reject {
+                why,
+                result: Some(Box::new(result)),
+            }
+        }
+        (decision, ..) => decision,
+    }
+}
+
+/// What was executed, for `pudato trace`: the Command itself does not outlive its message.
+fn record(message: &Incoming, command: &Command) -> ExecutionRecord {
+    let mut details = Object::new();
+    details.insert("type".into(), command.r#type.as_str().into());
+    details.insert("action".into(), command.action.as_str().into());
+    details.insert("sent_at".into(), command.timestamp.as_str().into());
+    details.insert(
+        "attempt".into(),
+        message.attempt.map_or(Value::Null, |n| json!(n)),
+    );
+    ExecutionRecord::new("command", details)
+}
+
+/// A message that cannot be read; its sender is told where its correlation id can be found.
+pub(crate) fn reject(
+    why: String,
+    attributes: &BTreeMap<String, String>,
+    body: Option<&[u8]>,
+) -> Decision {
+    let fields = body.and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let text = |name: &str| {
+        let field = fields.as_ref().and_then(|fields| fields.get(name));
+        field.and_then(Value::as_str).map(str::to_owned)
+    };
+    let id = text("correlation_id").or_else(|| attributes.get("correlation_id").cloned());
+    let result = id.map(|id| {
+        let mut result = Reply::error(id, [why.as_str()]);
+        result.job_id = text("job_id");
+        result.step_id = text("step_id");
+        result.handler = text("type");
+        Box::new(result)
+    });
+    Decision::Reject { why, result }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

@@ -1,0 +1,300 @@
+//! The results consumer: writes every Result and its lineage to the registry, and Events to its history.
+
+use crate::chance::{Backoff, Chance};
+use crate::identity::sha256_hex;
+use pudato_messaging::claims::{self, ClaimStore};
+use pudato_messaging::{Clock, Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Receive};
+use pudato_protocol::{Event, Message, Result as Reply, decode, decode_claim};
+use pudato_registry::{Applied, Incoming, IncomingEvent, RegistryStore};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longest long poll (SQS, behaviours.md row 14).
+const WAIT: Duration = Duration::from_secs(20);
+/// Most messages of one receive.
+const RECEIVE_MAX: usize = 10;
+/// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
+/// does not wait long for the last.
+const BATCH_MAX: usize = 200;
+
+/// What became of Results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Changed the registry.
+    pub applied: u64,
+    /// Were there already.
+    pub duplicate: u64,
+    /// Came after a Result that ranks higher.
+    pub superseded: u64,
+    /// Had no step.
+    pub skipped: u64,
+    /// Could not be read or applied.
+    pub dead_lettered: u64,
+}
+
+/// Reads the results queue, or a queue of Events, and writes to the registry.
+pub struct ResultsConsumer {
+    /// The queue.
+    pub consumer: Arc<dyn Consumer>,
+    /// Where it is written to.
+    pub registry: Arc<dyn RegistryStore>,
+    /// Where large messages lie.
+    pub claims: Arc<dyn ClaimStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// For waiting times.
+    pub chance: Arc<Chance>,
+    /// What the queue carries.
+    pub kind: Kind,
+    /// How long a received message is hidden from others.
+    pub visibility: Duration,
+}
+
+/// What a queue carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Results, which are applied to steps.
+    Results,
+    /// Events, which are kept for `pudato trace` and `pudato events tail`.
+    Events,
+}
+
+enum Parsed {
+    Result(Box<Incoming>),
+    Event(Box<IncomingEvent>),
+}
+
+struct Held {
+    lease: Lease,
+    parsed: Parsed,
+}
+
+impl ResultsConsumer {
+    /// Consumes until `drain` is cancelled; what was received by then is applied first. A message is deleted only after
+    /// the registry has it.
+    ///
+    /// # Errors
+    /// The queue does not exist, or may not be read.
+    pub async fn run(&self, drain: CancellationToken) -> Result<(), Error> {
+        let mut failures = 0;
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = drain.cancelled() => return Ok(()),
+                received = self.gather() => received,
+            };
+            match received {
+                Ok(deliveries) if deliveries.is_empty() => failures = 0,
+                Ok(deliveries) => {
+                    failures = 0;
+                    let tally = self.apply(deliveries, &drain).await;
+                    tracing::debug!(?tally, kind = ?self.kind, "applied");
+                }
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "receiving failed; it is tried again");
+                    self.pause(failures, &drain).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What waits, up to a batch; waits for the first message alone. Dropped while it waits, it has nothing in hand but
+    /// what comes again after its lease.
+    async fn gather(&self) -> Result<Vec<Delivery>, Error> {
+        let receive = |wait| Receive {
+            max: RECEIVE_MAX,
+            wait,
+        };
+        let mut all = self.consumer.receive(receive(WAIT)).await?;
+        let mut last = all.len();
+        while last == RECEIVE_MAX && all.len() < BATCH_MAX {
+            match self.consumer.receive(receive(Duration::ZERO)).await {
+                Ok(more) => {
+                    last = more.len();
+                    all.extend(more);
+                }
+                // What was received is applied; the failure shows again at the next receive.
+                Err(_) => break,
+            }
+        }
+        Ok(all)
+    }
+
+    async fn apply(&self, deliveries: Vec<Delivery>, drain: &CancellationToken) -> Tally {
+        let mut tally = Tally::default();
+        let mut held = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match self.parse(&delivery).await {
+                Ok(parsed) => held.push(Held {
+                    lease: delivery.lease,
+                    parsed,
+                }),
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    tracing::warn!(%error, "a claim cannot be fetched; its message comes again");
+                    let after = Backoff::PROBE.wait(1, &self.chance);
+                    let _ = self.consumer.release(delivery.lease, after).await;
+                }
+                Err(error) => {
+                    tally.dead_lettered += 1;
+                    self.dead_letter(delivery.lease, &error.to_string()).await;
+                }
+            }
+        }
+        if !held.is_empty() {
+            self.write(held, &mut tally, drain).await;
+        }
+        tally
+    }
+
+    /// Writes, and while the registry cannot be reached keeps the leases and tries again.
+    async fn write(&self, mut held: Vec<Held>, tally: &mut Tally, drain: &CancellationToken) {
+        let mut failures = 0;
+        loop {
+            match self.write_once(&held).await {
+                Ok(outcomes) => {
+                    for outcome in outcomes {
+                        match outcome {
+                            Applied::Applied => tally.applied += 1,
+                            Applied::Duplicate => tally.duplicate += 1,
+                            Applied::Superseded => tally.superseded += 1,
+                            Applied::Skipped => tally.skipped += 1,
+                        }
+                    }
+                    return self.delete(held).await;
+                }
+                Err(error) if error.is_retryable() => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "the registry is unavailable; nothing is deleted");
+                    if drain.is_cancelled() {
+                        for Held { lease, .. } in held {
+                            let _ = self.consumer.release(lease, Duration::ZERO).await;
+                        }
+                        return;
+                    }
+                    self.pause(failures, drain).await;
+                    held = self.renew(held).await;
+                    if held.is_empty() {
+                        return;
+                    }
+                }
+                // One of them cannot be written; the others must not suffer from it.
+                Err(error) if held.len() == 1 => {
+                    tally.dead_lettered += 1;
+                    for Held { lease, .. } in held {
+                        self.dead_letter(lease, &error.to_string()).await;
+                    }
+                    return;
+                }
+                Err(_) => {
+                    let rest = held.split_off(held.len() / 2);
+                    Box::pin(self.write(held, tally, drain)).await;
+                    return Box::pin(self.write(rest, tally, drain)).await;
+                }
+            }
+        }
+    }
+
+    async fn write_once(&self, held: &[Held]) -> Result<Vec<Applied>, pudato_registry::Error> {
+        match self.kind {
+            Kind::Results => {
+                let results = held.iter().filter_map(|held| match &held.parsed {
+                    Parsed::Result(incoming) => Some((**incoming).clone()),
+                    Parsed::Event(_) => None,
+                });
+                self.registry.apply(results.collect()).await
+            }
+            Kind::Events => {
+                let events = held.iter().filter_map(|held| match &held.parsed {
+                    Parsed::Event(event) => Some((**event).clone()),
+                    Parsed::Result(_) => None,
+                });
+                self.registry.record_events(events.collect()).await?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn renew(&self, mut held: Vec<Held>) -> Vec<Held> {
+        let mut kept = Vec::with_capacity(held.len());
+        while !held.is_empty() {
+            let mut batch: Vec<Held> = held.drain(..held.len().min(RECEIVE_MAX)).collect();
+            let leases = batch.iter_mut().map(|held| &mut held.lease).collect();
+            let renewed = self.consumer.renew(leases, self.visibility).await;
+            let still = batch.into_iter().zip(renewed);
+            // A lease that is lost is another consumer's to apply.
+            kept.extend(still.filter_map(|(held, outcome)| outcome.is_ok().then_some(held)));
+        }
+        kept
+    }
+
+    async fn delete(&self, held: Vec<Held>) {
+        let mut leases: Vec<Lease> = held.into_iter().map(|held| held.lease).collect();
+        let mut calls = Vec::new();
+        while !leases.is_empty() {
+            let batch = leases.drain(..leases.len().min(RECEIVE_MAX)).collect();
+            calls.push(self.consumer.delete(batch));
+        }
+        let outcomes = futures_util::future::join_all(calls).await;
+        for outcome in outcomes.into_iter().flatten() {
+            match outcome {
+                Ok(Deleted::Deleted | Deleted::Unknown) => {}
+                // It comes again and is found to be applied.
+                Ok(Deleted::LeaseLost) => {
+                    tracing::debug!("applied after its lease; it comes again")
+                }
+                Err(error) => tracing::warn!(%error, "applied and not deleted; it comes again"),
+            }
+        }
+    }
+
+    async fn dead_letter(&self, lease: Lease, reason: &str) {
+        tracing::error!(reason, kind = ?self.kind, "a message is dead-lettered");
+        if let Err(error) = self.consumer.dead_letter(lease, reason, Vec::new()).await {
+            tracing::warn!(%error, "it could not be dead-lettered; it comes again");
+        }
+    }
+
+    async fn parse(&self, delivery: &Delivery) -> Result<Parsed, Error> {
+        let resolved = claims::resolve(&delivery.body, &delivery.attributes, &*self.claims).await?;
+        let (body, recorded_at) = (&resolved.body, crate::time::timestamp(self.clock.now_ms()));
+        let identity = sha256_hex(body);
+        let text = || String::from_utf8_lossy(body).into_owned();
+        Ok(match self.kind {
+            Kind::Results => Parsed::Result(Box::new(Incoming {
+                result: read::<Reply>(body, resolved.is_claim)?,
+                identity,
+                body: text(),
+                recorded_at,
+            })),
+            Kind::Events => Parsed::Event(Box::new(IncomingEvent {
+                event: read::<Event>(body, resolved.is_claim)?,
+                // Two Events may be equal to the last byte and still be two; a redelivered one is the same message.
+                identity: sha256_hex(format!("{}{identity}", delivery.message_id).as_bytes()),
+                body: text(),
+                recorded_at,
+            })),
+        })
+    }
+
+    async fn pause(&self, failures: u32, drain: &CancellationToken) {
+        let wait = Backoff::PROBE.wait(failures, &self.chance);
+        let until_ms = self.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(0).max(100);
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => {}
+            () = self.clock.sleep_until(until_ms) => {}
+        }
+    }
+}
+
+fn read<M: Message>(body: &[u8], is_claim: bool) -> Result<M, Error> {
+    let read = if is_claim {
+        decode_claim(body)
+    } else {
+        decode(body)
+    };
+    read.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
+}

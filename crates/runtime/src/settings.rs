@@ -1,0 +1,412 @@
+//! Settings: flags before environment before `pudato.toml` before defaults, each with where it came from.
+
+use crate::variables::{NEEDED_ON_AWS, VARIABLES, Variable, nearest};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The name of the settings file in the working directory.
+pub const FILE: &str = "pudato.toml";
+
+/// Which fabric messages travel over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fabric {
+    /// The data folder of this machine.
+    Embedded,
+    /// SNS and SQS.
+    Aws,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// What is set.
+    pub variable: Variable,
+    /// Its value; empty where there is none.
+    pub value: String,
+    /// Who says so.
+    pub origin: String,
+}
+
+/// All settings of a process, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Every value with its origin, in the order of [`VARIABLES`].
+    pub all: Vec<Setting>,
+    /// Which fabric.
+    pub fabric: Fabric,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// What names begin with.
+    pub prefix: String,
+    /// Container names and where they lie; empty: any valid name is a folder of the data folder.
+    pub containers: BTreeMap<String, String>,
+    /// Container of claims.
+    pub claims_container: String,
+    /// Most bytes of a claim.
+    pub claim_bytes_max: u64,
+    /// The registry's SQLite file.
+    pub registry_file: PathBuf,
+    /// Messages in hand at once.
+    pub concurrency: usize,
+    /// How long a drain waits.
+    pub drain: Duration,
+    /// Port of `/livez` and `/readyz`.
+    pub health_port: Option<u16>,
+    /// What is logged.
+    pub log: String,
+    /// `Some(true)`: JSON lines; `None`: what suits stderr.
+    pub log_json: Option<bool>,
+}
+
+/// Everything that is wrong with the settings, at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(pub Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// Where settings come from.
+pub struct Sources<'a> {
+    /// Flags of the command line, by the variable's name.
+    pub flags: BTreeMap<&'static str, String>,
+    /// Reads the environment.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The settings file: where it was named it must be there.
+    pub file: Option<&'a Path>,
+}
+
+impl Settings {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Every value that cannot be used, with what was expected; every key of the file that is unknown, with the nearest
+    /// that is known.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, SettingsError> {
+        let mut wrong = Vec::new();
+        let (file, containers) = read_file(sources.file, &mut wrong);
+        let mut all: Vec<Setting> = VARIABLES
+            .iter()
+            .map(|variable| find(*variable, sources, &file))
+            .collect();
+        let fabric = fabric(&mut all, &mut wrong);
+        let get = |name: &str| value(&all, name);
+        let number = |name: &str, min: u64, max: u64, wrong: &mut Vec<String>| {
+            let text = get(name);
+            match text.parse::<u64>() {
+                Ok(number) if (min..=max).contains(&number) => number,
+                _ => {
+                    wrong.push(format!(
+                        "{name}: expected a whole number {min}..{max}, found {text:?}"
+                    ));
+                    min
+                }
+            }
+        };
+        let data_dir = PathBuf::from(get("PUDATO_DATA_DIR"));
+        let claim_bytes_max = number("PUDATO_CLAIM_BYTES_MAX", 1, 1 << 40, &mut wrong);
+        let concurrency = number("PUDATO_CONCURRENCY", 1, 1_000, &mut wrong);
+        let drain_s = number("PUDATO_DRAIN_SECONDS", 0, 3_600, &mut wrong);
+        let health_port = match get("PUDATO_HEALTH_PORT") {
+            "" => None,
+            _ => u16::try_from(number("PUDATO_HEALTH_PORT", 1, 65_535, &mut wrong)).ok(),
+        };
+        let log_json = match get("PUDATO_LOG_FORMAT") {
+            "" => None,
+            "json" => Some(true),
+            "text" => Some(false),
+            other => {
+                wrong.push(format!(
+                    "PUDATO_LOG_FORMAT: expected text or json, found {other:?}"
+                ));
+                None
+            }
+        };
+        let prefix = get("PUDATO_PREFIX").to_owned();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if prefix.is_empty() || prefix.len() > 40 || !prefix.chars().all(is_name) {
+            wrong.push(format!(
+                "PUDATO_PREFIX: expected 1 to 40 letters, digits, '-' or '_', found {prefix:?}"
+            ));
+        }
+        let registry_file = registry_file(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
+        if !get("PUDATO_IDEMPOTENCY_URL").is_empty() && fabric == Fabric::Embedded {
+            wrong.push(
+                "PUDATO_IDEMPOTENCY_URL: the embedded fabric keeps answers itself; unset it".into(),
+            );
+        }
+        if !wrong.is_empty() {
+            return Err(SettingsError(wrong));
+        }
+        Ok(Self {
+            fabric,
+            prefix,
+            containers,
+            claims_container: get("PUDATO_CLAIMS_CONTAINER").to_owned(),
+            claim_bytes_max,
+            registry_file,
+            concurrency: usize::try_from(concurrency).unwrap_or(1),
+            drain: Duration::from_secs(drain_s),
+            health_port,
+            log: get("PUDATO_LOG").to_owned(),
+            log_json,
+            data_dir,
+            all,
+        })
+    }
+}
+
+fn value<'a>(all: &'a [Setting], name: &str) -> &'a str {
+    let setting = all.iter().find(|setting| setting.variable.name == name);
+    setting.map_or("", |setting| setting.value.as_str())
+}
+
+fn find(variable: Variable, sources: &Sources<'_>, file: &BTreeMap<String, String>) -> Setting {
+    let of = |value: String, origin: String| Setting {
+        variable,
+        value,
+        origin,
+    };
+    if let Some(value) = sources.flags.get(variable.name) {
+        return of(value.clone(), "flag".into());
+    }
+    let mut names = vec![variable.name];
+    if variable.name == "AWS_ENDPOINT_URL" {
+        names.push("LOCALSTACK_ENDPOINT");
+    }
+    for name in names {
+        if let Some(value) = (sources.environment)(name).filter(|value| !value.is_empty()) {
+            return of(value, format!("environment ({name})"));
+        }
+    }
+    if let Some(value) = file.get(variable.key) {
+        return of(value.clone(), format!("{FILE} ({})", variable.key));
+    }
+    of(variable.default.into(), "default".into())
+}
+
+/// Which fabric, and why: an AWS setting that stands there for nothing would be a silent mistake.
+fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
+    let is_set = |name: &str| !value(all, name).is_empty();
+    let aws = all.iter().find(|setting| {
+        let name = setting.variable.name;
+        let is_aws = name.ends_with("_TOPIC_ARN")
+            || name.ends_with("_QUEUE_URL")
+            || name == "AWS_ENDPOINT_URL";
+        is_aws && !setting.value.is_empty()
+    });
+    let because = aws.map(|setting| setting.variable.name);
+    let missing: Vec<&str> = NEEDED_ON_AWS
+        .iter()
+        .copied()
+        .filter(|name| !is_set(name))
+        .collect();
+    let is_prod = value(all, "PUDATO_ENVIRONMENT") == "prod";
+    let Some(setting) = all
+        .iter_mut()
+        .find(|setting| setting.variable.name == "PUDATO_FABRIC")
+    else {
+        return Fabric::Embedded;
+    };
+    let is_default = setting.origin == "default";
+    if is_default && let Some(name) = because {
+        setting.value = "aws".into();
+        setting.origin = format!("default, because {name} is set");
+    }
+    if is_prod && is_default {
+        wrong.push(
+            "PUDATO_FABRIC: PUDATO_ENVIRONMENT is prod, so say which fabric: embedded or aws"
+                .into(),
+        );
+    }
+    match setting.value.as_str() {
+        "embedded" => Fabric::Embedded,
+        "aws" => {
+            if !missing.is_empty() {
+                wrong.push(format!(
+                    "PUDATO_FABRIC is aws ({}), and these are not set: {}",
+                    setting.origin,
+                    missing.join(", ")
+                ));
+            }
+            Fabric::Aws
+        }
+        other => {
+            wrong.push(format!(
+                "PUDATO_FABRIC: expected embedded or aws, found {other:?}"
+            ));
+            Fabric::Embedded
+        }
+    }
+}
+
+fn registry_file(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> PathBuf {
+    let default = data_dir.join("registry.db");
+    if url.is_empty() {
+        return default;
+    }
+    match url.strip_prefix("sqlite:") {
+        Some(path) if !path.trim_start_matches("//").is_empty() => {
+            PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+        }
+        _ => {
+            // The URL may hold a password, so it is not repeated.
+            wrong.push(
+                "REGISTRY_DATABASE_URL: expected sqlite:PATH; other databases are not built in"
+                    .into(),
+            );
+            default
+        }
+    }
+}
+
+type Table = (BTreeMap<String, String>, BTreeMap<String, String>);
+
+fn read_file(path: Option<&Path>, wrong: &mut Vec<String>) -> Table {
+    let mut table = Table::default();
+    let Some(path) = path else {
+        return table;
+    };
+    let name = path.display();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            wrong.push(format!("{name}: cannot be read: {error}"));
+            return table;
+        }
+    };
+    let parsed: toml::Table = match text.parse() {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            wrong.push(format!("{name}: {error}"));
+            return table;
+        }
+    };
+    for (key, value) in parsed {
+        match value {
+            toml::Value::Table(containers) if key == "containers" => {
+                for (container, location) in containers {
+                    match location {
+                        toml::Value::String(location) => {
+                            table.1.insert(container, location);
+                        }
+                        other => wrong.push(format!(
+                            "{name}: containers.{container}: expected a text such as \"file:///data/lake\", found {}",
+                            other.type_str()
+                        )),
+                    }
+                }
+            }
+            _ if !VARIABLES.iter().any(|variable| variable.key == key) => {
+                let known = VARIABLES.iter().map(|variable| variable.key);
+                let near = nearest(&key, known.chain(["containers"])).unwrap_or_default();
+                wrong.push(format!("{name}: {key}: unknown; did you mean {near}?"));
+            }
+            toml::Value::String(text) => {
+                table.0.insert(key, text);
+            }
+            toml::Value::Integer(number) => {
+                table.0.insert(key, number.to_string());
+            }
+            other => wrong.push(format!(
+                "{name}: {key}: expected a text or a whole number, found {}",
+                other.type_str()
+            )),
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], file: Option<&str>) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(FILE);
+        if let Some(text) = file {
+            std::fs::write(&path, text).expect("written");
+        }
+        let environment = |name: &str| {
+            let found = environment.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::load(&Sources {
+            flags: BTreeMap::from([("PUDATO_PREFIX", "flagged".to_owned())]),
+            environment: &environment,
+            file: file.map(|_| path.as_path()),
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    fn origin<'a>(settings: &'a Settings, name: &str) -> &'a str {
+        let found = settings.all.iter().find(|s| s.variable.name == name);
+        &found.expect("a known setting").origin
+    }
+
+    #[test]
+    fn flags_go_before_environment_before_file_before_defaults() {
+        let environment = [("PUDATO_PREFIX", "env"), ("PUDATO_CONCURRENCY", "3")];
+        let file = "prefix = \"file\"\nconcurrency = 4\ndrain_seconds = 5\n";
+        let settings = load(&environment, Some(file)).expect("settings");
+        assert_eq!(settings.prefix, "flagged");
+        assert_eq!(settings.concurrency, 3);
+        assert_eq!(settings.drain, Duration::from_secs(5));
+        assert_eq!(origin(&settings, "PUDATO_PREFIX"), "flag");
+        assert_eq!(origin(&settings, "PUDATO_LOG"), "default");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let error = load(&[], Some("data_dri = \"x\"\n")).expect_err("refused");
+        assert!(
+            error.contains("data_dri: unknown; did you mean data_dir?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_at_once() {
+        let environment = [("PUDATO_CONCURRENCY", "many"), ("PUDATO_LOG_FORMAT", "xml")];
+        let error = load(&environment, None).expect_err("refused");
+        assert!(error.contains("PUDATO_CONCURRENCY: expected a whole number 1..1000"));
+        assert!(error.contains("PUDATO_LOG_FORMAT: expected text or json"));
+    }
+
+    #[test]
+    fn an_aws_setting_chooses_aws_and_names_all_that_is_missing() {
+        let environment = [("PUDATO_STORAGE_QUEUE_URL", "https://sqs/q")];
+        let error = load(&environment, None).expect_err("refused");
+        assert!(
+            error.contains("because PUDATO_STORAGE_QUEUE_URL is set"),
+            "{error}"
+        );
+        assert!(
+            error.contains("PUDATO_RESULTS_TOPIC_ARN") && error.contains("REGISTRY_DATABASE_URL")
+        );
+    }
+
+    #[test]
+    fn prod_does_not_start_on_a_fabric_that_nobody_chose() {
+        let error = load(&[("PUDATO_ENVIRONMENT", "prod")], None).expect_err("refused");
+        assert!(error.contains("PUDATO_FABRIC"), "{error}");
+        let chosen = [
+            ("PUDATO_ENVIRONMENT", "prod"),
+            ("PUDATO_FABRIC", "embedded"),
+        ];
+        assert!(load(&chosen, None).is_ok());
+    }
+
+    #[test]
+    fn a_database_url_is_not_repeated_in_an_error() {
+        let environment = [("REGISTRY_DATABASE_URL", "mysql://me:hunter2@db/x")];
+        let error = load(&environment, None).expect_err("refused");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

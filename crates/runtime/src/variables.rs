@@ -1,0 +1,221 @@
+//! Every setting there is: one list, which `pudato config` prints and docs/settings.md repeats.
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// Its key in `pudato.toml`.
+    pub key: &'static str,
+    /// Its value where nobody sets it; empty where it has none.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether its value is masked where it is printed.
+    pub is_secret: bool,
+}
+
+const fn variable(
+    name: &'static str,
+    key: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Variable {
+    Variable {
+        name,
+        key,
+        default,
+        meaning,
+        is_secret: false,
+    }
+}
+
+const fn secret(
+    name: &'static str,
+    key: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Variable {
+    Variable {
+        is_secret: true,
+        ..variable(name, key, default, meaning)
+    }
+}
+
+/// All settings, in the order in which they are printed.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "PUDATO_FABRIC",
+        "fabric",
+        "embedded",
+        "embedded or aws; where it is unset and an AWS topic, queue or endpoint is set, aws",
+    ),
+    variable(
+        "PUDATO_DATA_DIR",
+        "data_dir",
+        ".pudato",
+        "folder of the embedded fabric, registry and objects",
+    ),
+    variable(
+        "PUDATO_PREFIX",
+        "prefix",
+        "pudato",
+        "what the names of topics and queues begin with",
+    ),
+    variable(
+        "PUDATO_ENVIRONMENT",
+        "environment",
+        "dev",
+        "dev, test, prod or a name of your own; prod needs PUDATO_FABRIC to be set",
+    ),
+    variable(
+        "PUDATO_STORAGE_TOPIC_ARN",
+        "storage_topic_arn",
+        "",
+        "topic of storage commands",
+    ),
+    variable(
+        "PUDATO_QUERY_TOPIC_ARN",
+        "query_topic_arn",
+        "",
+        "topic of query commands",
+    ),
+    variable(
+        "PUDATO_TRANSFORM_TOPIC_ARN",
+        "transform_topic_arn",
+        "",
+        "topic of transform commands",
+    ),
+    variable(
+        "PUDATO_REGISTRY_TOPIC_ARN",
+        "registry_topic_arn",
+        "",
+        "topic of registry commands",
+    ),
+    variable(
+        "PUDATO_RESULTS_TOPIC_ARN",
+        "results_topic_arn",
+        "",
+        "topic of Results",
+    ),
+    variable(
+        "PUDATO_EVENTS_TOPIC_ARN",
+        "events_topic_arn",
+        "",
+        "topic of Events",
+    ),
+    variable(
+        "PUDATO_STORAGE_QUEUE_URL",
+        "storage_queue_url",
+        "",
+        "queue of storage commands",
+    ),
+    variable(
+        "PUDATO_QUERY_QUEUE_URL",
+        "query_queue_url",
+        "",
+        "queue of query commands",
+    ),
+    variable(
+        "PUDATO_TRANSFORM_QUEUE_URL",
+        "transform_queue_url",
+        "",
+        "queue of transform commands",
+    ),
+    variable(
+        "PUDATO_REGISTRY_QUEUE_URL",
+        "registry_queue_url",
+        "",
+        "queue of registry commands",
+    ),
+    variable(
+        "PUDATO_RESULTS_QUEUE_URL",
+        "results_queue_url",
+        "",
+        "queue of Results",
+    ),
+    variable(
+        "AWS_ENDPOINT_URL",
+        "aws_endpoint_url",
+        "",
+        "an emulator instead of AWS (also LOCALSTACK_ENDPOINT)",
+    ),
+    secret(
+        "REGISTRY_DATABASE_URL",
+        "registry_database_url",
+        "",
+        "the registry: sqlite:PATH; a file in the data folder where it is unset",
+    ),
+    secret(
+        "PUDATO_IDEMPOTENCY_URL",
+        "idempotency_url",
+        "",
+        "where answers are kept; with the embedded fabric they are kept in it",
+    ),
+    variable(
+        "PUDATO_CLAIMS_CONTAINER",
+        "claims_container",
+        "pudato-claims",
+        "container of messages over the limit",
+    ),
+    variable(
+        "PUDATO_CLAIM_BYTES_MAX",
+        "claim_bytes_max",
+        "67108864",
+        "most bytes of a claim",
+    ),
+    variable(
+        "PUDATO_CONCURRENCY",
+        "concurrency",
+        "16",
+        "messages that a worker has in hand at once, 1..1000",
+    ),
+    variable(
+        "PUDATO_DRAIN_SECONDS",
+        "drain_seconds",
+        "30",
+        "how long a drain waits for what is in hand, 0..3600",
+    ),
+    variable(
+        "PUDATO_HEALTH_PORT",
+        "health_port",
+        "",
+        "port on loopback for /livez and /readyz; none where it is unset",
+    ),
+    variable(
+        "PUDATO_LOG",
+        "log",
+        "info",
+        "what is logged, e.g. info or pudato_runtime=debug",
+    ),
+    variable(
+        "PUDATO_LOG_FORMAT",
+        "log_format",
+        "",
+        "text or json; text on a terminal, else json",
+    ),
+];
+
+/// The queues and topics without which the aws fabric cannot start.
+pub(crate) const NEEDED_ON_AWS: &[&str] = &[
+    "PUDATO_STORAGE_TOPIC_ARN",
+    "PUDATO_QUERY_TOPIC_ARN",
+    "PUDATO_TRANSFORM_TOPIC_ARN",
+    "PUDATO_REGISTRY_TOPIC_ARN",
+    "PUDATO_RESULTS_TOPIC_ARN",
+    "PUDATO_EVENTS_TOPIC_ARN",
+    "PUDATO_STORAGE_QUEUE_URL",
+    "PUDATO_QUERY_QUEUE_URL",
+    "PUDATO_TRANSFORM_QUEUE_URL",
+    "PUDATO_REGISTRY_QUEUE_URL",
+    "PUDATO_RESULTS_QUEUE_URL",
+    "REGISTRY_DATABASE_URL",
+];
+
+/// The key that is spelt most like `unknown`.
+pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|key| (strsim::jaro_winkler(unknown, key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, key)| key)
+}

@@ -1,0 +1,391 @@
+//! The loop that receives the messages of one service, and obeys what [`crate::process`] decides about each.
+
+use crate::breaker::Breaker;
+use crate::chance::{Backoff, Chance};
+use crate::identity;
+use crate::leases::{Held, Keeper, Leases};
+use crate::outbox::Outbox;
+use crate::process::{Decision, Incoming, Outcome, Processor, Read};
+use crate::settler::Settler;
+use crate::spawn::Spawn;
+use pudato_handler::FollowUp;
+use pudato_messaging::{Consumer, Deleted, Delivery, Error, ErrorKind, Receive, Settlement};
+use pudato_protocol::Result as Reply;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// Messages in hand at once (issue A's number; a handler that waits for a disk or a server leaves the cores to others).
+pub const CONCURRENCY: usize = 16;
+/// Longest long poll (SQS, behaviours.md row 14).
+const WAIT: Duration = Duration::from_secs(20);
+/// Most messages of one receive.
+const RECEIVE_MAX: usize = 10;
+/// How often a queue may be missing before the worker ends: SQS takes up to a minute to know a new one.
+const MISSING_MAX: u32 = 5;
+
+/// A worker of one service.
+pub struct Worker {
+    /// Decides about messages.
+    pub processor: Arc<Processor>,
+    /// The service's queue.
+    pub consumer: Arc<dyn Consumer>,
+    /// Makes Results and Events ready.
+    pub outbox: Outbox,
+    /// Where Results go.
+    pub results_topic: String,
+    /// Where Events go.
+    pub events_topic: String,
+    /// For waiting times.
+    pub chance: Arc<Chance>,
+    /// Starts tasks.
+    pub spawn: Arc<dyn Spawn>,
+    /// Messages in hand at once.
+    pub concurrency: usize,
+    /// How long a received message is hidden from others.
+    pub visibility: Duration,
+    /// How long a drain waits for what is in hand.
+    pub grace: Duration,
+}
+
+struct Running {
+    worker: Worker,
+    leases: Leases,
+    settler: Settler,
+    breaker: Breaker,
+    /// Cancelled when what is in hand shall be given back.
+    abort: CancellationToken,
+    /// Cancelled when nothing more shall begin.
+    drain: CancellationToken,
+}
+
+impl Worker {
+    /// Receives and handles messages until `drain` is cancelled; then finishes what is in hand, or gives it back after
+    /// the grace time, and returns.
+    ///
+    /// # Errors
+    /// The queue does not exist, or the worker may not read it.
+    pub async fn run(self, drain: CancellationToken) -> Result<(), Error> {
+        let (settler, settling) = Settler::new(Arc::clone(&self.consumer));
+        let spawn = Arc::clone(&self.spawn);
+        spawn.spawn(Box::pin(settling));
+        let concurrency = self.concurrency.max(1);
+        let running = Arc::new(Running {
+            leases: Leases::new(self.visibility),
+            settler,
+            breaker: Breaker::new(),
+            abort: CancellationToken::new(),
+            drain,
+            worker: self,
+        });
+        let stop = CancellationToken::new();
+        let (kept, stopped) = (Arc::clone(&running), stop.clone());
+        spawn.spawn(Box::pin(async move {
+            let keeper = kept.worker.keeper();
+            kept.leases.keep(&keeper, &stopped).await;
+        }));
+        let permits = Arc::new(Semaphore::new(concurrency));
+        let outcome = running.receive(&permits).await;
+        running.finish(&permits, concurrency).await;
+        stop.cancel();
+        outcome
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper {
+            consumer: Arc::clone(&self.consumer),
+            idempotency: Arc::clone(&self.processor.idempotency),
+            clock: Arc::clone(&self.processor.clock),
+            owner: self.processor.owner.clone(),
+        }
+    }
+}
+
+impl Running {
+    async fn receive(self: &Arc<Self>, permits: &Arc<Semaphore>) -> Result<(), Error> {
+        let (mut failures, mut missing) = (0, 0);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return Ok(()),
+                () = self.breaker.closed() => {}
+            }
+            let free = tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return Ok(()),
+                // The semaphore is never closed.
+                permit = Arc::clone(permits).acquire_owned() => match permit {
+                    Ok(permit) => permit,
+                    Err(_) => return Ok(()),
+                },
+            };
+            let max = (permits.available_permits() + 1).min(RECEIVE_MAX);
+            let receive = Receive { max, wait: WAIT };
+            let received = tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return Ok(()),
+                received = self.worker.consumer.receive(receive) => received,
+            };
+            match received {
+                Ok(deliveries) => {
+                    (failures, missing) = (0, 0);
+                    let mut permit = Some(free);
+                    for delivery in deliveries {
+                        // Only this loop takes permits, so as many as were counted are there.
+                        let permit = match permit.take() {
+                            Some(permit) => permit,
+                            None => match Arc::clone(permits).acquire_owned().await {
+                                Ok(permit) => permit,
+                                Err(_) => return Ok(()),
+                            },
+                        };
+                        let running = Arc::clone(self);
+                        self.worker.spawn.spawn(Box::pin(async move {
+                            running.handle(delivery).await;
+                            drop(permit);
+                        }));
+                    }
+                }
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "receiving failed; it is tried again");
+                    self.pause(failures).await;
+                }
+                Err(error) => {
+                    missing += 1;
+                    if missing >= MISSING_MAX {
+                        return Err(error);
+                    }
+                    tracing::error!(%error, "receiving was refused");
+                    self.pause(missing).await;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, failures: u32) {
+        let wait = Backoff::PROBE.wait(failures, &self.worker.chance);
+        let clock = &self.worker.processor.clock;
+        let until_ms = clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(0).max(100);
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => {}
+            () = clock.sleep_until(until_ms) => {}
+        }
+    }
+
+    /// Waits for what is in hand; what takes longer than the grace time is given back.
+    async fn finish(&self, permits: &Arc<Semaphore>, concurrency: usize) {
+        let all = u32::try_from(concurrency).unwrap_or(u32::MAX);
+        let clock = &self.worker.processor.clock;
+        let grace_ms = u64::try_from(self.worker.grace.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = clock.now_ms().saturating_add(grace_ms);
+        tokio::select! {
+            biased;
+            _ = permits.acquire_many(all) => return,
+            () = clock.sleep_until(until_ms) => {}
+        }
+        tracing::warn!("the grace time is over; what is in hand is given back");
+        self.abort.cancel();
+        let _ = permits.acquire_many(all).await;
+    }
+
+    async fn handle(&self, delivery: Delivery) {
+        let Delivery {
+            message_id,
+            body,
+            attributes,
+            attempt,
+            attempt_max,
+            lease,
+            ..
+        } = delivery;
+        let message = Incoming {
+            message_id,
+            body,
+            attributes,
+            attempt,
+            attempt_max,
+        };
+        let in_hand = self.leases.hold(lease);
+        let read = self.until_read(&message, &in_hand.held).await;
+        let span = span(&message, read.as_ref().ok());
+        self.obey(&message, &in_hand.held, read)
+            .instrument(span)
+            .await;
+    }
+
+    async fn until_read(&self, message: &Incoming, held: &Held) -> Result<Read, Decision> {
+        let mut failures = 0;
+        loop {
+            match self.worker.processor.read(message).await {
+                Err(Decision::Unavailable { why }) => {
+                    if !self.wait_out(&mut failures, &why, held).await {
+                        return Err(Decision::Unavailable { why });
+                    }
+                }
+                read => {
+                    self.breaker.close();
+                    return read;
+                }
+            }
+        }
+    }
+
+    async fn obey(&self, message: &Incoming, held: &Held, read: Result<Read, Decision>) {
+        let decision = match read {
+            Ok(read) => self.decide(message, &read, held).await,
+            Err(decision) => decision,
+        };
+        let Some(lease) = held.take().await else {
+            return;
+        };
+        let consumer = &self.worker.consumer;
+        let settled = match decision {
+            Decision::Done(outcome) => self.settle(lease, *outcome, None).await,
+            Decision::Pending(outcome, follow_up) => {
+                self.settle(lease, *outcome, Some(*follow_up)).await
+            }
+            Decision::Retry { why, after } => {
+                let attempt = message.attempt.unwrap_or(1);
+                let after =
+                    after.unwrap_or_else(|| Backoff::RETRY.wait(attempt, &self.worker.chance));
+                tracing::warn!(%why, after_s = after.as_secs(), "it is tried again");
+                consumer.release(lease, after).await
+            }
+            Decision::Unavailable { why } => {
+                tracing::warn!(%why, "it is given back");
+                consumer.release(lease, Duration::ZERO).await
+            }
+            Decision::Reject { why, result } => {
+                tracing::error!(%why, "it is dead-lettered");
+                match self.told(result.as_deref()).await {
+                    Ok(publish) => consumer.dead_letter(lease, &why, publish).await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        if let Err(error) = settled {
+            // The message stays where it is and comes again.
+            tracing::warn!(%error, "it could not be settled");
+        }
+    }
+
+    /// Decides, and while a backend is down decides again, without spending an attempt.
+    async fn decide(&self, message: &Incoming, read: &Read, held: &Held) -> Decision {
+        let processor = &self.worker.processor;
+        let lease_max = read.action.map_or(Duration::MAX, |action| action.lease_max);
+        let lease_max_ms = u64::try_from(lease_max.as_millis()).unwrap_or(u64::MAX);
+        let request = read.key.clone().zip(read.action).map(|(key, action)| {
+            let fingerprint = identity::fingerprint(&read.command, action.name);
+            (key, fingerprint)
+        });
+        let mut failures = 0;
+        loop {
+            let until_ms = processor.clock.now_ms().saturating_add(lease_max_ms);
+            held.runs(until_ms, request.clone());
+            let decision = tokio::select! {
+                biased;
+                () = held.lost.cancelled() => return lost(),
+                () = self.abort.cancelled() => return given_back(),
+                decision = processor.decide(message, read) => decision,
+            };
+            held.runs(u64::MAX, None);
+            let Decision::Unavailable { why } = &decision else {
+                self.breaker.close();
+                return decision;
+            };
+            if !self.wait_out(&mut failures, why, held).await {
+                return decision;
+            }
+        }
+    }
+
+    /// Waits until it is this message's turn to ask again; false when it shall be given back instead.
+    async fn wait_out(&self, failures: &mut u32, why: &str, held: &Held) -> bool {
+        *failures += 1;
+        if !self.breaker.is_open() {
+            tracing::warn!(%why, "a backend is unavailable; receiving stops until it is back");
+        }
+        self.breaker.open();
+        let clock = &*self.worker.processor.clock;
+        tokio::select! {
+            biased;
+            () = held.lost.cancelled() => false,
+            () = self.drain.cancelled() => false,
+            turn = self.breaker.turn(*failures, clock, &self.worker.chance) => turn.is_some(),
+        }
+    }
+
+    async fn settle(
+        &self,
+        lease: pudato_messaging::Lease,
+        outcome: Outcome,
+        follow_up: Option<FollowUp>,
+    ) -> Result<(), Error> {
+        let outbox = &self.worker.outbox;
+        let mut publish = self.told(Some(&outcome.result)).await?;
+        for event in &outcome.events {
+            let topic = self.worker.events_topic.clone();
+            publish.push((topic, outbox.event(event).await?));
+        }
+        let mut schedule = Vec::new();
+        if let Some(FollowUp { after, command }) = follow_up {
+            schedule.push((after, outbox.command(&command).await?));
+        }
+        let settlement = Settlement {
+            lease,
+            publish,
+            schedule,
+            answered: outcome.answered,
+        };
+        match self.settler.settle(settlement).await? {
+            Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
+            Deleted::Deleted | Deleted::Unknown => {
+                tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
+            }
+        }
+        Ok(())
+    }
+
+    async fn told(
+        &self,
+        result: Option<&Reply>,
+    ) -> Result<Vec<(String, pudato_messaging::Outgoing)>, Error> {
+        match result {
+            None => Ok(Vec::new()),
+            Some(result) => {
+                let message = self.worker.outbox.result(result).await?;
+                Ok(vec![(self.worker.results_topic.clone(), message)])
+            }
+        }
+    }
+}
+
+fn lost() -> Decision {
+    Decision::Retry {
+        why: "its lease or its time was over".into(),
+        after: Some(Duration::ZERO),
+    }
+}
+
+fn given_back() -> Decision {
+    Decision::Unavailable {
+        why: "the worker stops".into(),
+    }
+}
+
+fn span(message: &Incoming, read: Option<&Read>) -> tracing::Span {
+    let command = read.map(|read| &read.command);
+    let given = message.attributes.get("correlation_id").map(String::as_str);
+    let id = command.map(|command| command.correlation_id.as_str());
+    tracing::info_span!(
+        "command",
+        correlation_id = id.or(given),
+        job_id = command.and_then(|command| command.job_id.as_deref()),
+        step_id = command.and_then(|command| command.step_id.as_deref()),
+        attempt = message.attempt,
+    )
+}
