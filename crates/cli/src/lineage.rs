@@ -77,7 +77,7 @@ impl Lineage {
         let graph = pudato.registry.graph(query).await?;
         if graph.edges.is_empty() && !self.is_known(&graph) {
             let location = &self.location;
-            let hint = "a Result that names it may still be on its way";
+            let hint = "only commands with a step (--step) leave lineage";
             return Err(Failure::failed(format!(
                 "nothing is known about {location:?}; {hint}"
             )));

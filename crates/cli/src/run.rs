@@ -7,6 +7,7 @@ use pudato_runtime::{CancellationToken, Part, Pudato};
 use serde_json::json;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Run all handlers and the results consumer in this process until Ctrl-C or SIGTERM; a second one ends it at once.
@@ -117,6 +118,7 @@ fn only_one(pudato: &Pudato) -> Result<File, Failure> {
         |error: std::io::Error| Failure::configuration(format!("{}: {error}", path.display()));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600);
     let mut file = options.open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}

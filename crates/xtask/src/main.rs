@@ -1,30 +1,50 @@
 //! `cargo xtask`: the commands of this repository, written in Rust so that a clone needs nothing else.
 
-use std::process::{Command, ExitCode};
+mod demo;
+mod tools;
 
-const USAGE: &str = "usage: cargo xtask test";
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  demo          build pudato, run the bird strikes through it, print the job and the lineage
+  test          run every test
+  bench <name>  measure: e2e, codec or idle; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => run("running every test", &["test", "--workspace"]),
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args[..] {
+        ["demo"] => demo::demo(),
+        ["test"] => tools::cargo("running every test", &["test", "--workspace"]),
+        ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
             eprintln!("{USAGE}");
-            ExitCode::from(2)
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Says what is about to happen, runs cargo, and passes its verdict on.
-fn run(what: &str, args: &[&str]) -> ExitCode {
-    eprintln!("xtask: {what}: cargo {}", args.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(cargo).args(args).status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("xtask: cargo could not be started: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// Benches measure what people would run, so they are built like a release.
+fn bench(args: &[&str]) -> Result<(), String> {
+    let build = [
+        "build",
+        "--release",
+        "-p",
+        "pudato-cli",
+        "-p",
+        "pudato-bench",
+    ];
+    tools::cargo("building for the measurement", &build)?;
+    let mut run = vec!["run", "--release", "--quiet", "-p", "pudato-bench", "--"];
+    run.extend(args);
+    tools::cargo("measuring", &run)
 }
