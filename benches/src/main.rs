@@ -1,0 +1,50 @@
+//! Measurements of pudato. Run them with `cargo xtask bench NAME`, which builds everything as a release first.
+
+mod codec;
+mod e2e;
+mod figures;
+mod floor;
+mod idle;
+mod latency;
+mod publisher;
+mod up;
+
+use figures::Figures;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: pudato-bench e2e|codec|idle [--json]";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let json = args.iter().any(|arg| arg == "--json");
+    let mut figures = Figures::new(json);
+    let words: Vec<&str> = args
+        .iter()
+        .map(String::as_str)
+        .filter(|a| *a != "--json")
+        .collect();
+    let outcome = match words[..] {
+        ["e2e"] => e2e::measure(&mut figures),
+        ["codec"] => codec::measure(&mut figures),
+        ["idle"] => idle::measure(&mut figures),
+        // The other processes of a measurement.
+        ["publisher", folder, kind, count, per_second] => {
+            publisher::run(folder, kind, count, per_second)
+        }
+        ["waiter", folder, count] => latency::waiter(folder, count),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pudato-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a measurement gives.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
