@@ -54,6 +54,11 @@ impl ManualClock {
         self.now_ms
             .send_modify(|now_ms| *now_ms = now_ms.saturating_add(by_ms));
     }
+
+    /// Sets the clock, also back, as somebody may set a machine's.
+    pub fn set(&self, now_ms: u64) {
+        self.now_ms.send_replace(now_ms);
+    }
 }
 
 #[async_trait]

@@ -3,9 +3,11 @@
 
 pub mod claims;
 mod clock;
+pub mod conformance;
 mod error;
 mod idempotency;
 pub mod local;
+pub mod memory;
 mod operations;
 mod outgoing;
 mod port;

@@ -76,7 +76,7 @@ pub trait Operations: Send + Sync {
     async fn purge(&self, queue: &str, message_ids: Option<&[String]>) -> Result<u64, Error>;
 
     /// Gives a reason to a message that the broker moved to a dead-letter queue, and publishes what tells its sender.
-    /// Answers false where the message is gone or has a reason.
+    /// Answers false where the message is gone, came from no other queue or has a reason.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue or topic; nothing is changed or published then.

@@ -6,6 +6,7 @@ use crate::model::{
 use async_trait::async_trait;
 use pudato_protocol::{Event, Result as Reply, Timestamp};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A Result that arrived.
 #[derive(Debug, Clone)]
@@ -13,9 +14,9 @@ pub struct Incoming {
     /// The SHA-256 of its JSON as published, in hex.
     pub identity: String,
     /// Its JSON as published.
-    pub body: String,
+    pub body: Arc<str>,
     /// The Result.
-    pub result: Reply,
+    pub result: Arc<Reply>,
     /// When it arrived.
     pub recorded_at: Timestamp,
 }
@@ -26,9 +27,9 @@ pub struct IncomingEvent {
     /// Tells it from every other; a redelivered Event has the same.
     pub identity: String,
     /// Its JSON as published.
-    pub body: String,
+    pub body: Arc<str>,
     /// The Event.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// When it arrived.
     pub recorded_at: Timestamp,
 }

@@ -7,14 +7,15 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::Arc;
 
 fn incoming(result: &Reply) -> Incoming {
     let body = encode(result);
     let identity = Sha256::digest(body.as_bytes());
     Incoming {
         identity: identity.iter().map(|byte| format!("{byte:02x}")).collect(),
-        body,
-        result: result.clone(),
+        body: body.into(),
+        result: Arc::new(result.clone()),
         recorded_at: Timestamp::now(),
     }
 }

@@ -60,14 +60,15 @@ pub enum Kind {
     Events,
 }
 
-enum Parsed {
-    Result(Box<Incoming>),
-    Event(Box<IncomingEvent>),
+/// Messages that were read, and the right to delete them. The leases stand in the order of the messages.
+struct Held {
+    leases: Vec<Lease>,
+    parsed: Parsed,
 }
 
-struct Held {
-    lease: Lease,
-    parsed: Parsed,
+enum Parsed {
+    Results(Vec<Incoming>),
+    Events(Vec<IncomingEvent>),
 }
 
 impl ResultsConsumer {
@@ -125,13 +126,10 @@ impl ResultsConsumer {
 
     async fn apply(&self, deliveries: Vec<Delivery>, drain: &CancellationToken) -> Tally {
         let mut tally = Tally::default();
-        let mut held = Vec::with_capacity(deliveries.len());
+        let mut held = Held::new(self.kind);
         for delivery in deliveries {
-            match self.parse(&delivery).await {
-                Ok(parsed) => held.push(Held {
-                    lease: delivery.lease,
-                    parsed,
-                }),
+            match self.parse(&delivery, &mut held.parsed).await {
+                Ok(()) => held.leases.push(delivery.lease),
                 Err(error) if error.kind == ErrorKind::Unavailable => {
                     tracing::warn!(%error, "a claim cannot be fetched; its message comes again");
                     let after = Backoff::PROBE.wait(1, &self.chance);
@@ -143,17 +141,18 @@ impl ResultsConsumer {
                 }
             }
         }
-        if !held.is_empty() {
+        if !held.leases.is_empty() {
             self.write(held, &mut tally, drain).await;
         }
         tally
     }
 
     /// Writes, and while the registry cannot be reached keeps the leases and tries again.
-    async fn write(&self, mut held: Vec<Held>, tally: &mut Tally, drain: &CancellationToken) {
+    async fn write(&self, held: Held, tally: &mut Tally, drain: &CancellationToken) {
+        let Held { mut leases, parsed } = held;
         let mut failures = 0;
         loop {
-            match self.write_once(&held).await {
+            match self.write_once(&parsed).await {
                 Ok(outcomes) => {
                     for outcome in outcomes {
                         match outcome {
@@ -163,75 +162,61 @@ impl ResultsConsumer {
                             Applied::Skipped => tally.skipped += 1,
                         }
                     }
-                    return self.delete(held).await;
+                    return self.delete(leases).await;
                 }
                 Err(error) if error.is_retryable() => {
                     failures += 1;
                     tracing::warn!(%error, failures, "the registry is unavailable; nothing is deleted");
                     if drain.is_cancelled() {
-                        for Held { lease, .. } in held {
+                        for lease in leases {
                             let _ = self.consumer.release(lease, Duration::ZERO).await;
                         }
                         return;
                     }
                     self.pause(failures, drain).await;
-                    held = self.renew(held).await;
-                    if held.is_empty() {
-                        return;
-                    }
+                    self.renew(&mut leases).await;
                 }
                 // One of them cannot be written; the others must not suffer from it.
-                Err(error) if held.len() == 1 => {
+                Err(error) if leases.len() == 1 => {
                     tally.dead_lettered += 1;
-                    for Held { lease, .. } in held {
+                    for lease in leases {
                         self.dead_letter(lease, &error.to_string()).await;
                     }
                     return;
                 }
                 Err(_) => {
-                    let rest = held.split_off(held.len() / 2);
-                    Box::pin(self.write(held, tally, drain)).await;
+                    let (half, rest) = Held { leases, parsed }.split();
+                    Box::pin(self.write(half, tally, drain)).await;
                     return Box::pin(self.write(rest, tally, drain)).await;
                 }
             }
         }
     }
 
-    async fn write_once(&self, held: &[Held]) -> Result<Vec<Applied>, pudato_registry::Error> {
-        match self.kind {
-            Kind::Results => {
-                let results = held.iter().filter_map(|held| match &held.parsed {
-                    Parsed::Result(incoming) => Some((**incoming).clone()),
-                    Parsed::Event(_) => None,
-                });
-                self.registry.apply(results.collect()).await
-            }
-            Kind::Events => {
-                let events = held.iter().filter_map(|held| match &held.parsed {
-                    Parsed::Event(event) => Some((**event).clone()),
-                    Parsed::Result(_) => None,
-                });
-                self.registry.record_events(events.collect()).await?;
+    async fn write_once(&self, parsed: &Parsed) -> Result<Vec<Applied>, pudato_registry::Error> {
+        match parsed {
+            Parsed::Results(results) => self.registry.apply(results.clone()).await,
+            Parsed::Events(events) => {
+                self.registry.record_events(events.clone()).await?;
                 Ok(Vec::new())
             }
         }
     }
 
-    async fn renew(&self, mut held: Vec<Held>) -> Vec<Held> {
-        let mut kept = Vec::with_capacity(held.len());
-        while !held.is_empty() {
-            let mut batch: Vec<Held> = held.drain(..held.len().min(RECEIVE_MAX)).collect();
-            let leases = batch.iter_mut().map(|held| &mut held.lease).collect();
-            let renewed = self.consumer.renew(leases, self.visibility).await;
-            let still = batch.into_iter().zip(renewed);
-            // A lease that is lost is another consumer's to apply.
-            kept.extend(still.filter_map(|(held, outcome)| outcome.is_ok().then_some(held)));
+    /// A lease that is lost stays in its place: applying its message once more changes nothing, and deleting it leaves it
+    /// to whoever holds it now.
+    async fn renew(&self, leases: &mut [Lease]) {
+        for batch in leases.chunks_mut(RECEIVE_MAX) {
+            let batch = batch.iter_mut().collect();
+            for outcome in self.consumer.renew(batch, self.visibility).await {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a lease was lost");
+                }
+            }
         }
-        kept
     }
 
-    async fn delete(&self, held: Vec<Held>) {
-        let mut leases: Vec<Lease> = held.into_iter().map(|held| held.lease).collect();
+    async fn delete(&self, mut leases: Vec<Lease>) {
         let mut calls = Vec::new();
         while !leases.is_empty() {
             let batch = leases.drain(..leases.len().min(RECEIVE_MAX)).collect();
@@ -257,26 +242,27 @@ impl ResultsConsumer {
         }
     }
 
-    async fn parse(&self, delivery: &Delivery) -> Result<Parsed, Error> {
+    async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<(), Error> {
         let resolved = claims::resolve(&delivery.body, &delivery.attributes, &*self.claims).await?;
         let (body, recorded_at) = (&resolved.body, crate::time::timestamp(self.clock.now_ms()));
         let identity = sha256_hex(body);
-        let text = || String::from_utf8_lossy(body).into_owned();
-        Ok(match self.kind {
-            Kind::Results => Parsed::Result(Box::new(Incoming {
-                result: read::<Reply>(body, resolved.is_claim)?,
+        let text = || Arc::from(String::from_utf8_lossy(body));
+        match parsed {
+            Parsed::Results(results) => results.push(Incoming {
+                result: Arc::new(read::<Reply>(body, resolved.is_claim)?),
                 identity,
                 body: text(),
                 recorded_at,
-            })),
-            Kind::Events => Parsed::Event(Box::new(IncomingEvent {
-                event: read::<Event>(body, resolved.is_claim)?,
+            }),
+            Parsed::Events(events) => events.push(IncomingEvent {
+                event: Arc::new(read::<Event>(body, resolved.is_claim)?),
                 // Two Events may be equal to the last byte and still be two; a redelivered one is the same message.
                 identity: sha256_hex(format!("{}{identity}", delivery.message_id).as_bytes()),
                 body: text(),
                 recorded_at,
-            })),
-        })
+            }),
+        }
+        Ok(())
     }
 
     async fn pause(&self, failures: u32, drain: &CancellationToken) {
@@ -297,4 +283,26 @@ fn read<M: Message>(body: &[u8], is_claim: bool) -> Result<M, Error> {
         decode(body)
     };
     read.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
+}
+
+impl Held {
+    fn new(kind: Kind) -> Self {
+        Self {
+            leases: Vec::new(),
+            parsed: match kind {
+                Kind::Results => Parsed::Results(Vec::new()),
+                Kind::Events => Parsed::Events(Vec::new()),
+            },
+        }
+    }
+
+    fn split(mut self) -> (Self, Self) {
+        let half = self.leases.len() / 2;
+        let leases = self.leases.split_off(half);
+        let parsed = match &mut self.parsed {
+            Parsed::Results(results) => Parsed::Results(results.split_off(half)),
+            Parsed::Events(events) => Parsed::Events(events.split_off(half)),
+        };
+        (self, Self { leases, parsed })
+    }
 }

@@ -1,5 +1,7 @@
 //! Settlements of many tasks, in as few calls as possible: what waits while one call runs goes into the next together.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use pudato_messaging::{Consumer, Deleted, Error, ErrorKind, Settlement};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -8,6 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH_MAX: usize = 10;
 /// Settlements that may wait; more make their tasks wait.
 const WAITING_MAX: usize = 256;
+
+/// Calls on their way at once: enough that none waits for a slow one, few enough that batches fill.
+const CALLS_MAX: usize = 4;
 
 type Answer = oneshot::Sender<Result<Deleted, Error>>;
 
@@ -22,23 +27,39 @@ impl Settler {
         let (waiting, mut incoming) = mpsc::channel::<(Settlement, Answer)>(WAITING_MAX);
         let work = async move {
             let mut batch = Vec::with_capacity(BATCH_MAX);
-            while incoming.recv_many(&mut batch, BATCH_MAX).await > 0 {
-                let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-                let outcomes = consumer.settle(settlements).await;
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    // A task that was cancelled needs no answer.
-                    let _ = answer.send(outcome);
+            let mut calls = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(()) = calls.next() => {}
+                    received = incoming.recv_many(&mut batch, BATCH_MAX), if calls.len() < CALLS_MAX => {
+                        if received == 0 {
+                            break;
+                        }
+                        calls.push(settle(&*consumer, std::mem::take(&mut batch)));
+                    }
                 }
             }
+            while calls.next().await.is_some() {}
         };
         (Self { waiting }, work)
     }
 
+    /// Settles with others; answers when it is done.
     pub(crate) async fn settle(&self, settlement: Settlement) -> Result<Deleted, Error> {
         let stopped = || Error::new(ErrorKind::Unavailable, "the worker has stopped");
         let (answer, outcome) = oneshot::channel();
         let sent = self.waiting.send((settlement, answer)).await;
         sent.map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
+    }
+}
+
+async fn settle(consumer: &dyn Consumer, batch: Vec<(Settlement, Answer)>) {
+    let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let outcomes = consumer.settle(settlements).await;
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // A task that was cancelled needs no answer.
+        let _ = answer.send(outcome);
     }
 }

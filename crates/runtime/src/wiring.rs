@@ -229,7 +229,13 @@ impl Pudato {
                     running.spawn(async move { worker.run(drain).await });
                 }
                 Part::Results => {
-                    for (name, kind) in [(RESULTS, Kind::Results), (HISTORY, Kind::Events)] {
+                    // Two for the Results: one receives while the other writes.
+                    let queues = [
+                        (RESULTS, Kind::Results),
+                        (RESULTS, Kind::Results),
+                        (HISTORY, Kind::Events),
+                    ];
+                    for (name, kind) in queues {
                         let consumer = self.results_consumer(name, kind).await?;
                         let drain = drain.clone();
                         running.spawn(async move { consumer.run(drain).await });

@@ -13,12 +13,15 @@ use pudato_messaging::{Consumer, Deleted, Delivery, Error, ErrorKind, Receive, S
 use pudato_protocol::Result as Reply;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// Messages in hand at once (issue A's number; a handler that waits for a disk or a server leaves the cores to others).
 pub const CONCURRENCY: usize = 16;
+/// Messages that may wait for their settlement beside those whose handlers run: while one commit or call is on its way,
+/// handlers go on.
+const SETTLING: usize = 64;
 /// Longest long poll (SQS, behaviours.md row 14).
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
@@ -55,6 +58,11 @@ struct Running {
     leases: Leases,
     settler: Settler,
     breaker: Breaker,
+    /// One for each handler that may run.
+    handlers: Arc<Semaphore>,
+    /// One for each message that may be in hand, from its receive until it is settled.
+    in_hand: Arc<Semaphore>,
+    in_hand_max: u32,
     /// Cancelled when what is in hand shall be given back.
     abort: CancellationToken,
     /// Cancelled when nothing more shall begin.
@@ -76,6 +84,9 @@ impl Worker {
             leases: Leases::new(self.visibility),
             settler,
             breaker: Breaker::new(),
+            handlers: Arc::new(Semaphore::new(concurrency)),
+            in_hand: Arc::new(Semaphore::new(concurrency + SETTLING)),
+            in_hand_max: u32::try_from(concurrency + SETTLING).unwrap_or(u32::MAX),
             abort: CancellationToken::new(),
             drain,
             worker: self,
@@ -86,9 +97,8 @@ impl Worker {
             let keeper = kept.worker.keeper();
             kept.leases.keep(&keeper, &stopped).await;
         }));
-        let permits = Arc::new(Semaphore::new(concurrency));
-        let outcome = running.receive(&permits).await;
-        running.finish(&permits, concurrency).await;
+        let outcome = running.receive().await;
+        running.finish().await;
         stop.cancel();
         outcome
     }
@@ -104,7 +114,7 @@ impl Worker {
 }
 
 impl Running {
-    async fn receive(self: &Arc<Self>, permits: &Arc<Semaphore>) -> Result<(), Error> {
+    async fn receive(self: &Arc<Self>) -> Result<(), Error> {
         let (mut failures, mut missing) = (0, 0);
         loop {
             tokio::select! {
@@ -112,16 +122,9 @@ impl Running {
                 () = self.drain.cancelled() => return Ok(()),
                 () = self.breaker.closed() => {}
             }
-            let free = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return Ok(()),
-                // The semaphore is never closed.
-                permit = Arc::clone(permits).acquire_owned() => match permit {
-                    Ok(permit) => permit,
-                    Err(_) => return Ok(()),
-                },
+            let Some(max) = self.room().await else {
+                return Ok(());
             };
-            let max = (permits.available_permits() + 1).min(RECEIVE_MAX);
             let receive = Receive { max, wait: WAIT };
             let received = tokio::select! {
                 biased;
@@ -131,20 +134,17 @@ impl Running {
             match received {
                 Ok(deliveries) => {
                     (failures, missing) = (0, 0);
-                    let mut permit = Some(free);
                     for delivery in deliveries {
-                        // Only this loop takes permits, so as many as were counted are there.
-                        let permit = match permit.take() {
-                            Some(permit) => permit,
-                            None => match Arc::clone(permits).acquire_owned().await {
-                                Ok(permit) => permit,
-                                Err(_) => return Ok(()),
-                            },
+                        let (Ok(handler), Ok(in_hand)) = (
+                            Arc::clone(&self.handlers).acquire_owned().await,
+                            Arc::clone(&self.in_hand).acquire_owned().await,
+                        ) else {
+                            return Ok(());
                         };
                         let running = Arc::clone(self);
                         self.worker.spawn.spawn(Box::pin(async move {
-                            running.handle(delivery).await;
-                            drop(permit);
+                            running.handle(delivery, handler).await;
+                            drop(in_hand);
                         }));
                     }
                 }
@@ -165,6 +165,20 @@ impl Running {
         }
     }
 
+    /// Waits until another handler may run; answers how many messages there is room for, `None` when it drains. Only the
+    /// receiving loop takes permits, so what is free stays free until it has received.
+    async fn room(&self) -> Option<usize> {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => return None,
+            // The semaphores are never closed.
+            permits = async { (self.handlers.acquire().await, self.in_hand.acquire().await) } => drop(permits),
+        }
+        let handlers = self.handlers.available_permits();
+        let in_hand = self.in_hand.available_permits();
+        Some(handlers.min(in_hand).clamp(1, RECEIVE_MAX))
+    }
+
     async fn pause(&self, failures: u32) {
         let wait = Backoff::PROBE.wait(failures, &self.worker.chance);
         let clock = &self.worker.processor.clock;
@@ -177,22 +191,21 @@ impl Running {
     }
 
     /// Waits for what is in hand; what takes longer than the grace time is given back.
-    async fn finish(&self, permits: &Arc<Semaphore>, concurrency: usize) {
-        let all = u32::try_from(concurrency).unwrap_or(u32::MAX);
+    async fn finish(&self) {
         let clock = &self.worker.processor.clock;
         let grace_ms = u64::try_from(self.worker.grace.as_millis()).unwrap_or(u64::MAX);
         let until_ms = clock.now_ms().saturating_add(grace_ms);
         tokio::select! {
             biased;
-            _ = permits.acquire_many(all) => return,
+            _ = self.in_hand.acquire_many(self.in_hand_max) => return,
             () = clock.sleep_until(until_ms) => {}
         }
         tracing::warn!("the grace time is over; what is in hand is given back");
         self.abort.cancel();
-        let _ = permits.acquire_many(all).await;
+        let _ = self.in_hand.acquire_many(self.in_hand_max).await;
     }
 
-    async fn handle(&self, delivery: Delivery) {
+    async fn handle(&self, delivery: Delivery, handler: OwnedSemaphorePermit) {
         let Delivery {
             message_id,
             body,
@@ -212,7 +225,7 @@ impl Running {
         let in_hand = self.leases.hold(lease);
         let read = self.until_read(&message, &in_hand.held).await;
         let span = span(&message, read.as_ref().ok());
-        self.obey(&message, &in_hand.held, read)
+        self.obey(&message, &in_hand.held, read, handler)
             .instrument(span)
             .await;
     }
@@ -234,11 +247,19 @@ impl Running {
         }
     }
 
-    async fn obey(&self, message: &Incoming, held: &Held, read: Result<Read, Decision>) {
+    async fn obey(
+        &self,
+        message: &Incoming,
+        held: &Held,
+        read: Result<Read, Decision>,
+        handler: OwnedSemaphorePermit,
+    ) {
         let decision = match read {
             Ok(read) => self.decide(message, &read, held).await,
             Err(decision) => decision,
         };
+        // The handler is done; the next may run while this message is settled.
+        drop(handler);
         let Some(lease) = held.take().await else {
             return;
         };

@@ -166,12 +166,12 @@ impl Consumer for LocalConsumer {
         self.fabric
             .write(Durability::Synced, move |transaction| {
                 let entries = messages.iter().map(|(delay, message)| {
-                    let due_ms = now_ms + milliseconds(*delay);
-                    match Limits::SQS
-                        .check_delay(*delay)
-                        .and_then(|()| Limits::SQS.check(message))
-                    {
-                        Ok(()) => send::insert(transaction, queue, message, now_ms, due_ms).map(Ok),
+                    let checked = Limits::SQS.check_delay(*delay);
+                    match checked.and_then(|()| Limits::SQS.check(message)) {
+                        Ok(()) => {
+                            let due_ms = now_ms + milliseconds(*delay);
+                            send::insert(transaction, queue, message, now_ms, due_ms).map(Ok)
+                        }
                         Err(refusal) => Ok(Err(refusal)),
                     }
                 });

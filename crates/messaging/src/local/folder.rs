@@ -27,6 +27,19 @@ pub(super) fn prepare(root: &Path) -> Result<PathBuf, Error> {
     root.canonicalize().map_err(unreadable)
 }
 
+/// Makes an empty file for its owner alone; one that exists is refused, be it a symbolic link.
+pub(super) fn new_file(path: &Path) -> Result<(), Error> {
+    let made = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    made.map(drop).map_err(|error| {
+        let context = format!("{}: cannot be made: {error}", path.display());
+        Error::new(ErrorKind::Unavailable, context).with_source(error)
+    })
+}
+
 /// Opens a file of the folder, made for its owner alone; a symbolic link in its place is refused.
 pub(super) fn file(root: &Path, name: &str) -> Result<fs::File, Error> {
     let path = root.join(name);

@@ -61,7 +61,7 @@ pub(super) fn begin(
             key.key,
             fingerprint,
             owner,
-            now_ms + milliseconds(lease)
+            now_ms.saturating_add(milliseconds(lease))
         ],
     )?;
     Ok(Begin::New)

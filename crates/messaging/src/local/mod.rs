@@ -11,6 +11,7 @@ mod receive;
 mod schema;
 mod send;
 mod settle;
+mod turn;
 mod wake;
 mod writer;
 
@@ -25,6 +26,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use turn::Turn;
 use wake::Wake;
 use writer::{Durability, Transaction, Writer};
 
@@ -49,17 +51,12 @@ impl LocalFabric {
     /// damaged. `Unavailable`: no permission, no space.
     pub fn open(root: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let root = folder::prepare(root)?;
-        let turn = folder::file(&root, "fabric.lock")?;
+        let turn = Turn::open(&root)?;
         // Made before SQLite opens it, so that it is the owner's alone; its companions take after it.
         drop(folder::file(&root, DATABASE)?);
         let path = root.join(DATABASE);
-        let connection = {
-            // One process at a time makes the tables.
-            let _ = turn.lock();
-            let opened = schema::open(&path);
-            let _ = turn.unlock();
-            opened?
-        };
+        // One process at a time makes the tables.
+        let connection = turn.take(|| schema::open(&path))?;
         let reader = schema::open_reader(&path)?;
         let wake = Wake::start(&root)?;
         let writer = Writer::start(connection, turn, Arc::clone(&wake))?;
@@ -132,6 +129,8 @@ impl LocalFabric {
         let database = self.root.join(DATABASE);
         let path = path.to_owned();
         let copied = tokio::task::spawn_blocking(move || {
+            // Made first, so that the copy is the owner's alone wherever it lies; SQLite writes into an empty file.
+            folder::new_file(&path)?;
             let connection = schema::open_reader(&database)?;
             let to = path.display().to_string();
             let failed = |error| schema::database_error(&to, error);

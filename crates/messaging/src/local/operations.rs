@@ -75,6 +75,10 @@ impl Operations for LocalFabric {
         let (to, now_ms) = (to.map(str::to_owned), self.now_ms());
         self.write(Durability::Synced, move |transaction| {
             let from = queue::find(transaction.connection, &from)?;
+            if let Some(to) = &to {
+                // Refused even where there is nothing to move.
+                queue::find(transaction.connection, to)?;
+            }
             let mut moved = 0;
             for id in &ids {
                 let Some((message, source)) = locate(transaction, from.id, id)? else {
@@ -142,7 +146,8 @@ impl Operations for LocalFabric {
             };
             let changed = run(
                 transaction,
-                "UPDATE delivery SET reason = ? WHERE queue = ? AND message = ? AND reason IS NULL",
+                "UPDATE delivery SET reason = ?
+                 WHERE queue = ? AND message = ? AND source IS NOT NULL AND reason IS NULL",
                 params![reason, queue.id, message],
             )?;
             if changed == 0 {

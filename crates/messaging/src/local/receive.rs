@@ -96,9 +96,14 @@ fn hand_out(
         })
         .map_err(failed)?;
     let attributes: Option<BTreeMap<String, String>> = serde_json::from_str(&attributes).ok();
-    let is_sound = Sha256::digest(&body).as_slice() == hash;
-    if let (false, Some((_, to))) = (is_sound, &queue.redrive) {
-        let reason = "corrupt: the stored body does not match its SHA-256";
+    let damage = if Sha256::digest(&body).as_slice() != hash {
+        Some("corrupt: the stored body does not match its SHA-256")
+    } else if attributes.is_none() {
+        Some("corrupt: the stored attributes cannot be read")
+    } else {
+        None
+    };
+    if let (Some(reason), Some((_, to))) = (damage, &queue.redrive) {
         move_to(transaction, queue, &due, *to, Some(reason), now_ms)?;
         return Ok(None);
     }

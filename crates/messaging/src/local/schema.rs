@@ -150,3 +150,23 @@ pub(super) fn database_error(doing: &str, error: rusqlite::Error) -> Error {
     };
     Error::new(kind, format!("{doing}: {error}{advice}")).with_source(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_connection_loads_extensions_or_trusts_the_schema() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fabric.db");
+        let writer = open(&path).expect("opens");
+        let reader = open_reader(&path).expect("opens");
+        for connection in [writer, reader] {
+            let loaded = connection.query_row("SELECT load_extension('x')", [], |_| Ok(()));
+            let error = loaded.expect_err("extensions are off").to_string();
+            assert!(error.contains("not authorized"), "{error}");
+            let trusted = connection.pragma_query_value(None, "trusted_schema", |row| row.get(0));
+            assert_eq!(trusted, Ok(false));
+        }
+    }
+}

@@ -13,19 +13,7 @@ use std::time::Duration;
 
 /// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
 pub(super) fn delete(transaction: &Transaction<'_>, receipt: Receipt) -> Result<Deleted, Error> {
-    let deleted = run(
-        transaction,
-        "DELETE FROM delivery WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
-        params![
-            receipt.queue,
-            receipt.visible_at_ms,
-            receipt.message,
-            receipt.receive_count
-        ],
-    )?;
-    if deleted == 1 {
-        let sql = "DELETE FROM message WHERE id = ?";
-        run(transaction, sql, params![receipt.message])?;
+    if remove(transaction, receipt)? {
         return Ok(Deleted::Deleted);
     }
     let there = transaction
@@ -40,6 +28,25 @@ pub(super) fn delete(transaction: &Transaction<'_>, receipt: Receipt) -> Result<
         Some(()) => Deleted::LeaseLost,
         None => Deleted::Deleted,
     })
+}
+
+/// Removes the delivery and its message, if it is still as the receipt says.
+fn remove(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error> {
+    let deleted = run(
+        transaction,
+        "DELETE FROM delivery WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
+        params![
+            receipt.queue,
+            receipt.visible_at_ms,
+            receipt.message,
+            receipt.receive_count
+        ],
+    )?;
+    if deleted == 1 {
+        let sql = "DELETE FROM message WHERE id = ?";
+        run(transaction, sql, params![receipt.message])?;
+    }
+    Ok(deleted == 1)
 }
 
 /// Hides the delivery until `want` from now and answers its new receipt.
@@ -135,10 +142,9 @@ pub(super) fn settle(
         Limits::SQS.check(message)?;
         Limits::SQS.check_delay(*delay)?;
     }
-    if !is_held(transaction, receipt)? {
+    if !remove(transaction, receipt)? {
         return Ok(Deleted::LeaseLost);
     }
-    let deleted = delete(transaction, receipt)?;
     publish_all(transaction, &settlement.publish, now_ms)?;
     for (delay, message) in &settlement.schedule {
         let due = now_ms + milliseconds(*delay);
@@ -147,7 +153,7 @@ pub(super) fn settle(
     if let Some(answered) = &settlement.answered {
         idempotency::finish(transaction, answered)?;
     }
-    Ok(deleted)
+    Ok(Deleted::Deleted)
 }
 
 pub(super) fn publish_all(
@@ -159,25 +165,6 @@ pub(super) fn publish_all(
         publish(transaction, topic, message, now_ms)?;
     }
     Ok(())
-}
-
-fn is_held(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error> {
-    let found = transaction
-        .connection
-        .prepare_cached(
-            "SELECT 1 FROM delivery WHERE queue = ? AND visible_at_ms = ? AND message = ? AND receive_count = ?",
-        )
-        .and_then(|mut statement| {
-            let key = params![
-                receipt.queue,
-                receipt.visible_at_ms,
-                receipt.message,
-                receipt.receive_count
-            ];
-            statement.query_row(key, |_| Ok(())).optional()
-        })
-        .map_err(|error| database_error("settle", error))?;
-    Ok(found.is_some())
 }
 
 fn lost() -> Error {

@@ -4,7 +4,7 @@ use crate::{Error, ErrorKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -29,8 +29,13 @@ impl Wake {
             let context = format!("{}: cannot be made: {error}", folder.display());
             Error::new(ErrorKind::Unavailable, context).with_source(error)
         };
+        if folder.is_symlink() {
+            let context = format!("{}: must not be a symbolic link", folder.display());
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
         if !folder.is_dir() {
-            match fs::create_dir(&folder) {
+            let mut builder = fs::DirBuilder::new();
+            match builder.mode(0o700).create(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(failed(error));
                 }
@@ -42,7 +47,16 @@ impl Wake {
             queues: Mutex::default(),
             watcher: Mutex::new(None),
         });
-        let told = Arc::downgrade(&wake);
+        Ok(wake)
+    }
+
+    /// Watches the files, from the first receive on: a process that only publishes needs no wake-ups.
+    fn watch(self: &Arc<Self>) {
+        let mut watching = lock(&self.watcher);
+        if watching.is_some() {
+            return;
+        }
+        let told = Arc::downgrade(self);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let (Ok(event), Some(wake)) = (event, told.upgrade()) else {
                 return;
@@ -51,7 +65,7 @@ impl Wake {
                 for path in event.paths {
                     let name = path.file_name().and_then(|name| name.to_str());
                     if let Some(queue) = name.and_then(|name| name.parse().ok()) {
-                        wake.ring(queue);
+                        wake.arrived_here(queue);
                     }
                 }
             }
@@ -59,19 +73,17 @@ impl Wake {
         // Where the system gives no watch (its limit is reached), receives still look once a second.
         if let Ok(mut watcher) = watcher
             && watcher
-                .watch(&wake.folder, RecursiveMode::NonRecursive)
+                .watch(&self.folder, RecursiveMode::NonRecursive)
                 .is_ok()
         {
-            *lock(&wake.watcher) = Some(watcher);
+            *watching = Some(watcher);
         }
-        Ok(wake)
     }
 
-    /// Something arrived at `queue` and is committed.
-    pub(super) fn arrived(&self, queue: i64) {
+    /// Something arrived at `queue` and is committed; wakes receives in other processes.
+    pub(super) fn arrived_elsewhere(&self, queue: i64) {
         let mut queues = lock(&self.queues);
         let bell = queues.entry(queue).or_insert_with(Bell::new);
-        bell.arrivals.send_modify(|arrivals| *arrivals += 1);
         if bell.file.is_none() {
             bell.file = self.file(queue);
         }
@@ -87,7 +99,8 @@ impl Wake {
         options.open(self.folder.join(queue.to_string())).ok()
     }
 
-    fn ring(&self, queue: i64) {
+    /// Something arrived at `queue` and is committed; wakes receives in this process.
+    pub(super) fn arrived_here(&self, queue: i64) {
         // A queue that nobody here waits at has no bell.
         if let Some(bell) = lock(&self.queues).get(&queue) {
             bell.arrivals.send_modify(|arrivals| *arrivals += 1);
@@ -95,7 +108,8 @@ impl Wake {
     }
 
     /// Changes with each arrival at `queue` from now on.
-    pub(super) fn listen(&self, queue: i64) -> watch::Receiver<u64> {
+    pub(super) fn listen(self: &Arc<Self>, queue: i64) -> watch::Receiver<u64> {
+        self.watch();
         let mut queues = lock(&self.queues);
         let bell = queues.entry(queue).or_insert_with(Bell::new);
         bell.arrivals.subscribe()

@@ -1,16 +1,16 @@
 //! One thread writes; what waits while it commits goes into the next commit together (group commit).
 
 use super::schema::database_error;
+use super::turn::Turn;
 use super::wake::Wake;
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Most operations of one commit; bounds how long the first of them waits.
@@ -55,10 +55,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `turn` is the lock file that gives processes their turn without polling.
+    /// Starts the thread.
     pub(super) fn start(
         connection: Connection,
-        turn: File,
+        turn: Turn,
         wake: Arc<Wake>,
     ) -> Result<Self, Error> {
         let (operations, waiting) = mpsc::sync_channel(WAITING_MAX);
@@ -66,22 +66,18 @@ impl Writer {
             .name("pudato-fabric".into())
             .spawn(move || {
                 let mut synced = true;
-                while let Ok(first) = waiting.recv() {
-                    let mut group = vec![first];
-                    while group.len() < GROUP_MAX
-                        && let Ok(next) = waiting.try_recv()
-                    {
-                        group.push(next);
-                    }
-                    let wanted = group
-                        .iter()
-                        .any(|o: &Operation| o.durability == Durability::Synced);
-                    if wanted != synced && set_synced(&connection, wanted) {
-                        synced = wanted;
-                    }
-                    for queue in commit(&connection, &turn, group) {
-                        wake.arrived(queue);
-                    }
+                let mut calls = Calls::new(wake);
+                while let Some(first) = calls.next(&waiting) {
+                    // What arrives while this process waits for its turn is in the same commit.
+                    let (answers, committed) = turn.take(|| {
+                        let group = gather(first, &waiting);
+                        let wanted = group.iter().any(|o| o.durability == Durability::Synced);
+                        if wanted != synced && set_synced(&connection, wanted) {
+                            synced = wanted;
+                        }
+                        commit(&connection, group)
+                    });
+                    calls.arrived(answer(answers, committed));
                 }
             })
             .map_err(|error| {
@@ -124,15 +120,76 @@ impl Writer {
     }
 }
 
+/// Wake-ups: in this process after each commit, in others at most once in [`CALL_EVERY`], which is what a wake-up costs
+/// them when much arrives.
+struct Calls {
+    wake: Arc<Wake>,
+    owed: BTreeSet<i64>,
+    last: Instant,
+}
+
+/// A tenth of the 15 ms in which a receive in another process must wake (design.md, "Numbers").
+const CALL_EVERY: Duration = Duration::from_micros(1_500);
+
+impl Calls {
+    fn new(wake: Arc<Wake>) -> Self {
+        Self {
+            wake,
+            owed: BTreeSet::new(),
+            last: Instant::now(),
+        }
+    }
+
+    fn arrived(&mut self, queues: BTreeSet<i64>) {
+        for queue in &queues {
+            self.wake.arrived_here(*queue);
+        }
+        self.owed.extend(queues);
+        if self.last.elapsed() >= CALL_EVERY {
+            self.pay();
+        }
+    }
+
+    fn pay(&mut self) {
+        for queue in std::mem::take(&mut self.owed) {
+            self.wake.arrived_elsewhere(queue);
+        }
+        self.last = Instant::now();
+    }
+
+    /// Waits for the next operation; `None` when no more can come.
+    fn next(&mut self, waiting: &mpsc::Receiver<Operation>) -> Option<Operation> {
+        if !self.owed.is_empty() {
+            let left = CALL_EVERY.saturating_sub(self.last.elapsed());
+            match waiting.recv_timeout(left) {
+                Ok(operation) => return Some(operation),
+                Err(_) => self.pay(),
+            }
+        }
+        waiting.recv().ok()
+    }
+}
+
 fn set_synced(connection: &Connection, synced: bool) -> bool {
     let level = if synced { "FULL" } else { "NORMAL" };
     connection.pragma_update(None, "synchronous", level).is_ok()
 }
 
-/// Runs a group in one transaction and answers its callers; returns the queues where something arrived.
-fn commit(connection: &Connection, turn: &File, group: Vec<Operation>) -> BTreeSet<i64> {
-    // Without the lock file SQLite's own busy timeout still keeps processes apart, only less evenly.
-    let _ = turn.lock();
+fn gather(first: Operation, waiting: &mpsc::Receiver<Operation>) -> Vec<Operation> {
+    let mut group = vec![first];
+    while group.len() < GROUP_MAX
+        && let Ok(next) = waiting.try_recv()
+    {
+        group.push(next);
+    }
+    group
+}
+
+/// Runs a group in one transaction; returns the answers to its callers and the queues where something arrived.
+fn commit(
+    connection: &Connection,
+    group: Vec<Operation>,
+) -> (Vec<Answer>, Result<BTreeSet<i64>, rusqlite::Error>) {
     let begun = execute(connection, "BEGIN IMMEDIATE");
     let transaction = Transaction {
         connection,
@@ -146,20 +203,23 @@ fn commit(connection: &Connection, turn: &File, group: Vec<Operation>) -> BTreeS
     if committed.is_err() && !connection.is_autocommit() {
         let _ = execute(connection, "ROLLBACK");
     }
-    let _ = turn.unlock();
-    let failure = committed
-        .err()
-        .map(|error| database_error("the fabric cannot write", error));
+    let arrivals = transaction.arrivals.into_inner();
+    (answers, committed.map(|()| arrivals))
+}
+
+/// Tells the callers of a group what became of it; returns the queues where something arrived.
+fn answer(
+    answers: Vec<Answer>,
+    committed: Result<BTreeSet<i64>, rusqlite::Error>,
+) -> BTreeSet<i64> {
+    let committed = committed.map_err(|error| database_error("the fabric cannot write", error));
     for answer in answers {
-        answer(match &failure {
-            None => Ok(()),
-            Some(error) => Err(Error::new(error.kind, error.context.clone())),
+        answer(match &committed {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(error.kind, error.context.clone())),
         });
     }
-    match failure {
-        None => transaction.arrivals.into_inner(),
-        Some(_) => BTreeSet::new(),
-    }
+    committed.unwrap_or_default()
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -34,7 +34,8 @@ pub struct SqliteRegistry {
 }
 
 struct Shared {
-    path: PathBuf,
+    /// `None`: in memory, where there is one connection and nothing to wait for.
+    path: Option<PathBuf>,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -77,9 +78,26 @@ impl SqliteRegistry {
         })?;
         Ok(Self {
             shared: Arc::new(Shared {
-                path: path.to_owned(),
+                path: Some(path.to_owned()),
                 writer: Mutex::new(Writer {
                     connection,
+                    datasets: HashMap::new(),
+                }),
+                readers: Mutex::default(),
+            }),
+        })
+    }
+
+    /// A registry in memory, for tests and simulations: nothing outlives it, and it uses no threads.
+    ///
+    /// # Errors
+    /// `Unavailable`: no memory.
+    pub fn in_memory() -> Result<Self, Error> {
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: None,
+                writer: Mutex::new(Writer {
+                    connection: schema::open(Path::new(":memory:"))?,
                     datasets: HashMap::new(),
                 }),
                 readers: Mutex::default(),
@@ -92,7 +110,7 @@ impl SqliteRegistry {
         operation: impl FnOnce(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        blocking(shared.path.is_none(), move || {
             let mut writer = lock(&shared.writer);
             let Writer {
                 connection,
@@ -125,11 +143,14 @@ impl SqliteRegistry {
         query: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        blocking(shared.path.is_none(), move || {
+            let Some(path) = &shared.path else {
+                return query(&lock(&shared.writer).connection);
+            };
             let pooled = lock(&shared.readers).pop();
             let connection = match pooled {
                 Some(connection) => connection,
-                None => schema::open_reader(&shared.path)?,
+                None => schema::open_reader(path)?,
             };
             // One transaction, so that several queries see the same registry.
             connection.execute_batch("BEGIN")?;
@@ -152,8 +173,12 @@ pub(super) struct Change<'a> {
 }
 
 async fn blocking<T: Send + 'static>(
+    is_in_memory: bool,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    if is_in_memory {
+        return work();
+    }
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
         let context = format!("registry: a query stopped: {error}");
@@ -295,10 +320,15 @@ impl RegistryStore for SqliteRegistry {
     }
 
     async fn backup(&self, to: &Path) -> Result<(), Error> {
-        let (from, to) = (self.shared.path.clone(), to.display().to_string());
-        blocking(move || {
-            let connection = Connection::open(from)?;
-            connection.execute("VACUUM INTO ?", [to])?;
+        let to = to.display().to_string();
+        let shared = Arc::clone(&self.shared);
+        blocking(shared.path.is_none(), move || {
+            match &shared.path {
+                Some(path) => schema::open_reader(path)?.execute("VACUUM INTO ?", [to])?,
+                None => lock(&shared.writer)
+                    .connection
+                    .execute("VACUUM INTO ?", [to])?,
+            };
             Ok(())
         })
         .await

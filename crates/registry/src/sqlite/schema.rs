@@ -141,7 +141,6 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
     settle(&connection)?;
-    connection.pragma_update(None, "query_only", "ON")?;
     Ok(connection)
 }
 

@@ -1,0 +1,175 @@
+//! A request is run once, and answered the same when it comes again.
+
+use super::Bench;
+use super::steps::*;
+use crate::{Answered, Begin, Clock, Key};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Between begin and answer the request is its owner's alone.
+pub async fn a_request_that_runs_is_busy_for_others_and_not_for_its_owner(bench: &dyn Bench) {
+    assert_eq!(begin(bench, "a", "owner").await, Begin::New);
+    let until_ms = bench.clock().now_ms() + 10_000;
+    assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
+    bench.clock().advance(seconds(9));
+    // The owner's second begin renews its lease.
+    assert_eq!(begin(bench, "a", "owner").await, Begin::New);
+    bench.clock().advance(seconds(9));
+    let until_ms = bench.clock().now_ms() + 1_000;
+    assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
+}
+
+/// The answer outlives its owner's lease.
+pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    finish_request(bench, "a", "owner", "42").await;
+    bench.clock().advance(seconds(100_000));
+    for owner in ["owner", "other"] {
+        let answer = "42".to_owned();
+        assert_eq!(begin(bench, "a", owner).await, Begin::Done { answer });
+    }
+    // The first answer stands.
+    finish_request(bench, "a", "owner", "43").await;
+    let answer = "42".to_owned();
+    assert_eq!(begin(bench, "a", "owner").await, Begin::Done { answer });
+}
+
+/// An owner that died holds nobody up for longer than its lease.
+pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    bench.clock().advance(LEASE);
+    assert_eq!(begin(bench, "a", "other").await, Begin::New);
+    assert!(matches!(
+        begin(bench, "a", "owner").await,
+        Begin::Busy { .. }
+    ));
+}
+
+/// The fence: who lost the request keeps no answer and frees nothing.
+pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    bench.clock().advance(LEASE);
+    begin(bench, "a", "other").await;
+    finish_request(bench, "a", "owner", "stale").await;
+    abandon(bench, "a", "owner").await;
+    assert!(matches!(
+        begin(bench, "a", "third").await,
+        Begin::Busy { .. }
+    ));
+    finish_request(bench, "a", "other", "fresh").await;
+    let answer = "fresh".to_owned();
+    assert_eq!(begin(bench, "a", "third").await, Begin::Done { answer });
+}
+
+/// What had no effect may run again at once, even with another payload.
+pub async fn an_abandoned_request_may_run_again_at_once(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    abandon(bench, "a", "owner").await;
+    assert_eq!(
+        begin_with(bench, "a", "other payload", "other").await,
+        Begin::New
+    );
+}
+
+/// An answer is not forgotten by an abandon that comes late.
+pub async fn an_answered_request_cannot_be_abandoned(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    finish_request(bench, "a", "owner", "42").await;
+    abandon(bench, "a", "owner").await;
+    let answer = "42".to_owned();
+    assert_eq!(begin(bench, "a", "other").await, Begin::Done { answer });
+}
+
+/// The same key with another payload is told apart: while it runs, after its lease and when it is answered.
+pub async fn the_same_key_with_another_payload_is_a_mismatch(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    assert_eq!(
+        begin_with(bench, "a", "forged", "owner").await,
+        Begin::Mismatch
+    );
+    bench.clock().advance(LEASE);
+    assert_eq!(
+        begin_with(bench, "a", "forged", "other").await,
+        Begin::Mismatch
+    );
+    finish_request(bench, "a", "owner", "42").await;
+    assert_eq!(
+        begin_with(bench, "a", "forged", "owner").await,
+        Begin::Mismatch
+    );
+}
+
+/// Keys of different services never meet, however they are cut.
+pub async fn keys_of_different_services_never_meet(bench: &dyn Bench) {
+    let key = |service: &str, key: &str| Key {
+        service: service.into(),
+        key: key.into(),
+    };
+    for (service, name) in [("a", "bc"), ("ab", "c"), ("", "abc"), ("abc", "")] {
+        let begun = bench
+            .idempotency()
+            .begin(&key(service, name), "p", service, LEASE)
+            .await;
+        assert_eq!(begun.expect("the store answers"), Begin::New);
+    }
+}
+
+/// Of many that begin at the same moment one runs.
+pub async fn one_of_many_concurrent_begins_runs(bench: &dyn Bench) {
+    let (a, b, c) = tokio::join!(
+        begin(bench, "a", "1"),
+        begin(bench, "a", "2"),
+        begin(bench, "a", "3")
+    );
+    let new = [a, b, c].into_iter().filter(|begun| *begun == Begin::New);
+    assert_eq!(new.count(), 1);
+}
+
+/// A lease without end is a long one, not an error.
+pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
+    let store = bench.idempotency();
+    let begun = store
+        .begin(&key("a"), "payload", "owner", Duration::MAX)
+        .await;
+    assert_eq!(begun.expect("the store answers"), Begin::New);
+    bench.clock().advance(seconds(1_000_000));
+    assert!(matches!(
+        begin(bench, "a", "other").await,
+        Begin::Busy { .. }
+    ));
+}
+
+fn key(name: &str) -> Key {
+    Key {
+        service: "storage".into(),
+        key: name.into(),
+    }
+}
+
+async fn begin(bench: &dyn Bench, name: &str, owner: &str) -> Begin {
+    begin_with(bench, name, "payload", owner).await
+}
+
+async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &str) -> Begin {
+    let begun = bench
+        .idempotency()
+        .begin(&key(name), fingerprint, owner, LEASE)
+        .await;
+    begun.expect("the store answers")
+}
+
+async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) {
+    let answered = Answered {
+        key: key(name),
+        owner: owner.into(),
+        answer: answer.into(),
+    };
+    let finished = bench.idempotency().finish(answered).await;
+    finished.expect("the store answers");
+}
+
+async fn abandon(bench: &dyn Bench, name: &str, owner: &str) {
+    let abandoned = bench.idempotency().abandon(&key(name), owner).await;
+    abandoned.expect("the store answers");
+}

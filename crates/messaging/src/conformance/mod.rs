@@ -1,0 +1,32 @@
+//! The conformance suite: what every backend of the ports promises, as plain async functions on a [`Bench`].
+//!
+//! A backend's test is a type that implements [`Bench`] on a fresh fabric and one call:
+//!
+//! ```text
+//! pudato_messaging::conformance_tests!(MyBench::fresh);
+//! ```
+//!
+//! Nothing sleeps; time passes when the suite moves the bench's clock. [`LINES`] says which line of the list of
+//! behaviours (AWS's texts and the tests of its emulators) is held by which function, or why it is left out.
+
+pub mod batch;
+mod bench;
+pub mod consumer_contract;
+pub mod dead_letters;
+pub mod delay_and_counters;
+pub mod delete;
+pub mod idempotency;
+mod lines;
+pub mod operations;
+mod promises;
+pub mod send_receive;
+pub mod settlement;
+mod steps;
+pub mod topics;
+pub mod topology;
+pub mod visibility;
+pub mod waiting;
+
+pub use bench::Bench;
+pub use lines::{Coverage, LINES, Line};
+pub use promises::PROMISES;

@@ -1,0 +1,171 @@
+//! The steps that the promises are made of.
+
+use super::Bench;
+use crate::{
+    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, QueueConfig, Receive,
+    Subscription, Topology,
+};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The visibility timeout of a queue that says no other.
+pub(super) const VISIBILITY: Duration = Duration::from_secs(60);
+/// Longest long poll.
+pub(super) const WAIT: Duration = Duration::from_secs(20);
+/// Time itself stands still, so only a step that hangs takes this long on the machine's clock.
+const HANGS: Duration = Duration::from_secs(30);
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn message(body: &str) -> Outgoing {
+    Outgoing {
+        body: body.to_owned(),
+        attributes: BTreeMap::new(),
+    }
+}
+
+pub(super) fn with(mut message: Outgoing, name: &str, value: &str) -> Outgoing {
+    message.attributes.insert(name.into(), value.into());
+    message
+}
+
+/// Declares `queues`, each with a topic of its name that it hears.
+pub(super) async fn declare(bench: &dyn Bench, queues: Vec<QueueConfig>) {
+    let names = || queues.iter().map(|queue| queue.name.clone());
+    let topology = Topology {
+        topics: names().collect(),
+        subscriptions: names()
+            .map(|name| Subscription::new(name.clone(), name))
+            .collect(),
+        queues,
+    };
+    bench.declare(topology).await.expect("declared");
+}
+
+pub(super) async fn consumer(bench: &dyn Bench, queue: &str) -> Arc<dyn Consumer> {
+    bench.consumer(queue).await.expect("the queue is declared")
+}
+
+/// The queue `work`, which hears the topic `work`.
+pub(super) async fn work(bench: &dyn Bench) -> Arc<dyn Consumer> {
+    declare(bench, vec![QueueConfig::new("work")]).await;
+    consumer(bench, "work").await
+}
+
+/// As [`work`], with the dead-letter queue `dead` after `max` receives.
+pub(super) async fn work_with_dead(bench: &dyn Bench, max: u32) -> Arc<dyn Consumer> {
+    let queues = vec![
+        QueueConfig::new("work").redrive(max, "dead"),
+        QueueConfig::new("dead"),
+    ];
+    declare(bench, queues).await;
+    consumer(bench, "work").await
+}
+
+pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Outgoing) -> String {
+    let sent = bench.publisher().publish(topic, vec![message]).await;
+    let mut entries = sent.expect("the call is accepted");
+    assert_eq!(entries.len(), 1, "one answer per message");
+    entries.remove(0).expect("the message is accepted")
+}
+
+/// What a single message is refused with, be it by the call or by its entry.
+pub(super) async fn refusal(bench: &dyn Bench, topic: &str, message: Outgoing) -> ErrorKind {
+    let sent = bench.publisher().publish(topic, vec![message]).await;
+    match sent {
+        Err(error) => error.kind,
+        Ok(mut entries) => kind(entries.remove(0)),
+    }
+}
+
+/// A short poll for as much as there is.
+pub(super) async fn take(consumer: &Arc<dyn Consumer>) -> Vec<Delivery> {
+    poll(consumer, 10, Duration::ZERO).await
+}
+
+pub(super) async fn poll(
+    consumer: &Arc<dyn Consumer>,
+    max: usize,
+    wait: Duration,
+) -> Vec<Delivery> {
+    let received = within(consumer.receive(Receive { max, wait })).await;
+    received.expect("a receive in its range is accepted")
+}
+
+/// A short poll that finds exactly one message.
+pub(super) async fn one(consumer: &Arc<dyn Consumer>) -> Delivery {
+    let mut deliveries = take(consumer).await;
+    assert_eq!(deliveries.len(), 1, "{deliveries:?}");
+    deliveries.remove(0)
+}
+
+/// A short poll that finds nothing.
+pub(super) async fn nothing(consumer: &Arc<dyn Consumer>) {
+    let deliveries = take(consumer).await;
+    assert!(deliveries.is_empty(), "{deliveries:?}");
+}
+
+/// Deletes one message and answers what became of it.
+pub(super) async fn delete(consumer: &Arc<dyn Consumer>, lease: Lease) -> Result<Deleted, Error> {
+    let mut entries = consumer.delete(vec![lease]).await;
+    assert_eq!(entries.len(), 1, "one answer per lease");
+    entries.remove(0)
+}
+
+/// Deletes a message that is the caller's; a backend that cannot tell may say so.
+pub(super) async fn finish(consumer: &Arc<dyn Consumer>, lease: Lease) {
+    let deleted = delete(consumer, lease).await.expect("deleted");
+    assert_ne!(deleted, Deleted::LeaseLost);
+}
+
+pub(super) async fn renew(
+    consumer: &Arc<dyn Consumer>,
+    lease: &mut Lease,
+    want: Duration,
+) -> Result<(), Error> {
+    let mut entries = consumer.renew(vec![lease], want).await;
+    assert_eq!(entries.len(), 1, "one answer per lease");
+    entries.remove(0)
+}
+
+/// A second lease with the same receipt, as a caller has it that lost track.
+pub(super) fn copy(lease: &Lease) -> Lease {
+    Lease {
+        receipt: lease.receipt.clone(),
+        deadline_ms: lease.deadline_ms,
+    }
+}
+
+/// A lease that no backend handed out.
+pub(super) fn forged(receipt: &str) -> Lease {
+    Lease {
+        receipt: receipt.to_owned(),
+        deadline_ms: 0,
+    }
+}
+
+pub(super) fn bodies(deliveries: &[Delivery]) -> Vec<String> {
+    let mut bodies: Vec<_> = deliveries.iter().map(body).collect();
+    bodies.sort();
+    bodies
+}
+
+pub(super) fn body(delivery: &Delivery) -> String {
+    String::from_utf8(delivery.body.clone()).expect("bodies are text")
+}
+
+/// What a call was refused with.
+pub(super) fn kind<T: Debug>(outcome: Result<T, Error>) -> ErrorKind {
+    outcome.expect_err("this is refused").kind
+}
+
+/// Fails a step that hangs, which would otherwise stop the whole run.
+pub(super) async fn within<T>(step: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGS, step)
+        .await
+        .expect("this step ends while time stands still")
+}

@@ -1,0 +1,159 @@
+//! A received message is hidden from others for as long as its lease lasts.
+
+use super::Bench;
+use super::steps::*;
+use crate::{ErrorKind, QueueConfig};
+use std::time::Duration;
+
+/// Line 16.
+pub async fn a_received_message_is_absent_until_its_timeout_and_then_has_a_new_receipt(
+    bench: &dyn Bench,
+) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let first = one(&work).await;
+    bench.clock().advance(VISIBILITY - Duration::from_millis(1));
+    nothing(&work).await;
+    bench.clock().advance(Duration::from_millis(1));
+    let second = one(&work).await;
+    assert_eq!(second.body, first.body);
+    assert_ne!(second.lease.receipt, first.lease.receipt);
+}
+
+/// Line 17; the timeout is the queue's, the port has none per receive.
+pub async fn a_queue_without_a_timeout_hands_a_message_out_again_at_once(bench: &dyn Bench) {
+    let mut queue = QueueConfig::new("work");
+    queue.visibility = Duration::ZERO;
+    declare(bench, vec![queue]).await;
+    let work = consumer(bench, "work").await;
+    send(bench, "work", message("a")).await;
+    let first = one(&work).await;
+    let second = one(&work).await;
+    assert_ne!(second.lease.receipt, first.lease.receipt);
+}
+
+/// Line 19.
+pub async fn a_lease_that_is_renewed_in_time_is_never_handed_to_another(bench: &dyn Bench) {
+    let mut queue = QueueConfig::new("work");
+    queue.visibility = seconds(2);
+    declare(bench, vec![queue]).await;
+    let (work, other) = (consumer(bench, "work").await, consumer(bench, "work").await);
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    for _ in 0..4 {
+        bench.clock().advance(seconds(1));
+        let granted_ms = lease.deadline_ms + 1_000;
+        renew(&work, &mut lease, seconds(2)).await.expect("renewed");
+        assert_eq!(lease.deadline_ms, granted_ms);
+        nothing(&other).await;
+    }
+    finish(&work, lease).await;
+    bench.clock().advance(VISIBILITY);
+    nothing(&other).await;
+}
+
+/// Line 20.
+pub async fn a_message_given_back_is_visible_at_once_and_its_next_lease_is_the_queues(
+    bench: &dyn Bench,
+) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let lease = one(&work).await.lease;
+    let deadline_ms = lease.deadline_ms;
+    work.release(lease, Duration::ZERO).await.expect("released");
+    assert_eq!(one(&work).await.lease.deadline_ms, deadline_ms);
+    bench.clock().advance(VISIBILITY - Duration::from_millis(1));
+    nothing(&work).await;
+    bench.clock().advance(Duration::from_millis(1));
+    one(&work).await;
+}
+
+/// A consumer that asks for a retry later gets it no sooner.
+pub async fn a_message_given_back_for_later_is_absent_until_then(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let lease = one(&work).await.lease;
+    work.release(lease, seconds(300)).await.expect("released");
+    bench.clock().advance(seconds(299));
+    nothing(&work).await;
+    bench.clock().advance(seconds(1));
+    one(&work).await;
+}
+
+/// Line 21.
+pub async fn a_lease_can_be_renewed_after_its_end_while_nobody_else_received(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    bench.clock().advance(VISIBILITY + seconds(5));
+    renew(&work, &mut lease, VISIBILITY).await.expect("renewed");
+    nothing(&work).await;
+    finish(&work, lease).await;
+}
+
+/// Line 22: twelve hours count from the receive, and more is refused instead of cut.
+pub async fn a_lease_of_more_than_twelve_hours_in_total_is_refused(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    bench.clock().advance(seconds(30));
+    for want in [seconds(43_200), seconds(43_171), Duration::MAX] {
+        let refused = renew(&work, &mut lease, want).await;
+        assert_eq!(kind(refused), ErrorKind::Invalid, "{want:?}");
+    }
+    // The refusal cost nothing.
+    renew(&work, &mut lease, seconds(43_170))
+        .await
+        .expect("renewed");
+    let refused = work.release(copy(&lease), Duration::MAX).await;
+    assert_eq!(kind(refused), ErrorKind::Invalid);
+    finish(&work, lease).await;
+}
+
+/// Line 23.
+pub async fn a_deleted_message_cannot_be_renewed_or_given_back(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    finish(&work, copy(&lease)).await;
+    let refused = renew(&work, &mut lease, VISIBILITY).await;
+    assert_eq!(kind(refused), ErrorKind::Invalid);
+    assert_eq!(
+        kind(work.release(lease, Duration::ZERO).await),
+        ErrorKind::Invalid
+    );
+    nothing(&work).await;
+}
+
+/// Line 24, in a batch: the good entries are renewed all the same.
+pub async fn a_receipt_that_nobody_wrote_cannot_be_renewed(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let (mut forged, mut good) = (forged("INVALID"), one(&work).await.lease);
+    bench.clock().advance(seconds(30));
+    let renewed = work.renew(vec![&mut forged, &mut good], VISIBILITY).await;
+    let kinds: Vec<_> = renewed
+        .into_iter()
+        .map(|entry| entry.map_err(|error| error.kind))
+        .collect();
+    assert_eq!(kinds, [Err(ErrorKind::Invalid), Ok(())]);
+    bench.clock().advance(seconds(59));
+    nothing(&work).await;
+}
+
+/// The fence of line 27, for leases: who lost it can neither prolong nor end another's.
+pub async fn a_lost_lease_cannot_be_renewed_or_given_back(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let mut lost = one(&work).await.lease;
+    bench.clock().advance(VISIBILITY);
+    let held = one(&work).await.lease;
+    let refused = renew(&work, &mut lost, seconds(600)).await;
+    assert_eq!(kind(refused), ErrorKind::Invalid);
+    assert_eq!(
+        kind(work.release(lost, Duration::ZERO).await),
+        ErrorKind::Invalid
+    );
+    nothing(&work).await;
+    finish(&work, held).await;
+}

@@ -1,0 +1,131 @@
+//! How a delivery ends: deleted, renewed, released, dead-lettered, settled. Each verb looks at everything that can be
+//! refused before it changes anything, which makes it one transaction under the fabric's lock.
+
+use super::receipt::Receipt;
+use super::state::{Message, State, milliseconds};
+use crate::topology::LEASE_MAX;
+use crate::{Deleted, Error, ErrorKind, Limits, Outgoing, QueueConfig, Settlement};
+use std::time::Duration;
+
+impl State {
+    /// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
+    pub(super) fn delete(&mut self, receipt: &Receipt) -> Result<Deleted, Error> {
+        if self.held(receipt)?.is_some() {
+            let queue = self.queue_mut(&receipt.queue)?;
+            queue.messages.remove(&receipt.at());
+            self.alive.remove(&receipt.number);
+            return Ok(Deleted::Deleted);
+        }
+        Ok(match self.alive.contains(&receipt.number) {
+            true => Deleted::LeaseLost,
+            false => Deleted::Deleted,
+        })
+    }
+
+    /// Hides the delivery until `want` from now and answers its new receipt.
+    pub(super) fn hide(
+        &mut self,
+        mut receipt: Receipt,
+        want: Duration,
+        now_ms: u64,
+    ) -> Result<Receipt, Error> {
+        let due_ms = now_ms.saturating_add(milliseconds(want));
+        let total_ms = due_ms.saturating_sub(receipt.received_ms);
+        if want > LEASE_MAX || total_ms > milliseconds(LEASE_MAX) {
+            let context = "lease: at most 12 hours after the receive";
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        let message = self.held(&receipt)?.cloned().ok_or_else(lost)?;
+        let messages = &mut self.queue_mut(&receipt.queue)?.messages;
+        messages.remove(&receipt.at());
+        receipt.due_ms = due_ms;
+        messages.insert(receipt.at(), message);
+        Ok(receipt)
+    }
+
+    /// As `hide`, and wakes who waits.
+    pub(super) fn release(
+        &mut self,
+        receipt: Receipt,
+        after: Duration,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        let receipt = self.hide(receipt, after, now_ms)?;
+        self.queue(&receipt.queue)?.arrivals.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) fn dead_letter(
+        &mut self,
+        queue: &QueueConfig,
+        receipt: &Receipt,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        let Some(redrive) = &queue.redrive else {
+            let context = format!("queue {:?} has no dead-letter queue", queue.name);
+            return Err(Error::new(ErrorKind::NotFound, context));
+        };
+        let message = self.held(receipt)?.cloned().ok_or_else(lost)?;
+        self.check_publish(&publish)?;
+        let messages = &mut self.queue_mut(&queue.name)?.messages;
+        messages.remove(&receipt.at());
+        let (to, reason) = (&redrive.dead_letter_queue, Some(reason.to_owned()));
+        self.move_to(to, &queue.name, receipt.number, message, reason, now_ms)?;
+        self.publish_all(publish, now_ms);
+        Ok(())
+    }
+
+    /// Deletes the message; and if it was still the caller's, publishes, schedules and keeps the answer.
+    pub(super) fn settle(
+        &mut self,
+        receipt: &Receipt,
+        settlement: Settlement,
+        now_ms: u64,
+    ) -> Result<Deleted, Error> {
+        self.check_publish(&settlement.publish)?;
+        for (delay, message) in &settlement.schedule {
+            Limits::SQS.check(message)?;
+            Limits::SQS.check_delay(*delay)?;
+        }
+        if self.held(receipt)?.is_none() {
+            return Ok(Deleted::LeaseLost);
+        }
+        let deleted = self.delete(receipt)?;
+        self.publish_all(settlement.publish, now_ms);
+        for (delay, message) in settlement.schedule {
+            let due_ms = now_ms.saturating_add(milliseconds(delay));
+            self.insert(&receipt.queue, message, now_ms, due_ms);
+        }
+        if let Some(answered) = settlement.answered {
+            self.requests.finish(answered);
+        }
+        Ok(deleted)
+    }
+
+    pub(super) fn check_publish(&self, messages: &[(String, Outgoing)]) -> Result<(), Error> {
+        for (topic, message) in messages {
+            Limits::SQS.check(message)?;
+            self.unheard(topic)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish_all(&mut self, messages: Vec<(String, Outgoing)>, now_ms: u64) {
+        for (topic, message) in messages {
+            self.publish(&topic, message, now_ms);
+        }
+    }
+
+    /// The message, as long as the receipt is good.
+    fn held(&self, receipt: &Receipt) -> Result<Option<&Message>, Error> {
+        let message = self.queue(&receipt.queue)?.messages.get(&receipt.at());
+        Ok(message.filter(|message| message.receive_count == receipt.receive_count))
+    }
+}
+
+fn lost() -> Error {
+    let context = "the message does not exist any more, or another consumer holds it";
+    Error::new(ErrorKind::Invalid, context)
+}

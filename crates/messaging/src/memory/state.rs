@@ -1,0 +1,179 @@
+//! What the fabric holds: topics, queues, subscriptions, and the messages on the queues.
+
+use super::idempotency::Requests;
+use crate::topology::passes;
+use crate::{DeadLetter, Error, ErrorKind, Outgoing, QueueConfig, Topology};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// How many messages no queue heard, per topic.
+    topics: BTreeMap<String, u64>,
+    pub(super) queues: BTreeMap<String, Queue>,
+    /// By topic and queue: the filter.
+    subscriptions: BTreeMap<(String, String), BTreeMap<String, Vec<String>>>,
+    /// The copies that stand on some queue; tells a lost lease from a deleted message.
+    pub(super) alive: BTreeSet<u64>,
+    pub(super) requests: Requests,
+    /// The number given last.
+    last: u64,
+}
+
+/// By when a copy is due, and its number: the order of delivery, and what fences receipts.
+pub(super) type Place = (u64, u64);
+
+pub(super) struct Queue {
+    pub(super) config: QueueConfig,
+    pub(super) messages: BTreeMap<Place, Message>,
+    /// Wakes receives that wait, the one that waits longest first.
+    pub(super) arrivals: Arc<Notify>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) message_id: String,
+    pub(super) content: Outgoing,
+    pub(super) sent_at_ms: u64,
+    pub(super) receive_count: u32,
+    pub(super) first_received_ms: Option<u64>,
+    pub(super) dead_letter: Option<DeadLetter>,
+}
+
+impl State {
+    pub(super) fn queue(&self, name: &str) -> Result<&Queue, Error> {
+        self.queues.get(name).ok_or_else(|| unknown("queue", name))
+    }
+
+    pub(super) fn queue_mut(&mut self, name: &str) -> Result<&mut Queue, Error> {
+        let queue = self.queues.get_mut(name);
+        queue.ok_or_else(|| unknown("queue", name))
+    }
+
+    pub(super) fn unheard(&self, topic: &str) -> Result<u64, Error> {
+        let found = self.topics.get(topic).copied();
+        found.ok_or_else(|| unknown("topic", topic))
+    }
+
+    pub(super) fn declare(&mut self, topology: Topology) -> Result<(), Error> {
+        topology.check()?;
+        let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
+        // A name that stands in the list twice is held to the first, as it would be in two calls.
+        let mut queues: BTreeMap<&str, &QueueConfig> = BTreeMap::new();
+        for queue in &topology.queues {
+            let stored = self.queues.get(&queue.name).map(|queue| &queue.config);
+            if *queues.entry(&queue.name).or_insert(stored.unwrap_or(queue)) != queue {
+                return invalid(format!(
+                    "queue {:?} exists with other attributes",
+                    queue.name
+                ));
+            }
+        }
+        let mut filters = self.subscriptions.clone();
+        for subscription in &topology.subscriptions {
+            let (topic, queue) = (&subscription.topic, &subscription.queue);
+            let filter = filters.entry((topic.clone(), queue.clone()));
+            if *filter.or_insert_with(|| subscription.filter.clone()) != subscription.filter {
+                return invalid(format!(
+                    "subscription of {queue:?} to {topic:?} has another filter"
+                ));
+            }
+        }
+        self.subscriptions = filters;
+        for topic in topology.topics {
+            self.topics.entry(topic).or_default();
+        }
+        for config in topology.queues {
+            let queue = self.queues.entry(config.name.clone());
+            queue.or_insert_with(|| Queue::new(config));
+        }
+        Ok(())
+    }
+
+    /// Copies a message that was checked to every queue that hears `topic`, which exists; answers its id.
+    pub(super) fn publish(&mut self, topic: &str, message: Outgoing, now_ms: u64) -> String {
+        let subscribed = self.subscriptions.iter();
+        let queues: Vec<String> = subscribed
+            .filter(|((of, _), filter)| of == topic && passes(filter, &message.attributes))
+            .map(|((_, queue), _)| queue.clone())
+            .collect();
+        let mut id = None;
+        for queue in &queues {
+            let delay = self.queues.get(queue).map(|queue| queue.config.delay);
+            let due_ms = now_ms.saturating_add(milliseconds(delay.unwrap_or_default()));
+            id = self.insert(queue, message.clone(), now_ms, due_ms);
+        }
+        id.unwrap_or_else(|| {
+            *self.topics.entry(topic.to_owned()).or_default() += 1;
+            let number = self.number();
+            message_id(number)
+        })
+    }
+
+    /// Puts a message that was checked on one queue; answers its id.
+    pub(super) fn insert(
+        &mut self,
+        queue: &str,
+        content: Outgoing,
+        now_ms: u64,
+        due_ms: u64,
+    ) -> Option<String> {
+        let number = self.number();
+        let message_id = message_id(number);
+        let message = Message {
+            message_id: message_id.clone(),
+            content,
+            sent_at_ms: now_ms,
+            receive_count: 0,
+            first_received_ms: None,
+            dead_letter: None,
+        };
+        self.queues.get_mut(queue)?.put(due_ms, number, message);
+        self.alive.insert(number);
+        Some(message_id)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+impl Queue {
+    fn new(config: QueueConfig) -> Self {
+        Self {
+            config,
+            messages: BTreeMap::new(),
+            arrivals: Arc::default(),
+        }
+    }
+
+    /// Puts a copy on the queue and wakes who waits.
+    pub(super) fn put(&mut self, due_ms: u64, number: u64, message: Message) {
+        self.messages.insert((due_ms, number), message);
+        self.arrivals.notify_waiters();
+    }
+
+    /// Where the message with this id stands.
+    pub(super) fn locate(&self, message_id: &str) -> Option<Place> {
+        let mut messages = self.messages.iter();
+        let found = messages.find(|(_, message)| message.message_id == message_id);
+        found.map(|(at, _)| *at)
+    }
+}
+
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Looks like the ids of other backends, and is the same in every run.
+fn message_id(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{number:012x}")
+}
+
+fn unknown(what: &str, name: &str) -> Error {
+    let context = format!("{what} {name:?} does not exist; declare it, or check its name");
+    Error::new(ErrorKind::NotFound, context)
+}
