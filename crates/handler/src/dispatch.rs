@@ -1,3 +1,4 @@
+use crate::redact;
 use crate::{Action, Answer, Failure, FollowUp, Handler, Request};
 use pudato_protocol::{Command, Event, Result as Reply, Timestamp};
 use std::time::Duration;
@@ -65,8 +66,14 @@ pub async fn dispatch(
             }
             (result, *done)
         }
-        Err(Failure::Retry { why, after }) => return Err(Later::Retry { why, after }),
-        Err(Failure::Unavailable { why }) => return Err(Later::Unavailable { why }),
+        Err(Failure::Retry { why, after }) => {
+            let why = redact::redact(&why).into_owned();
+            return Err(Later::Retry { why, after });
+        }
+        Err(Failure::Unavailable { why }) => {
+            let why = redact::redact(&why).into_owned();
+            return Err(Later::Unavailable { why });
+        }
     };
     result.timestamp = now();
     let spent = result.timestamp.instant() - started;
@@ -96,6 +103,10 @@ pub async fn dispatch(
     result.inputs = inputs;
     result.outputs = outputs;
     result.executions = executions;
+    redact::errors(&mut result.errors);
+    redact::references(&mut result.inputs);
+    redact::references(&mut result.outputs);
+    redact::executions(&mut result.executions);
     Ok(Handled {
         result,
         events,

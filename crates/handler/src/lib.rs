@@ -37,6 +37,8 @@
 
 mod dispatch;
 mod handler;
+mod redact;
 
 pub use dispatch::{Handled, Later, dispatch};
 pub use handler::{Action, Answer, Effect, Failure, FollowUp, Handler, Request};
+pub use redact::redact;

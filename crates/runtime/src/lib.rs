@@ -25,7 +25,7 @@ pub use chance::{Backoff, Chance};
 pub use client::{CallError, Client, Trace};
 pub use dead_letters::DeadLetterWatch;
 pub use identity::sha256_hex;
-pub use names::{HISTORY, Names, VISIBILITY};
+pub use names::{HISTORY, Names};
 pub use outbox::{Outbox, publish_command};
 pub use process::{Decision, Incoming, Outcome, Processor};
 pub use results::{Kind, ResultsConsumer, Tally};

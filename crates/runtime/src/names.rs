@@ -3,8 +3,6 @@
 use pudato_messaging::{QueueConfig, Subscription, Topology};
 use std::time::Duration;
 
-/// How long a received message is hidden from others; renewed while a handler runs (contract.md).
-pub const VISIBILITY: Duration = Duration::from_secs(60);
 /// Attempts that a command has (contract.md).
 const RECEIVE_COUNT_MAX: u32 = 6;
 /// Attempts that a Result has: it is never to blame when the registry is down (contract.md).
@@ -62,7 +60,12 @@ impl Names {
     }
 
     /// The topics, queues and subscriptions of `services`, of the results consumer, and of who listens to Events.
-    pub fn topology(&self, services: &[String], listeners: &[String]) -> Topology {
+    pub fn topology(
+        &self,
+        services: &[String],
+        listeners: &[String],
+        visibility: Duration,
+    ) -> Topology {
         let mut topology = Topology {
             topics: vec![self.results(), self.events()],
             ..Topology::default()
@@ -90,15 +93,16 @@ impl Names {
                 RESULTS_RECEIVE_COUNT_MAX,
             );
         }
+        for queue in &mut topology.queues {
+            queue.visibility = visibility;
+        }
         topology
     }
 
     fn subscribe(&self, topology: &mut Topology, topic: String, name: &str, receives_max: u32) {
         let (queue, dead_letters) = (self.queue(name), self.dead_letters(name));
-        let mut dead = QueueConfig::new(&dead_letters);
-        dead.visibility = VISIBILITY;
-        let mut config = QueueConfig::new(&queue).redrive(receives_max, dead_letters);
-        config.visibility = VISIBILITY;
+        let dead = QueueConfig::new(&dead_letters);
+        let config = QueueConfig::new(&queue).redrive(receives_max, dead_letters);
         topology.queues.extend([config, dead]);
         topology.subscriptions.push(Subscription::new(topic, queue));
     }

@@ -2,11 +2,13 @@
 
 use crate::identity;
 use futures_util::FutureExt;
+use pudato_handler::redact;
 use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Later, dispatch};
 use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
 use pudato_protocol::{Command, Event, ExecutionRecord, Object, Result as Reply, Timestamp};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -161,7 +163,7 @@ impl Processor {
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
         let handled = handled.unwrap_or_else(|panic| {
             Err(Later::Retry {
-                why: format!("the handler panicked: {}", panic_text(&*panic)),
+                why: format!("the handler panicked: {}", redact(panic_text(&*panic))),
                 after: None,
             })
         });
@@ -318,6 +320,13 @@ fn record(message: &Incoming, command: &Command) -> ExecutionRecord {
         "attempt".into(),
         message.attempt.map_or(Value::Null, |n| json!(n)),
     );
+    for value in details.values_mut() {
+        if let Value::String(text) = value
+            && let Cow::Owned(redacted) = redact(text)
+        {
+            *text = redacted;
+        }
+    }
     ExecutionRecord::new("command", details)
 }
 
@@ -332,6 +341,7 @@ pub(crate) fn reject(
         let field = fields.as_ref().and_then(|fields| fields.get(name));
         field.and_then(Value::as_str).map(str::to_owned)
     };
+    let why = redact(&why).into_owned();
     let id = text("correlation_id").or_else(|| attributes.get("correlation_id").cloned());
     let result = id.map(|id| {
         let mut result = Reply::error(id, [why.as_str()]);

@@ -50,6 +50,8 @@ pub struct Settings {
     pub registry_file: PathBuf,
     /// Messages in hand at once.
     pub concurrency: usize,
+    /// How long a received message is hidden from others.
+    pub visibility: Duration,
     /// How long a drain waits.
     pub drain: Duration,
     /// Port of `/livez` and `/readyz`.
@@ -112,6 +114,7 @@ impl Settings {
         let data_dir = PathBuf::from(get("PUDATO_DATA_DIR"));
         let claim_bytes_max = number("PUDATO_CLAIM_BYTES_MAX", 1, 1 << 40, &mut wrong);
         let concurrency = number("PUDATO_CONCURRENCY", 1, 1_000, &mut wrong);
+        let visibility_s = number("PUDATO_VISIBILITY_SECONDS", 1, 43_200, &mut wrong);
         let drain_s = number("PUDATO_DRAIN_SECONDS", 0, 3_600, &mut wrong);
         let health_port = match get("PUDATO_HEALTH_PORT") {
             "" => None,
@@ -152,6 +155,7 @@ impl Settings {
             claim_bytes_max,
             registry_file,
             concurrency: usize::try_from(concurrency).unwrap_or(1),
+            visibility: Duration::from_secs(visibility_s),
             drain: Duration::from_secs(drain_s),
             health_port,
             log: get("PUDATO_LOG").to_owned(),

@@ -171,6 +171,12 @@ pub const VARIABLES: &[Variable] = &[
         "messages that a worker has in hand at once, 1..1000",
     ),
     variable(
+        "PUDATO_VISIBILITY_SECONDS",
+        "visibility_seconds",
+        "60",
+        "how long a received message is hidden from others, 1..43200; fixed when the data folder is made",
+    ),
+    variable(
         "PUDATO_DRAIN_SECONDS",
         "drain_seconds",
         "30",

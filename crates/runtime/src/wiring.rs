@@ -4,7 +4,7 @@ use crate::chance::Chance;
 use crate::claim_folder::ClaimFolder;
 use crate::dead_letters::DeadLetterWatch;
 use crate::health::{Readiness, serve};
-use crate::names::{HISTORY, Names, RESULTS, VISIBILITY};
+use crate::names::{HISTORY, Names, RESULTS};
 use crate::outbox::Outbox;
 use crate::process::Processor;
 use crate::results::{Kind, ResultsConsumer};
@@ -149,7 +149,7 @@ impl Pudato {
         let handlers: BTreeMap<_, _> = handlers.collect();
         let names = Names::new(&settings.prefix);
         let services: Vec<String> = handlers.keys().cloned().collect();
-        let topology = names.topology(&services, &[HISTORY.to_owned()]);
+        let topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
         fabric.declare(topology).await?;
         Ok(Self {
             names,
@@ -287,7 +287,7 @@ impl Pudato {
             idempotency,
             clock: Arc::clone(&self.clock),
             owner: format!("{}-{:016x}", std::process::id(), chance.up_to(u64::MAX)),
-            lease: VISIBILITY,
+            lease: self.settings.visibility,
         };
         Ok(Worker {
             processor: Arc::new(processor),
@@ -298,7 +298,7 @@ impl Pudato {
             chance: Arc::new(chance),
             spawn: Arc::new(TokioTasks),
             concurrency: self.settings.concurrency,
-            visibility: VISIBILITY,
+            visibility: self.settings.visibility,
             grace: self.settings.drain,
         })
     }
@@ -312,7 +312,7 @@ impl Pudato {
             clock: Arc::clone(&self.clock),
             chance: Arc::new(Chance::new()),
             kind,
-            visibility: VISIBILITY,
+            visibility: self.settings.visibility,
         })
     }
 

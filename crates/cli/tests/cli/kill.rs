@@ -1,0 +1,137 @@
+//! A hundred times SIGKILL, at random moments, to publisher, worker and consumer: separate processes on one folder.
+
+use crate::support::{Installation, wait};
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+const ROUNDS: usize = 100;
+const COMMANDS_OF_A_ROUND: usize = 3;
+
+/// Numbers that are spread well enough (a linear congruential generator with Knuth's constants).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+fn content(n: usize) -> String {
+    format!("object {n} ").repeat(200)
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
+    let installation = Installation::new();
+    let seed = u64::from(std::process::id());
+    eprintln!("seed {seed}");
+    let mut random = Random(seed);
+    let serve = |name: &str| match name {
+        "worker" => installation.serve(&["runner", "--handler", "storage"]),
+        _ => installation.serve(&["results"]),
+    };
+    let mut serving = HashMap::from([("worker", serve("worker")), ("consumer", serve("consumer"))]);
+    let mut accepted = Vec::new();
+    let mut killed = HashMap::new();
+    let mut n = 0;
+    for _ in 0..ROUNDS {
+        let victim = ["publisher", "worker", "consumer"][random.below(3) as usize];
+        let moment = random.below(COMMANDS_OF_A_ROUND as u64) as usize;
+        for turn in 0..COMMANDS_OF_A_ROUND {
+            let (path, data) = (
+                format!("path=part={}/{n}.txt", n % 7),
+                format!("data={}", content(n)),
+            );
+            let (id, step) = (format!("request-{n}"), format!("step-{n}"));
+            let args = [
+                "publish",
+                "storage",
+                "put_object",
+                "container=lake",
+                &path,
+                &data,
+                "--job",
+                "job-1",
+                "--step",
+                &step,
+                "--correlation-id",
+                &id,
+            ];
+            let mut publisher = installation
+                .command(&args)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the program starts");
+            if turn == moment {
+                std::thread::sleep(Duration::from_micros(random.below(15_000)));
+                *killed.entry(victim).or_insert(0) += 1;
+                if victim == "publisher" {
+                    let _ = publisher.kill();
+                } else {
+                    // Dropping kills, as SIGKILL does.
+                    serving.remove(victim);
+                    serving.insert(victim, serve(victim));
+                }
+            }
+            let output = publisher.wait_with_output().expect("a child");
+            // What was printed was accepted; what was killed before may be accepted or not.
+            if String::from_utf8_lossy(&output.stdout).trim() == id {
+                accepted.push(n);
+            }
+            n += 1;
+        }
+    }
+    eprintln!("{} of {n} accepted, killed: {killed:?}", accepted.len());
+    assert!(accepted.len() > ROUNDS && killed.len() == 3);
+    wait("empty queues", || {
+        let sql = "SELECT COUNT(*) FROM delivery JOIN queue ON queue.id = queue WHERE name NOT LIKE '%-dlq'
+                   AND name NOT LIKE '%registry%'";
+        installation.count("fabric.db", sql) == 0
+    });
+
+    let registry = installation.open("registry.db");
+    let given_up = installation.count("fabric.db", "SELECT COUNT(*) FROM delivery");
+    assert_eq!(
+        given_up, 0,
+        "nothing was in hand of six killed workers in a row"
+    );
+    for n in &accepted {
+        let one = |sql: &str, key: &str| -> i64 {
+            registry
+                .query_row(sql, [key], |row| row.get(0))
+                .expect("counted")
+        };
+        let (id, step) = (format!("request-{n}"), format!("step-{n}"));
+        let results = one("SELECT COUNT(*) FROM result WHERE correlation_id = ?", &id);
+        assert_eq!(results, 1, "{id} has {results} Results");
+        let sql = "SELECT COUNT(*) FROM step JOIN edge ON edge.step = step.id WHERE step_id = ? AND status = 'success'";
+        assert_eq!(one(sql, &step), 1, "{step} wrote one object once");
+        let file = installation
+            .data()
+            .join(format!("objects/lake/part={}/{n}.txt", n % 7));
+        let stored = std::fs::read_to_string(&file).expect("an object");
+        assert_eq!(stored, content(*n), "{} is whole", file.display());
+    }
+    let sql = "SELECT COUNT(*) - COUNT(DISTINCT correlation_id) FROM result";
+    assert_eq!(installation.count("registry.db", sql), 0, "no Result twice");
+    let sql = "SELECT COUNT(*) - COUNT(DISTINCT correlation_id) FROM event";
+    assert_eq!(installation.count("registry.db", sql), 0, "no Event twice");
+    let (ended, steps) = (
+        installation.count("registry.db", "SELECT steps_ended FROM job"),
+        installation.count("registry.db", "SELECT COUNT(*) FROM step"),
+    );
+    assert_eq!(ended, steps, "no step is counted twice");
+    for database in ["fabric.db", "registry.db"] {
+        let connection = installation.open(database);
+        let check: String = connection
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .expect("checked");
+        assert_eq!(check, "ok", "{database}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The program as people use it: real processes on real folders.
+
+mod commands;
+mod errors;
+mod kill;
+mod support;

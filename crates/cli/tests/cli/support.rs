@@ -1,0 +1,154 @@
+//! Running the real program on a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A fresh installation.
+pub struct Installation {
+    pub folder: TempDir,
+}
+
+/// A process that serves; killed when this is dropped.
+pub struct Serving(pub Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Serving {
+    pub fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the end and gives the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(40),
+                "it does not end"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Installation {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The program with this installation's settings and no others.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pudato"));
+        command.current_dir(self.folder.path()).args(args);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("PUDATO_") || name.starts_with("AWS_") {
+                command.env_remove(&*name);
+            }
+        }
+        command.env("PUDATO_DATA_DIR", "data");
+        command.env("PUDATO_VISIBILITY_SECONDS", "2");
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the program runs")
+    }
+
+    /// Runs to success and gives what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs to a failure and gives its code and what it said.
+    pub fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{args:?} must fail");
+        (output.status.code().unwrap_or(-1), error)
+    }
+
+    pub fn serve(&self, args: &[&str]) -> Serving {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log());
+        let child = self
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log"))
+            .spawn();
+        Serving(child.expect("the program starts"))
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Serves everything, once it has said that it runs.
+    pub fn up(&self) -> Serving {
+        let up = self.serve(&["up"]);
+        wait("pudato up", || self.data().join("up.lock").exists());
+        up
+    }
+
+    /// Reads a database of the folder.
+    pub fn open(&self, name: &str) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.data().join(name)).expect("opened");
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .expect("set");
+        connection
+    }
+
+    pub fn count(&self, database: &str, sql: &str) -> i64 {
+        let connection = self.open(database);
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .expect("counted")
+    }
+}
+
+/// Waits until `done`, a minute at most.
+pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(90),
+            "waited too long for {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes a file below the folder of the test.
+pub fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
