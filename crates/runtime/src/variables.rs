@@ -225,3 +225,23 @@ pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, key)| key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::VARIABLES;
+
+    #[test]
+    fn every_setting_stands_in_the_documented_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let text = std::fs::read_to_string(path).expect("docs/settings.md");
+        for variable in VARIABLES {
+            let default = match variable.default {
+                "" => String::new(),
+                default => format!("`{default}`"),
+            };
+            let (name, key, meaning) = (variable.name, variable.key, variable.meaning);
+            let row = format!("| `{name}` | `{key}` | {default} | {meaning} |");
+            assert!(text.contains(&row), "docs/settings.md lacks: {row}");
+        }
+    }
+}

@@ -144,7 +144,7 @@ async fn place(seed: u64, world: &World, command: &Command) -> Place {
 fn command(n: usize) -> Command {
     let mut payload = Object::new();
     payload.insert("n".into(), n.into());
-    let action = if n % 2 == 0 { "read" } else { "once" };
+    let action = if n.is_multiple_of(2) { "read" } else { "once" };
     let mut command = Command::new("test", action, payload);
     command.correlation_id = format!("request-{n}");
     command.job_id = Some("job-1".into());
