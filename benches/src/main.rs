@@ -12,6 +12,10 @@ mod up;
 use figures::Figures;
 use std::process::ExitCode;
 
+/// The allocator of the `pudato` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: pudato-bench e2e|codec|idle [--json]";
 
 fn main() -> ExitCode {

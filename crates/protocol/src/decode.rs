@@ -1,3 +1,4 @@
+use crate::fast;
 use crate::{BODY_BYTES_MAX, Command, Error, Event, Result, value};
 use serde_json::Value;
 
@@ -5,7 +6,7 @@ use serde_json::Value;
 const ENVELOPES_MAX: usize = 2;
 
 /// A message that can be read from the wire.
-pub trait Message: Sized + serde::Serialize + sealed::Sealed {
+pub trait Message: Sized + serde::Serialize + sealed::Sealed + fast::FromFields {
     /// Reads the message from its JSON value.
     ///
     /// # Errors
@@ -46,6 +47,29 @@ pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_claim<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
+    match fast(body) {
+        Some(message) => Ok(message),
+        None => careful(body),
+    }
+}
+
+/// What is well-formed, in one pass; `None` where it takes a closer look.
+fn fast<M: Message>(body: &[u8]) -> Option<M> {
+    if let Some(message) = fast::read(body) {
+        return Some(message);
+    }
+    let mut text = fast::notification(body)?;
+    for _ in 1..ENVELOPES_MAX {
+        if let Some(message) = fast::read(text.as_bytes()) {
+            return Some(message);
+        }
+        text = fast::notification(text.as_bytes())?.into_owned().into();
+    }
+    fast::read(text.as_bytes())
+}
+
+/// Reads in two passes, and says what is wrong.
+fn careful<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
     let mut value = value::read(body)?;
     for _ in 0..ENVELOPES_MAX {
         match envelope(&value)? {
@@ -86,5 +110,108 @@ fn envelope(value: &Value) -> std::result::Result<Option<&str>, Error> {
             "Message",
             "expected a string, as SNS sends it; it is missing or of another type",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bodies of the vectors, each with its kind.
+    fn vectors() -> Vec<(String, String)> {
+        let lines = concat!(
+            include_str!("../../../fixtures/valid.jsonl"),
+            include_str!("../../../fixtures/invalid.jsonl")
+        );
+        let line = |line: &str| {
+            let line: Value = serde_json::from_str(line).expect("a line");
+            let text = |name: &str| line[name].as_str().expect("a text").to_owned();
+            (text("kind"), text("body"))
+        };
+        lines.lines().map(line).collect()
+    }
+
+    /// Both readers accept the same texts and read the same from them. What the reader makes up itself is left out.
+    fn agree<M: Message + std::fmt::Debug>(body: &[u8]) {
+        let made_up = |mut value: Value| {
+            for name in ["correlation_id", "timestamp"] {
+                if !body.windows(name.len()).any(|part| part == name.as_bytes()) {
+                    value[name] = Value::Null;
+                }
+            }
+            value
+        };
+        let written = |message: &M| made_up(serde_json::to_value(message).expect("written"));
+        let text = String::from_utf8_lossy(body);
+        match (fast::<M>(body), careful::<M>(body)) {
+            (Some(fast), Ok(careful)) => assert_eq!(written(&fast), written(&careful), "{text}"),
+            (Some(fast), Err(error)) => panic!("accepted {fast:?}, refused: {error}: {text}"),
+            // The careful reader may accept what the fast one leaves to it.
+            (None, _) => {}
+        }
+    }
+
+    fn agree_on(kind: &str, body: &[u8]) {
+        match kind {
+            "command" => agree::<Command>(body),
+            "result" => agree::<Result>(body),
+            _ => agree::<Event>(body),
+        }
+    }
+
+    #[test]
+    fn the_fast_reader_takes_every_valid_vector_but_those_with_unknown_fields() {
+        let vectors = vectors();
+        let taken = vectors.iter().filter(|(kind, body)| {
+            let body = body.as_bytes();
+            agree_on(kind, body);
+            match kind.as_str() {
+                "command" => fast::<Command>(body).is_some(),
+                "result" => fast::<Result>(body).is_some(),
+                _ => fast::<Event>(body).is_some(),
+            }
+        });
+        assert!(taken.count() >= 30);
+    }
+
+    /// Pieces that change what a text means when they are put in.
+    const PIECES: [&str; 16] = [
+        "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "null",
+        "1",
+        "-1",
+        "1.5",
+        "\"type\":\"x\",",
+        "\"Type\":\"Notification\",",
+        "\"TopicArn\":\"x\",",
+        "\\u0000",
+        "\"payload\":{\"a\":1,\"a\":2},",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn the_fast_reader_accepts_nothing_that_the_careful_one_refuses(
+            vector in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), cut in 0..3usize,
+            piece in prop::sample::select(&PIECES[..]),
+        ) {
+            let vectors = vectors();
+            let (kind, body) = &vectors[vector.index(vectors.len())];
+            let mut bytes = body.clone().into_bytes();
+            let at = at.index(bytes.len() + 1);
+            let end = (at + cut).min(bytes.len());
+            bytes.splice(at..end, piece.bytes());
+            for other in ["command", "result", "event"] {
+                agree_on(other, &bytes);
+            }
+            agree_on(kind, &bytes);
+        }
     }
 }

@@ -16,6 +16,7 @@
 mod dataset;
 mod decode;
 mod error;
+mod fast;
 mod fields;
 mod message;
 #[cfg(feature = "schema")]

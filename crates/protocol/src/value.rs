@@ -3,6 +3,7 @@
 use crate::Error;
 use base64::Engine;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::fmt;
@@ -35,25 +36,32 @@ pub fn float(value: f64) -> Value {
 
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
 pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {
-    let keys = Cell::new(0);
+    let keys = Keys::default();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let seed = Checked {
-        depth: 0,
-        keys: &keys,
-    };
-    seed.deserialize(&mut reader)
+    Checked::root(&keys)
+        .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| Error::new("body", format!("expected a JSON object: {error}")))
 }
 
+/// How many keys a message had so far.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(Cell<usize>);
+
+/// Reads a value under the limits.
 #[derive(Clone, Copy)]
-struct Checked<'a> {
+pub(crate) struct Checked<'a> {
     depth: usize,
-    keys: &'a Cell<usize>,
+    keys: &'a Keys,
 }
 
-impl Checked<'_> {
-    fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
+impl<'a> Checked<'a> {
+    pub(crate) fn root(keys: &'a Keys) -> Self {
+        Self { depth: 0, keys }
+    }
+
+    /// Goes into an array or an object.
+    pub(crate) fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
         if self.depth == DEPTH_MAX {
             return Err(E::custom(format!("nested deeper than {DEPTH_MAX} levels")));
         }
@@ -61,6 +69,36 @@ impl Checked<'_> {
             depth: self.depth + 1,
             ..self
         })
+    }
+
+    /// Counts a key.
+    pub(crate) fn count<E: serde::de::Error>(self) -> std::result::Result<(), E> {
+        let count = self.keys.0.get() + 1;
+        self.keys.0.set(count);
+        if count > KEYS_MAX {
+            return Err(E::custom(format!("more than {KEYS_MAX} keys")));
+        }
+        Ok(())
+    }
+
+    /// Reads an object.
+    pub(crate) fn object<'de, A: MapAccess<'de>>(
+        self,
+        mut map: A,
+    ) -> std::result::Result<Object, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Object::new();
+        while let Some(key) = map.next_key::<String>()? {
+            self.count()?;
+            let entry = match object.entry(key) {
+                Entry::Vacant(entry) => entry,
+                Entry::Occupied(entry) => {
+                    return Err(A::Error::custom(format!("duplicate key {:?}", entry.key())));
+                }
+            };
+            entry.insert(map.next_value_seed(inner)?);
+        }
+        Ok(object)
     }
 }
 
@@ -109,20 +147,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
         }
         Ok(Value::Array(items))
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut object = Object::new();
-        while let Some(key) = map.next_key::<String>()? {
-            self.keys.set(self.keys.get() + 1);
-            if self.keys.get() > KEYS_MAX {
-                return Err(A::Error::custom(format!("more than {KEYS_MAX} keys")));
-            }
-            if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("duplicate key {key:?}")));
-            }
-            let value = map.next_value_seed(inner)?;
-            object.insert(key, value);
-        }
-        Ok(Value::Object(object))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Value, A::Error> {
+        self.object(map).map(Value::Object)
     }
 }
