@@ -37,18 +37,18 @@ pub trait FromFields: Sized {
 }
 
 /// Reads a whole text as one message.
-pub(crate) fn read<T: FromFields>(body: &[u8]) -> Option<T> {
+pub(crate) fn read<T: FromFields>(body: &str) -> Option<T> {
     let keys = Keys::default();
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let mut reader = serde_json::Deserializer::from_str(body);
     let message = Part::new(At::root(&keys)).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     Some(message)
 }
 
 /// The text inside an SNS notification, if the whole text is one.
-pub(crate) fn notification(body: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn notification(body: &str) -> Option<Cow<'_, str>> {
     let keys = Keys::default();
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let mut reader = serde_json::Deserializer::from_str(body);
     let envelope = Envelope(At::root(&keys)).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     Some(envelope)
