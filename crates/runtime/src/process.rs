@@ -8,7 +8,6 @@ use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
 use pudato_protocol::{Command, Event, ExecutionRecord, Object, Result as Reply, Timestamp};
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -313,20 +312,14 @@ fn last_attempt(
 /// What was executed, for `pudato trace`: the Command itself does not outlive its message.
 fn record(message: &Incoming, command: &Command) -> ExecutionRecord {
     let mut details = Object::new();
-    details.insert("type".into(), command.r#type.as_str().into());
-    details.insert("action".into(), command.action.as_str().into());
+    let name = |name: &str| Value::String(redact(name).into_owned());
+    details.insert("type".into(), name(&command.r#type));
+    details.insert("action".into(), name(&command.action));
     details.insert("sent_at".into(), command.timestamp.as_str().into());
     details.insert(
         "attempt".into(),
         message.attempt.map_or(Value::Null, |n| json!(n)),
     );
-    for value in details.values_mut() {
-        if let Value::String(text) = value
-            && let Cow::Owned(redacted) = redact(text)
-        {
-            *text = redacted;
-        }
-    }
     ExecutionRecord::new("command", details)
 }
 

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
 const RECEIVE_MAX: usize = 10;
+/// Receives that run at once when there is much.
+const CALLS_MAX: usize = 4;
 /// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
 /// does not wait long for the last.
 const BATCH_MAX: usize = 200;
@@ -110,15 +112,14 @@ impl ResultsConsumer {
             wait,
         };
         let mut all = self.consumer.receive(receive(WAIT)).await?;
-        let mut last = all.len();
-        while last == RECEIVE_MAX && all.len() < BATCH_MAX {
-            match self.consumer.receive(receive(Duration::ZERO)).await {
-                Ok(more) => {
-                    last = more.len();
-                    all.extend(more);
-                }
-                // What was received is applied; the failure shows again at the next receive.
-                Err(_) => break,
+        let mut is_full = all.len() == RECEIVE_MAX;
+        while is_full && all.len() < BATCH_MAX {
+            let calls = (0..CALLS_MAX).map(|_| self.consumer.receive(receive(Duration::ZERO)));
+            for received in futures_util::future::join_all(calls).await {
+                // What was received is applied; a failure that lasts shows again at the next receive.
+                let more = received.unwrap_or_default();
+                is_full &= more.len() == RECEIVE_MAX;
+                all.extend(more);
             }
         }
         Ok(all)

@@ -8,6 +8,7 @@ use crate::outbox::Outbox;
 use crate::process::{Decision, Incoming, Outcome, Processor, Read};
 use crate::settler::Settler;
 use crate::spawn::Spawn;
+use futures_util::future::join_all;
 use pudato_handler::FollowUp;
 use pudato_messaging::{Consumer, Deleted, Delivery, Error, ErrorKind, Receive, Settlement};
 use pudato_protocol::Result as Reply;
@@ -116,6 +117,8 @@ impl Worker {
 impl Running {
     async fn receive(self: &Arc<Self>) -> Result<(), Error> {
         let (mut failures, mut missing) = (0, 0);
+        // After a full batch there is probably more: then several receives run at once, and none waits.
+        let mut is_busy = false;
         loop {
             tokio::select! {
                 biased;
@@ -125,15 +128,15 @@ impl Running {
             let Some(max) = self.room().await else {
                 return Ok(());
             };
-            let receive = Receive { max, wait: WAIT };
             let received = tokio::select! {
                 biased;
                 () = self.drain.cancelled() => return Ok(()),
-                received = self.worker.consumer.receive(receive) => received,
+                received = self.poll(max, is_busy) => received,
             };
             match received {
                 Ok(deliveries) => {
                     (failures, missing) = (0, 0);
+                    is_busy = deliveries.len() >= max.min(RECEIVE_MAX);
                     for delivery in deliveries {
                         let (Ok(handler), Ok(in_hand)) = (
                             Arc::clone(&self.handlers).acquire_owned().await,
@@ -176,7 +179,30 @@ impl Running {
         }
         let handlers = self.handlers.available_permits();
         let in_hand = self.in_hand.available_permits();
-        Some(handlers.min(in_hand).clamp(1, RECEIVE_MAX))
+        Some(handlers.min(in_hand).max(1))
+    }
+
+    /// Receives up to `max` messages: in one call that waits, or in several at once that do not.
+    async fn poll(&self, max: usize, is_busy: bool) -> Result<Vec<Delivery>, Error> {
+        let receive = |max, wait| self.worker.consumer.receive(Receive { max, wait });
+        if !is_busy {
+            return receive(max.min(RECEIVE_MAX), WAIT).await;
+        }
+        let calls = (0..max).step_by(RECEIVE_MAX);
+        let calls = calls.map(|from| receive((max - from).min(RECEIVE_MAX), Duration::ZERO));
+        let mut all = Vec::with_capacity(max);
+        let mut failure = None;
+        for received in join_all(calls).await {
+            match received {
+                Ok(deliveries) => all.extend(deliveries),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            // What was received is handled; a failure that lasts shows again.
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
     }
 
     async fn pause(&self, failures: u32) {

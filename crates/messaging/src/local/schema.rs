@@ -14,9 +14,9 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Longest wait for another process's transaction; the lock file makes it rare (behaviours.md, fault 21).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages that the write-ahead log may hold before it is copied into the database: 16 MiB. A larger log means fewer
+/// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. A larger log means fewer
 /// copies of the few pages that every commit changes.
-const WAL_PAGES_MAX: i64 = 4_096;
+const WAL_PAGES_MAX: i64 = 16_384;
 
 const TABLES: &str = "
 CREATE TABLE topic (

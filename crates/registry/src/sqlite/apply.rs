@@ -1,12 +1,13 @@
 //! Writes a Result: itself, what it claims about its step, and its lineage.
 
+use super::key::key;
 use super::{Change, micros};
 use crate::error::{Error, ErrorKind};
 use crate::fold::{Claim, StepStatus};
 use crate::model::StepUpdate;
 use crate::store::{Applied, Incoming};
 use pudato_protocol::{DataReference, Dataset, ExecutionRecord, Object, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -55,25 +56,18 @@ pub(super) fn result(change: &mut Change<'_>, incoming: &Incoming) -> Result<App
     });
     let status = StepStatus::from(result.status).as_str();
     let executions = executions_text(&result.executions);
-    let row = change
-        .transaction
-        .prepare_cached(
-            "INSERT INTO result (identity, correlation_id, status, at_us, recorded_at, executions, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![
-                incoming.identity,
-                result.correlation_id,
-                status,
-                at_us,
-                incoming.recorded_at.as_str(),
-                executions,
-                incoming.body
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
+    let row = insert(
+        change,
+        &Row {
+            identity: &incoming.identity,
+            correlation_id: &result.correlation_id,
+            status,
+            at_us,
+            recorded_at: incoming.recorded_at.as_str(),
+            executions,
+            body: &incoming.body,
+        },
+    )?;
     match (row, statement) {
         (None, _) => Ok(Applied::Duplicate),
         (Some(_), None) => Ok(Applied::Skipped),
@@ -93,24 +87,18 @@ pub(super) fn update(change: &mut Change<'_>, update: &StepUpdate) -> Result<(),
     })
     .to_string();
     let identity = hex(&Sha256::digest(body.as_bytes()));
-    let row: Option<i64> = change
-        .transaction
-        .prepare_cached(
-            "INSERT INTO result (identity, correlation_id, status, at_us, recorded_at, executions, body)
-             VALUES (?, '', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![
-                identity,
-                update.status.map_or("pending", StepStatus::as_str),
-                at_us,
-                update.timestamp.as_str(),
-                executions_text(&update.executions),
-                body
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
+    let row = insert(
+        change,
+        &Row {
+            identity: &identity,
+            correlation_id: "",
+            status: update.status.map_or("pending", StepStatus::as_str),
+            at_us,
+            recorded_at: update.timestamp.as_str(),
+            executions: executions_text(&update.executions),
+            body: &body,
+        },
+    )?;
     let Some(row) = row else {
         return Ok(());
     };
@@ -137,6 +125,47 @@ pub(super) fn update(change: &mut Change<'_>, update: &StepUpdate) -> Result<(),
         executions: &update.executions,
     };
     apply(change, row, at_us, &statement).map(|_| ())
+}
+
+/// A Result, or what counts as one, as it is kept.
+struct Row<'a> {
+    identity: &'a str,
+    correlation_id: &'a str,
+    status: &'a str,
+    at_us: i64,
+    recorded_at: &'a str,
+    executions: Option<String>,
+    body: &'a str,
+}
+
+/// Keeps it; `None` where it is kept already.
+fn insert(change: &mut Change<'_>, row: &Row<'_>) -> Result<Option<i64>, Error> {
+    let identity_key = key(row.identity);
+    let is_there = change
+        .transaction
+        .prepare_cached("SELECT 1 FROM result WHERE identity_key = ? AND identity = ?")?
+        .exists(params![identity_key, row.identity])?;
+    if is_there {
+        return Ok(None);
+    }
+    change
+        .transaction
+        .prepare_cached(
+            "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, status, at_us, recorded_at,
+             executions, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            identity_key,
+            key(row.correlation_id),
+            row.identity,
+            row.correlation_id,
+            row.status,
+            row.at_us,
+            row.recorded_at,
+            row.executions,
+            row.body
+        ])?;
+    Ok(Some(change.transaction.last_insert_rowid()))
 }
 
 fn apply(

@@ -4,6 +4,7 @@ mod apply;
 mod events;
 mod graph;
 mod jobs;
+mod key;
 mod lineage;
 mod resolve;
 mod schema;
