@@ -13,6 +13,7 @@ use pudato_handler::FollowUp;
 use pudato_messaging::{Consumer, Deleted, Delivery, Error, ErrorKind, Receive, Settlement};
 use pudato_protocol::Result as Reply;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ pub const CONCURRENCY: usize = 16;
 /// Messages that may wait for their settlement beside those whose handlers run: while one commit or call is on its way,
 /// handlers go on.
 const SETTLING: usize = 64;
+/// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
+const QUICK_MS: u64 = 50;
+/// Most messages of several receives at once.
+const QUICK_BATCH_MAX: usize = 40;
 /// Longest long poll (SQS, behaviours.md row 14).
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
@@ -64,6 +69,8 @@ struct Running {
     /// One for each message that may be in hand, from its receive until it is settled.
     in_hand: Arc<Semaphore>,
     in_hand_max: u32,
+    /// Whether the last handler was.
+    is_quick: AtomicBool,
     /// Cancelled when what is in hand shall be given back.
     abort: CancellationToken,
     /// Cancelled when nothing more shall begin.
@@ -88,6 +95,7 @@ impl Worker {
             handlers: Arc::new(Semaphore::new(concurrency)),
             in_hand: Arc::new(Semaphore::new(concurrency + SETTLING)),
             in_hand_max: u32::try_from(concurrency + SETTLING).unwrap_or(u32::MAX),
+            is_quick: AtomicBool::new(false),
             abort: CancellationToken::new(),
             drain,
             worker: self,
@@ -138,15 +146,12 @@ impl Running {
                     (failures, missing) = (0, 0);
                     is_busy = deliveries.len() >= max.min(RECEIVE_MAX);
                     for delivery in deliveries {
-                        let (Ok(handler), Ok(in_hand)) = (
-                            Arc::clone(&self.handlers).acquire_owned().await,
-                            Arc::clone(&self.in_hand).acquire_owned().await,
-                        ) else {
+                        let Ok(in_hand) = Arc::clone(&self.in_hand).acquire_owned().await else {
                             return Ok(());
                         };
                         let running = Arc::clone(self);
                         self.worker.spawn.spawn(Box::pin(async move {
-                            running.handle(delivery, handler).await;
+                            running.handle(delivery).await;
                             drop(in_hand);
                         }));
                     }
@@ -168,18 +173,28 @@ impl Running {
         }
     }
 
-    /// Waits until another handler may run; answers how many messages there is room for, `None` when it drains. Only the
-    /// receiving loop takes permits, so what is free stays free until it has received.
+    /// Waits until there is room for another message; answers for how many, `None` when it drains. Where handlers are quick,
+    /// some messages wait in hand for theirs; where they are not, a message that waits here could run elsewhere.
     async fn room(&self) -> Option<usize> {
+        let is_quick = self.is_quick.load(Ordering::Relaxed);
+        let free = async {
+            let in_hand = self.in_hand.acquire().await;
+            let handler = match is_quick {
+                true => None,
+                false => Some(self.handlers.acquire().await),
+            };
+            drop((in_hand, handler));
+        };
         tokio::select! {
             biased;
             () = self.drain.cancelled() => return None,
-            // The semaphores are never closed.
-            permits = async { (self.handlers.acquire().await, self.in_hand.acquire().await) } => drop(permits),
+            () = free => {}
         }
-        let handlers = self.handlers.available_permits();
         let in_hand = self.in_hand.available_permits();
-        Some(handlers.min(in_hand).max(1))
+        if is_quick {
+            return Some(in_hand.clamp(1, QUICK_BATCH_MAX));
+        }
+        Some(self.handlers.available_permits().min(in_hand).max(1))
     }
 
     /// Receives up to `max` messages: in one call that waits, or in several at once that do not.
@@ -231,7 +246,7 @@ impl Running {
         let _ = self.in_hand.acquire_many(self.in_hand_max).await;
     }
 
-    async fn handle(&self, delivery: Delivery, handler: OwnedSemaphorePermit) {
+    async fn handle(&self, delivery: Delivery) {
         let Delivery {
             message_id,
             body,
@@ -249,9 +264,14 @@ impl Running {
             attempt_max,
         };
         let in_hand = self.leases.hold(lease);
+        // The semaphore is never closed.
+        let Ok(handler) = Arc::clone(&self.handlers).acquire_owned().await else {
+            return;
+        };
+        let began_ms = self.worker.processor.clock.now_ms();
         let read = self.until_read(&message, &in_hand.held).await;
         let span = span(&message, read.as_ref().ok());
-        self.obey(&message, &in_hand.held, read, handler)
+        self.obey(&message, &in_hand.held, read, (handler, began_ms))
             .instrument(span)
             .await;
     }
@@ -278,7 +298,7 @@ impl Running {
         message: &Incoming,
         held: &Held,
         read: Result<Read, Decision>,
-        handler: OwnedSemaphorePermit,
+        (handler, began_ms): (OwnedSemaphorePermit, u64),
     ) {
         let decision = match read {
             Ok(read) => self.decide(message, &read, held).await,
@@ -286,6 +306,13 @@ impl Running {
         };
         // The handler is done; the next may run while this message is settled.
         drop(handler);
+        let took_ms = self
+            .worker
+            .processor
+            .clock
+            .now_ms()
+            .saturating_sub(began_ms);
+        self.is_quick.store(took_ms < QUICK_MS, Ordering::Relaxed);
         let Some(lease) = held.take().await else {
             return;
         };
