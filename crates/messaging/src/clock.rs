@@ -23,14 +23,9 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, at_ms: u64) {
-        // A wall clock that is set back while sleeping would end the sleep early, so it is asked again.
-        loop {
-            let left_ms = at_ms.saturating_sub(self.now_ms());
-            if left_ms == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(left_ms)).await;
-        }
+        // Slept once: asked again, a clock that is set back meanwhile would make the sleep that much longer.
+        let left_ms = at_ms.saturating_sub(self.now_ms());
+        tokio::time::sleep(Duration::from_millis(left_ms)).await;
     }
 }
 

@@ -113,7 +113,7 @@ lines! {
     77 Backend [] "tests/local_durability";
     78 Backend [] "tests/local_durability, with line 81: a receive that cannot be written is rolled back.";
     79 Backend [] "tests/local_durability";
-    80 Backend [] "tests/local_clock.rs; when the clock is set back, messages that wait for their time wait until it is there again.";
+    80 Backend [] "tests/local_clock.rs";
     81 Backend [] "tests/local_durability";
 }
 

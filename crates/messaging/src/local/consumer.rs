@@ -29,12 +29,17 @@ impl LocalConsumer {
         Ok(Self { fabric, queue })
     }
 
-    /// When the next message is due.
-    fn next_due_ms(&self) -> Result<Option<i64>, Error> {
+    /// When the next message is due, and when the last one was sent.
+    fn look(&self) -> Result<(Option<i64>, Option<u64>), Error> {
         self.fabric.read(|connection| {
             connection
-                .prepare_cached("SELECT MIN(visible_at_ms) FROM delivery WHERE queue = ?")
-                .and_then(|mut statement| statement.query_row([self.queue.id], |row| row.get(0)))
+                .prepare_cached(
+                    "SELECT (SELECT MIN(visible_at_ms) FROM delivery WHERE queue = ?),
+                     (SELECT sent_at_ms FROM message ORDER BY id DESC LIMIT 1)",
+                )
+                .and_then(|mut statement| {
+                    statement.query_row([self.queue.id], |row| Ok((row.get(0)?, row.get(1)?)))
+                })
                 .map_err(|error| database_error(&self.queue.name, error))
         })
     }
@@ -66,8 +71,9 @@ impl Consumer for LocalConsumer {
         let mut arrivals = fabric.wake.listen(self.queue.id);
         loop {
             arrivals.mark_unchanged();
-            let now_ms = fabric.now_ms();
-            let next_ms = self.next_due_ms()?;
+            let (next_ms, sent_ms) = self.look()?;
+            // Another process may have sent it before the clock was set back.
+            let now_ms = fabric.time.at_least(sent_ms.unwrap_or(0));
             if next_ms.is_some_and(|next_ms| next_ms <= now_ms) {
                 let queue = self.queue.clone();
                 let received = fabric
@@ -90,7 +96,7 @@ impl Consumer for LocalConsumer {
             tokio::select! {
                 // The sender lives in `fabric`, so this cannot fail.
                 _ = arrivals.changed() => {}
-                () = fabric.clock.sleep_until(u64::try_from(until_ms).unwrap_or(0)) => {}
+                () = fabric.time.sleep_until(until_ms) => {}
             }
         }
     }

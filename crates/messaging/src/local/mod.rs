@@ -11,6 +11,7 @@ mod receive;
 mod schema;
 mod send;
 mod settle;
+mod steady;
 mod turn;
 mod wake;
 mod writer;
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use steady::SteadyTime;
 use turn::Turn;
 use wake::Wake;
 use writer::{Durability, Transaction, Writer};
@@ -36,7 +38,7 @@ const DATABASE: &str = "fabric.db";
 /// The embedded fabric of one data folder. Clones share its connections.
 #[derive(Clone)]
 pub struct LocalFabric {
-    clock: Arc<dyn Clock>,
+    time: Arc<SteadyTime>,
     writer: Writer,
     reader: Arc<Mutex<Connection>>,
     wake: Arc<Wake>,
@@ -61,7 +63,7 @@ impl LocalFabric {
         let wake = Wake::start(&root)?;
         let writer = Writer::start(connection, turn, Arc::clone(&wake))?;
         Ok(Self {
-            clock,
+            time: Arc::new(SteadyTime::new(clock)),
             writer,
             reader: Arc::new(Mutex::new(reader)),
             wake,
@@ -148,7 +150,7 @@ impl LocalFabric {
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX)
+        self.time.now_ms()
     }
 
     /// Reads on the calling thread: every query is an index walk over a few rows, and readers wait for nobody.
