@@ -365,3 +365,84 @@ fn wrong_use_is_told_from_wrong_settings() {
     let unusable = installation.run(&["--data-dir", "/proc/nowhere", "job", "list"]);
     assert_eq!(unusable.status.code(), Some(4));
 }
+
+#[test]
+fn planted_secrets_are_in_no_log_no_registry_and_no_error() {
+    let installation = Installation::new();
+    let mut up = installation.up();
+    let planted: [(&[&str], &str); 6] = [
+        (
+            &["storage", "AKIAIOSFODNN7PLANTED", "x=1"],
+            "AKIAIOSFODNN7PLANTED",
+        ),
+        (
+            &[
+                "storage",
+                "get_object",
+                "container=lake",
+                "path=a?token=planted-two",
+            ],
+            "planted-two",
+        ),
+        (
+            &[
+                "storage",
+                "get_object",
+                "container=postgres://me:planted-three@db/x",
+                "path=x",
+            ],
+            "planted-three",
+        ),
+        (
+            &[
+                "storage",
+                "put_object",
+                "container=lake",
+                "path=../password=planted-four",
+                "data=x",
+            ],
+            "planted-four",
+        ),
+        (
+            &["registry", "update_job", "job_id=api_key=planted-five"],
+            "planted-five",
+        ),
+        (
+            &[
+                "registry",
+                "get_lineage",
+                "location=x",
+                "direction=Bearer planted-six",
+            ],
+            "planted-six",
+        ),
+    ];
+    for (args, secret) in planted {
+        let args: Vec<&str> = ["call"].into_iter().chain(args.iter().copied()).collect();
+        let (code, error) = installation.fails(&args);
+        assert_eq!(code, 1, "{error}");
+        assert!(
+            error.contains("********") && !error.contains(secret),
+            "{error}"
+        );
+    }
+    publish_raw(
+        &installation,
+        r#"{"type":"storage","action":"x","payload":"password=planted-seven","timestamp":"token=planted-eight"}"#,
+    );
+    wait("a dead letter", || {
+        installation.ok(&["dlq", "list"]).lines().count() == 2
+    });
+    is_alive(&installation, &mut up);
+    let mut sinks = vec![installation.log()];
+    sinks.extend(["registry.db", "registry.db-wal"].map(|name| installation.data().join(name)));
+    for sink in sinks {
+        let bytes = std::fs::read(&sink).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            !text.to_lowercase().contains("planted"),
+            "{}",
+            sink.display()
+        );
+    }
+}

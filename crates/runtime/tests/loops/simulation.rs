@@ -4,14 +4,12 @@
 //! commands in hand, calls fail before or after they had their effect, messages come twice and in another order, handlers fail,
 //! hang and panic. A failing seed is in the message; `SIMULATION_SEED=n` runs it alone.
 
-mod support;
-
+use crate::support::{World, settle_down};
 use pudato_messaging::Operations;
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode_claim};
 use pudato_registry::{RegistryStore, StepStatus};
 use pudato_runtime::{CancellationToken, Chance};
 use std::sync::Arc;
-use support::{World, settle_down};
 
 const SEEDS: u64 = 100;
 const COMMANDS: usize = 12;

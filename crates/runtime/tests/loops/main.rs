@@ -1,0 +1,5 @@
+//! The worker and the results consumer on the fabric in memory and a clock that is moved.
+
+mod simulation;
+mod support;
+mod worker;

@@ -1,0 +1,275 @@
+//! What the worker does with each decision.
+
+use crate::support::{NoClaims, Tasks, settle_down};
+use async_trait::async_trait;
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_messaging::memory::MemoryFabric;
+use pudato_messaging::{
+    Clock, Consumer, Counts, Limits, ManualClock, Operations, QueueConfig, Receive, Subscription,
+    Topology,
+};
+use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
+use pudato_runtime::{
+    CancellationToken, Chance, Outbox, Processor, Spawn, Worker, publish_command,
+};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Does what it was told, in order; at last it answers.
+struct Scripted {
+    script: Mutex<VecDeque<Act>>,
+    clock: ManualClock,
+}
+
+enum Act {
+    Panic,
+    Unavailable,
+    Retry,
+    Take(Duration),
+}
+
+#[async_trait]
+impl Handler for Scripted {
+    fn service(&self) -> &str {
+        "test"
+    }
+    fn actions(&self) -> &[Action] {
+        const ACTIONS: &[Action] =
+            &[Action::new("act", Effect::Read).lease_max(Duration::from_secs(600))];
+        ACTIONS
+    }
+    async fn handle(&self, _: Request<'_>) -> Result<Answer, Failure> {
+        let act = self.script.lock().expect("no panic").pop_front();
+        match act {
+            Some(Act::Panic) => panic!("a handler's bug"),
+            Some(Act::Unavailable) => Err(Failure::Unavailable {
+                why: "the backend is down".into(),
+            }),
+            Some(Act::Retry) => Err(Failure::Retry {
+                why: "bad luck".into(),
+                after: Some(Duration::from_secs(1)),
+            }),
+            Some(Act::Take(time)) => {
+                let time_ms = u64::try_from(time.as_millis()).expect("a short time");
+                self.clock.sleep_until(self.clock.now_ms() + time_ms).await;
+                Ok(Answer::new(Object::new()))
+            }
+            None => Ok(Answer::new(Object::new())),
+        }
+    }
+}
+
+struct Bench {
+    fabric: MemoryFabric,
+    clock: ManualClock,
+    drain: CancellationToken,
+    outbox: Outbox,
+    _worker: Tasks,
+}
+
+async fn bench(script: Vec<Act>) -> Bench {
+    std::panic::set_hook(Box::new(|_| {}));
+    let clock = ManualClock::at(1_795_392_000_000);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let fabric = MemoryFabric::new(Arc::clone(&shared));
+    let visibility = Duration::from_secs(60);
+    let topology = Topology {
+        topics: ["commands", "results", "events"]
+            .map(str::to_owned)
+            .to_vec(),
+        queues: vec![
+            QueueConfig::new("work").redrive(3, "dead"),
+            QueueConfig::new("dead"),
+            QueueConfig::new("answers"),
+        ],
+        subscriptions: vec![
+            Subscription::new("commands", "work"),
+            Subscription::new("results", "answers"),
+        ],
+    };
+    fabric.declare(topology).await.expect("declared");
+    let outbox = Outbox {
+        limits: Limits::SQS,
+        claims: Arc::new(NoClaims),
+        clock: Arc::clone(&shared),
+    };
+    let processor = Processor {
+        handler: Arc::new(Scripted {
+            script: Mutex::new(script.into()),
+            clock: clock.clone(),
+        }),
+        claims: Arc::new(NoClaims),
+        idempotency: Arc::new(fabric.clone()),
+        clock: shared,
+        owner: "worker".into(),
+        lease: visibility,
+    };
+    let tasks = Tasks::default();
+    let worker = Worker {
+        processor: Arc::new(processor),
+        consumer: Arc::new(fabric.consumer("work").await.expect("declared")),
+        outbox: outbox.clone(),
+        results_topic: "results".into(),
+        events_topic: "events".into(),
+        chance: Arc::new(Chance::seeded(1)),
+        spawn: Arc::new(tasks.clone()),
+        concurrency: 2,
+        visibility,
+        grace: Duration::from_secs(5),
+    };
+    let drain = CancellationToken::new();
+    let stop = drain.clone();
+    tasks.spawn(Box::pin(async move {
+        let _ = worker.run(stop).await;
+    }));
+    Bench {
+        fabric,
+        clock,
+        drain,
+        outbox,
+        _worker: tasks,
+    }
+}
+
+impl Bench {
+    async fn send(&self) {
+        let mut command = Command::new("test", "act", Object::new());
+        command.step_id = Some("step-1".into());
+        let sent = publish_command(&self.fabric, &self.outbox, "commands", &command).await;
+        sent.expect("published");
+        settle_down().await;
+    }
+
+    async fn pass(&self, seconds: u64) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            settle_down().await;
+        }
+    }
+
+    async fn counts(&self, queue: &str) -> Counts {
+        self.fabric.counts(queue).await.expect("declared")
+    }
+
+    /// The Results so far, and the attempt at which each was given.
+    async fn answers(&self) -> Vec<(Status, u64, Vec<String>)> {
+        let consumer = self.fabric.consumer("answers").await.expect("declared");
+        let receive = Receive {
+            max: 10,
+            wait: Duration::ZERO,
+        };
+        let received = consumer.receive(receive).await.expect("received");
+        let read = received.into_iter().map(|delivery| {
+            let result: Reply = decode(&delivery.body).expect("a Result");
+            let attempt = result
+                .executions
+                .first()
+                .and_then(|record| record.details.get("attempt"));
+            (
+                result.status,
+                attempt.and_then(serde_json::Value::as_u64).unwrap_or(0),
+                result.errors,
+            )
+        });
+        read.collect()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_retry_and_the_worker_survives() {
+    let bench = bench(vec![Act::Panic]).await;
+    bench.send().await;
+    assert!(bench.answers().await.is_empty());
+    bench.pass(10).await;
+    let answers = bench.answers().await;
+    assert_eq!((answers[0].0, answers[0].1), (Status::Success, 2));
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_costs_no_attempt_and_stops_the_receiving() {
+    let downs = (0..5).map(|_| Act::Unavailable).collect();
+    let bench = bench(downs).await;
+    bench.send().await;
+    bench.send().await;
+    bench.send().await;
+    let waiting = bench.counts("work").await;
+    assert!(
+        waiting.visible >= 1,
+        "what nobody took stays visible: {waiting:?}"
+    );
+    bench.pass(120).await;
+    let answers = bench.answers().await;
+    assert_eq!(answers.len(), 3);
+    assert!(
+        answers
+            .iter()
+            .all(|(status, attempt, _)| (*status, *attempt) == (Status::Success, 1)),
+        "{answers:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_last_attempt_ends_in_the_dead_letter_queue_and_its_sender_is_told() {
+    let bench = bench(vec![Act::Retry, Act::Retry, Act::Retry]).await;
+    bench.send().await;
+    bench.pass(10).await;
+    assert_eq!(bench.counts("dead").await.visible, 1);
+    let dead = bench
+        .fabric
+        .browse("dead", 1)
+        .await
+        .expect("declared")
+        .remove(0);
+    let reason = dead
+        .dead_letter
+        .and_then(|dead| dead.reason)
+        .expect("a reason");
+    assert_eq!(reason, "gave up after 3 attempts: bad luck");
+    let answers = bench.answers().await;
+    assert_eq!(
+        (answers[0].0, &answers[0].2),
+        (Status::Error, &vec![reason])
+    );
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_longer_than_its_lease_is_not_run_twice() {
+    let bench = bench(vec![Act::Take(Duration::from_secs(200))]).await;
+    bench.send().await;
+    bench.pass(210).await;
+    let answers = bench.answers().await;
+    assert_eq!((answers.len(), answers[0].1), (1, 1));
+    assert_eq!(bench.counts("work").await, Counts::default());
+}
+
+#[tokio::test]
+async fn a_handler_over_its_time_is_cancelled_and_its_message_comes_again() {
+    let bench = bench(vec![Act::Take(Duration::from_secs(5_000))]).await;
+    bench.send().await;
+    bench.pass(700).await;
+    let answers = bench.answers().await;
+    assert_eq!((answers[0].0, answers[0].1), (Status::Success, 2));
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_it_can_and_gives_back_the_rest() {
+    let bench = bench(vec![
+        Act::Take(Duration::from_secs(3)),
+        Act::Take(Duration::from_secs(300)),
+    ])
+    .await;
+    bench.send().await;
+    bench.send().await;
+    bench.drain.cancel();
+    settle_down().await;
+    bench.send().await;
+    bench.pass(10).await;
+    assert_eq!(bench.answers().await.len(), 1, "the short one");
+    let left = bench.counts("work").await;
+    assert_eq!(
+        (left.visible, left.in_flight),
+        (2, 0),
+        "the long one, and the one that came too late"
+    );
+}
