@@ -428,13 +428,30 @@ impl Running {
         &self,
         result: Option<&Reply>,
     ) -> Result<Vec<(String, pudato_messaging::Outgoing)>, Error> {
-        match result {
-            None => Ok(Vec::new()),
-            Some(result) => {
-                let message = self.worker.outbox.result(result).await?;
-                Ok(vec![(self.worker.results_topic.clone(), message)])
+        let Some(result) = result else {
+            return Ok(Vec::new());
+        };
+        let outbox = &self.worker.outbox;
+        let message = match outbox.result(result).await {
+            // Too large even for a claim: then a small Result says so, and keeps the lineage of what was done.
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                tracing::error!(%error, "the Result is too large");
+                outbox.result(&without_data(result, &error)).await?
             }
-        }
+            message => message?,
+        };
+        Ok(vec![(self.worker.results_topic.clone(), message)])
+    }
+}
+
+/// The same Result with an error in the place of its data.
+fn without_data(result: &Reply, error: &Error) -> Reply {
+    let advice = "ask for less at once";
+    Reply {
+        status: pudato_protocol::Status::Error,
+        data: None,
+        errors: vec![format!("the Result cannot be published: {error}; {advice}")],
+        ..result.clone()
     }
 }
 

@@ -27,6 +27,7 @@ enum Act {
     Unavailable,
     Retry,
     Take(Duration),
+    Answer(usize),
 }
 
 #[async_trait]
@@ -54,6 +55,12 @@ impl Handler for Scripted {
                 let time_ms = u64::try_from(time.as_millis()).expect("a short time");
                 self.clock.sleep_until(self.clock.now_ms() + time_ms).await;
                 Ok(Answer::new(Object::new()))
+            }
+            Some(Act::Answer(bytes)) => {
+                let mut data = Object::new();
+                data.insert("data".into(), "x".repeat(bytes).into());
+                let read = pudato_protocol::DataReference::new("file", "file:///a.csv");
+                Ok(Answer::new(data).input(read))
             }
             None => Ok(Answer::new(Object::new())),
         }
@@ -272,4 +279,18 @@ async fn a_drain_finishes_what_it_can_and_gives_back_the_rest() {
         (2, 0),
         "the long one, and the one that came too late"
     );
+}
+
+#[tokio::test]
+async fn a_result_that_no_message_and_no_claim_can_carry_becomes_a_small_error() {
+    // The claim store of this bench takes nothing.
+    let bench = bench(vec![Act::Answer(2_000_000)]).await;
+    bench.send().await;
+    let answers = bench.answers().await;
+    assert_eq!(answers[0].0, Status::Error);
+    assert!(
+        answers[0].2[0].contains("the Result cannot be published"),
+        "{answers:?}"
+    );
+    assert_eq!(bench.counts("work").await, Counts::default());
 }

@@ -240,7 +240,7 @@ impl ClaimStore for NoClaims {
         "claims"
     }
     async fn put(&self, _: &str, _: Vec<u8>) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Unavailable, "no claims here"))
+        Err(Error::new(ErrorKind::TooLarge, "no claims here"))
     }
     async fn get(&self, _: &str) -> Result<Vec<u8>, Error> {
         Err(Error::new(ErrorKind::NotFound, "no claims here"))
