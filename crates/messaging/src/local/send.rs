@@ -10,6 +10,50 @@ use std::collections::BTreeMap;
 
 type Filter = BTreeMap<String, Vec<String>>;
 
+/// Where a message goes: what can be refused is known before anything is written.
+pub(super) struct Route {
+    topic: String,
+    /// Id and delay of each queue that hears it.
+    queues: Vec<(i64, i64)>,
+}
+
+/// Finds the queues that hear a message.
+pub(super) fn route(
+    transaction: &Transaction<'_>,
+    topic: &str,
+    message: &Outgoing,
+) -> Result<Route, Error> {
+    Limits::SQS.check(message)?;
+    let queues = subscribed(transaction, topic)?;
+    let passing = queues
+        .into_iter()
+        .filter(|(_, _, filter)| passes(filter, &message.attributes))
+        .map(|(queue, delay_ms, _)| (queue, delay_ms));
+    Ok(Route {
+        topic: topic.to_owned(),
+        queues: passing.collect(),
+    })
+}
+
+/// Copies a message to every queue of its route; answers the message's id.
+pub(super) fn send(
+    transaction: &Transaction<'_>,
+    route: &Route,
+    message: &Outgoing,
+    now_ms: i64,
+) -> Result<String, Error> {
+    if route.queues.is_empty() {
+        let sql = "UPDATE topic SET unheard = unheard + 1 WHERE name = ?";
+        run(transaction, sql, params![route.topic])?;
+        return Ok(new_id());
+    }
+    let mut id = String::new();
+    for (queue, delay_ms) in &route.queues {
+        id = insert(transaction, *queue, message, now_ms, now_ms + delay_ms)?;
+    }
+    Ok(id)
+}
+
 /// Copies a message to every queue that hears `topic`; answers the message's id.
 pub(super) fn publish(
     transaction: &Transaction<'_>,
@@ -17,22 +61,8 @@ pub(super) fn publish(
     message: &Outgoing,
     now_ms: i64,
 ) -> Result<String, Error> {
-    Limits::SQS.check(message)?;
-    let queues = subscribed(transaction, topic)?;
-    let passing: Vec<_> = queues
-        .iter()
-        .filter(|(_, _, filter)| passes(filter, &message.attributes))
-        .collect();
-    if passing.is_empty() {
-        let sql = "UPDATE topic SET unheard = unheard + 1 WHERE name = ?";
-        run(transaction, sql, params![topic])?;
-        return Ok(new_id());
-    }
-    let mut id = String::new();
-    for (queue, delay_ms, _) in passing {
-        id = insert(transaction, *queue, message, now_ms, now_ms + delay_ms)?;
-    }
-    Ok(id)
+    let route = route(transaction, topic, message)?;
+    send(transaction, &route, message, now_ms)
 }
 
 /// Puts a message on one queue.

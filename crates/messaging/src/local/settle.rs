@@ -4,7 +4,7 @@ use super::idempotency;
 use super::queue::{Queue, milliseconds};
 use super::receipt::Receipt;
 use super::schema::database_error;
-use super::send::{insert, known_topic, publish, run};
+use super::send::{self, insert, publish, run};
 use super::writer::Transaction;
 use crate::topology::LEASE_MAX;
 use crate::{Deleted, Error, ErrorKind, Limits, Outgoing, Settlement};
@@ -134,10 +134,11 @@ pub(super) fn settle(
 ) -> Result<Deleted, Error> {
     let receipt: Receipt = settlement.lease.receipt.parse()?;
     // Everything that can be refused is looked at first: what follows must not stop half-way.
-    for (topic, message) in &settlement.publish {
-        Limits::SQS.check(message)?;
-        known_topic(transaction, topic)?;
-    }
+    let routes = settlement
+        .publish
+        .iter()
+        .map(|(topic, message)| send::route(transaction, topic, message));
+    let routes: Vec<send::Route> = routes.collect::<Result<_, _>>()?;
     for (delay, message) in &settlement.schedule {
         Limits::SQS.check(message)?;
         Limits::SQS.check_delay(*delay)?;
@@ -145,7 +146,9 @@ pub(super) fn settle(
     if !remove(transaction, receipt)? {
         return Ok(Deleted::LeaseLost);
     }
-    publish_all(transaction, &settlement.publish, now_ms)?;
+    for (route, (_, message)) in routes.iter().zip(&settlement.publish) {
+        send::send(transaction, route, message, now_ms)?;
+    }
     for (delay, message) in &settlement.schedule {
         let due = now_ms + milliseconds(*delay);
         insert(transaction, receipt.queue, message, now_ms, due)?;

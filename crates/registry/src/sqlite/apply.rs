@@ -1,7 +1,7 @@
 //! Writes a Result: itself, what it claims about its step, and its lineage.
 
 use super::key::key;
-use super::{Change, micros};
+use super::{Change, jobs, micros};
 use crate::error::{Error, ErrorKind};
 use crate::fold::{Claim, StepStatus};
 use crate::model::StepUpdate;
@@ -20,7 +20,7 @@ struct Statement<'a> {
     /// `None`: it says nothing about the state.
     status: Option<StepStatus>,
     at: &'a Timestamp,
-    started: Started,
+    started_us: i64,
     duration_ms: Option<u64>,
     error: Option<&'a str>,
     handler: Option<&'a str>,
@@ -28,11 +28,6 @@ struct Statement<'a> {
     inputs: &'a [DataReference],
     outputs: &'a [DataReference],
     executions: &'a [ExecutionRecord],
-}
-
-struct Started {
-    us: i64,
-    text: String,
 }
 
 /// Writes a Result that arrived.
@@ -45,7 +40,7 @@ pub(super) fn result(change: &mut Change<'_>, incoming: &Incoming) -> Result<App
         job_id: result.job_id.as_deref(),
         status: Some(result.status.into()),
         at: &result.timestamp,
-        started: started(at_us, result.duration_ms),
+        started_us: started_us(at_us, result.duration_ms),
         duration_ms: Some(result.duration_ms),
         error: result.errors.first().map(String::as_str),
         handler: result.handler.as_deref(),
@@ -56,22 +51,21 @@ pub(super) fn result(change: &mut Change<'_>, incoming: &Incoming) -> Result<App
     });
     let status = StepStatus::from(result.status).as_str();
     let executions = executions_text(&result.executions);
-    let row = insert(
-        change,
-        &Row {
-            identity: &incoming.identity,
-            correlation_id: &result.correlation_id,
-            status,
-            at_us,
-            recorded_at: incoming.recorded_at.as_str(),
-            executions,
-            body: &incoming.body,
-        },
-    )?;
-    match (row, statement) {
-        (None, _) => Ok(Applied::Duplicate),
-        (Some(_), None) => Ok(Applied::Skipped),
-        (Some(row), Some(statement)) => apply(change, row, at_us, &statement),
+    let kept = Row {
+        identity: &incoming.identity,
+        correlation_id: &result.correlation_id,
+        status,
+        at_us,
+        recorded_at: incoming.recorded_at.as_str(),
+        executions,
+        body: &incoming.body,
+    };
+    if is_kept(change, &incoming.identity)? {
+        return Ok(Applied::Duplicate);
+    }
+    match statement {
+        Some(statement) => apply(change, &kept, &statement),
+        None => insert(change, &kept, None).map(|_| Applied::Skipped),
     }
 }
 
@@ -87,27 +81,21 @@ pub(super) fn update(change: &mut Change<'_>, update: &StepUpdate) -> Result<(),
     })
     .to_string();
     let identity = hex(&Sha256::digest(body.as_bytes()));
-    let row = insert(
-        change,
-        &Row {
-            identity: &identity,
-            correlation_id: "",
-            status: update.status.map_or("pending", StepStatus::as_str),
-            at_us,
-            recorded_at: update.timestamp.as_str(),
-            executions: executions_text(&update.executions),
-            body: &body,
-        },
-    )?;
-    let Some(row) = row else {
+    if is_kept(change, &identity)? {
         return Ok(());
+    }
+    let kept = Row {
+        identity: &identity,
+        correlation_id: "",
+        status: update.status.map_or("pending", StepStatus::as_str),
+        at_us,
+        recorded_at: update.timestamp.as_str(),
+        executions: executions_text(&update.executions),
+        body: &body,
     };
-    let started = match &update.started_at {
-        Some(at) => Started {
-            us: micros(at),
-            text: at.as_str().to_owned(),
-        },
-        None => started(at_us, update.duration_ms.unwrap_or(0)),
+    let started_us = match &update.started_at {
+        Some(at) => micros(at),
+        None => started_us(at_us, update.duration_ms.unwrap_or(0)),
     };
     let statement = Statement {
         identity: &identity,
@@ -115,7 +103,7 @@ pub(super) fn update(change: &mut Change<'_>, update: &StepUpdate) -> Result<(),
         job_id: None,
         status: update.status,
         at,
-        started,
+        started_us,
         duration_ms: update.duration_ms,
         error: update.error.as_deref(),
         handler: None,
@@ -124,7 +112,7 @@ pub(super) fn update(change: &mut Change<'_>, update: &StepUpdate) -> Result<(),
         outputs: &update.outputs,
         executions: &update.executions,
     };
-    apply(change, row, at_us, &statement).map(|_| ())
+    apply(change, &kept, &statement).map(|_| ())
 }
 
 /// A Result, or what counts as one, as it is kept.
@@ -138,55 +126,47 @@ struct Row<'a> {
     body: &'a str,
 }
 
-/// Keeps it; `None` where it is kept already.
-fn insert(change: &mut Change<'_>, row: &Row<'_>) -> Result<Option<i64>, Error> {
-    let identity_key = key(row.identity);
-    let is_there = change
+fn is_kept(change: &Change<'_>, identity: &str) -> Result<bool, Error> {
+    Ok(change
         .transaction
         .prepare_cached("SELECT 1 FROM result WHERE identity_key = ? AND identity = ?")?
-        .exists(params![identity_key, row.identity])?;
-    if is_there {
-        return Ok(None);
-    }
+        .exists(params![key(identity), identity])?)
+}
+
+fn insert(change: &Change<'_>, row: &Row<'_>, step: Option<i64>) -> Result<i64, Error> {
     change
         .transaction
         .prepare_cached(
-            "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, status, at_us, recorded_at,
-             executions, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us,
+             recorded_at, executions, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
-            identity_key,
+            key(row.identity),
             key(row.correlation_id),
             row.identity,
             row.correlation_id,
+            step,
             row.status,
             row.at_us,
             row.recorded_at,
             row.executions,
             row.body
         ])?;
-    Ok(Some(change.transaction.last_insert_rowid()))
+    Ok(change.transaction.last_insert_rowid())
 }
 
 fn apply(
     change: &mut Change<'_>,
-    row: i64,
-    at_us: i64,
+    kept: &Row<'_>,
     statement: &Statement<'_>,
 ) -> Result<Applied, Error> {
+    let at_us = kept.at_us;
     let job = match statement.job_id {
-        Some(job_id) => Some(super::jobs::ensure(
-            &change.transaction,
-            job_id,
-            statement.at,
-        )?),
+        Some(job_id) => Some(jobs::ensure_once(change, job_id, statement.at)?),
         None => None,
     };
     let step = super::steps::ensure(&change.transaction, statement.step_id, job)?;
-    change
-        .transaction
-        .prepare_cached("UPDATE result SET step = ? WHERE id = ?")?
-        .execute(params![step.id, row])?;
+    let row = insert(change, kept, Some(step.id))?;
     let decides = statement.status.is_some_and(|status| {
         let claim = Claim::new(status, at_us, statement.identity);
         step.claim.as_ref().is_none_or(|decided| claim > *decided)
@@ -220,14 +200,14 @@ fn apply(
             ])?;
     }
     if statement.status.is_some_and(|s| s != StepStatus::Pending)
-        && step.started_us.is_none_or(|us| statement.started.us < us)
+        && step.started_us.is_none_or(|us| statement.started_us < us)
     {
         change
             .transaction
             .prepare_cached("UPDATE step SET started_us = ?, started_at = ? WHERE id = ?")?
             .execute(params![
-                statement.started.us,
-                statement.started.text,
+                statement.started_us,
+                Timestamp::from_unix_us(statement.started_us).as_str(),
                 step.id
             ])?;
     }
@@ -235,7 +215,9 @@ fn apply(
         && (decides || step.job != Some(job))
     {
         let now = statement.status.filter(|_| decides);
-        super::jobs::count(&change.transaction, job, &step, now, at_us)?;
+        let counts = jobs::Counts::of(&step, now, at_us);
+        let sum = change.counts.entry(job).or_default();
+        *sum = sum.and(counts);
     }
     edges(change, row, step.id, at_us, 0, statement.inputs)?;
     edges(change, row, step.id, at_us, 1, statement.outputs)?;
@@ -312,13 +294,9 @@ fn dataset(change: &mut Change<'_>, dataset: &Dataset) -> Result<i64, Error> {
 }
 
 /// When the work began, as far as the Result tells.
-fn started(at_us: i64, duration_ms: u64) -> Started {
+fn started_us(at_us: i64, duration_ms: u64) -> i64 {
     let duration_us = i64::try_from(duration_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    let us = at_us.saturating_sub(duration_us);
-    Started {
-        us,
-        text: Timestamp::from_unix_us(us).as_str().to_owned(),
-    }
+    at_us.saturating_sub(duration_us)
 }
 
 fn executions_text(executions: &[ExecutionRecord]) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Jobs.
 
-use super::micros;
 use super::steps::Known;
+use super::{Change, micros};
 use crate::error::Error;
 use crate::fold::StepStatus;
 use crate::model::{Job, JobFilter, JobStatus, NewJob, UpdateJob};
@@ -62,62 +62,133 @@ pub(super) fn create(connection: &Connection, job: NewJob, now: &Timestamp) -> R
     created.ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
 }
 
-/// The row of a job; one that nobody created is made.
-pub(super) fn ensure(connection: &Connection, job_id: &str, at: &Timestamp) -> Result<i64, Error> {
-    let at_us = micros(at);
-    // The same instant can be written in several ways; which came first must not show.
-    let at = Timestamp::from_unix_us(at_us);
-    let found: Option<(i64, bool, i64)> = connection
-        .prepare_cached("SELECT id, declared, created_us FROM job WHERE job_id = ?")?
-        .query_row([job_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((id, is_declared, created_us)) = found else {
-        connection
-            .prepare_cached("INSERT INTO job (job_id, created_at, created_us) VALUES (?, ?, ?)")?
-            .execute(params![job_id, at.as_str(), at_us])?;
-        return Ok(connection.last_insert_rowid());
-    };
-    // Until somebody creates it, it is as old as its first Result, whichever comes first.
-    if !is_declared && at_us < created_us {
-        connection
-            .prepare_cached("UPDATE job SET created_at = ?, created_us = ? WHERE id = ?")?
-            .execute(params![at.as_str(), at_us, id])?;
-    }
-    Ok(id)
+/// The row of a job, and how old it is.
+#[derive(Clone, Copy)]
+pub(super) struct JobRow {
+    id: i64,
+    is_declared: bool,
+    created_us: i64,
 }
 
-/// Keeps a job's counts when `status` (if any) becomes the state of `step`, which was as `step` says.
-pub(super) fn count(
+/// The row of a job; one that nobody created is made. Several Results of one batch ask for it once.
+pub(super) fn ensure_once(
+    change: &mut Change<'_>,
+    job_id: &str,
+    at: &Timestamp,
+) -> Result<i64, Error> {
+    let known = change.jobs.get(job_id).copied();
+    let row = ensure_row(&change.transaction, job_id, at, known)?;
+    if known.is_none_or(|known| known.created_us != row.created_us) {
+        change.jobs.insert(job_id.to_owned(), row);
+    }
+    Ok(row.id)
+}
+
+/// The row of a job; one that nobody created is made.
+pub(super) fn ensure(connection: &Connection, job_id: &str, at: &Timestamp) -> Result<i64, Error> {
+    ensure_row(connection, job_id, at, None).map(|row| row.id)
+}
+
+fn ensure_row(
     connection: &Connection,
-    job: i64,
-    step: &Known,
-    status: Option<StepStatus>,
-    at_us: i64,
-) -> Result<(), Error> {
-    let begun = |status: StepStatus| i64::from(status != StepStatus::Pending);
-    let ended = |status: StepStatus| i64::from(status.is_terminal());
-    let failed = |status: StepStatus| i64::from(status == StepStatus::Failed);
-    let now = status.unwrap_or(step.status);
-    // A step that had no job until now was not counted before.
-    let before = step.job.map(|_| step.status);
-    let delta = |of: &dyn Fn(StepStatus) -> i64| of(now) - before.map_or(0, of);
-    let change = (delta(&begun), delta(&ended), delta(&failed));
-    if change != (0, 0, 0) {
+    job_id: &str,
+    at: &Timestamp,
+    known: Option<JobRow>,
+) -> Result<JobRow, Error> {
+    let at_us = micros(at);
+    // The same instant can be written in several ways; which came first must not show.
+    let text = || Timestamp::from_unix_us(at_us).as_str().to_owned();
+    let found = match known {
+        Some(row) => Some(row),
+        None => connection
+            .prepare_cached("SELECT id, declared, created_us FROM job WHERE job_id = ?")?
+            .query_row([job_id], |row| {
+                Ok(JobRow {
+                    id: row.get(0)?,
+                    is_declared: row.get(1)?,
+                    created_us: row.get(2)?,
+                })
+            })
+            .optional()?,
+    };
+    let Some(mut row) = found else {
         connection
-            .prepare_cached(
-                "UPDATE job SET steps_begun = steps_begun + ?, steps_ended = steps_ended + ?,
-                 steps_failed = steps_failed + ? WHERE id = ?",
-            )?
-            .execute(params![change.0, change.1, change.2, job])?;
-    }
-    if now.is_terminal() && status.is_some() {
+            .prepare_cached("INSERT INTO job (job_id, created_at, created_us) VALUES (?, ?, ?)")?
+            .execute(params![job_id, text(), at_us])?;
+        return Ok(JobRow {
+            id: connection.last_insert_rowid(),
+            is_declared: false,
+            created_us: at_us,
+        });
+    };
+    // Until somebody creates it, it is as old as its first Result, whichever comes first.
+    if !row.is_declared && at_us < row.created_us {
         connection
-            .prepare_cached(
-                "UPDATE job SET ended_us = ?2, ended_at = ?3 WHERE id = ?1 AND (ended_us IS NULL OR ended_us < ?2)",
-            )?
-            .execute(params![job, at_us, Timestamp::from_unix_us(at_us).as_str()])?;
+            .prepare_cached("UPDATE job SET created_at = ?, created_us = ? WHERE id = ?")?
+            .execute(params![text(), at_us, row.id])?;
+        row.created_us = at_us;
     }
-    Ok(())
+    Ok(row)
+}
+
+/// How the counts of a job change.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    begun: i64,
+    ended: i64,
+    failed: i64,
+    /// When the last of the steps that ended did.
+    ended_us: Option<i64>,
+}
+
+impl Counts {
+    /// What changes when `status` (if any) becomes the state of `step`, which was as `step` says.
+    pub(super) fn of(step: &Known, status: Option<StepStatus>, at_us: i64) -> Self {
+        let begun = |status: StepStatus| i64::from(status != StepStatus::Pending);
+        let ended = |status: StepStatus| i64::from(status.is_terminal());
+        let failed = |status: StepStatus| i64::from(status == StepStatus::Failed);
+        let now = status.unwrap_or(step.status);
+        // A step that had no job until now was not counted before.
+        let before = step.job.map(|_| step.status);
+        let delta = |of: &dyn Fn(StepStatus) -> i64| of(now) - before.map_or(0, of);
+        Self {
+            begun: delta(&begun),
+            ended: delta(&ended),
+            failed: delta(&failed),
+            ended_us: status.filter(|_| now.is_terminal()).map(|_| at_us),
+        }
+    }
+
+    /// Both changes, one after the other.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            begun: self.begun + other.begun,
+            ended: self.ended + other.ended,
+            failed: self.failed + other.failed,
+            ended_us: self.ended_us.max(other.ended_us),
+        }
+    }
+
+    /// Writes them.
+    pub(super) fn write(self, connection: &Connection, job: i64) -> Result<(), Error> {
+        if (self.begun, self.ended, self.failed) != (0, 0, 0) {
+            connection
+                .prepare_cached(
+                    "UPDATE job SET steps_begun = steps_begun + ?, steps_ended = steps_ended + ?,
+                     steps_failed = steps_failed + ? WHERE id = ?",
+                )?
+                .execute(params![self.begun, self.ended, self.failed, job])?;
+        }
+        if let Some(at_us) = self.ended_us {
+            connection
+                .prepare_cached(
+                    "UPDATE job SET ended_us = ?2, ended_at = ?3
+                     WHERE id = ?1 AND (ended_us IS NULL OR ended_us < ?2)",
+                )?
+                .execute(params![job, at_us, Timestamp::from_unix_us(at_us).as_str()])?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn get(connection: &Connection, job_id: &str) -> Result<Option<Job>, Error> {

@@ -19,7 +19,7 @@ use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use async_trait::async_trait;
 use pudato_protocol::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -124,8 +124,13 @@ impl SqliteRegistry {
                     transaction,
                     committed: datasets,
                     found: HashMap::new(),
+                    jobs: HashMap::new(),
+                    counts: BTreeMap::new(),
                 };
                 let answer = operation(&mut change)?;
+                for (job, counts) in std::mem::take(&mut change.counts) {
+                    counts.write(&change.transaction, job)?;
+                }
                 change.transaction.commit()?;
                 (answer, change.found)
             };
@@ -171,6 +176,10 @@ pub(super) struct Change<'a> {
     pub(super) transaction: Transaction<'a>,
     committed: &'a HashMap<(String, String), i64>,
     found: HashMap<(String, String), i64>,
+    /// Jobs that were asked for.
+    jobs: HashMap<String, jobs::JobRow>,
+    /// How their counts change, written at the end.
+    counts: BTreeMap<i64, jobs::Counts>,
 }
 
 async fn blocking<T: Send + 'static>(

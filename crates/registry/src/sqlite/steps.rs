@@ -70,7 +70,7 @@ pub(super) fn add(connection: &Connection, step: NewStep, now: &Timestamp) -> Re
     let job = jobs::ensure(connection, &step.job_id, now)?;
     let known = ensure(connection, &step_id, Some(job))?;
     if known.job.is_none() {
-        jobs::count(connection, job, &known, None, 0)?;
+        jobs::Counts::of(&known, None, 0).write(connection, job)?;
     }
     let metadata = serde_json::json!(step.metadata).to_string();
     connection.execute(
