@@ -200,6 +200,60 @@ pub const VARIABLES: &[Variable] = &[
         "",
         "text or json; text on a terminal, else json",
     ),
+    variable(
+        "DUCKDB_PATH",
+        "duckdb_path",
+        "",
+        "file of the warehouse; for query, which this version does not have",
+    ),
+    variable(
+        "DBT_PROJECT_DIR",
+        "dbt_project_dir",
+        "",
+        "folder of the dbt project; for transform, which this version does not have",
+    ),
+    variable(
+        "DBT_PROFILES_DIR",
+        "dbt_profiles_dir",
+        "",
+        "folder of profiles.yml; for transform",
+    ),
+    variable(
+        "DBT_TARGET",
+        "dbt_target",
+        "",
+        "target in profiles.yml; for transform",
+    ),
+    secret(
+        "PUDATO_LOGIC_REPO_URL",
+        "logic_repo_url",
+        "",
+        "repository of the data logic; for transform",
+    ),
+    variable(
+        "PUDATO_LOGIC_REPO_BRANCH",
+        "logic_repo_branch",
+        "",
+        "its branch; for transform",
+    ),
+    variable(
+        "PUDATO_LOGIC_REPO_SUBDIR",
+        "logic_repo_subdir",
+        "",
+        "folder in it; for transform",
+    ),
+    variable(
+        "PUDATO_LOGIC_REPO_REVISION",
+        "logic_repo_revision",
+        "",
+        "pinned revision of it; for transform",
+    ),
+    variable(
+        "HANDLER_TYPE",
+        "handler_type",
+        "",
+        "which handler a Lambda runs; this version has no Lambda",
+    ),
 ];
 
 /// The queues and topics without which the aws fabric cannot start.

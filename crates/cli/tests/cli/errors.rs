@@ -446,3 +446,50 @@ fn planted_secrets_are_in_no_log_no_registry_and_no_error() {
         );
     }
 }
+
+#[test]
+fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space() {
+    let installation = Installation::new();
+    let big = write(installation.folder.path(), "big", &"x".repeat(3_000_000));
+    let data = format!("data=@{big}");
+    let id = installation.ok(&[
+        "publish",
+        "storage",
+        "put_object",
+        "container=lake",
+        "path=big.txt",
+        &data,
+    ]);
+    // A limit of the size of files stands for the end of the disk: the same write fails in the same place.
+    let shell = "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" up";
+    let log = std::fs::File::create(installation.log()).expect("a log");
+    let up = installation
+        .shell(shell)
+        .stdout(std::process::Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("sh runs");
+    let mut up = Serving(up);
+    wait("the failure", || {
+        installation.logged().contains("File too large")
+    });
+    assert!(up.0.try_wait().expect("a child").is_none(), "it goes on");
+    assert!(
+        !installation.data().join("objects/lake/big.txt").exists(),
+        "nothing half-written"
+    );
+    let space = std::process::Command::new("prlimit")
+        .args(["--pid", &up.0.id().to_string(), "--fsize=unlimited"])
+        .status();
+    assert!(space.expect("prlimit runs").success());
+    wait("its Result", || {
+        installation.ok(&["trace", id.trim()]).contains("success")
+    });
+    let trace = installation.ok(&["trace", id.trim()]);
+    assert!(
+        trace.contains("answered at attempt 1"),
+        "waiting cost no attempt: {trace}"
+    );
+    let stored = std::fs::read(installation.data().join("objects/lake/big.txt")).expect("stored");
+    assert_eq!(stored.len(), 3_000_000);
+}

@@ -57,7 +57,19 @@ impl Installation {
     /// The program with this installation's settings and no others.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pudato"));
-        command.current_dir(self.folder.path()).args(args);
+        command.args(args);
+        self.prepared(command)
+    }
+
+    /// A shell that has the program as `$0`.
+    pub fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_pudato")]);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder.path());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("PUDATO_") || name.starts_with("AWS_") {
