@@ -207,7 +207,8 @@ impl Demo {
             shown(&self.folder.join("lineage.svg"))
         );
         println!(
-            "Look around: pudato --data-dir {} job list",
+            "Look around: {} --data-dir {} job list",
+            shown(&self.pudato),
             shown(&self.folder.join("pudato"))
         );
         Ok(())

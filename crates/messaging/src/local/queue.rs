@@ -101,7 +101,11 @@ fn declare_queue(transaction: &Transaction<'_>, queue: &QueueConfig) -> Result<(
     if stored == wanted {
         return Ok(());
     }
-    let context = format!("queue {:?} exists with other attributes", queue.name);
+    let context = format!(
+        "queue {:?} exists with other attributes: visibility {} ms, delay {} ms, {:?} receives, then {:?}; \
+         asked for: {} ms, {} ms, {:?}, {:?}",
+        queue.name, stored.0, stored.1, stored.2, stored.3, wanted.0, wanted.1, wanted.2, wanted.3
+    );
     Err(Error::new(ErrorKind::Invalid, context))
 }
 
