@@ -1,6 +1,9 @@
 use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
 
 /// The time, as an argument: tests move it instead of sleeping.
 #[async_trait]
@@ -29,43 +32,101 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until it is moved. Who sleeps is woken in the order of the times, then of the falling asleep:
+/// the same every time, so that a seeded simulation can be run again.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
-    now_ms: watch::Sender<u64>,
+    state: Arc<Mutex<Manual>>,
+}
+
+#[derive(Debug, Default)]
+struct Manual {
+    now_ms: u64,
+    next: u64,
+    sleepers: BTreeMap<(u64, u64), Waker>,
 }
 
 impl ManualClock {
     /// A clock that shows `now_ms`.
     pub fn at(now_ms: u64) -> Self {
         Self {
-            now_ms: watch::Sender::new(now_ms),
+            state: Arc::new(Mutex::new(Manual {
+                now_ms,
+                ..Manual::default()
+            })),
         }
     }
 
     /// Moves the clock on and wakes whoever slept until then.
     pub fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.now_ms
-            .send_modify(|now_ms| *now_ms = now_ms.saturating_add(by_ms));
+        self.set(self.now_ms().saturating_add(by_ms));
     }
 
     /// Sets the clock, also back, as somebody may set a machine's.
     pub fn set(&self, now_ms: u64) {
-        self.now_ms.send_replace(now_ms);
+        let due = {
+            let mut state = self.lock();
+            state.now_ms = now_ms;
+            let later = state.sleepers.split_off(&(now_ms.saturating_add(1), 0));
+            std::mem::replace(&mut state.sleepers, later)
+        };
+        due.into_values().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Manual> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sleep that leaves its place when it is dropped.
+struct Sleep<'a> {
+    clock: &'a ManualClock,
+    at_ms: u64,
+    place: Option<u64>,
+}
+
+impl Future for Sleep<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.clock.lock();
+        if state.now_ms >= self.at_ms {
+            return Poll::Ready(());
+        }
+        let place = self.place.unwrap_or(state.next);
+        if self.place.is_none() {
+            state.next += 1;
+        }
+        let waker = context.waker().clone();
+        state.sleepers.insert((self.at_ms, place), waker);
+        drop(state);
+        self.place = Some(place);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.clock.lock().sleepers.remove(&(self.at_ms, place));
+        }
     }
 }
 
 #[async_trait]
 impl Clock for ManualClock {
     fn now_ms(&self) -> u64 {
-        *self.now_ms.borrow()
+        self.lock().now_ms
     }
 
     async fn sleep_until(&self, at_ms: u64) {
-        let mut moved = self.now_ms.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = moved.wait_for(|now_ms| *now_ms >= at_ms).await;
+        let sleep = Sleep {
+            clock: self,
+            at_ms,
+            place: None,
+        };
+        sleep.await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The leases of the messages that a worker has in hand, renewed together while their handlers run.
 
 use pudato_messaging::{Clock, Consumer, ErrorKind, IdempotencyStore, Key, Lease};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
@@ -36,7 +36,7 @@ impl Held {
 
 /// All messages in hand.
 pub(crate) struct Leases {
-    held: Mutex<HashMap<u64, Arc<Held>>>,
+    held: Mutex<BTreeMap<u64, Arc<Held>>>,
     next: Mutex<u64>,
     visibility: Duration,
 }

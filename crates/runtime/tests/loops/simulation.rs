@@ -39,6 +39,18 @@ fn every_accepted_command_ends_in_exactly_one_place() {
     }
 }
 
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let runs = async { [simulate(3).await, simulate(4).await, simulate(5).await] };
+        runtime.block_on(runs)
+    };
+    assert_eq!(run(), run());
+}
+
 async fn simulate(seed: u64) -> (usize, usize) {
     let chance = Arc::new(Chance::seeded(seed));
     let world = World::new(seed, Arc::clone(&chance)).await;
