@@ -17,7 +17,11 @@ pub fn start(settings: &Settings) -> Result<(), String> {
         .with_writer(std::io::stderr);
     // A second start in one process, as tests do it, changes nothing.
     let _ = if settings.log_json.unwrap_or(!terminal) {
-        builder.json().flatten_event(true).try_init()
+        builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init()
     } else {
         builder.with_ansi(terminal).compact().try_init()
     };
