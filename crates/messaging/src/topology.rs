@@ -135,6 +135,9 @@ impl Topology {
                 }
             }
         }
+        for queue in &self.queues {
+            self.check_end(queue)?;
+        }
         for Subscription { topic, queue, .. } in &self.subscriptions {
             if !self.topics.contains(topic) || !self.queues.iter().any(|q| &q.name == queue) {
                 return invalid(format!(
@@ -143,6 +146,23 @@ impl Topology {
             }
         }
         Ok(())
+    }
+}
+
+impl Topology {
+    /// A message that nobody can handle must come to an end (behaviours.md, line 39).
+    fn check_end(&self, queue: &QueueConfig) -> Result<(), Error> {
+        let find = |name: &str| self.queues.iter().find(|queue| queue.name == name);
+        let mut at = queue;
+        for _ in 0..self.queues.len() {
+            let Some(next) = at.redrive.as_ref().and_then(|r| find(&r.dead_letter_queue)) else {
+                return Ok(());
+            };
+            at = next;
+        }
+        let name = &queue.name;
+        let what = format!("queue {name}: its dead-letter queues go round in a circle");
+        Err(Error::new(ErrorKind::Invalid, what))
     }
 }
 
@@ -158,4 +178,25 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letter_queues_form_chains_and_no_circles() {
+        let topology = |last: QueueConfig| Topology {
+            queues: vec![
+                QueueConfig::new("a").redrive(3, "b"),
+                QueueConfig::new("b").redrive(3, "c"),
+                last,
+            ],
+            ..Topology::default()
+        };
+        assert!(topology(QueueConfig::new("c")).check().is_ok());
+        let circle = topology(QueueConfig::new("c").redrive(3, "a")).check();
+        let error = circle.expect_err("refused").to_string();
+        assert!(error.contains("go round in a circle"), "{error}");
+    }
 }
