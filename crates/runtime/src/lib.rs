@@ -35,7 +35,7 @@ pub use time::timestamp;
 pub use tokio_util::sync::CancellationToken;
 pub use variables::{VARIABLES, Variable};
 pub use wiring::{OpenError, Part, Pudato};
-pub use worker::{CONCURRENCY, Worker};
+pub use worker::Worker;
 
 /// What a handler is, for programs that bring their own.
 pub use pudato_handler as handler;

@@ -19,8 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Messages in hand at once (issue A's number; a handler that waits for a disk or a server leaves the cores to others).
-pub const CONCURRENCY: usize = 16;
 /// Messages that may wait for their settlement beside those whose handlers run: while one commit or call is on its way,
 /// handlers go on.
 const SETTLING: usize = 64;
