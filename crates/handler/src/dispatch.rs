@@ -1,5 +1,5 @@
 use crate::redact;
-use crate::{Action, Answer, Failure, FollowUp, Handler, Request};
+use crate::{Action, Answer, Failure, FollowUp, Handler, Identity, Request};
 use pudato_protocol::{Command, Event, Result as Reply, Timestamp};
 use std::time::Duration;
 
@@ -32,20 +32,26 @@ pub enum Later {
 }
 
 /// Runs `command` on `handler`. A `type` or `action` that is not the handler's is answered with an error Result and
-/// nothing is run. `now` gives the time that the Result and the Events carry.
+/// nothing is run. `identity` is given on to the action. `now` gives the time that the Result and the Events carry.
 ///
 /// # Errors
 /// The Command shall be tried again later.
 pub async fn dispatch(
     handler: &dyn Handler,
     command: &Command,
+    identity: Option<&Identity>,
     now: &(dyn Fn() -> Timestamp + Sync),
 ) -> Result<Handled, Later> {
     let started = now().instant();
     let outcome = match find(handler, command) {
         Ok(action) => {
             let action = action.name;
-            handler.handle(Request { action, command }).await
+            let request = Request {
+                action,
+                command,
+                identity,
+            };
+            handler.handle(request).await
         }
         Err(refusal) => Err(Failure::bad(refusal)),
     };

@@ -61,6 +61,15 @@ impl Action {
     }
 }
 
+/// What tells a request from every other, so that a backend can make its effect once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The same for every delivery of the same request (design.md, "Idempotency key").
+    pub key: String,
+    /// Tells payloads apart that came with the same key.
+    pub fingerprint: String,
+}
+
 /// A Command that was found to be meant for the handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -68,6 +77,8 @@ pub struct Request<'a> {
     pub action: &'static str,
     /// The Command.
     pub command: &'a Command,
+    /// Its identity, where the action has an effect that must not be repeated and the fabric knows one.
+    pub identity: Option<&'a Identity>,
 }
 
 impl Request<'_> {

@@ -30,6 +30,29 @@ impl Dataset {
         }
     }
 
+    /// A table; `parts` are its catalog, schema and name as the engine knows them, without quotes. A part that holds a dot or a
+    /// double quote is printed in double quotes, so that two tables never share a name.
+    ///
+    /// ```
+    /// use pudato_protocol::Dataset;
+    ///
+    /// let table = Dataset::table("duckdb:///w.duckdb", &["w", "main", "Straße 1.2"]);
+    /// assert_eq!(table.name, "w.main.\"Straße 1.2\"");
+    /// ```
+    pub fn table(namespace: &str, parts: &[&str]) -> Self {
+        let parts = parts.iter().map(|part| {
+            if part.is_empty() || part.contains(['.', '"']) {
+                format!("\"{}\"", part.replace('"', "\"\""))
+            } else {
+                (*part).to_owned()
+            }
+        });
+        Self {
+            namespace: namespace.into(),
+            name: parts.collect::<Vec<_>>().join("."),
+        }
+    }
+
     /// Reads the printed form. Every text is some dataset: what follows no known form is a name without namespace.
     pub fn parse(location: &str) -> Self {
         let of = |namespace: &str, name: &str| Self {

@@ -48,6 +48,11 @@ impl Fields {
         self.object.get_mut(field).map(Value::take)
     }
 
+    /// Whatever stands there, for a reader of its own.
+    pub fn value(&mut self, field: &str) -> Option<Value> {
+        self.take(field)
+    }
+
     /// A string that must be there.
     ///
     /// # Errors

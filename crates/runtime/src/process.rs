@@ -3,7 +3,7 @@
 use crate::identity;
 use futures_util::FutureExt;
 use pudato_handler::redact;
-use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Later, dispatch};
+use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Identity, Later, dispatch};
 use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
 use pudato_protocol::{Command, Event, ExecutionRecord, Object, Result as Reply, Timestamp};
@@ -134,11 +134,14 @@ impl Processor {
             action,
             key,
         } = read;
-        if let (Some(key), Some(action)) = (key, action) {
-            let fingerprint = identity::fingerprint(command, action.name);
+        let identity = key.as_ref().zip(action.as_ref()).map(|(key, action)| Identity {
+            key: key.key.clone(),
+            fingerprint: identity::fingerprint(command, action.name),
+        });
+        if let (Some(key), Some(identity)) = (key, &identity) {
             let begun = self
                 .idempotency
-                .begin(key, &fingerprint, &self.owner, self.lease)
+                .begin(key, &identity.fingerprint, &self.owner, self.lease)
                 .await;
             match begun {
                 Ok(Begin::New) => {}
@@ -158,7 +161,7 @@ impl Processor {
             }
         }
         let now = || self.now();
-        let handling = dispatch(&*self.handler, command, &now);
+        let handling = dispatch(&*self.handler, command, identity.as_ref(), &now);
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
         let handled = handled.unwrap_or_else(|panic| {
             Err(Later::Retry {

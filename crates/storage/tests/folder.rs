@@ -31,7 +31,7 @@ impl Storage {
             panic!("a payload is an object");
         };
         let command = Command::new("storage", action, payload);
-        let handled = dispatch(&self.handler, &command, &Timestamp::now).await;
+        let handled = dispatch(&self.handler, &command, None, &Timestamp::now).await;
         handled.expect("the folder can be reached")
     }
 

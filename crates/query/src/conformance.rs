@@ -1,0 +1,1 @@
+//! The promises that every engine is tested against.

@@ -1,0 +1,69 @@
+//! The tables and views there are, and how a name that a statement uses is resolved.
+
+use super::errors::engine_error;
+use crate::engine::EngineError;
+use duckdb::Connection;
+
+/// A table or view of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Catalog, schema, name, as they were first written.
+    pub(super) parts: [String; 3],
+    pub(super) is_view: bool,
+    /// The statement that made it.
+    pub(super) sql: Option<String>,
+}
+
+/// The catalog of tables that live only as long as a connection.
+pub(super) const TEMPORARY: &str = "temp";
+
+/// The tables and views, as they are at one moment of a transaction.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalog {
+    entries: Vec<Entry>,
+    database: String,
+}
+
+impl Catalog {
+    pub(super) fn read(connection: &Connection, database: &str) -> Result<Self, EngineError> {
+        let sql = "SELECT database_name, schema_name, table_name, false, NULL FROM duckdb_tables() WHERE NOT internal
+             UNION ALL
+             SELECT database_name, schema_name, view_name, true, sql FROM duckdb_views() WHERE NOT internal";
+        let mut statement = connection.prepare(sql).map_err(engine_error)?;
+        let rows = statement.query_map([], |row| {
+            Ok(Entry {
+                parts: [row.get(0)?, row.get(1)?, row.get(2)?],
+                is_view: row.get(3)?,
+                sql: row.get(4)?,
+            })
+        });
+        let entries = rows.map_err(engine_error)?.collect::<Result<_, _>>();
+        Ok(Self {
+            entries: entries.map_err(engine_error)?,
+            database: database.to_owned(),
+        })
+    }
+
+    /// Whether there is any view; where there is none, none can have been read.
+    pub(super) fn has_views(&self) -> bool {
+        self.entries.iter().any(|entry| entry.is_view && entry.parts[0] != TEMPORARY)
+    }
+
+    /// What `name` means, in DuckDB's order: temporary objects, then the schema `main`. Names are compared without regard to
+    /// case, also quoted ones, as DuckDB does.
+    pub(super) fn resolve(&self, name: &[String]) -> Option<&Entry> {
+        let find = |parts: [&str; 3]| {
+            self.entries.iter().find(|entry| {
+                let pairs = entry.parts.iter().zip(parts);
+                pairs.into_iter().all(|(own, other)| own.to_lowercase() == other.to_lowercase())
+            })
+        };
+        let database = self.database.as_str();
+        match name {
+            [name] => find([TEMPORARY, "main", name]).or_else(|| find([database, "main", name])),
+            [first, name] => find([database, first, name]).or_else(|| find([first, "main", name])),
+            [catalog, schema, name] => find([catalog, schema, name]),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Runs one statement and takes its answer.
+
+use super::bind;
+use super::control::Control;
+use super::errors::{engine_error, text};
+use super::json::{self, Shape};
+use super::statements::{Kind, literal};
+use super::types;
+use crate::engine::{Answer, Column, EngineError};
+use crate::format::Format;
+use crate::parameters::Parameters;
+use duckdb::arrow::array::Array;
+use duckdb::{Connection, Statement, params_from_iter};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What came of a statement.
+pub(super) struct Fetched {
+    pub(super) answer: Answer,
+    /// Rows that it changed, or returned where it says RETURNING.
+    pub(super) changed: u64,
+}
+
+/// A statement that is about to run.
+pub(super) struct Fetch<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) parameters: &'a Parameters,
+    pub(super) used: &'a mut BTreeSet<String>,
+    pub(super) control: &'a Control,
+    pub(super) rows_max: usize,
+    pub(super) bytes_max: usize,
+}
+
+impl<'a> Fetch<'a> {
+    /// Runs it and takes its rows.
+    pub(super) fn rows(&mut self, sql: &str, kind: Kind) -> Result<Fetched, EngineError> {
+        let mut prepared = self.start(sql)?;
+        let schema = prepared.schema();
+        let fields = schema.fields().iter().enumerate();
+        let logical: Vec<_> = fields.map(|(n, field)| (field, prepared.column_logical_type(n))).collect();
+        let columns = logical.iter().map(|(field, logical)| Column {
+            name: field.name().clone(),
+            r#type: types::text(logical, Some(field.data_type()), false),
+        });
+        let columns: Vec<Column> = columns.collect();
+        let casts: Vec<Option<String>> = logical.iter().map(|(_, logical)| types::cast(logical)).collect();
+        let mut shapes: Vec<Shape> = logical.iter().map(|(_, logical)| Shape::of(logical)).collect();
+        if let Some(n) = casts.iter().position(Option::is_some) {
+            if kind != Kind::Query {
+                let Column { name, r#type } = &columns[n];
+                return Err(EngineError::Invalid(format!(
+                    "payload.sql: the column {name} has the type {type}, which only a query can answer with; cast it to VARCHAR"
+                )));
+            }
+            drop(prepared);
+            prepared = self.start(&readable(sql, &casts))?;
+            shapes = (0..columns.len()).map(|n| Shape::of(&prepared.column_logical_type(n))).collect();
+        }
+        self.take(&prepared, columns, &shapes, kind)
+    }
+
+    fn start(&mut self, sql: &str) -> Result<Statement<'a>, EngineError> {
+        let mut prepared = self.connection.prepare(sql).map_err(engine_error)?;
+        let values = bind::values(&prepared, self.parameters, self.used)?;
+        // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
+        let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
+        started.map_err(|error| match text(&error) {
+            text if text.contains("Variant columns") => {
+                EngineError::Invalid("payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into())
+            }
+            _ => engine_error(error),
+        })?;
+        Ok(prepared)
+    }
+
+    fn take(
+        &self,
+        prepared: &Statement<'_>,
+        columns: Vec<Column>,
+        shapes: &[Shape],
+        kind: Kind,
+    ) -> Result<Fetched, EngineError> {
+        let mut rows: Vec<Value> = Vec::new();
+        let (mut bytes, mut seen, mut truncated) = (0, 0_u64, false);
+        let must_drain = !kind.is_read();
+        let is_count = must_drain && matches!(&columns[..], [column] if column.name == "Count");
+        let mut count = None;
+        while let Some(batch) = prepared.step().map_err(engine_error)? {
+            self.control.check()?;
+            seen += batch.len() as u64;
+            if let (true, Some(shape)) = (is_count && batch.len() == 1, shapes.first()) {
+                count = json::value(batch.column(0), 0, shape).ok().and_then(|count| count.as_u64());
+            }
+            let room = self.rows_max - rows.len();
+            truncated |= batch.len() > room;
+            for row in 0..batch.len().min(room) {
+                let values = batch.columns().iter().zip(shapes);
+                let values = values.map(|(column, shape)| json::value(column, row, shape));
+                let values = values.collect::<Result<Value, String>>();
+                let values = values.map_err(|what| EngineError::Invalid(format!("payload.sql: {what}")))?;
+                bytes += json::bytes(&values);
+                if bytes > self.bytes_max {
+                    return Err(too_large(self.bytes_max));
+                }
+                rows.push(values);
+            }
+            if truncated && !must_drain {
+                break;
+            }
+        }
+        Ok(Fetched {
+            changed: count.unwrap_or(seen),
+            answer: Answer::Rows {
+                columns,
+                rows,
+                truncated,
+            },
+        })
+    }
+}
+
+fn too_large(bytes_max: usize) -> EngineError {
+    EngineError::Invalid(format!(
+        "payload.sql: the answer has more than {bytes_max} bytes; ask for fewer rows with `max_rows`, or write it to an object with `into`"
+    ))
+}
+
+/// The query with the columns cast that Rust cannot read as they are.
+fn readable(sql: &str, casts: &[Option<String>]) -> String {
+    let columns = casts.iter().enumerate().map(|(n, cast)| match cast {
+        Some(r#type) => format!("CAST(#{} AS {type})", n + 1),
+        None => format!("#{}", n + 1),
+    });
+    let columns: Vec<String> = columns.collect();
+    format!("SELECT {} FROM ({sql}\n)", columns.join(", "))
+}
+
+/// Runs a query and writes its answer into `file`.
+pub(super) fn into_file(
+    connection: &Connection,
+    sql: &str,
+    file: &str,
+    format: Format,
+    parameters: &Parameters,
+    used: &mut BTreeSet<String>,
+) -> Result<Fetched, EngineError> {
+    let options = match format {
+        Format::Csv => "FORMAT csv, HEADER true",
+        Format::Tsv => "FORMAT csv, HEADER true, DELIMITER '\\t'",
+        Format::Parquet => "FORMAT parquet, COMPRESSION zstd",
+        Format::Json => "FORMAT json, ARRAY true",
+        Format::Jsonl => "FORMAT json",
+    };
+    let copy = format!("COPY ({sql}\n) TO {} ({options})", literal(file));
+    let mut prepared = connection.prepare(&copy).map_err(engine_error)?;
+    let values = bind::values(&prepared, parameters, used)?;
+    let mut rows = prepared.query(params_from_iter(values)).map_err(engine_error)?;
+    let row = rows.next().map_err(engine_error)?;
+    let row_count = row.map(|row| row.get::<_, u64>(0)).transpose().map_err(engine_error)?;
+    let row_count = row_count.unwrap_or(0);
+    Ok(Fetched {
+        answer: Answer::File { row_count },
+        changed: row_count,
+    })
+}

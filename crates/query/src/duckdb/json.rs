@@ -1,0 +1,319 @@
+//! Values of an answer as JSON (contract.md, type table).
+
+use duckdb::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeListArray, ListArray, MapArray, StructArray, UnionArray,
+};
+use duckdb::arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
+use pudato_protocol::{blob, float};
+use serde_json::{Value, json};
+
+/// What Arrow's type of a column does not tell: which of the 128-bit numbers are HUGEINT and not DECIMAL.
+#[derive(Debug)]
+pub(super) struct Shape {
+    is_hugeint: bool,
+    children: Vec<Shape>,
+}
+
+impl Shape {
+    pub(super) fn of(r#type: &LogicalTypeHandle) -> Self {
+        Self {
+            is_hugeint: r#type.id() == LogicalTypeId::Hugeint,
+            children: (0..r#type.num_children()).map(|n| Self::of(&r#type.child(n))).collect(),
+        }
+    }
+
+    fn child(&self, n: usize) -> &Self {
+        static PLAIN: Shape = Shape {
+            is_hugeint: false,
+            children: Vec::new(),
+        };
+        self.children.get(n).unwrap_or(&PLAIN)
+    }
+}
+
+fn number<T: ArrowPrimitiveType>(array: &dyn Array, row: usize) -> Value
+where
+    T::Native: Into<Value>,
+{
+    array.as_primitive::<T>().value(row).into()
+}
+
+/// The value at `row`; an error names a type that has no JSON form.
+pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Value, String> {
+    // A union has no nulls of its own: its members have.
+    if array.is_null(row) {
+        return Ok(Value::Null);
+    }
+    Ok(match array.data_type() {
+        DataType::Null => Value::Null,
+        DataType::Boolean => array.as_boolean().value(row).into(),
+        DataType::Int8 => number::<Int8Type>(array, row),
+        DataType::Int16 => number::<Int16Type>(array, row),
+        DataType::Int32 => number::<Int32Type>(array, row),
+        DataType::Int64 => number::<Int64Type>(array, row),
+        DataType::UInt8 => number::<UInt8Type>(array, row),
+        DataType::UInt16 => number::<UInt16Type>(array, row),
+        DataType::UInt32 => number::<UInt32Type>(array, row),
+        DataType::UInt64 => number::<UInt64Type>(array, row),
+        DataType::Float32 => single(array.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(_, scale) => {
+            let digits = array.as_primitive::<Decimal128Type>().value(row);
+            if shape.is_hugeint { integer(digits) } else { decimal(digits, *scale).into() }
+        }
+        DataType::Utf8 => array.as_string::<i32>().value(row).into(),
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
+        DataType::Binary => blob(array.as_any().downcast_ref::<BinaryArray>().ok_or("BLOB")?.value(row)),
+        DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row)).into(),
+        DataType::Time64(TimeUnit::Microsecond) => time(i128::from(array.as_primitive::<Time64MicrosecondType>().value(row)) * 1_000).into(),
+        DataType::Time64(_) => time(array.as_primitive::<Time64NanosecondType>().value(row).into()).into(),
+        DataType::Timestamp(unit, zone) => timestamp(ticks(array, row, *unit), *unit, zone.is_some()).into(),
+        DataType::Interval(_) => {
+            let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            duration(interval.months, interval.days, interval.nanoseconds).into()
+        }
+        DataType::Dictionary(key, _) => enumerated(array, key, row)?,
+        DataType::List(_) => list(&array.as_any().downcast_ref::<ListArray>().ok_or("LIST")?.value(row), shape)?,
+        DataType::FixedSizeList(..) => list(&array.as_any().downcast_ref::<FixedSizeListArray>().ok_or("ARRAY")?.value(row), shape)?,
+        DataType::Struct(_) => structure(array.as_any().downcast_ref::<StructArray>().ok_or("STRUCT")?, row, shape)?,
+        DataType::Map(..) => map(&array.as_any().downcast_ref::<MapArray>().ok_or("MAP")?.value(row), shape)?,
+        DataType::Union(..) => union(array.as_any().downcast_ref::<UnionArray>().ok_or("UNION")?, row, shape)?,
+        other => return Err(format!("a value of Arrow's type {other} has no JSON form; cast it to VARCHAR")),
+    })
+}
+
+/// About how many bytes the value has as JSON.
+pub(super) fn bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 12,
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => 2 + items.iter().map(bytes).sum::<usize>(),
+        Value::Object(items) => 2 + items.iter().map(|(key, item)| key.len() + 4 + bytes(item)).sum::<usize>(),
+    }
+}
+
+/// The shortest digits that tell this number from every other of 32 bits.
+fn single(number: f32) -> Value {
+    float(number.to_string().parse().unwrap_or_else(|_| f64::from(number)))
+}
+
+/// A number where 64 bits hold it, else its digits.
+fn integer(number: i128) -> Value {
+    let signed = i64::try_from(number).map(Value::from);
+    let unsigned = |_| u64::try_from(number).map(Value::from);
+    signed.or_else(unsigned).unwrap_or_else(|_| number.to_string().into())
+}
+
+fn decimal(digits: i128, scale: i8) -> String {
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let sign = if digits < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
+    let (whole, part) = digits.split_at(digits.len() - scale);
+    if part.is_empty() {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{part}")
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar: 400 years have 146,097 days.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Counted from 1 March of year 0, so that the day that leap years add comes last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+fn day(days: i64) -> String {
+    let (year, month, day) = civil(days);
+    match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
+        // ISO 8601 wants a sign before years of more or less than four digits.
+        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    }
+}
+
+/// DuckDB keeps `infinity` and `-infinity` as the largest number and its opposite.
+fn endless(ticks: i64, largest: i64) -> Option<String> {
+    match ticks {
+        _ if ticks == largest => Some("infinity".into()),
+        _ if ticks == -largest => Some("-infinity".into()),
+        _ => None,
+    }
+}
+
+fn date(days: i32) -> String {
+    endless(days.into(), i32::MAX.into()).unwrap_or_else(|| day(days.into()))
+}
+
+/// A time of day; seconds have a fraction only where it is not zero.
+fn time(nanos: i128) -> String {
+    let (seconds, nanos) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+    let clock = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match nanos {
+        0 => clock,
+        _ if nanos % 1_000 == 0 => format!("{clock}.{:06}", nanos / 1_000),
+        _ => format!("{clock}.{nanos:09}"),
+    }
+}
+
+fn ticks(array: &dyn Array, row: usize, unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
+        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
+        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row),
+    }
+}
+
+fn timestamp(ticks: i64, unit: TimeUnit, has_zone: bool) -> String {
+    if let Some(text) = endless(ticks, i64::MAX) {
+        return text;
+    }
+    let nanos = i128::from(ticks)
+        * match unit {
+            TimeUnit::Second => 1_000_000_000,
+            TimeUnit::Millisecond => 1_000_000,
+            TimeUnit::Microsecond => 1_000,
+            TimeUnit::Nanosecond => 1,
+        };
+    const DAY: i128 = 86_400 * 1_000_000_000;
+    let days = i64::try_from(nanos.div_euclid(DAY)).unwrap_or(i64::MAX / 2);
+    let zone = if has_zone { "+00:00" } else { "" };
+    format!("{}T{}{zone}", day(days), time(nanos.rem_euclid(DAY)))
+}
+
+/// An ISO 8601 duration. Each part keeps its own sign: a month has no fixed number of days.
+fn duration(months: i32, days: i32, nanos: i64) -> String {
+    let mut text = String::from("P");
+    let mut part = |number: i64, unit: char| {
+        if number != 0 {
+            text.push_str(&number.to_string());
+            text.push(unit);
+        }
+    };
+    part(i64::from(months) / 12, 'Y');
+    part(i64::from(months) % 12, 'M');
+    part(days.into(), 'D');
+    if nanos != 0 {
+        text.push('T');
+        let (seconds, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+        let mut part = |number: i64, unit: char| {
+            if number != 0 {
+                text.push_str(&number.to_string());
+                text.push(unit);
+            }
+        };
+        part(seconds / 3_600, 'H');
+        part(seconds / 60 % 60, 'M');
+        let seconds = seconds % 60;
+        if rest != 0 {
+            let sign = if nanos < 0 { "-" } else { "" };
+            let fraction = format!("{:09}", rest.unsigned_abs());
+            let fraction = fraction.trim_end_matches('0');
+            text.push_str(&format!("{sign}{}.{fraction}S", seconds.unsigned_abs()));
+        } else {
+            part(seconds, 'S');
+        }
+    }
+    if text.len() == 1 {
+        text.push_str("T0S");
+    }
+    text
+}
+
+fn enumerated(array: &dyn Array, key: &DataType, row: usize) -> Result<Value, String> {
+    fn text<K: duckdb::arrow::datatypes::ArrowDictionaryKeyType>(array: &dyn Array, row: usize) -> Option<Value> {
+        let array = array.as_any().downcast_ref::<DictionaryArray<K>>()?;
+        let values = array.values().as_string_opt::<i32>()?;
+        Some(values.value(array.key(row)?).into())
+    }
+    let value = match key {
+        DataType::UInt8 => text::<UInt8Type>(array, row),
+        DataType::UInt16 => text::<UInt16Type>(array, row),
+        DataType::UInt32 => text::<UInt32Type>(array, row),
+        _ => None,
+    };
+    value.ok_or_else(|| "an ENUM that cannot be read; cast it to VARCHAR".into())
+}
+
+fn list(items: &ArrayRef, shape: &Shape) -> Result<Value, String> {
+    (0..items.len()).map(|row| value(items, row, shape.child(0))).collect()
+}
+
+fn structure(array: &StructArray, row: usize, shape: &Shape) -> Result<Value, String> {
+    let members = array.column_names().into_iter().zip(array.columns()).enumerate();
+    let members = members.map(|(n, (name, column))| Ok((name.to_owned(), value(column, row, shape.child(n))?)));
+    members.collect::<Result<serde_json::Map<_, _>, String>>().map(Value::Object)
+}
+
+fn map(entries: &StructArray, shape: &Shape) -> Result<Value, String> {
+    let (keys, values) = (entries.column(0), entries.column(1));
+    let entries = (0..entries.len()).map(|row| {
+        Ok(json!({"key": value(keys, row, shape.child(0))?, "value": value(values, row, shape.child(1))?}))
+    });
+    entries.collect()
+}
+
+/// A union's value under the name of its member.
+fn union(array: &UnionArray, row: usize, shape: &Shape) -> Result<Value, String> {
+    let id = array.type_id(row);
+    let n = usize::try_from(id).map_err(|_| "UNION")?;
+    let DataType::Union(fields, _) = array.data_type() else {
+        return Err("UNION".into());
+    };
+    let field = fields.iter().find(|(own, _)| *own == id).map(|(_, field)| field);
+    let name = field.map(|field| field.name().clone()).unwrap_or_default();
+    let member = value(&array.value(row), 0, shape.child(n))?;
+    Ok(if member.is_null() { Value::Null } else { json!({name: member}) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_iso_8601_in_every_century() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(-719_528), "0000-01-01");
+        assert_eq!(date(19_782), "2024-02-29");
+        assert_eq!(date(2_932_897), "+10000-01-01");
+        assert_eq!(date(-719_529), "-0001-12-31");
+        assert_eq!(date(i32::MAX), "infinity");
+    }
+
+    #[test]
+    fn times_have_a_fraction_only_where_they_need_one() {
+        assert_eq!(timestamp(0, TimeUnit::Microsecond, true), "1970-01-01T00:00:00+00:00");
+        assert_eq!(timestamp(-1, TimeUnit::Microsecond, false), "1969-12-31T23:59:59.999999");
+        assert_eq!(timestamp(1, TimeUnit::Nanosecond, false), "1970-01-01T00:00:00.000000001");
+    }
+
+    #[test]
+    fn decimals_keep_every_digit() {
+        assert_eq!(decimal(-5, 3), "-0.005");
+        assert_eq!(decimal(12_345, 2), "123.45");
+        assert_eq!(decimal(7, 0), "7");
+        assert_eq!(integer(i128::from(u64::MAX)), json!(u64::MAX));
+        assert_eq!(integer(i128::MIN), json!(i128::MIN.to_string()));
+    }
+
+    #[test]
+    fn durations_keep_the_sign_of_each_part() {
+        assert_eq!(duration(14, 2, 3_500_000_000), "P1Y2M2DT3.5S");
+        assert_eq!(duration(-1, 0, -3_600_000_000_000), "P-1MT-1H");
+        assert_eq!(duration(0, 0, -500_000_000), "PT-0.5S");
+        assert_eq!(duration(0, 0, 0), "PT0S");
+    }
+}

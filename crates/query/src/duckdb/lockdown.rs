@@ -1,0 +1,49 @@
+//! What SQL may reach: nothing but the warehouse and the scratch folder (behaviours.md, security line 12).
+
+use super::statements::literal;
+use duckdb::{Config, Connection};
+use std::path::PathBuf;
+
+/// What the engine may use, and where it may read files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lockdown {
+    /// The only folder that SQL may read.
+    pub(super) scratch: PathBuf,
+    /// Where DuckDB puts what does not fit into its memory.
+    pub(super) spill: PathBuf,
+    pub(super) memory_bytes: u64,
+    pub(super) spill_bytes: u64,
+    pub(super) threads: u32,
+}
+
+impl Lockdown {
+    /// What must be said before the database is opened.
+    pub(super) fn config(&self, config: Config) -> duckdb::Result<Config> {
+        config
+            .enable_autoload_extension(false)?
+            .with("autoinstall_known_extensions", "false")?
+            .with("allow_community_extensions", "false")?
+            .with("allow_persistent_secrets", "false")?
+            .with("threads", self.threads.to_string())?
+            .with("memory_limit", bytes(self.memory_bytes))?
+            .with("temp_directory", self.spill.display().to_string())?
+            .with("max_temp_directory_size", bytes(self.spill_bytes))?
+            // The plan before the optimizer tells what a statement reads.
+            .with("explain_output", "all")
+    }
+
+    /// Closes every door; DuckDB changes the one setting that stays open by itself, in a PIVOT that finds its own values. The last thing that is set is that nothing can be set any more.
+    pub(super) fn apply(&self, connection: &Connection) -> duckdb::Result<()> {
+        let folder = literal(&self.scratch.display().to_string());
+        connection.execute_batch(&format!(
+            "SET allowed_directories = [{folder}];
+             SET allowed_configs = ['current_transaction_invalidation_policy'];
+             SET enable_external_access = false;
+             SET lock_configuration = true;"
+        ))
+    }
+}
+
+fn bytes(number: u64) -> String {
+    format!("{number}B")
+}

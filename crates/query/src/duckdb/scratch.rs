@@ -1,0 +1,75 @@
+//! Folders for sources and answers, which no crash leaves behind for long.
+
+use crate::engine::{EngineError, Scratch};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The folder of one engine. It is locked as long as the engine lives; one whose lock is free belongs to nobody.
+pub(super) struct ScratchRoot {
+    folder: TempDir,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl ScratchRoot {
+    /// Makes a folder below `parent`, and removes those whose engine is gone.
+    pub(super) fn new(parent: &Path) -> Result<Self, EngineError> {
+        Self::make(parent).map_err(|error| EngineError::Unavailable(format!("scratch folder {}: {error}", parent.display())))
+    }
+
+    fn make(parent: &Path) -> std::io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        let parent = parent.canonicalize()?;
+        sweep(&parent);
+        // TempDir makes it for its owner only.
+        let folder = TempDir::with_prefix_in("engine-", &parent)?;
+        let lock_path = lock_of(folder.path());
+        let lock = File::create(&lock_path)?;
+        lock.lock()?;
+        Ok(Self {
+            folder,
+            lock_path,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new folder for one work; its name cannot be guessed.
+    pub(super) fn folder(&self) -> Result<Scratch, EngineError> {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let folder = TempDir::with_prefix_in(format!("{name}-"), self.folder.path());
+        folder.map(Scratch).map_err(|error| EngineError::Unavailable(format!("scratch folder: {error}")))
+    }
+}
+
+impl Drop for ScratchRoot {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+fn lock_of(folder: &Path) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    folder.with_file_name(name)
+}
+
+/// Removes the folders of engines that are gone. A folder without a lock file is just being made, or is none of ours.
+fn sweep(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let lock_path = lock_of(&path);
+        let Ok(lock) = File::open(&lock_path) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(&path);
+            let _ = fs::remove_file(&lock_path);
+        }
+    }
+}

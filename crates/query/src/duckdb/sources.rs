@@ -1,0 +1,83 @@
+//! The objects that a statement reads by name.
+//!
+//! A source is a temporary view over its file. While a statement is bound to learn what it reads, the view stands for an empty
+//! table of the same columns instead: the plan then names the source, and a file that it reads in another way shows.
+
+use super::errors::engine_error;
+use super::statements::{literal, quote};
+use crate::engine::{EngineError, Source};
+use crate::format::Format;
+use duckdb::Connection;
+
+/// A source that is ready to be read.
+pub(super) struct Ready {
+    pub(super) name: String,
+    /// The query that reads its file.
+    query: String,
+    /// The table that stands for it, in the catalog of temporary objects.
+    pub(super) stand_in: String,
+    pub(super) file: String,
+}
+
+/// Makes the stand-ins.
+pub(super) fn prepare(connection: &Connection, sources: &[Source]) -> Result<Vec<Ready>, EngineError> {
+    let ready = sources.iter().enumerate().map(|(n, source)| {
+        let file = source.file.display().to_string();
+        let wrong = |error: EngineError| match error {
+            EngineError::Invalid(text) => {
+                let text = text.trim_start_matches("payload.sql: ");
+                EngineError::Invalid(format!("payload.sources.{}: {}", source.name, text.replace(&file, "the object")))
+            }
+            other => other,
+        };
+        let query = reader(connection, source.format, &file).map_err(wrong)?;
+        let ready = Ready {
+            name: source.name.clone(),
+            query,
+            stand_in: format!("pudato_source_{n}"),
+            file: file.clone(),
+        };
+        let table = format!("CREATE TEMP TABLE {} AS SELECT * FROM ({}) LIMIT 0", quote(&ready.stand_in), ready.query);
+        connection.execute_batch(&table).map_err(engine_error).map_err(wrong)?;
+        Ok(ready)
+    });
+    ready.collect()
+}
+
+/// Lets every name stand for its empty table.
+pub(super) fn stand_in(connection: &Connection, sources: &[Ready]) -> Result<(), EngineError> {
+    views(connection, sources, |source| format!("SELECT * FROM temp.main.{}", quote(&source.stand_in)))
+}
+
+/// Lets every name stand for its file.
+pub(super) fn reveal(connection: &Connection, sources: &[Ready]) -> Result<(), EngineError> {
+    views(connection, sources, |source| source.query.clone())
+}
+
+fn views(connection: &Connection, sources: &[Ready], query: impl Fn(&Ready) -> String) -> Result<(), EngineError> {
+    let views = sources.iter();
+    let views = views.map(|source| format!("CREATE OR REPLACE TEMP VIEW {} AS {};", quote(&source.name), query(source)));
+    let views: String = views.collect();
+    if views.is_empty() {
+        return Ok(());
+    }
+    connection.execute_batch(&views).map_err(engine_error)
+}
+
+/// The query that reads the file. Every row of a text is looked at to learn its columns' types: the first 20,480, which
+/// is DuckDB's default, do not tell what comes later.
+fn reader(connection: &Connection, format: Format, file: &str) -> Result<String, EngineError> {
+    let name = literal(file);
+    let sniffed = |options: &str| {
+        let sql = format!("SELECT Prompt FROM sniff_csv({name}, sample_size = -1, header = true{options})");
+        let prompt = connection.query_row(&sql, [], |row| row.get::<_, String>(0));
+        prompt.map(|prompt| prompt.trim_end_matches(';').to_owned()).map_err(engine_error)
+    };
+    Ok(match format {
+        Format::Csv => sniffed("")?,
+        Format::Tsv => sniffed(", delim = '\\t'")?,
+        Format::Parquet => format!("SELECT * FROM read_parquet({name})"),
+        Format::Json => format!("SELECT * FROM read_json({name}, sample_size = -1)"),
+        Format::Jsonl => format!("SELECT * FROM read_json({name}, format = 'newline_delimited', sample_size = -1)"),
+    })
+}

@@ -1,0 +1,556 @@
+//! Splits a text into statements, and says what each is and what it writes to.
+//!
+//! sqlparser's tokenizer knows where a quoted text, a comment or a dollar-quoted text ends. What a statement *reads* is never
+//! told from here: DuckDB's binder tells it (`plan.rs`). That each piece is one statement is checked by DuckDB's parser
+//! (`parse.rs`).
+
+use sqlparser::dialect::Dialect;
+use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use std::ops::Range;
+
+/// How DuckDB writes SQL, as far as a tokenizer must know it.
+#[derive(Debug)]
+struct DuckDbTokens;
+
+impl Dialect for DuckDbTokens {
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_' || !ch.is_ascii()
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$' || !ch.is_ascii()
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        true
+    }
+
+    fn supports_string_escape_constant(&self) -> bool {
+        true
+    }
+
+    fn supports_numeric_literal_underscores(&self) -> bool {
+        true
+    }
+}
+
+/// What a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Answers with rows and changes nothing.
+    Query,
+    /// Tells about the catalog.
+    Show,
+    /// Tells how a query would run; runs it where it says ANALYZE.
+    Explain,
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+    Merge,
+    /// Loads a source into a table: `COPY table FROM 'source'`.
+    CopyFrom,
+    CreateTable,
+    CreateView,
+    /// Makes something that holds no data: a schema, an index, a macro, a type, a sequence.
+    CreateOther,
+    Drop,
+    Alter,
+    /// A comment, statistics, a checkpoint, a variable: no data is changed.
+    Upkeep,
+    /// Begins with no word that is known here.
+    Unknown,
+}
+
+impl Kind {
+    /// Its name in the execution record.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Query => "select",
+            Self::Show => "show",
+            Self::Explain => "explain",
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Truncate => "truncate",
+            Self::Merge => "merge",
+            Self::CopyFrom => "copy",
+            Self::CreateTable => "create_table",
+            Self::CreateView => "create_view",
+            Self::CreateOther => "create",
+            Self::Drop => "drop",
+            Self::Alter => "alter",
+            Self::Upkeep => "upkeep",
+            Self::Unknown => "other",
+        }
+    }
+
+    /// Whether it leaves everything as it is.
+    pub(super) fn is_read(self) -> bool {
+        matches!(self, Self::Query | Self::Show | Self::Explain)
+    }
+}
+
+/// One statement of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement<'a> {
+    /// Its text, without the semicolon.
+    pub(super) sql: &'a str,
+    pub(super) kind: Kind,
+    /// The name that it writes to, its parts unquoted.
+    pub(super) target: Option<Vec<String>>,
+    /// The target's new name.
+    pub(super) renamed: Option<String>,
+    /// It says IF NOT EXISTS.
+    pub(super) if_not_exists: bool,
+    /// The query inside of it, where it can be cut out as a text.
+    pub(super) query: Option<&'a str>,
+    /// The source that COPY loads, and where its name stands in `sql`, with its quotes.
+    pub(super) loads: Option<(String, Range<usize>)>,
+}
+
+/// Splits `sql`.
+///
+/// # Errors
+/// A text that cannot be read, or a statement that is not allowed; the error says which and what to do instead.
+pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
+    let tokens = tokens(sql)?;
+    let mut statements = Vec::new();
+    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            continue;
+        };
+        let range = first.range.start..last.range.end;
+        statements.push(Cursor::new(sql, tokens).statement(&sql[range])?);
+    }
+    if statements.is_empty() {
+        return Err("payload.sql: expected a statement, found none".into());
+    }
+    Ok(statements)
+}
+
+/// A token with its place in the text, in bytes.
+struct Placed {
+    token: Token,
+    range: Range<usize>,
+}
+
+/// The tokens that mean something.
+fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
+    let read = Tokenizer::new(&DuckDbTokens, sql).tokenize_with_location();
+    let read = read.map_err(|error| format!("payload.sql: {error}"))?;
+    let mut places = Places::new(sql);
+    let mut placed = Vec::with_capacity(read.len());
+    for token in read {
+        if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
+            continue;
+        }
+        let start = places.byte(token.span.start);
+        let end = places.byte(token.span.end);
+        placed.push(Placed {
+            token: token.token,
+            range: start..end,
+        });
+    }
+    Ok(placed)
+}
+
+/// Turns lines and columns into bytes; asked in rising order.
+struct Places<'a> {
+    rest: std::str::CharIndices<'a>,
+    length: usize,
+    at: (u64, u64, usize),
+}
+
+impl<'a> Places<'a> {
+    fn new(sql: &'a str) -> Self {
+        Self {
+            rest: sql.char_indices(),
+            length: sql.len(),
+            at: (1, 1, 0),
+        }
+    }
+
+    fn byte(&mut self, place: Location) -> usize {
+        while (self.at.0, self.at.1) < (place.line, place.column) {
+            let Some((_, passed)) = self.rest.next() else {
+                break;
+            };
+            let (line, column) = match passed {
+                '\n' => (self.at.0 + 1, 1),
+                _ => (self.at.0, self.at.1 + 1),
+            };
+            let byte = self.rest.clone().next().map_or(self.length, |(byte, _)| byte);
+            self.at = (line, column, byte);
+        }
+        self.at.2
+    }
+}
+
+/// Reads the head of one statement.
+struct Cursor<'a, 't> {
+    sql: &'a str,
+    tokens: &'t [Placed],
+    next: usize,
+}
+
+impl<'a, 't> Cursor<'a, 't> {
+    fn new(sql: &'a str, tokens: &'t [Placed]) -> Self {
+        Self {
+            sql,
+            tokens,
+            next: 0,
+        }
+    }
+
+    /// The word that comes next, in upper case; quoted names are no words.
+    fn word(&self) -> Option<String> {
+        match &self.tokens.get(self.next)?.token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+            _ => None,
+        }
+    }
+
+    fn is_at(&self, token: &Token) -> bool {
+        self.tokens.get(self.next).is_some_and(|next| next.token == *token)
+    }
+
+    /// Goes past the words, where they come next.
+    fn skip(&mut self, words: &[&str]) -> bool {
+        let begin = self.next;
+        for word in words {
+            if self.word().as_deref() != Some(word) {
+                self.next = begin;
+                return false;
+            }
+            self.next += 1;
+        }
+        true
+    }
+
+    fn skip_any(&mut self, words: &[&str]) {
+        while let Some(word) = self.word() {
+            if !words.contains(&word.as_str()) {
+                return;
+            }
+            self.next += 1;
+        }
+    }
+
+    /// Goes past a group in parentheses, where one comes next.
+    fn skip_group(&mut self) -> bool {
+        if !self.is_at(&Token::LParen) {
+            return false;
+        }
+        let mut depth = 0_u32;
+        while let Some(placed) = self.tokens.get(self.next) {
+            self.next += 1;
+            match placed.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    fn name_part(&mut self) -> Option<String> {
+        let part = match &self.tokens.get(self.next)?.token {
+            Token::Word(word) => word.value.clone(),
+            Token::SingleQuotedString(text) => text.clone(),
+            _ => return None,
+        };
+        self.next += 1;
+        Some(part)
+    }
+
+    /// A name of up to three parts.
+    fn name(&mut self) -> Option<Vec<String>> {
+        let mut parts = vec![self.name_part()?];
+        while self.is_at(&Token::Period) {
+            self.next += 1;
+            parts.push(self.name_part()?);
+        }
+        Some(parts)
+    }
+
+    /// The text from here to the end.
+    fn rest(&self) -> Option<&'a str> {
+        let first = self.tokens.get(self.next)?;
+        let last = self.tokens.last()?;
+        Some(&self.sql[first.range.start..last.range.end])
+    }
+
+    fn statement(mut self, sql: &'a str) -> Result<Statement<'a>, String> {
+        let mut statement = Statement {
+            sql,
+            kind: Kind::Unknown,
+            target: None,
+            renamed: None,
+            if_not_exists: false,
+            query: None,
+            loads: None,
+        };
+        let has_ctes = self.skip_ctes();
+        if self.is_at(&Token::LParen) {
+            statement.kind = Kind::Query;
+            statement.query = Some(sql);
+            return Ok(statement);
+        }
+        let Some(word) = self.word() else {
+            return Ok(statement);
+        };
+        self.next += 1;
+        match word.as_str() {
+            "SELECT" | "FROM" | "VALUES" | "TABLE" | "PIVOT" | "UNPIVOT" | "PIVOT_WIDER" | "PIVOT_LONGER" => {
+                statement.kind = Kind::Query;
+                statement.query = Some(sql);
+            }
+            "SHOW" | "DESCRIBE" | "DESC" | "SUMMARIZE" => statement.kind = Kind::Show,
+            "EXPLAIN" => self.explain(&mut statement)?,
+            "INSERT" => {
+                let _ = self.skip(&["OR", "REPLACE"]) || self.skip(&["OR", "IGNORE"]);
+                self.skip_any(&["INTO"]);
+                statement.kind = Kind::Insert;
+                statement.target = self.name();
+                if self.skip(&["AS"]) {
+                    self.next += 1;
+                }
+                self.skip_columns();
+                let _ = self.skip(&["BY", "NAME"]) || self.skip(&["BY", "POSITION"]);
+                statement.query = self.rest().filter(|_| !has_ctes);
+            }
+            "UPDATE" if self.word().as_deref() == Some("EXTENSIONS") && self.is_last_name() => {
+                return Err(refused("UPDATE EXTENSIONS", NO_EXTENSIONS));
+            }
+            "UPDATE" => {
+                statement.kind = Kind::Update;
+                statement.target = self.name();
+            }
+            "DELETE" => {
+                self.skip_any(&["FROM"]);
+                statement.kind = Kind::Delete;
+                statement.target = self.name();
+            }
+            "TRUNCATE" => {
+                self.skip_any(&["TABLE"]);
+                statement.kind = Kind::Truncate;
+                statement.target = self.name();
+            }
+            "MERGE" => {
+                self.skip_any(&["INTO"]);
+                statement.kind = Kind::Merge;
+                statement.target = self.name();
+            }
+            "COPY" => self.copy(&mut statement)?,
+            "CREATE" => self.create(&mut statement)?,
+            "DROP" => self.drop(&mut statement)?,
+            "ALTER" => self.alter(&mut statement),
+            "COMMENT" | "ANALYZE" | "VACUUM" | "CHECKPOINT" => statement.kind = Kind::Upkeep,
+            "FORCE" if self.word().as_deref() == Some("CHECKPOINT") => statement.kind = Kind::Upkeep,
+            "SET" | "RESET" if self.word().as_deref() == Some("VARIABLE") => statement.kind = Kind::Upkeep,
+            "PRAGMA" => self.pragma(&mut statement)?,
+            other => {
+                if let Some(why) = forbidden(other) {
+                    return Err(refused(other, why));
+                }
+            }
+        }
+        Ok(statement)
+    }
+
+    /// Goes past `WITH [RECURSIVE] name [(..)] [USING KEY (..)] AS [[NOT] MATERIALIZED] (..), ..`.
+    fn skip_ctes(&mut self) -> bool {
+        if !self.skip(&["WITH"]) {
+            return false;
+        }
+        self.skip_any(&["RECURSIVE"]);
+        loop {
+            self.next += 1;
+            self.skip_group();
+            if self.skip(&["USING", "KEY"]) {
+                self.skip_group();
+            }
+            self.skip_any(&["AS", "NOT", "MATERIALIZED"]);
+            if !self.skip_group() || !self.is_at(&Token::Comma) {
+                return true;
+            }
+            self.next += 1;
+        }
+    }
+
+    /// Goes past a list of columns; a query in parentheses is none.
+    fn skip_columns(&mut self) {
+        if !self.is_at(&Token::LParen) {
+            return;
+        }
+        let begin = self.next;
+        self.next += 1;
+        let is_query = self.is_at(&Token::LParen)
+            || self.word().is_some_and(|word| {
+                ["SELECT", "FROM", "WITH", "VALUES", "TABLE", "PIVOT", "UNPIVOT"].contains(&word.as_str())
+            });
+        self.next = begin;
+        if !is_query {
+            self.skip_group();
+        }
+    }
+
+    /// Whether the name that comes next is followed by nothing, or by a group.
+    fn is_last_name(&self) -> bool {
+        self.tokens.get(self.next + 1).is_none_or(|next| next.token == Token::LParen)
+    }
+
+    fn explain(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
+        statement.kind = Kind::Explain;
+        let mut runs = self.skip(&["ANALYZE"]);
+        if self.is_at(&Token::LParen) {
+            let begin = self.next;
+            self.skip_group();
+            let options = &self.tokens[begin..self.next];
+            let is_analyze = |placed: &Placed| matches!(&placed.token, Token::Word(word) if word.value.eq_ignore_ascii_case("analyze"));
+            runs |= options.iter().any(is_analyze);
+        }
+        if runs {
+            let inner = self.rest().unwrap_or_default();
+            let inner = Cursor::new(self.sql, &self.tokens[self.next..]).statement(inner)?;
+            if inner.kind != Kind::Query {
+                let what = "it would run the statement; explain it without ANALYZE";
+                return Err(refused("EXPLAIN ANALYZE of a statement that is no query", what));
+            }
+            statement.query = inner.query;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
+        statement.kind = Kind::CopyFrom;
+        let into = || refused("COPY to a file", "write an object with `into`");
+        if self.is_at(&Token::LParen) {
+            return Err(into());
+        }
+        if self.word().as_deref() == Some("FROM") {
+            return Err(refused("COPY FROM DATABASE", NO_OUTSIDE));
+        }
+        statement.target = self.name();
+        self.skip_group();
+        if !self.skip(&["FROM"]) {
+            return Err(into());
+        }
+        let Some(Placed { token: Token::SingleQuotedString(name), range }) = self.tokens.get(self.next) else {
+            return Err(refused("COPY from anything but a source", "write COPY table FROM 'name of a source'"));
+        };
+        let begin = self.tokens.first().map_or(0, |first| first.range.start);
+        statement.loads = Some((name.clone(), range.start - begin..range.end - begin));
+        Ok(())
+    }
+
+    fn create(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
+        let _ = self.skip(&["OR", "REPLACE"]);
+        self.skip_any(&["TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "UNLOGGED", "RECURSIVE", "UNIQUE"]);
+        let word = self.word().unwrap_or_default();
+        self.next += 1;
+        statement.if_not_exists = self.skip(&["IF", "NOT", "EXISTS"]);
+        statement.kind = match word.as_str() {
+            "TABLE" => Kind::CreateTable,
+            "VIEW" => Kind::CreateView,
+            "SECRET" => return Err(refused("CREATE SECRET", NO_OUTSIDE)),
+            _ => Kind::CreateOther,
+        };
+        if matches!(word.as_str(), "TABLE" | "VIEW" | "SCHEMA") {
+            statement.target = self.name();
+        }
+        self.skip_columns();
+        if self.skip(&["AS"]) && matches!(statement.kind, Kind::CreateTable | Kind::CreateView) {
+            statement.query = self.rest();
+        }
+        Ok(())
+    }
+
+    fn drop(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
+        statement.kind = Kind::Drop;
+        self.skip_any(&["PERSISTENT", "TEMPORARY"]);
+        if self.word().as_deref() == Some("SECRET") {
+            return Err(refused("DROP SECRET", NO_OUTSIDE));
+        }
+        self.next += 1;
+        let _ = self.skip(&["IF", "EXISTS"]);
+        statement.target = self.name();
+        Ok(())
+    }
+
+    fn alter(&mut self, statement: &mut Statement<'a>) {
+        statement.kind = match self.word().as_deref() {
+            Some("TABLE" | "VIEW") => Kind::Alter,
+            _ => Kind::CreateOther,
+        };
+        self.next += 1;
+        let _ = self.skip(&["IF", "EXISTS"]);
+        statement.target = self.name();
+        if self.skip(&["RENAME", "TO"]) {
+            statement.renamed = self.name_part();
+        }
+    }
+
+    fn pragma(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
+        /// Those that only tell something.
+        const TELLING: [&str; 11] = [
+            "COLLATIONS", "DATABASE_LIST", "DATABASE_SIZE", "FUNCTIONS", "METADATA_INFO", "PLATFORM", "SHOW",
+            "SHOW_TABLES", "STORAGE_INFO", "TABLE_INFO", "VERSION",
+        ];
+        statement.kind = Kind::Show;
+        let word = self.word().unwrap_or_default();
+        if TELLING.contains(&word.as_str()) {
+            return Ok(());
+        }
+        Err(refused(&format!("PRAGMA {word}"), NO_SETTINGS))
+    }
+}
+
+const NO_OUTSIDE: &str = "SQL reaches the warehouse and the Command's `sources` only";
+const NO_EXTENSIONS: &str = "extensions are fixed when the engine starts";
+const NO_SETTINGS: &str = "settings are fixed when the engine starts";
+const NO_TRANSACTION: &str = "a Command is one transaction already: all of it takes effect, or nothing";
+const NO_PREPARED: &str = "send the statement itself, with `parameters`";
+
+/// Why a statement that begins with this word is not allowed.
+fn forbidden(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "ATTACH" | "DETACH" | "EXPORT" | "IMPORT" => NO_OUTSIDE,
+        "INSTALL" | "LOAD" | "FORCE" => NO_EXTENSIONS,
+        "SET" | "RESET" | "USE" => NO_SETTINGS,
+        "CALL" => "select from the function instead",
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => NO_TRANSACTION,
+        "PREPARE" | "EXECUTE" | "DEALLOCATE" => NO_PREPARED,
+        _ => return None,
+    })
+}
+
+fn refused(what: &str, why: &str) -> String {
+    format!("payload.sql: {what} is not allowed: {why}")
+}
+
+/// The parts of a name as DuckDB prints it: `catalog.schema."quoted ""name"""`.
+pub(super) fn printed_name(name: &str) -> Option<Vec<String>> {
+    let tokens = tokens(name).ok()?;
+    let mut cursor = Cursor::new(name, &tokens);
+    let parts = cursor.name()?;
+    (cursor.next == tokens.len()).then_some(parts)
+}
+
+/// Quotes a name for SQL. The one function that does (behaviours.md, security line 17).
+///
+/// ```ignore
+/// assert_eq!(quote("a\"b"), "\"a\"\"b\"");
+/// ```
+pub(super) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quotes a text for SQL; for names of files of our own only, since values are bound.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

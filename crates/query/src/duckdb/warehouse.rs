@@ -1,0 +1,226 @@
+//! The file of the warehouse, which one process at a time may write.
+//!
+//! DuckDB locks the file as long as it is open, and people look into it with other programs. So it is open only while it is
+//! used, and closed before the answer is out. Only where Commands come so fast that opening it each time would be most of
+//! the work does it stay open a little longer.
+
+use super::errors::engine_error;
+use super::lockdown::Lockdown;
+use crate::engine::EngineError;
+use duckdb::{AccessMode, Config, Connection};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// From so many uses in [`BUSY_WINDOW`] on the file stays open between them: opening it takes about 10 ms (measured with
+/// DuckDB 1.5.6), which is then a good part of the time.
+const BUSY_USES: usize = 20;
+const BUSY_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long it stays open after the last of them.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What a use may do with the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Others may read it at the same time.
+    Read,
+    /// Nobody else may have it open.
+    Write,
+}
+
+/// Where the tables are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// In memory; each work has its own and nothing is kept.
+    Memory,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<(Connection, Mode)>,
+    users: usize,
+    /// Those who wait to write while it is open for reading.
+    writers_waiting: usize,
+    recent: VecDeque<Instant>,
+    /// Counts uses, so that a late closing sees whether there was another.
+    uses: u64,
+}
+
+/// The warehouse, shared by the works of one engine.
+pub(super) struct Warehouse {
+    pub(super) place: Place,
+    lockdown: Lockdown,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A connection to the open warehouse; when the last is dropped, the file is closed.
+pub(super) struct Lease {
+    /// `None` only while it is dropped: the connection must be closed before the file is.
+    connection: Option<Connection>,
+    pub(super) mode: Mode,
+    warehouse: Arc<Warehouse>,
+}
+
+impl Lease {
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection.as_ref().expect("it is there until the lease is dropped")
+    }
+}
+
+impl Warehouse {
+    pub(super) fn new(place: Place, lockdown: Lockdown) -> Arc<Self> {
+        Arc::new(Self {
+            place,
+            lockdown,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the warehouse, or joins those who have it open. Blocks while it is open for reading by others of this process
+    /// and `mode` wants to write, at most until `until`.
+    ///
+    /// # Errors
+    /// `Unavailable`: another process has it; `Invalid`: the file is no warehouse.
+    pub(super) fn acquire(self: &Arc<Self>, mode: Mode, until: Instant) -> Result<Lease, EngineError> {
+        if self.place == Place::Memory {
+            return Ok(self.lease(self.open(Mode::Write)?, Mode::Write));
+        }
+        let mut state = self.lock();
+        loop {
+            match &state.open {
+                Some((_, Mode::Write)) => break,
+                Some((_, Mode::Read)) if mode == Mode::Read && state.writers_waiting == 0 => break,
+                None if mode == Mode::Write || state.writers_waiting == 0 => break,
+                Some((_, Mode::Read)) if mode == Mode::Write && state.users == 0 => {
+                    state.open = None;
+                    break;
+                }
+                _ => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = "the warehouse is read by other Commands for too long; this one waits to write";
+                return Err(EngineError::Unavailable(why.into()));
+            }
+            let is_writer = mode == Mode::Write;
+            state.writers_waiting += usize::from(is_writer);
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.writers_waiting -= usize::from(is_writer);
+        }
+        if state.open.is_none() {
+            state.open = Some((self.open(mode)?, mode));
+        }
+        let Some((connection, mode)) = &state.open else {
+            return Err(EngineError::Unavailable("the warehouse was closed".into()));
+        };
+        let connection = connection.try_clone().map_err(engine_error)?;
+        let mode = *mode;
+        let now = Instant::now();
+        state.users += 1;
+        state.uses += 1;
+        state.recent.push_back(now);
+        while state.recent.len() > BUSY_USES {
+            state.recent.pop_front();
+        }
+        Ok(self.lease(connection, mode))
+    }
+
+    fn lease(self: &Arc<Self>, connection: Connection, mode: Mode) -> Lease {
+        Lease {
+            connection: Some(connection),
+            mode,
+            warehouse: Arc::clone(self),
+        }
+    }
+
+    fn open(&self, mode: Mode) -> Result<Connection, EngineError> {
+        let access = match mode {
+            Mode::Read => AccessMode::ReadOnly,
+            Mode::Write => AccessMode::ReadWrite,
+        };
+        let config = |access| {
+            let config = Config::default().access_mode(access);
+            config.and_then(|config| self.lockdown.config(config)).map_err(engine_error)
+        };
+        let connection = match &self.place {
+            Place::Memory => Connection::open_in_memory_with_flags(config(AccessMode::ReadWrite)?),
+            Place::File(file) => {
+                // A file that is not there, or that a crash left with a log, must be written first.
+                let wal = PathBuf::from(format!("{}.wal", file.display()));
+                let must_write = mode == Mode::Read && (!file.exists() || wal.exists());
+                if must_write {
+                    Connection::open_with_flags(file, config(AccessMode::ReadWrite)?).map_err(opening)?;
+                }
+                Connection::open_with_flags(file, config(access)?)
+            }
+        };
+        let connection = connection.map_err(opening)?;
+        self.lockdown.apply(&connection).map_err(engine_error)?;
+        Ok(connection)
+    }
+
+    fn release(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.users = state.users.saturating_sub(1);
+        if state.users > 0 {
+            return;
+        }
+        let is_busy = state.recent.len() == BUSY_USES
+            && state.recent.front().is_some_and(|first| first.elapsed() < BUSY_WINDOW);
+        if !is_busy {
+            state.open = None;
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let uses = state.uses;
+            let warehouse = Arc::downgrade(self);
+            runtime.spawn(close_later(warehouse, uses));
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// Closes the warehouse unless it is used again.
+async fn close_later(warehouse: Weak<Warehouse>, uses: u64) {
+    tokio::time::sleep(LINGER).await;
+    let Some(warehouse) = warehouse.upgrade() else {
+        return;
+    };
+    // Closing writes the log into the file.
+    let closed = tokio::task::spawn_blocking(move || {
+        let mut state = warehouse.lock();
+        if state.uses == uses && state.users == 0 {
+            state.open = None;
+        }
+    });
+    let _ = closed.await;
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.connection = None;
+        if self.warehouse.place != Place::Memory {
+            self.warehouse.release();
+        }
+    }
+}
+
+fn opening(error: duckdb::Error) -> EngineError {
+    match engine_error(error) {
+        EngineError::Invalid(text) => {
+            let text = text.trim_start_matches("payload.sql: ");
+            EngineError::Unavailable(format!("the warehouse cannot be opened: {text}"))
+        }
+        other => other,
+    }
+}

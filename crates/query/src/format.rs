@@ -1,0 +1,77 @@
+//! How tabular data is stored in an object.
+
+/// A format that is read from `sources` and written by `into`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated, with a header.
+    Csv,
+    /// Tab-separated, with a header.
+    Tsv,
+    /// Apache Parquet.
+    Parquet,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+/// Each format with its name in a payload, the other endings a path may have, and its media type.
+const FORMATS: [(Format, &str, &[&str], &str); 5] = [
+    (Format::Csv, "csv", &[], "text/csv"),
+    (Format::Tsv, "tsv", &["tab"], "text/tab-separated-values"),
+    (Format::Parquet, "parquet", &["pq"], "application/vnd.apache.parquet"),
+    (Format::Json, "json", &[], "application/json"),
+    (Format::Jsonl, "jsonl", &["ndjson"], "application/x-ndjson"),
+];
+
+impl Format {
+    /// The names of all formats.
+    pub const NAMES: [&'static str; 5] = ["csv", "tsv", "parquet", "json", "jsonl"];
+
+    /// The format of this name.
+    ///
+    /// ```
+    /// assert_eq!(pudato_query::Format::named("ndjson"), Some(pudato_query::Format::Jsonl));
+    /// ```
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let mut formats = FORMATS.iter();
+        formats
+            .find(|(_, own, others, _)| *own == name || others.contains(&name.as_str()))
+            .map(|(format, ..)| *format)
+    }
+
+    /// The format that a path's ending tells, also before `.gz` and `.zst`.
+    ///
+    /// ```
+    /// assert_eq!(pudato_query::Format::of_path("raw/a.csv.gz"), Some(pudato_query::Format::Csv));
+    /// ```
+    pub fn of_path(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let name = compression(name).map_or(name, |ending| &name[..name.len() - ending.len()]);
+        let (_, ending) = name.rsplit_once('.')?;
+        Self::named(ending)
+    }
+
+    fn row(self) -> &'static (Self, &'static str, &'static [&'static str], &'static str) {
+        let mut formats = FORMATS.iter();
+        formats
+            .find(|(format, ..)| *format == self)
+            .expect("every format has its row")
+    }
+
+    /// Its name in a payload and in lineage.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        self.row().3
+    }
+}
+
+/// The ending that tells how a file is compressed, with its dot.
+pub(crate) fn compression(path: &str) -> Option<&'static str> {
+    [".gz", ".zst"].into_iter().find(|ending| path.ends_with(ending))
+}

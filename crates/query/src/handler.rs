@@ -1,0 +1,349 @@
+//! The actions of the service `query`.
+
+use crate::engine::{
+    Answer as EngineAnswer, AnswerTo, Begun, EngineError, Executed, Outcome, QueryEngine, Scratch,
+    Source, Transaction, Work,
+};
+use crate::files::{FileError, Files, ObjectFile};
+use crate::format::compression;
+use crate::lineage::Lineage;
+use crate::request::{ObjectName, Statement};
+use async_trait::async_trait;
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, redact};
+use pudato_protocol::{
+    DataReference, ExecutionRecord, Object, Result as Reply, decode_claim, encode,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What one Command may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest time of one Command's SQL; also what it has where its payload does not say.
+    pub deadline: Duration,
+    /// Most bytes of one Command's sources together.
+    pub source_bytes_max: u64,
+    /// Most bytes of an answer's rows, as JSON.
+    pub answer_bytes_max: usize,
+    /// Whether `execute_script` may be used (behaviours.md, security line 18).
+    pub scripts: bool,
+}
+
+/// What a lease has beyond the deadline: sources are fetched before, the answer is stored after.
+const LEASE_SPARE: Duration = Duration::from_secs(5 * 60);
+
+/// The query handler.
+pub struct QueryHandler {
+    engine: Arc<dyn QueryEngine>,
+    files: Arc<dyn Files>,
+    limits: Limits,
+    actions: [Action; 2],
+}
+
+impl QueryHandler {
+    /// Runs SQL on `engine`; sources and answers are objects of `files`.
+    pub fn new(engine: Arc<dyn QueryEngine>, files: Arc<dyn Files>, limits: Limits) -> Self {
+        let lease_max = limits.deadline + LEASE_SPARE;
+        Self {
+            engine,
+            files,
+            limits,
+            actions: [
+                Action::new("execute_sql", Effect::Once)
+                    .aliases(&["execute"])
+                    .lease_max(lease_max),
+                Action::new("execute_script", Effect::Once).lease_max(lease_max),
+            ],
+        }
+    }
+
+    async fn run(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let is_script = request.action == "execute_script";
+        if is_script && !self.limits.scripts {
+            let what = "action: execute_script is turned off here (PUDATO_QUERY_SCRIPTS); \
+                        send each statement with execute_sql";
+            return Err(Failure::bad(what));
+        }
+        let seconds_max = self.limits.deadline.as_secs();
+        let statement = Statement::read(request.payload()?, seconds_max)?;
+        let scratch = self.engine.scratch()?;
+        let sources = self.fetch(&scratch, &statement.sources).await?;
+        let answer_to = match &statement.into {
+            Some(into) => AnswerTo::File {
+                file: scratch.path().join("answer"),
+                format: into.format,
+            },
+            None => AnswerTo::Rows {
+                rows_max: statement.rows_max,
+                bytes_max: self.limits.answer_bytes_max,
+            },
+        };
+        let parameter_types = statement.parameters.types();
+        let references: Vec<(String, DataReference)> = sources
+            .iter()
+            .map(|source| (source.name.clone(), source.reference.clone()))
+            .collect();
+        let work = Work {
+            sql: statement.sql,
+            is_script,
+            parameters: statement.parameters,
+            sources,
+            answer_to,
+            deadline: statement
+                .timeout_seconds
+                .map_or(self.limits.deadline, Duration::from_secs),
+            identity: request.identity.cloned(),
+        };
+        let transaction = match self.engine.begin(work).await? {
+            Begun::Ran(transaction) => transaction,
+            Begun::Answered(kept) => {
+                tracing::info!("run before; the answer that was kept with its effect is given again");
+                return read_kept(&kept.answer);
+            }
+        };
+        let stored = self.store(&*transaction, &scratch, statement.into).await?;
+        let mut answer = answer(transaction.outcome(), &references, stored);
+        for executed in &transaction.outcome().statements {
+            answer.executions.push(self.record(executed, &parameter_types));
+        }
+        let kept = write_kept(request, &answer);
+        transaction.commit(&kept).await?;
+        Ok(answer)
+    }
+
+    /// Copies the sources into the scratch folder; together they may have so many bytes.
+    async fn fetch(
+        &self,
+        scratch: &Scratch,
+        named: &[(String, ObjectName)],
+    ) -> Result<Vec<Source>, Failure> {
+        let mut left = self.limits.source_bytes_max;
+        let mut sources = Vec::with_capacity(named.len());
+        for (n, (name, object)) in named.iter().enumerate() {
+            // A name of our own: the object's may hold anything. Its ending tells the engine how it is compressed.
+            let ending = compression(&object.path).unwrap_or_default();
+            let file = scratch.path().join(format!("source-{n}.{}{ending}", object.format.name()));
+            let fetched = self
+                .files
+                .fetch(&object.container, &object.path, &file, left)
+                .await
+                .map_err(|error| match error {
+                    FileError::Invalid(what) => Failure::bad(format!("payload.sources.{name}: {what}")),
+                    FileError::Unavailable(why) => Failure::Unavailable { why },
+                })?;
+            left = left.saturating_sub(fetched.size);
+            sources.push(Source {
+                name: name.clone(),
+                file,
+                format: object.format,
+                reference: fetched.reference.format(object.format.name()),
+            });
+        }
+        Ok(sources)
+    }
+
+    /// Writes the answer's file into its object, before the transaction commits: a crash in between runs the work again
+    /// and writes the same object again.
+    async fn store(
+        &self,
+        transaction: &dyn Transaction,
+        scratch: &Scratch,
+        into: Option<ObjectName>,
+    ) -> Result<Option<(ObjectName, ObjectFile)>, Failure> {
+        let (Some(into), EngineAnswer::File { .. }) = (into, &transaction.outcome().answer) else {
+            return Ok(None);
+        };
+        let file = scratch.path().join("answer");
+        let kind = into.format.content_type();
+        let stored = self.files.store(&into.container, &into.path, &file, kind).await;
+        match stored {
+            Ok(stored) => Ok(Some((into, stored))),
+            Err(FileError::Invalid(what)) => Err(Failure::bad(format!("payload.into: {what}"))),
+            Err(FileError::Unavailable(why)) => Err(Failure::Unavailable { why }),
+        }
+    }
+
+    fn record(&self, executed: &Executed, parameter_types: &Value) -> ExecutionRecord {
+        let engine = self.engine.engine();
+        let mut details = object(json!({
+            "query": redact(&executed.sql),
+            "dialect": engine.dialect,
+            "engine_version": engine.version,
+            "kind": executed.kind,
+            "lineage": if executed.lineage.partial.is_some() { "partial" } else { "complete" },
+        }));
+        if let Some(why) = &executed.lineage.partial {
+            details.insert("lineage_missing".into(), why.as_str().into());
+        }
+        if let Some(rows) = executed.rows {
+            details.insert("row_count".into(), rows.into());
+        }
+        if !parameter_types.is_null() {
+            details.insert("parameter_types".into(), parameter_types.clone());
+        }
+        ExecutionRecord::new("sql", details)
+    }
+}
+
+#[async_trait]
+impl Handler for QueryHandler {
+    fn service(&self) -> &str {
+        "query"
+    }
+
+    fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        self.run(request).await
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Invalid(what) => Self::bad(what),
+            EngineError::Retry(why) => Self::Retry { why, after: None },
+            EngineError::Unavailable(why) => Self::Unavailable { why },
+        }
+    }
+}
+
+/// The Command's answer: the data of the last statement, the lineage of all.
+fn answer(
+    outcome: &Outcome,
+    sources: &[(String, DataReference)],
+    stored: Option<(ObjectName, ObjectFile)>,
+) -> Answer {
+    let mut answer = Answer::default();
+    for executed in &outcome.statements {
+        add_lineage(&mut answer, &executed.lineage, sources);
+    }
+    match &outcome.answer {
+        EngineAnswer::Rows { columns, rows, truncated } => {
+            let columns = columns.iter();
+            let columns = columns.map(|column| json!({"name": column.name, "type": column.r#type}));
+            answer.data = object(json!({
+                "columns": columns.collect::<Vec<_>>(), "rows": rows, "row_count": rows.len(), "truncated": truncated,
+            }));
+        }
+        EngineAnswer::File { row_count } => {
+            let Some((into, file)) = stored else {
+                return answer;
+            };
+            answer.data = object(json!({
+                "into": {
+                    "container": into.container, "path": into.path, "format": into.format.name(),
+                    "location": file.reference.location, "etag": file.etag,
+                },
+                "row_count": row_count, "size": file.size,
+            }));
+            let last = outcome.statements.last().map(|last| &last.lineage);
+            let from = last.map(|lineage| from(lineage, sources)).unwrap_or_default();
+            let written = file.reference.format(into.format.name());
+            let written = written.with("row_count", *row_count).with("operation", "create").with("from", from);
+            put(&mut answer.outputs, written);
+        }
+    }
+    answer
+}
+
+fn add_lineage(answer: &mut Answer, lineage: &Lineage, sources: &[(String, DataReference)]) {
+    for table in &lineage.tables {
+        put_new(&mut answer.inputs, table.reference());
+    }
+    for name in &lineage.sources {
+        if let Some((_, reference)) = sources.iter().find(|(source, _)| source == name) {
+            put_new(&mut answer.inputs, reference.clone());
+        }
+    }
+    if let Some((table, operation)) = &lineage.written {
+        let written = table.reference().with("operation", operation.name());
+        put(&mut answer.outputs, written.with("from", from(lineage, sources)));
+    }
+}
+
+/// The locations that a statement's output was made from, so that lineage pairs them and not all with all.
+fn from(lineage: &Lineage, sources: &[(String, DataReference)]) -> Vec<Value> {
+    let tables = lineage.tables.iter().map(|table| table.dataset.location());
+    let sources = lineage.sources.iter().filter_map(|name| {
+        let mut sources = sources.iter();
+        sources.find(|(source, _)| source == name).map(|(_, reference)| reference.location.clone())
+    });
+    let own = lineage.own.iter().cloned();
+    tables.chain(sources).chain(own).map(Value::String).collect()
+}
+
+/// The first statement that reads a dataset saw it as it was before the work.
+fn put_new(references: &mut Vec<DataReference>, reference: DataReference) {
+    if !references.iter().any(|other| other.location == reference.location) {
+        references.push(reference);
+    }
+}
+
+/// Two statements that write the same dataset are one output: made from what both were made from.
+fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
+    let earlier = references.iter().position(|other| other.location == reference.location);
+    let Some(earlier) = earlier.map(|n| references.remove(n)) else {
+        references.push(reference);
+        return;
+    };
+    let replaces = reference.metadata.get("operation") == Some(&Value::from("create"));
+    if !replaces {
+        let list = |reference: &DataReference| match reference.metadata.get("from") {
+            Some(Value::Array(from)) => from.clone(),
+            _ => Vec::new(),
+        };
+        let mut from = list(&earlier);
+        for location in list(&reference) {
+            if !from.contains(&location) {
+                from.push(location);
+            }
+        }
+        reference = reference.with("from", from);
+        // Rows that were inserted into a table which the same work made are that table's rows.
+        let count = |reference: &DataReference| reference.metadata.get("row_count").and_then(Value::as_u64);
+        let inserts = reference.metadata.get("operation") == Some(&Value::from("insert"));
+        match (count(&earlier), count(&reference)) {
+            (Some(before), Some(added)) if inserts => reference = reference.with("row_count", before + added),
+            _ => {
+                reference.metadata.remove("row_count");
+            }
+        }
+        if let Some(operation) = earlier.metadata.get("operation") {
+            reference = reference.with("operation", operation.clone());
+        }
+    }
+    references.push(reference);
+}
+
+/// The answer as it is kept beside its effect: a Result, because that has a written form.
+fn write_kept(request: Request<'_>, answer: &Answer) -> String {
+    let mut result = Reply::success(request.command.correlation_id.as_str(), answer.data.clone());
+    result.inputs.clone_from(&answer.inputs);
+    result.outputs.clone_from(&answer.outputs);
+    result.executions.clone_from(&answer.executions);
+    encode(&result)
+}
+
+fn read_kept(text: &str) -> Result<Answer, Failure> {
+    let result: Reply = decode_claim(text.as_bytes()).map_err(|error| Failure::Unavailable {
+        why: format!("the answer that was kept for this request cannot be read: {error}"),
+    })?;
+    Ok(Answer {
+        data: result.data.unwrap_or_default(),
+        inputs: result.inputs,
+        outputs: result.outputs,
+        executions: result.executions,
+        ..Answer::default()
+    })
+}
+
+fn object(value: Value) -> Object {
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}

@@ -1,0 +1,30 @@
+//! SQL that is safe, durable and traceable: the service `query`.
+//!
+//! [`QueryHandler`] reads the Command, fetches the objects it names through [`Files`], lets a [`QueryEngine`] run the SQL, and
+//! answers with rows or with an object, and with the lineage of what was read and written. The engine here is
+//! [`duckdb::DuckDb`]: a warehouse in one file, or in memory.
+//!
+//! The statement's effect and the answer that is kept for a redelivery commit in one transaction of the engine, so that a
+//! crash at any moment leaves both or neither.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "duckdb")]
+pub mod duckdb;
+mod engine;
+mod files;
+mod format;
+mod handler;
+mod lineage;
+mod parameters;
+mod request;
+
+pub use engine::{
+    Answer, AnswerTo, Begun, Column, Engine, EngineError, Executed, Kept, Outcome, QueryEngine,
+    Scratch, Source, Transaction, Work,
+};
+pub use files::{FileError, Files, ObjectFile};
+pub use format::Format;
+pub use handler::{Limits, QueryHandler};
+pub use lineage::{Lineage, Operation, Table};
+pub use parameters::{Parameter, Parameters};

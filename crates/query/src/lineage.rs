@@ -1,0 +1,72 @@
+//! What a statement read and wrote.
+
+use pudato_protocol::{DataReference, Dataset};
+
+/// What a statement does to a dataset that it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Makes it, or puts new contents in the place of all it had.
+    Create,
+    /// Adds rows; the others stay.
+    Insert,
+    /// Changes rows.
+    Update,
+    /// Removes rows.
+    Delete,
+    /// Adds, changes and removes rows.
+    Merge,
+    /// Changes its columns or its name.
+    Alter,
+}
+
+impl Operation {
+    /// Its name in `DataReference.metadata.operation`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Merge => "merge",
+            Self::Alter => "alter",
+        }
+    }
+}
+
+/// A table or view that a statement read or wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its identity.
+    pub dataset: Dataset,
+    /// `table` or `view`.
+    pub kind: &'static str,
+    /// Its rows, where they are known without reading it: before the statement where it was read, the rows that
+    /// were written where it was written.
+    pub row_count: Option<u64>,
+}
+
+impl Table {
+    pub(crate) fn reference(&self) -> DataReference {
+        let reference = DataReference::new(self.kind, self.dataset.location());
+        match self.row_count {
+            Some(rows) => reference.with("row_count", rows),
+            None => reference,
+        }
+    }
+}
+
+/// The lineage of one statement. Tables that live only while the work runs are not in it: what was read through them is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Lineage {
+    /// Tables and views that were read, views together with the tables below them. Not those that the same work had
+    /// made before.
+    pub tables: Vec<Table>,
+    /// The names of the sources that were read.
+    pub sources: Vec<String>,
+    /// What was written, and how; a rename writes the new name.
+    pub written: Option<(Table, Operation)>,
+    /// Locations of what was written before by the same work and read now.
+    pub own: Vec<String>,
+    /// Why something that was read or written may be missing above; `None` where all of it is there.
+    pub partial: Option<String>,
+}

@@ -1,0 +1,126 @@
+//! Values for the parameters of a statement. They are bound, never pasted into the text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use pudato_protocol::Error;
+use serde_json::Value;
+
+/// A value that is bound.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parameter {
+    /// NULL.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A whole number from the first of 64 bits to the last.
+    Integer(i64),
+    /// A whole number beyond those.
+    Unsigned(u64),
+    /// Any other number.
+    Double(f64),
+    /// A text.
+    Text(String),
+    /// Bytes, sent as `{"$type": "blob", "base64": ".."}`.
+    Blob(Vec<u8>),
+}
+
+impl Parameter {
+    /// The SQL type it is bound as. Lineage keeps the types of parameters, never their values (behaviours.md, security
+    /// line 26).
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Boolean(_) => "BOOLEAN",
+            Self::Integer(_) => "BIGINT",
+            Self::Unsigned(_) => "UBIGINT",
+            Self::Double(_) => "DOUBLE",
+            Self::Text(_) => "VARCHAR",
+            Self::Blob(_) => "BLOB",
+        }
+    }
+
+    fn read(value: Value, field: &str) -> Result<Self, Error> {
+        match value {
+            Value::Null => Ok(Self::Null),
+            Value::Bool(flag) => Ok(Self::Boolean(flag)),
+            Value::String(text) => Ok(Self::Text(text)),
+            Value::Number(number) => {
+                let integer = number.as_i64().map(Self::Integer);
+                let unsigned = || number.as_u64().map(Self::Unsigned);
+                let double = || number.as_f64().map(Self::Double);
+                let read = integer.or_else(unsigned).or_else(double);
+                read.ok_or_else(|| Error::new(field, format!("expected a number of 64 bits, found {number}")))
+            }
+            Value::Object(tagged) => {
+                let text = |name: &str| tagged.get(name).and_then(Value::as_str);
+                match (text("$type"), text("base64"), text("value")) {
+                    (Some("blob"), Some(text), _) => STANDARD.decode(text).map(Self::Blob).map_err(|error| {
+                        Error::new(field, format!("expected base64 with padding: {error}"))
+                    }),
+                    (Some("float"), _, Some("NaN")) => Ok(Self::Double(f64::NAN)),
+                    (Some("float"), _, Some("Infinity")) => Ok(Self::Double(f64::INFINITY)),
+                    (Some("float"), _, Some("-Infinity")) => Ok(Self::Double(f64::NEG_INFINITY)),
+                    _ => Err(no_scalar(field, "an object")),
+                }
+            }
+            Value::Array(_) => Err(no_scalar(field, "an array")),
+        }
+    }
+}
+
+fn no_scalar(field: &str, found: &str) -> Error {
+    let reason = format!(
+        "expected null, a boolean, a number, a string or a blob, found {found}; \
+         send it as a JSON text and let the SQL cast it"
+    );
+    Error::new(field, reason)
+}
+
+/// The parameters of a statement.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Parameters {
+    /// None.
+    #[default]
+    None,
+    /// For `?` and `$1`, in their order.
+    Positional(Vec<Parameter>),
+    /// For `$name`.
+    Named(Vec<(String, Parameter)>),
+}
+
+impl Parameters {
+    /// Reads the field `field` of a payload.
+    ///
+    /// # Errors
+    /// Neither an array nor an object, or a value that cannot be bound.
+    pub fn read(value: Option<Value>, field: &str) -> Result<Self, Error> {
+        match value {
+            None | Some(Value::Null) => Ok(Self::None),
+            Some(Value::Array(values)) => {
+                let values = values.into_iter().enumerate();
+                let values = values.map(|(n, value)| Parameter::read(value, &format!("{field}[{n}]")));
+                Ok(Self::Positional(values.collect::<Result<_, _>>()?))
+            }
+            Some(Value::Object(values)) => {
+                let values = values.into_iter().map(|(name, value)| {
+                    let value = Parameter::read(value, &format!("{field}.{name}"))?;
+                    Ok((name, value))
+                });
+                Ok(Self::Named(values.collect::<Result<_, Error>>()?))
+            }
+            Some(_) => Err(Error::new(field, "expected an array or an object of values")),
+        }
+    }
+
+    /// The types of the values, by name or number, for the execution record.
+    pub fn types(&self) -> Value {
+        match self {
+            Self::None => Value::Null,
+            Self::Positional(values) => values.iter().map(Parameter::type_name).collect(),
+            Self::Named(values) => {
+                let values = values.iter();
+                values.map(|(name, value)| (name.clone(), value.type_name())).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The payload of `execute_sql` and `execute_script`.
+
+use crate::format::Format;
+use crate::parameters::Parameters;
+use pudato_protocol::{Error, Fields};
+use serde_json::Value;
+
+/// Most rows of an answer, and how many where the payload does not say (contract.md, "Actions").
+const ROWS_MAX: u64 = 100_000;
+const ROWS_DEFAULT: u64 = 1_000;
+
+/// Longest name of a source, in bytes: as long as a table's name in Postgres would be four times over.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Most sources of one Command: each is a file that is fetched first.
+const SOURCES_MAX: usize = 1_000;
+
+/// An object that is named in a payload.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ObjectName {
+    pub(crate) container: String,
+    pub(crate) path: String,
+    pub(crate) format: Format,
+}
+
+/// What a Command asks for.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) parameters: Parameters,
+    pub(crate) rows_max: usize,
+    pub(crate) sources: Vec<(String, ObjectName)>,
+    pub(crate) into: Option<ObjectName>,
+    pub(crate) timeout_seconds: Option<u64>,
+}
+
+impl Statement {
+    /// Reads a payload; every error names its field.
+    pub(crate) fn read(mut payload: Fields, seconds_max: u64) -> Result<Self, Error> {
+        let sql = payload.name_text("sql")?;
+        if sql.contains('\0') {
+            let reason = "expected SQL without the character NUL, which no engine can read";
+            return Err(Error::new("payload.sql", reason));
+        }
+        if sql.trim().is_empty() {
+            return Err(Error::new("payload.sql", "expected a statement, found spaces only"));
+        }
+        let parameters = Parameters::read(payload.value("parameters"), "payload.parameters")?;
+        let rows_max = payload.whole_number("max_rows", 1..=ROWS_MAX)?;
+        let rows_max = usize::try_from(rows_max.unwrap_or(ROWS_DEFAULT)).unwrap_or(usize::MAX);
+        let sources = payload.object("sources")?;
+        if sources.len() > SOURCES_MAX {
+            let reason = format!("expected at most {SOURCES_MAX}, found {}", sources.len());
+            return Err(Error::new("payload.sources", reason));
+        }
+        let sources = sources.into_iter().map(|(name, object)| {
+            source_name(&name)?;
+            let object = object_name(object, &format!("payload.sources.{name}"))?;
+            Ok((name, object))
+        });
+        let sources = sources.collect::<Result<_, Error>>()?;
+        let into = payload.value("into").filter(|value| !value.is_null());
+        let into = into.map(|object| object_name(object, "payload.into")).transpose()?;
+        let timeout_seconds = payload.whole_number("timeout_seconds", 1..=seconds_max)?;
+        Ok(Self {
+            sql,
+            parameters,
+            rows_max,
+            sources,
+            into,
+            timeout_seconds,
+        })
+    }
+}
+
+fn source_name(name: &str) -> Result<(), Error> {
+    let refused = |what: &str| Err(Error::new("payload.sources", what));
+    if name.is_empty() {
+        return refused("expected a name for every source, found \"\"");
+    }
+    if name.len() > NAME_BYTES_MAX {
+        let length = name.len();
+        return refused(&format!(
+            "expected names of at most {NAME_BYTES_MAX} bytes, found one of {length}"
+        ));
+    }
+    if name.contains('\0') {
+        return refused("expected names without the character NUL");
+    }
+    Ok(())
+}
+
+fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
+    let mut fields = Fields::of(value, field)?;
+    let container = fields.name_text("container")?;
+    let path = fields.name_text("path")?;
+    let format = match fields.optional_text("format")? {
+        Some(name) => Format::named(&name).ok_or_else(|| {
+            let known = Format::NAMES.join(", ");
+            Error::new(
+                format!("{field}.format"),
+                format!("expected one of {known}, found {name:?}"),
+            )
+        })?,
+        None => Format::of_path(&path).ok_or_else(|| {
+            let known = Format::NAMES.join(", ");
+            Error::new(
+                format!("{field}.format"),
+                format!("expected one of {known}, because the path {path:?} does not tell it"),
+            )
+        })?,
+    };
+    Ok(ObjectName {
+        container,
+        path,
+        format,
+    })
+}
