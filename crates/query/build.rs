@@ -24,7 +24,10 @@ fn main() {
     println!("cargo::rerun-if-changed={}", library.display());
     // OUT_DIR is <target>/<profile>/build/<package>/out.
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let profile = out.ancestors().nth(3).expect("OUT_DIR lies in the profile's folder");
+    let profile = out
+        .ancestors()
+        .nth(3)
+        .expect("OUT_DIR lies in the profile's folder");
     let beside = profile.join(library.file_name().expect("a file"));
     if fs::canonicalize(&beside).ok() == fs::canonicalize(&library).ok() {
         return;

@@ -48,7 +48,12 @@ impl Failure {
     }
 
     pub fn interrupted() -> Self {
-        Self::new(INTERRUPTED, "interrupted")
+        Self::interrupted_with("interrupted")
+    }
+
+    /// Ctrl-C, and what can be done about it.
+    pub fn interrupted_with(text: impl Into<String>) -> Self {
+        Self::new(INTERRUPTED, text)
     }
 
     /// Says why on stderr, and gives the code.

@@ -3,7 +3,8 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::registry::{JobFilter, JobStatus};
+use pudato_runtime::protocol::Timestamp;
+use pudato_runtime::registry::{JobFilter, JobStatus, Step};
 use serde_json::json;
 
 /// Look at jobs and their steps.
@@ -105,17 +106,19 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     if let Some(error) = &job.error {
         output::line(&format!("error: {error}"))?;
     }
+    let times = Times::of(&steps);
     let rows: Vec<Vec<String>> = steps
         .iter()
         .map(|step| {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
             let milliseconds = step.duration_ms.map_or("-".into(), |ms| format!("{ms} ms"));
             vec![
-                step.step_id.clone(),
                 text(&step.step_name),
+                step.step_id.clone(),
                 text(&step.handler_type),
                 text(&step.action),
                 step.status.as_str().into(),
+                times.bar(step),
                 milliseconds,
                 step.inputs.len().to_string(),
                 step.outputs.len().to_string(),
@@ -123,8 +126,56 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
             ]
         })
         .collect();
+    let when = times.head();
     let head = [
-        "STEP", "NAME", "HANDLER", "ACTION", "STATUS", "TOOK", "READ", "WROTE", "ERROR",
+        "NAME", "STEP", "HANDLER", "ACTION", "STATUS", &when, "TOOK", "READ", "WROTE", "ERROR",
     ];
     output::table(&head, &rows)
+}
+
+/// Characters of a drawn time line.
+const WIDTH: u64 = 24;
+
+/// When the steps of a job ran, drawn on one line each.
+struct Times {
+    first_ms: u64,
+    last_ms: u64,
+}
+
+impl Times {
+    fn of(steps: &[Step]) -> Self {
+        let spans = || steps.iter().filter_map(span);
+        let first_ms = spans().map(|(begin, _)| begin).min().unwrap_or(0);
+        let last_ms = spans().map(|(_, end)| end).max().unwrap_or(0);
+        Self { first_ms, last_ms }
+    }
+
+    fn total_ms(&self) -> u64 {
+        (self.last_ms - self.first_ms).max(1)
+    }
+
+    fn head(&self) -> String {
+        let total = format!("{} ms", output::thousands(self.total_ms()));
+        format!("0{total:>width$}", width = WIDTH as usize - 1)
+    }
+
+    /// At least one mark, however short the step was.
+    fn bar(&self, step: &Step) -> String {
+        let Some((begin, end)) = span(step) else {
+            return "·".repeat(WIDTH as usize);
+        };
+        let place = |ms: u64| (ms - self.first_ms) * WIDTH / self.total_ms();
+        let from = place(begin).min(WIDTH - 1);
+        let to = place(end).clamp(from + 1, WIDTH);
+        let marks = (0..WIDTH).map(|n| if (from..to).contains(&n) { '█' } else { '·' });
+        marks.collect()
+    }
+}
+
+/// When a step ran, in milliseconds since the Unix epoch.
+fn span(step: &Step) -> Option<(u64, u64)> {
+    let end = Timestamp::parse(step.completed_at.as_deref()?).ok()?;
+    let end_ms = u64::try_from(end.instant().unix_timestamp_nanos() / 1_000_000).ok()?;
+    let took_ms = step.duration_ms?;
+    Some((end_ms.saturating_sub(took_ms), end_ms))
 }

@@ -1,5 +1,6 @@
 //! The `pudato` command: reads its arguments, calls the runtime, prints.
 
+mod answer;
 mod call;
 mod config;
 mod dlq;
@@ -10,6 +11,8 @@ mod keep;
 mod lineage;
 mod output;
 mod payload;
+mod pipeline;
+mod progress;
 mod run;
 mod svg;
 mod trace;
@@ -72,6 +75,8 @@ enum Command {
     Runner(run::Runner),
     /// Run the results consumer until Ctrl-C
     Results(run::Results),
+    /// Run a pipeline as a job
+    Run(pipeline::Run),
     /// Publish a command and return at once
     Publish(call::Publish),
     /// Publish a command and wait for its Result
@@ -144,13 +149,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C ends a command; those that serve handle it themselves.
+/// Ctrl-C ends a command; those that serve, and a pipeline, handle it themselves.
 async fn interrupted(command: &Command) {
-    let serves = matches!(
+    let handles_it = matches!(
         command,
-        Command::Up(_) | Command::Runner(_) | Command::Results(_)
+        Command::Up(_) | Command::Runner(_) | Command::Results(_) | Command::Run(_)
     );
-    if serves || tokio::signal::ctrl_c().await.is_err() {
+    if handles_it || tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -166,6 +171,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Up(command) => command.run(&context).await,
         Command::Runner(command) => command.run(&context).await,
         Command::Results(command) => command.run(&context).await,
+        Command::Run(command) => command.run(&context).await,
         Command::Publish(command) => command.run(&context).await,
         Command::Call(command) => command.run(&context).await,
         Command::Job(command) => command.run(&context).await,

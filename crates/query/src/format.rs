@@ -19,7 +19,12 @@ pub enum Format {
 const FORMATS: [(Format, &str, &[&str], &str); 5] = [
     (Format::Csv, "csv", &[], "text/csv"),
     (Format::Tsv, "tsv", &["tab"], "text/tab-separated-values"),
-    (Format::Parquet, "parquet", &["pq"], "application/vnd.apache.parquet"),
+    (
+        Format::Parquet,
+        "parquet",
+        &["pq"],
+        "application/vnd.apache.parquet",
+    ),
     (Format::Json, "json", &[], "application/json"),
     (Format::Jsonl, "jsonl", &["ndjson"], "application/x-ndjson"),
 ];
@@ -73,5 +78,7 @@ impl Format {
 
 /// The ending that tells how a file is compressed, with its dot.
 pub(crate) fn compression(path: &str) -> Option<&'static str> {
-    [".gz", ".zst"].into_iter().find(|ending| path.ends_with(ending))
+    [".gz", ".zst"]
+        .into_iter()
+        .find(|ending| path.ends_with(ending))
 }

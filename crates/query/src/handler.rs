@@ -98,14 +98,18 @@ impl QueryHandler {
         let transaction = match self.engine.begin(work).await? {
             Begun::Ran(transaction) => transaction,
             Begun::Answered(kept) => {
-                tracing::info!("run before; the answer that was kept with its effect is given again");
+                tracing::info!(
+                    "run before; the answer that was kept with its effect is given again"
+                );
                 return read_kept(&kept.answer);
             }
         };
         let stored = self.store(&*transaction, &scratch, statement.into).await?;
         let mut answer = answer(transaction.outcome(), &references, stored);
         for executed in &transaction.outcome().statements {
-            answer.executions.push(self.record(executed, &parameter_types));
+            answer
+                .executions
+                .push(self.record(executed, &parameter_types));
         }
         let kept = write_kept(request, &answer);
         transaction.commit(&kept).await?;
@@ -123,13 +127,17 @@ impl QueryHandler {
         for (n, (name, object)) in named.iter().enumerate() {
             // A name of our own: the object's may hold anything. Its ending tells the engine how it is compressed.
             let ending = compression(&object.path).unwrap_or_default();
-            let file = scratch.path().join(format!("source-{n}.{}{ending}", object.format.name()));
+            let file = scratch
+                .path()
+                .join(format!("source-{n}.{}{ending}", object.format.name()));
             let fetched = self
                 .files
                 .fetch(&object.container, &object.path, &file, left)
                 .await
                 .map_err(|error| match error {
-                    FileError::Invalid(what) => Failure::bad(format!("payload.sources.{name}: {what}")),
+                    FileError::Invalid(what) => {
+                        Failure::bad(format!("payload.sources.{name}: {what}"))
+                    }
                     FileError::Unavailable(why) => Failure::Unavailable { why },
                 })?;
             left = left.saturating_sub(fetched.size);
@@ -156,7 +164,10 @@ impl QueryHandler {
         };
         let file = scratch.path().join("answer");
         let kind = into.format.content_type();
-        let stored = self.files.store(&into.container, &into.path, &file, kind).await;
+        let stored = self
+            .files
+            .store(&into.container, &into.path, &file, kind)
+            .await;
         match stored {
             Ok(stored) => Ok(Some((into, stored))),
             Err(FileError::Invalid(what)) => Err(Failure::bad(format!("payload.into: {what}"))),
@@ -222,7 +233,11 @@ fn answer(
         add_lineage(&mut answer, &executed.lineage, sources);
     }
     match &outcome.answer {
-        EngineAnswer::Rows { columns, rows, truncated } => {
+        EngineAnswer::Rows {
+            columns,
+            rows,
+            truncated,
+        } => {
             let columns = columns.iter();
             let columns = columns.map(|column| json!({"name": column.name, "type": column.r#type}));
             answer.data = object(json!({
@@ -241,9 +256,14 @@ fn answer(
                 "row_count": row_count, "size": file.size,
             }));
             let last = outcome.statements.last().map(|last| &last.lineage);
-            let from = last.map(|lineage| from(lineage, sources)).unwrap_or_default();
+            let from = last
+                .map(|lineage| from(lineage, sources))
+                .unwrap_or_default();
             let written = file.reference.format(into.format.name());
-            let written = written.with("row_count", *row_count).with("operation", "create").with("from", from);
+            let written = written
+                .with("row_count", *row_count)
+                .with("operation", "create")
+                .with("from", from);
             put(&mut answer.outputs, written);
         }
     }
@@ -261,7 +281,10 @@ fn add_lineage(answer: &mut Answer, lineage: &Lineage, sources: &[(String, DataR
     }
     if let Some((table, operation)) = &lineage.written {
         let written = table.reference().with("operation", operation.name());
-        put(&mut answer.outputs, written.with("from", from(lineage, sources)));
+        put(
+            &mut answer.outputs,
+            written.with("from", from(lineage, sources)),
+        );
     }
 }
 
@@ -270,22 +293,33 @@ fn from(lineage: &Lineage, sources: &[(String, DataReference)]) -> Vec<Value> {
     let tables = lineage.tables.iter().map(|table| table.dataset.location());
     let sources = lineage.sources.iter().filter_map(|name| {
         let mut sources = sources.iter();
-        sources.find(|(source, _)| source == name).map(|(_, reference)| reference.location.clone())
+        sources
+            .find(|(source, _)| source == name)
+            .map(|(_, reference)| reference.location.clone())
     });
     let own = lineage.own.iter().cloned();
-    tables.chain(sources).chain(own).map(Value::String).collect()
+    tables
+        .chain(sources)
+        .chain(own)
+        .map(Value::String)
+        .collect()
 }
 
 /// The first statement that reads a dataset saw it as it was before the work.
 fn put_new(references: &mut Vec<DataReference>, reference: DataReference) {
-    if !references.iter().any(|other| other.location == reference.location) {
+    if !references
+        .iter()
+        .any(|other| other.location == reference.location)
+    {
         references.push(reference);
     }
 }
 
 /// Two statements that write the same dataset are one output: made from what both were made from.
 fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
-    let earlier = references.iter().position(|other| other.location == reference.location);
+    let earlier = references
+        .iter()
+        .position(|other| other.location == reference.location);
     let Some(earlier) = earlier.map(|n| references.remove(n)) else {
         references.push(reference);
         return;
@@ -304,10 +338,13 @@ fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
         }
         reference = reference.with("from", from);
         // Rows that were inserted into a table which the same work made are that table's rows.
-        let count = |reference: &DataReference| reference.metadata.get("row_count").and_then(Value::as_u64);
+        let count =
+            |reference: &DataReference| reference.metadata.get("row_count").and_then(Value::as_u64);
         let inserts = reference.metadata.get("operation") == Some(&Value::from("insert"));
         match (count(&earlier), count(&reference)) {
-            (Some(before), Some(added)) if inserts => reference = reference.with("row_count", before + added),
+            (Some(before), Some(added)) if inserts => {
+                reference = reference.with("row_count", before + added)
+            }
             _ => {
                 reference.metadata.remove("row_count");
             }

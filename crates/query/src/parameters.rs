@@ -49,14 +49,21 @@ impl Parameter {
                 let unsigned = || number.as_u64().map(Self::Unsigned);
                 let double = || number.as_f64().map(Self::Double);
                 let read = integer.or_else(unsigned).or_else(double);
-                read.ok_or_else(|| Error::new(field, format!("expected a number of 64 bits, found {number}")))
+                read.ok_or_else(|| {
+                    Error::new(
+                        field,
+                        format!("expected a number of 64 bits, found {number}"),
+                    )
+                })
             }
             Value::Object(tagged) => {
                 let text = |name: &str| tagged.get(name).and_then(Value::as_str);
                 match (text("$type"), text("base64"), text("value")) {
-                    (Some("blob"), Some(text), _) => STANDARD.decode(text).map(Self::Blob).map_err(|error| {
-                        Error::new(field, format!("expected base64 with padding: {error}"))
-                    }),
+                    (Some("blob"), Some(text), _) => {
+                        STANDARD.decode(text).map(Self::Blob).map_err(|error| {
+                            Error::new(field, format!("expected base64 with padding: {error}"))
+                        })
+                    }
                     (Some("float"), _, Some("NaN")) => Ok(Self::Double(f64::NAN)),
                     (Some("float"), _, Some("Infinity")) => Ok(Self::Double(f64::INFINITY)),
                     (Some("float"), _, Some("-Infinity")) => Ok(Self::Double(f64::NEG_INFINITY)),
@@ -98,7 +105,8 @@ impl Parameters {
             None | Some(Value::Null) => Ok(Self::None),
             Some(Value::Array(values)) => {
                 let values = values.into_iter().enumerate();
-                let values = values.map(|(n, value)| Parameter::read(value, &format!("{field}[{n}]")));
+                let values =
+                    values.map(|(n, value)| Parameter::read(value, &format!("{field}[{n}]")));
                 Ok(Self::Positional(values.collect::<Result<_, _>>()?))
             }
             Some(Value::Object(values)) => {
@@ -108,7 +116,10 @@ impl Parameters {
                 });
                 Ok(Self::Named(values.collect::<Result<_, Error>>()?))
             }
-            Some(_) => Err(Error::new(field, "expected an array or an object of values")),
+            Some(_) => Err(Error::new(
+                field,
+                "expected an array or an object of values",
+            )),
         }
     }
 
@@ -119,7 +130,9 @@ impl Parameters {
             Self::Positional(values) => values.iter().map(Parameter::type_name).collect(),
             Self::Named(values) => {
                 let values = values.iter();
-                values.map(|(name, value)| (name.clone(), value.type_name())).collect()
+                values
+                    .map(|(name, value)| (name.clone(), value.type_name()))
+                    .collect()
             }
         }
     }

@@ -43,7 +43,10 @@ impl Statement {
             return Err(Error::new("payload.sql", reason));
         }
         if sql.trim().is_empty() {
-            return Err(Error::new("payload.sql", "expected a statement, found spaces only"));
+            return Err(Error::new(
+                "payload.sql",
+                "expected a statement, found spaces only",
+            ));
         }
         let parameters = Parameters::read(payload.value("parameters"), "payload.parameters")?;
         let rows_max = payload.whole_number("max_rows", 1..=ROWS_MAX)?;
@@ -60,7 +63,9 @@ impl Statement {
         });
         let sources = sources.collect::<Result<_, Error>>()?;
         let into = payload.value("into").filter(|value| !value.is_null());
-        let into = into.map(|object| object_name(object, "payload.into")).transpose()?;
+        let into = into
+            .map(|object| object_name(object, "payload.into"))
+            .transpose()?;
         let timeout_seconds = payload.whole_number("timeout_seconds", 1..=seconds_max)?;
         Ok(Self {
             sql,

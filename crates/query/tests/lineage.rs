@@ -41,10 +41,15 @@ fn engine(folder: &std::path::Path) -> DuckDb {
         spill_bytes: 1 << 30,
         threads: 2,
     };
-    DuckDb::file(&folder.join("w.duckdb"), &options).expect("an engine")
+    DuckDb::file(&folder.join("w.duckdb"), options).expect("an engine")
 }
 
-async fn run(engine: &DuckDb, sql: &str, is_script: bool, into: bool) -> Result<Outcome, EngineError> {
+async fn run(
+    engine: &DuckDb,
+    sql: &str,
+    is_script: bool,
+    into: bool,
+) -> Result<Outcome, EngineError> {
     let scratch = engine.scratch()?;
     let file = scratch.path().join("source-0.csv");
     std::fs::write(&file, "a,b\n1,x\n2,y\n").expect("a source");
@@ -84,7 +89,9 @@ async fn run(engine: &DuckDb, sql: &str, is_script: bool, into: bool) -> Result<
 /// `main.t` of `duckdb:///tmp/x/w.duckdb#w.main.t`.
 fn short(location: &str) -> String {
     let (_, name) = location.split_once('#').expect("a table");
-    name.strip_prefix("w.").expect("of the warehouse").to_owned()
+    name.strip_prefix("w.")
+        .expect("of the warehouse")
+        .to_owned()
 }
 
 fn with_rows(name: String, rows: Option<u64>) -> String {
@@ -99,7 +106,9 @@ async fn every_statement_has_the_lineage_of_the_table() {
     for case in &table.statement {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = engine(folder.path());
-        run(&engine, &table.setup, true, false).await.expect("the setup");
+        run(&engine, &table.setup, true, false)
+            .await
+            .expect("the setup");
         let outcome = match run(&engine, &case.sql, case.script, case.into).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -114,15 +123,26 @@ async fn every_statement_has_the_lineage_of_the_table() {
         for executed in &outcome.statements {
             let lineage = &executed.lineage;
             let tables = lineage.tables.iter();
-            reads.extend(tables.map(|table| with_rows(short(&table.dataset.location()), table.row_count)));
+            reads.extend(
+                tables.map(|table| with_rows(short(&table.dataset.location()), table.row_count)),
+            );
             reads.extend(lineage.sources.iter().cloned());
             if let Some((table, operation)) = &lineage.written {
                 let name = short(&table.dataset.location());
                 let from = from.entry(name.clone()).or_default();
-                from.extend(lineage.tables.iter().map(|table| short(&table.dataset.location())));
+                from.extend(
+                    lineage
+                        .tables
+                        .iter()
+                        .map(|table| short(&table.dataset.location())),
+                );
                 from.extend(lineage.sources.iter().cloned());
                 from.extend(lineage.own.iter().map(|own| short(own)));
-                writes.push(format!("{} {}", with_rows(name, table.row_count), operation.name()));
+                writes.push(format!(
+                    "{} {}",
+                    with_rows(name, table.row_count),
+                    operation.name()
+                ));
             }
             partial = partial.or(lineage.partial.clone());
         }
@@ -130,12 +150,19 @@ async fn every_statement_has_the_lineage_of_the_table() {
         let mut expected = case.reads.clone();
         expected.sort();
         if (&reads, &writes, &partial) != (&expected, &case.writes, &case.partial) {
-            wrong.push(format!("{}: reads {reads:?}, writes {writes:?}, partial {partial:?}", case.about));
+            wrong.push(format!(
+                "{}: reads {reads:?}, writes {writes:?}, partial {partial:?}",
+                case.about
+            ));
         }
         for (name, expected) in &case.from {
             let expected: BTreeSet<String> = expected.iter().cloned().collect();
             if from.get(name) != Some(&expected) {
-                wrong.push(format!("{}: {name} is made from {:?}", case.about, from.get(name)));
+                wrong.push(format!(
+                    "{}: {name} is made from {:?}",
+                    case.about,
+                    from.get(name)
+                ));
             }
         }
     }

@@ -92,19 +92,40 @@ impl<'a> Client<'a> {
         before: usize,
         timeout: Duration,
     ) -> Result<Reply, CallError> {
+        self.watch(correlation_id, before, timeout, &mut |_| {})
+            .await
+    }
+
+    /// As [`Client::wait`]; `pending` is told of every `pending` Result that comes until then.
+    ///
+    /// # Errors
+    /// As [`Client::wait`].
+    pub async fn watch(
+        &self,
+        correlation_id: &str,
+        mut before: usize,
+        timeout: Duration,
+        pending: &mut (dyn FnMut(&Reply) + Send),
+    ) -> Result<Reply, CallError> {
         let clock = &self.pudato.clock;
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = clock.now_ms().saturating_add(timeout_ms);
         let mut pause_ms = LOOK_MS.0;
         loop {
             let results = self.results(correlation_id).await?;
-            let mut read = results.iter().skip(before).filter_map(|stored| {
-                let result: Option<Reply> = decode_claim(stored.body.as_bytes()).ok();
-                result.filter(|result| result.status != Status::Pending)
-            });
-            if let Some(result) = read.next_back() {
+            let new = results.iter().skip(before);
+            let new = new.filter_map(|stored| decode_claim::<Reply>(stored.body.as_bytes()).ok());
+            let mut last = None;
+            for result in new {
+                match result.status {
+                    Status::Pending => pending(&result),
+                    _ => last = Some(result),
+                }
+            }
+            if let Some(result) = last {
                 return Ok(result);
             }
+            before = results.len().max(before);
             let now_ms = clock.now_ms();
             if now_ms >= deadline_ms {
                 return Err(CallError::TimedOut(format!(

@@ -134,10 +134,13 @@ impl Processor {
             action,
             key,
         } = read;
-        let identity = key.as_ref().zip(action.as_ref()).map(|(key, action)| Identity {
-            key: key.key.clone(),
-            fingerprint: identity::fingerprint(command, action.name),
-        });
+        let identity = key
+            .as_ref()
+            .zip(action.as_ref())
+            .map(|(key, action)| Identity {
+                key: key.key.clone(),
+                fingerprint: identity::fingerprint(command, action.name),
+            });
         if let (Some(key), Some(identity)) = (key, &identity) {
             let begun = self
                 .idempotency

@@ -54,12 +54,35 @@ pub struct Settings {
     pub visibility: Duration,
     /// How long a drain waits.
     pub drain: Duration,
+    /// The query service.
+    pub query: QuerySettings,
     /// Port of `/livez` and `/readyz`.
     pub health_port: Option<u16>,
     /// What is logged.
     pub log: String,
     /// `Some(true)`: JSON lines; `None`: what suits stderr.
     pub log_json: Option<bool>,
+}
+
+/// What the query service may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuerySettings {
+    /// The warehouse.
+    pub file: PathBuf,
+    /// Longest time of one Command's SQL.
+    pub deadline: Duration,
+    /// Most memory.
+    pub memory_bytes: u64,
+    /// Most bytes on disk of what does not fit into memory.
+    pub spill_bytes: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Most bytes of a Command's sources.
+    pub source_bytes_max: u64,
+    /// Most bytes of the rows in a Result.
+    pub answer_bytes_max: usize,
+    /// Whether scripts may be sent.
+    pub scripts: bool,
 }
 
 /// Everything that is wrong with the settings, at once.
@@ -120,6 +143,41 @@ impl Settings {
             "" => None,
             _ => u16::try_from(number("PUDATO_HEALTH_PORT", 1, 65_535, &mut wrong)).ok(),
         };
+        let query_file = match get("DUCKDB_PATH") {
+            "" => data_dir.join("warehouse.duckdb"),
+            path => PathBuf::from(path),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let threads = match get("PUDATO_QUERY_THREADS") {
+            "" => cores,
+            _ => number("PUDATO_QUERY_THREADS", 1, 1_024, &mut wrong),
+        };
+        let bytes = |name: &str, wrong: &mut Vec<String>| number(name, 1 << 20, 1 << 50, wrong);
+        let query = QuerySettings {
+            file: query_file,
+            deadline: Duration::from_secs(number("PUDATO_QUERY_SECONDS", 1, 43_200, &mut wrong)),
+            memory_bytes: bytes("PUDATO_QUERY_MEMORY_BYTES", &mut wrong),
+            spill_bytes: bytes("PUDATO_QUERY_SPILL_BYTES", &mut wrong),
+            threads: u32::try_from(threads).unwrap_or(1),
+            source_bytes_max: number("PUDATO_QUERY_SOURCE_BYTES_MAX", 1, 1 << 50, &mut wrong),
+            answer_bytes_max: usize::try_from(number(
+                "PUDATO_QUERY_ANSWER_BYTES_MAX",
+                1,
+                1 << 40,
+                &mut wrong,
+            ))
+            .unwrap_or(usize::MAX),
+            scripts: match get("PUDATO_QUERY_SCRIPTS") {
+                "true" => true,
+                "false" => false,
+                other => {
+                    wrong.push(format!(
+                        "PUDATO_QUERY_SCRIPTS: expected true or false, found {other:?}"
+                    ));
+                    true
+                }
+            },
+        };
         let log_json = match get("PUDATO_LOG_FORMAT") {
             "" => None,
             "json" => Some(true),
@@ -158,6 +216,7 @@ impl Settings {
             visibility: Duration::from_secs(visibility_s),
             drain: Duration::from_secs(drain_s),
             health_port,
+            query,
             log: get("PUDATO_LOG").to_owned(),
             log_json,
             data_dir,
@@ -315,11 +374,14 @@ fn read_file(path: Option<&Path>, wrong: &mut Vec<String>) -> Table {
             toml::Value::String(text) => {
                 table.0.insert(key, text);
             }
+            toml::Value::Boolean(flag) => {
+                table.0.insert(key, flag.to_string());
+            }
             toml::Value::Integer(number) => {
                 table.0.insert(key, number.to_string());
             }
             other => wrong.push(format!(
-                "{name}: {key}: expected a text or a whole number, found {}",
+                "{name}: {key}: expected a text, a whole number, true or false, found {}",
                 other.type_str()
             )),
         }

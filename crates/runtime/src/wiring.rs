@@ -138,10 +138,14 @@ impl Pudato {
         };
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
-        let built_in: [Arc<dyn Handler>; 2] = [
-            Arc::new(StorageHandler::new(objects, settings.claim_bytes_max)),
-            Arc::new(RegistryHandler::new(Arc::clone(&registry), now)),
-        ];
+        let mut built_in: Vec<Arc<dyn Handler>> = Vec::new();
+        #[cfg(feature = "duckdb")]
+        built_in.push(Arc::new(query(&settings, &data_dir, objects.clone())?));
+        built_in.push(Arc::new(StorageHandler::new(
+            objects,
+            settings.claim_bytes_max,
+        )));
+        built_in.push(Arc::new(RegistryHandler::new(Arc::clone(&registry), now)));
         let handlers = built_in
             .into_iter()
             .chain(own)
@@ -326,6 +330,37 @@ impl Pudato {
             clock: Arc::clone(&self.clock),
         }
     }
+}
+
+/// The query handler, on DuckDB.
+#[cfg(feature = "duckdb")]
+fn query(
+    settings: &Settings,
+    data_dir: &std::path::Path,
+    objects: Objects,
+) -> Result<pudato_query::QueryHandler, OpenError> {
+    use pudato_query::duckdb::{DuckDb, Options};
+    let query = &settings.query;
+    let options = Options {
+        scratch: data_dir.join("scratch"),
+        memory_bytes: query.memory_bytes,
+        spill_bytes: query.spill_bytes,
+        threads: query.threads,
+    };
+    let engine = DuckDb::file(&query.file, options)
+        .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}")))?;
+    let limits = pudato_query::Limits {
+        deadline: query.deadline,
+        source_bytes_max: query.source_bytes_max,
+        answer_bytes_max: query.answer_bytes_max,
+        scripts: query.scripts,
+    };
+    let files = crate::object_files::ObjectFiles(objects);
+    Ok(pudato_query::QueryHandler::new(
+        Arc::new(engine),
+        Arc::new(files),
+        limits,
+    ))
 }
 
 /// The containers of the storage handler, or the one of claims.

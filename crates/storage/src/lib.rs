@@ -1,6 +1,7 @@
 //! The storage handler: objects in containers, durable before anybody is told about them.
 
 mod containers;
+mod copies;
 mod error;
 mod handler;
 mod key;

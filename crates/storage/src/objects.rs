@@ -75,7 +75,7 @@ impl Objects {
         }
     }
 
-    fn at(&self, container: &str, path: &str) -> Result<(Arc<Container>, Path), Error> {
+    pub(crate) fn at(&self, container: &str, path: &str) -> Result<(Arc<Container>, Path), Error> {
         let key = key::check(path).map_err(|what| {
             Error::new(
                 ErrorKind::Invalid,
@@ -277,7 +277,12 @@ async fn sync_parent(container: &Container, path: &str, doing: &str) -> Result<(
     }
 }
 
-fn info(container: &Container, path: &str, meta: &ObjectMeta, kept: Sidecar) -> ObjectInfo {
+pub(crate) fn info(
+    container: &Container,
+    path: &str,
+    meta: &ObjectMeta,
+    kept: Sidecar,
+) -> ObjectInfo {
     let nanos = meta.last_modified.timestamp_nanos_opt().unwrap_or(0);
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
     ObjectInfo {

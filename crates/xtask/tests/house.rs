@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which rooms a room may depend on, directly. Tests of a room may use more.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("protocol", &[]),
     ("messaging", &["protocol"]),
     ("handler", &["protocol"]),
     ("storage", &["handler", "protocol"]),
+    ("query", &["handler", "protocol"]),
     ("registry", &["handler", "protocol"]),
     (
         "runtime",
-        &["handler", "messaging", "protocol", "registry", "storage"],
+        &[
+            "handler",
+            "messaging",
+            "protocol",
+            "query",
+            "registry",
+            "storage",
+        ],
     ),
     ("cli", &["runtime"]),
     ("xtask", &[]),

@@ -28,7 +28,11 @@ pub(super) fn values(
     used: &mut BTreeSet<String>,
 ) -> Result<Vec<Value>, EngineError> {
     let count = statement.parameter_count();
-    let names = (1..=count).map(|n| statement.parameter_name(n).unwrap_or_else(|_| n.to_string()));
+    let names = (1..=count).map(|n| {
+        statement
+            .parameter_name(n)
+            .unwrap_or_else(|_| n.to_string())
+    });
     names
         .map(|name| {
             let found = match parameters {
@@ -53,11 +57,16 @@ pub(super) fn values(
 fn missing(name: &str, parameters: &Parameters) -> EngineError {
     let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
     let expected = match parameters {
-        Parameters::Named(_) if is_number => "the SQL uses `?`, so expected an array of values, found an object".into(),
+        Parameters::Named(_) if is_number => {
+            "the SQL uses `?`, so expected an array of values, found an object".into()
+        }
         Parameters::Positional(_) if !is_number => {
             format!("the SQL uses ${name}, so expected an object with {name:?}, found an array")
         }
-        Parameters::Positional(values) => format!("expected a value for ${name}, found {} values", values.len()),
+        Parameters::Positional(values) => format!(
+            "expected a value for ${name}, found {} values",
+            values.len()
+        ),
         _ => format!("expected a value for ${name}; it is missing"),
     };
     EngineError::Invalid(format!("payload.parameters: {expected}"))
@@ -67,13 +76,22 @@ fn missing(name: &str, parameters: &Parameters) -> EngineError {
 ///
 /// # Errors
 /// Names the values that no parameter uses.
-pub(super) fn check_used(parameters: &Parameters, used: &BTreeSet<String>) -> Result<(), EngineError> {
+pub(super) fn check_used(
+    parameters: &Parameters,
+    used: &BTreeSet<String>,
+) -> Result<(), EngineError> {
     let names: Vec<String> = match parameters {
         Parameters::None => Vec::new(),
         Parameters::Positional(values) => (1..=values.len()).map(|n| n.to_string()).collect(),
-        Parameters::Named(values) => values.iter().map(|(name, _)| name.to_ascii_lowercase()).collect(),
+        Parameters::Named(values) => values
+            .iter()
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect(),
     };
-    let unused: Vec<String> = names.into_iter().filter(|name| !used.contains(name)).collect();
+    let unused: Vec<String> = names
+        .into_iter()
+        .filter(|name| !used.contains(name))
+        .collect();
     if unused.is_empty() {
         return Ok(());
     }

@@ -46,7 +46,9 @@ impl Catalog {
 
     /// Whether there is any view; where there is none, none can have been read.
     pub(super) fn has_views(&self) -> bool {
-        self.entries.iter().any(|entry| entry.is_view && entry.parts[0] != TEMPORARY)
+        self.entries
+            .iter()
+            .any(|entry| entry.is_view && entry.parts[0] != TEMPORARY)
     }
 
     /// What `name` means, in DuckDB's order: temporary objects, then the schema `main`. Names are compared without regard to
@@ -55,7 +57,9 @@ impl Catalog {
         let find = |parts: [&str; 3]| {
             self.entries.iter().find(|entry| {
                 let pairs = entry.parts.iter().zip(parts);
-                pairs.into_iter().all(|(own, other)| own.to_lowercase() == other.to_lowercase())
+                pairs
+                    .into_iter()
+                    .all(|(own, other)| own.to_lowercase() == other.to_lowercase())
             })
         };
         let database = self.database.as_str();

@@ -37,7 +37,9 @@ impl Control {
 
     /// Nothing is to be interrupted any more.
     pub(super) fn end(&self) {
-        let _ = self.state.compare_exchange(RUNNING, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .state
+            .compare_exchange(RUNNING, ENDED, Ordering::AcqRel, Ordering::Acquire);
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -59,7 +61,11 @@ impl Control {
     }
 
     fn interrupt(&self) -> bool {
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let handle = self
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(handle) = &handle {
             handle.interrupt();
         }
@@ -73,7 +79,9 @@ impl Control {
     }
 
     async fn stop(&self, state: u8) {
-        let stopped = self.state.compare_exchange(RUNNING, state, Ordering::AcqRel, Ordering::Acquire);
+        let stopped =
+            self.state
+                .compare_exchange(RUNNING, state, Ordering::AcqRel, Ordering::Acquire);
         if stopped.is_err() {
             return;
         }

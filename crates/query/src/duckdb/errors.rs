@@ -21,13 +21,23 @@ pub(super) fn engine_error(error: Error) -> EngineError {
         return EngineError::Retry(format!("another statement changed the same data: {text}"));
     }
     if text.contains("Could not set lock on file") {
-        return EngineError::Unavailable(format!("the warehouse is open in another process: {text}"));
+        return EngineError::Unavailable(format!(
+            "the warehouse is open in another process: {text}"
+        ));
     }
-    if text.starts_with("IO Error") && (text.contains("No space left") || text.contains("Input/output error")) {
+    if text.starts_with("IO Error")
+        && (text.contains("No space left") || text.contains("Input/output error"))
+    {
         return EngineError::Unavailable(format!("the warehouse cannot be written: {text}"));
     }
     if text.starts_with("INTERNAL Error") || text.starts_with("FATAL Error") {
         return EngineError::Unavailable(format!("DuckDB failed: {text}"));
+    }
+    if text.contains("disabled by configuration") || text.contains("disabled through configuration")
+    {
+        return EngineError::Invalid(format!(
+            "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"
+        ));
     }
     EngineError::Invalid(format!("payload.sql: {text}"))
 }

@@ -37,14 +37,22 @@ impl<'a> Fetch<'a> {
         let mut prepared = self.start(sql)?;
         let schema = prepared.schema();
         let fields = schema.fields().iter().enumerate();
-        let logical: Vec<_> = fields.map(|(n, field)| (field, prepared.column_logical_type(n))).collect();
+        let logical: Vec<_> = fields
+            .map(|(n, field)| (field, prepared.column_logical_type(n)))
+            .collect();
         let columns = logical.iter().map(|(field, logical)| Column {
             name: field.name().clone(),
             r#type: types::text(logical, Some(field.data_type()), false),
         });
         let columns: Vec<Column> = columns.collect();
-        let casts: Vec<Option<String>> = logical.iter().map(|(_, logical)| types::cast(logical)).collect();
-        let mut shapes: Vec<Shape> = logical.iter().map(|(_, logical)| Shape::of(logical)).collect();
+        let casts: Vec<Option<String>> = logical
+            .iter()
+            .map(|(_, logical)| types::cast(logical))
+            .collect();
+        let mut shapes: Vec<Shape> = logical
+            .iter()
+            .map(|(_, logical)| Shape::of(logical))
+            .collect();
         if let Some(n) = casts.iter().position(Option::is_some) {
             if kind != Kind::Query {
                 let Column { name, r#type } = &columns[n];
@@ -54,7 +62,9 @@ impl<'a> Fetch<'a> {
             }
             drop(prepared);
             prepared = self.start(&readable(sql, &casts))?;
-            shapes = (0..columns.len()).map(|n| Shape::of(&prepared.column_logical_type(n))).collect();
+            shapes = (0..columns.len())
+                .map(|n| Shape::of(&prepared.column_logical_type(n)))
+                .collect();
         }
         self.take(&prepared, columns, &shapes, kind)
     }
@@ -65,9 +75,9 @@ impl<'a> Fetch<'a> {
         // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
         started.map_err(|error| match text(&error) {
-            text if text.contains("Variant columns") => {
-                EngineError::Invalid("payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into())
-            }
+            text if text.contains("Variant columns") => EngineError::Invalid(
+                "payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into(),
+            ),
             _ => engine_error(error),
         })?;
         Ok(prepared)
@@ -89,7 +99,9 @@ impl<'a> Fetch<'a> {
             self.control.check()?;
             seen += batch.len() as u64;
             if let (true, Some(shape)) = (is_count && batch.len() == 1, shapes.first()) {
-                count = json::value(batch.column(0), 0, shape).ok().and_then(|count| count.as_u64());
+                count = json::value(batch.column(0), 0, shape)
+                    .ok()
+                    .and_then(|count| count.as_u64());
             }
             let room = self.rows_max - rows.len();
             truncated |= batch.len() > room;
@@ -97,7 +109,8 @@ impl<'a> Fetch<'a> {
                 let values = batch.columns().iter().zip(shapes);
                 let values = values.map(|(column, shape)| json::value(column, row, shape));
                 let values = values.collect::<Result<Value, String>>();
-                let values = values.map_err(|what| EngineError::Invalid(format!("payload.sql: {what}")))?;
+                let values =
+                    values.map_err(|what| EngineError::Invalid(format!("payload.sql: {what}")))?;
                 bytes += json::bytes(&values);
                 if bytes > self.bytes_max {
                     return Err(too_large(self.bytes_max));
@@ -154,9 +167,14 @@ pub(super) fn into_file(
     let copy = format!("COPY ({sql}\n) TO {} ({options})", literal(file));
     let mut prepared = connection.prepare(&copy).map_err(engine_error)?;
     let values = bind::values(&prepared, parameters, used)?;
-    let mut rows = prepared.query(params_from_iter(values)).map_err(engine_error)?;
+    let mut rows = prepared
+        .query(params_from_iter(values))
+        .map_err(engine_error)?;
     let row = rows.next().map_err(engine_error)?;
-    let row_count = row.map(|row| row.get::<_, u64>(0)).transpose().map_err(engine_error)?;
+    let row_count = row
+        .map(|row| row.get::<_, u64>(0))
+        .transpose()
+        .map_err(engine_error)?;
     let row_count = row_count.unwrap_or(0);
     Ok(Fetched {
         answer: Answer::File { row_count },

@@ -1,12 +1,14 @@
 //! Values of an answer as JSON (contract.md, type table).
 
 use duckdb::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeListArray, ListArray, MapArray, StructArray, UnionArray,
+    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, FixedSizeListArray, ListArray,
+    MapArray, StructArray, UnionArray,
 };
 use duckdb::arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 use pudato_protocol::{blob, float};
@@ -23,7 +25,9 @@ impl Shape {
     pub(super) fn of(r#type: &LogicalTypeHandle) -> Self {
         Self {
             is_hugeint: r#type.id() == LogicalTypeId::Hugeint,
-            children: (0..r#type.num_children()).map(|n| Self::of(&r#type.child(n))).collect(),
+            children: (0..r#type.num_children())
+                .map(|n| Self::of(&r#type.child(n)))
+                .collect(),
         }
     }
 
@@ -64,26 +68,83 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
         DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             let digits = array.as_primitive::<Decimal128Type>().value(row);
-            if shape.is_hugeint { integer(digits) } else { decimal(digits, *scale).into() }
+            if shape.is_hugeint {
+                integer(digits)
+            } else {
+                decimal(digits, *scale).into()
+            }
         }
         DataType::Utf8 => array.as_string::<i32>().value(row).into(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
-        DataType::Binary => blob(array.as_any().downcast_ref::<BinaryArray>().ok_or("BLOB")?.value(row)),
+        DataType::Binary => blob(
+            array
+                .as_any()
+                .downcast_ref::<BinaryArray>()
+                .ok_or("BLOB")?
+                .value(row),
+        ),
         DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row)).into(),
-        DataType::Time64(TimeUnit::Microsecond) => time(i128::from(array.as_primitive::<Time64MicrosecondType>().value(row)) * 1_000).into(),
-        DataType::Time64(_) => time(array.as_primitive::<Time64NanosecondType>().value(row).into()).into(),
-        DataType::Timestamp(unit, zone) => timestamp(ticks(array, row, *unit), *unit, zone.is_some()).into(),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            time(i128::from(array.as_primitive::<Time64MicrosecondType>().value(row)) * 1_000)
+                .into()
+        }
+        DataType::Time64(_) => time(
+            array
+                .as_primitive::<Time64NanosecondType>()
+                .value(row)
+                .into(),
+        )
+        .into(),
+        DataType::Timestamp(unit, zone) => {
+            timestamp(ticks(array, row, *unit), *unit, zone.is_some()).into()
+        }
         DataType::Interval(_) => {
             let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
             duration(interval.months, interval.days, interval.nanoseconds).into()
         }
         DataType::Dictionary(key, _) => enumerated(array, key, row)?,
-        DataType::List(_) => list(&array.as_any().downcast_ref::<ListArray>().ok_or("LIST")?.value(row), shape)?,
-        DataType::FixedSizeList(..) => list(&array.as_any().downcast_ref::<FixedSizeListArray>().ok_or("ARRAY")?.value(row), shape)?,
-        DataType::Struct(_) => structure(array.as_any().downcast_ref::<StructArray>().ok_or("STRUCT")?, row, shape)?,
-        DataType::Map(..) => map(&array.as_any().downcast_ref::<MapArray>().ok_or("MAP")?.value(row), shape)?,
-        DataType::Union(..) => union(array.as_any().downcast_ref::<UnionArray>().ok_or("UNION")?, row, shape)?,
-        other => return Err(format!("a value of Arrow's type {other} has no JSON form; cast it to VARCHAR")),
+        DataType::List(_) => list(
+            &array
+                .as_any()
+                .downcast_ref::<ListArray>()
+                .ok_or("LIST")?
+                .value(row),
+            shape,
+        )?,
+        DataType::FixedSizeList(..) => list(
+            &array
+                .as_any()
+                .downcast_ref::<FixedSizeListArray>()
+                .ok_or("ARRAY")?
+                .value(row),
+            shape,
+        )?,
+        DataType::Struct(_) => structure(
+            array
+                .as_any()
+                .downcast_ref::<StructArray>()
+                .ok_or("STRUCT")?,
+            row,
+            shape,
+        )?,
+        DataType::Map(..) => map(
+            &array
+                .as_any()
+                .downcast_ref::<MapArray>()
+                .ok_or("MAP")?
+                .value(row),
+            shape,
+        )?,
+        DataType::Union(..) => union(
+            array.as_any().downcast_ref::<UnionArray>().ok_or("UNION")?,
+            row,
+            shape,
+        )?,
+        other => {
+            return Err(format!(
+                "a value of Arrow's type {other} has no JSON form; cast it to VARCHAR"
+            ));
+        }
     })
 }
 
@@ -94,20 +155,32 @@ pub(super) fn bytes(value: &Value) -> usize {
         Value::Number(_) => 12,
         Value::String(text) => text.len() + 3,
         Value::Array(items) => 2 + items.iter().map(bytes).sum::<usize>(),
-        Value::Object(items) => 2 + items.iter().map(|(key, item)| key.len() + 4 + bytes(item)).sum::<usize>(),
+        Value::Object(items) => {
+            2 + items
+                .iter()
+                .map(|(key, item)| key.len() + 4 + bytes(item))
+                .sum::<usize>()
+        }
     }
 }
 
 /// The shortest digits that tell this number from every other of 32 bits.
 fn single(number: f32) -> Value {
-    float(number.to_string().parse().unwrap_or_else(|_| f64::from(number)))
+    float(
+        number
+            .to_string()
+            .parse()
+            .unwrap_or_else(|_| f64::from(number)),
+    )
 }
 
 /// A number where 64 bits hold it, else its digits.
 fn integer(number: i128) -> Value {
     let signed = i64::try_from(number).map(Value::from);
     let unsigned = |_| u64::try_from(number).map(Value::from);
-    signed.or_else(unsigned).unwrap_or_else(|_| number.to_string().into())
+    signed
+        .or_else(unsigned)
+        .unwrap_or_else(|_| number.to_string().into())
 }
 
 fn decimal(digits: i128, scale: i8) -> String {
@@ -127,11 +200,16 @@ fn civil(days: i64) -> (i64, i64, i64) {
     // Counted from 1 March of year 0, so that the day that leap years add comes last.
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -159,8 +237,16 @@ fn date(days: i32) -> String {
 
 /// A time of day; seconds have a fraction only where it is not zero.
 fn time(nanos: i128) -> String {
-    let (seconds, nanos) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
-    let clock = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let (seconds, nanos) = (
+        nanos.div_euclid(1_000_000_000),
+        nanos.rem_euclid(1_000_000_000),
+    );
+    let clock = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     match nanos {
         0 => clock,
         _ if nanos % 1_000 == 0 => format!("{clock}.{:06}", nanos / 1_000),
@@ -234,7 +320,10 @@ fn duration(months: i32, days: i32, nanos: i64) -> String {
 }
 
 fn enumerated(array: &dyn Array, key: &DataType, row: usize) -> Result<Value, String> {
-    fn text<K: duckdb::arrow::datatypes::ArrowDictionaryKeyType>(array: &dyn Array, row: usize) -> Option<Value> {
+    fn text<K: duckdb::arrow::datatypes::ArrowDictionaryKeyType>(
+        array: &dyn Array,
+        row: usize,
+    ) -> Option<Value> {
         let array = array.as_any().downcast_ref::<DictionaryArray<K>>()?;
         let values = array.values().as_string_opt::<i32>()?;
         Some(values.value(array.key(row)?).into())
@@ -249,13 +338,22 @@ fn enumerated(array: &dyn Array, key: &DataType, row: usize) -> Result<Value, St
 }
 
 fn list(items: &ArrayRef, shape: &Shape) -> Result<Value, String> {
-    (0..items.len()).map(|row| value(items, row, shape.child(0))).collect()
+    (0..items.len())
+        .map(|row| value(items, row, shape.child(0)))
+        .collect()
 }
 
 fn structure(array: &StructArray, row: usize, shape: &Shape) -> Result<Value, String> {
-    let members = array.column_names().into_iter().zip(array.columns()).enumerate();
-    let members = members.map(|(n, (name, column))| Ok((name.to_owned(), value(column, row, shape.child(n))?)));
-    members.collect::<Result<serde_json::Map<_, _>, String>>().map(Value::Object)
+    let members = array
+        .column_names()
+        .into_iter()
+        .zip(array.columns())
+        .enumerate();
+    let members = members
+        .map(|(n, (name, column))| Ok((name.to_owned(), value(column, row, shape.child(n))?)));
+    members
+        .collect::<Result<serde_json::Map<_, _>, String>>()
+        .map(Value::Object)
 }
 
 fn map(entries: &StructArray, shape: &Shape) -> Result<Value, String> {
@@ -273,10 +371,17 @@ fn union(array: &UnionArray, row: usize, shape: &Shape) -> Result<Value, String>
     let DataType::Union(fields, _) = array.data_type() else {
         return Err("UNION".into());
     };
-    let field = fields.iter().find(|(own, _)| *own == id).map(|(_, field)| field);
+    let field = fields
+        .iter()
+        .find(|(own, _)| *own == id)
+        .map(|(_, field)| field);
     let name = field.map(|field| field.name().clone()).unwrap_or_default();
     let member = value(&array.value(row), 0, shape.child(n))?;
-    Ok(if member.is_null() { Value::Null } else { json!({name: member}) })
+    Ok(if member.is_null() {
+        Value::Null
+    } else {
+        json!({name: member})
+    })
 }
 
 #[cfg(test)]
@@ -295,9 +400,18 @@ mod tests {
 
     #[test]
     fn times_have_a_fraction_only_where_they_need_one() {
-        assert_eq!(timestamp(0, TimeUnit::Microsecond, true), "1970-01-01T00:00:00+00:00");
-        assert_eq!(timestamp(-1, TimeUnit::Microsecond, false), "1969-12-31T23:59:59.999999");
-        assert_eq!(timestamp(1, TimeUnit::Nanosecond, false), "1970-01-01T00:00:00.000000001");
+        assert_eq!(
+            timestamp(0, TimeUnit::Microsecond, true),
+            "1970-01-01T00:00:00+00:00"
+        );
+        assert_eq!(
+            timestamp(-1, TimeUnit::Microsecond, false),
+            "1969-12-31T23:59:59.999999"
+        );
+        assert_eq!(
+            timestamp(1, TimeUnit::Nanosecond, false),
+            "1970-01-01T00:00:00.000000001"
+        );
     }
 
     #[test]

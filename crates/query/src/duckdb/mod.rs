@@ -29,8 +29,8 @@ use run::{Names, Run};
 use scratch::ScratchRoot;
 use statements::Statement;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use warehouse::{Lease, Mode, Place, Warehouse};
 
@@ -49,21 +49,38 @@ pub struct Options {
 
 /// The engine.
 pub struct DuckDb {
-    warehouse: Arc<Warehouse>,
-    scratch: ScratchRoot,
+    place: Place,
+    options: Options,
     namespace: String,
-    database: Arc<OnceLock<String>>,
+    /// What is there from the first work on: many programs open pudato and run no SQL.
+    started: Mutex<Option<Arc<Started>>>,
     version: OnceLock<String>,
 }
+
+/// An engine that has run something.
+struct Started {
+    warehouse: Arc<Warehouse>,
+    scratch: ScratchRoot,
+    database: OnceLock<String>,
+    making: Mutex<()>,
+}
+
+/// How often a work that collides begins again, and how much longer it waits each time: about 2 s in all.
+const COLLISIONS_MAX: u32 = 20;
+const COLLISION_PAUSE: Duration = Duration::from_millis(10);
 
 impl DuckDb {
     /// A warehouse in `file`, which is made where it is not there. The file is open only while a statement runs.
     ///
     /// # Errors
-    /// `Unavailable`: the file's folder or the scratch folder cannot be made.
-    pub fn file(file: &Path, options: &Options) -> Result<Self, EngineError> {
-        let failed = |error: std::io::Error| EngineError::Unavailable(format!("{}: {error}", file.display()));
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    /// `Unavailable`: the file's folder cannot be made.
+    pub fn file(file: &Path, options: Options) -> Result<Self, EngineError> {
+        let failed = |error: std::io::Error| {
+            EngineError::Unavailable(format!("{}: {error}", file.display()))
+        };
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(failed)?;
         let name = file.file_name().unwrap_or_default();
@@ -71,43 +88,45 @@ impl DuckDb {
         // A symbolic link is named as what it leads to: there is one warehouse, and it has one name.
         let file = file.canonicalize().unwrap_or(file);
         let namespace = format!("duckdb://{}", file.display());
-        Self::open(Place::File(file), namespace, options)
+        Ok(Self::new(Place::File(file), namespace, options))
     }
 
     /// Tables in memory, which live as long as one Command: only temporary ones can be made.
-    ///
-    /// # Errors
-    /// `Unavailable`: the scratch folder cannot be made.
-    pub fn in_memory(options: &Options) -> Result<Self, EngineError> {
-        Self::open(Place::Memory, "duckdb://memory".into(), options)
+    pub fn in_memory(options: Options) -> Self {
+        Self::new(Place::Memory, "duckdb://memory".into(), options)
     }
 
-    fn open(place: Place, namespace: String, options: &Options) -> Result<Self, EngineError> {
-        let scratch = ScratchRoot::new(&options.scratch)?;
+    fn new(place: Place, namespace: String, options: Options) -> Self {
+        Self {
+            place,
+            options,
+            namespace,
+            started: Mutex::default(),
+            version: OnceLock::new(),
+        }
+    }
+
+    fn started(&self) -> Result<Arc<Started>, EngineError> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(started) = &*started {
+            return Ok(Arc::clone(started));
+        }
+        let scratch = ScratchRoot::new(&self.options.scratch)?;
         let lockdown = Lockdown {
             scratch: scratch.path().to_owned(),
             spill: scratch.path().join("spill"),
-            memory_bytes: options.memory_bytes,
-            spill_bytes: options.spill_bytes,
-            threads: options.threads,
+            memory_bytes: self.options.memory_bytes,
+            spill_bytes: self.options.spill_bytes,
+            threads: self.options.threads,
         };
-        Ok(Self {
-            warehouse: Warehouse::new(place, lockdown),
+        let new = Arc::new(Started {
+            warehouse: Warehouse::new(self.place.clone(), lockdown),
             scratch,
-            namespace,
-            database: Arc::default(),
-            version: OnceLock::new(),
-        })
-    }
-
-    fn job(&self, work: Work, control: Arc<Control>) -> Job {
-        Job {
-            warehouse: Arc::clone(&self.warehouse),
-            database: Arc::clone(&self.database),
-            namespace: self.namespace.clone(),
-            work,
-            control,
-        }
+            database: OnceLock::new(),
+            making: Mutex::default(),
+        });
+        *started = Some(Arc::clone(&new));
+        Ok(new)
     }
 }
 
@@ -116,7 +135,9 @@ impl QueryEngine for DuckDb {
     fn engine(&self) -> Engine {
         let version = || {
             let connection = duckdb::Connection::open_in_memory();
-            connection.and_then(|connection| connection.version()).unwrap_or_default()
+            connection
+                .and_then(|connection| connection.version())
+                .unwrap_or_default()
         };
         Engine {
             dialect: "duckdb",
@@ -125,14 +146,19 @@ impl QueryEngine for DuckDb {
     }
 
     fn scratch(&self) -> Result<Scratch, EngineError> {
-        self.scratch.folder()
+        self.started()?.scratch.folder()
     }
 
     async fn begin(&self, work: Work) -> Result<Begun, EngineError> {
         let control = Control::new(work.deadline);
         let expiry = tokio::spawn(Arc::clone(&control).expire());
         let cancel = CancelOnDrop(Arc::clone(&control));
-        let job = self.job(work, control);
+        let job = Job {
+            engine: self.started()?,
+            namespace: self.namespace.clone(),
+            work,
+            control,
+        };
         let (begun, begins) = oneshot::channel();
         let (decide, decision) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -186,8 +212,7 @@ impl Transaction for Pending {
 
 /// A work in its thread.
 struct Job {
-    warehouse: Arc<Warehouse>,
-    database: Arc<OnceLock<String>>,
+    engine: Arc<Started>,
     namespace: String,
     work: Work,
     control: Arc<Control>,
@@ -214,16 +239,8 @@ impl Job {
         let statements = run::read(&self.work)?;
         let reads_only = statements.iter().all(|statement| statement.kind.is_read());
         let mode = if reads_only { Mode::Read } else { Mode::Write };
-        let mut opened = self.open(mode)?;
-        let outcome = match self.execute(&opened, &statements, !reads_only) {
-            Err(error) if needs_writing(&error) => {
-                drop(opened);
-                opened = self.open(Mode::Write)?;
-                self.execute(&opened, &statements, true)
-            }
-            outcome => outcome,
-        };
-        let outcome = match outcome.map_err(|error| self.control.explain(error))? {
+        let (opened, executed) = self.try_until_it_runs(mode, &statements)?;
+        let outcome = match executed {
             Executed::Before(kept) => return Ok(Some(kept)),
             Executed::Now(outcome) => outcome,
         };
@@ -235,23 +252,56 @@ impl Job {
             return Ok(None);
         };
         let connection = opened.connection();
-        if let Some(identity) = self.work.identity.as_ref().filter(|_| self.keeps(&opened, reads_only)) {
+        if let Some(identity) = self
+            .work
+            .identity
+            .as_ref()
+            .filter(|_| self.keeps(&opened, !reads_only))
+        {
             answers::keep(connection, identity, &answer)?;
         }
         connection.execute_batch("COMMIT").map_err(engine_error)?;
         Ok(None)
     }
 
+    /// Runs the statements. Two works that change the same at once collide; the later one begins again at once, on a new
+    /// connection, since nothing of it is left.
+    fn try_until_it_runs(
+        &self,
+        mut mode: Mode,
+        statements: &[Statement<'_>],
+    ) -> Result<(Lease, Executed), EngineError> {
+        let mut collisions = 0;
+        loop {
+            let opened = self.open(mode)?;
+            match self.execute(&opened, statements, mode == Mode::Write) {
+                Ok(executed) => return Ok((opened, executed)),
+                Err(error) if needs_writing(&error) && mode == Mode::Read => mode = Mode::Write,
+                Err(EngineError::Retry(_))
+                    if collisions < COLLISIONS_MAX && self.control.check().is_ok() =>
+                {
+                    collisions += 1;
+                    drop(opened);
+                    std::thread::sleep(COLLISION_PAUSE * collisions);
+                }
+                Err(error) => return Err(self.control.explain(error)),
+            }
+        }
+    }
+
     fn open(&self, mode: Mode) -> Result<Lease, EngineError> {
-        let lease = self.warehouse.acquire(mode, Instant::now() + self.work.deadline)?;
+        let lease = self
+            .engine
+            .warehouse
+            .acquire(mode, Instant::now() + self.work.deadline)?;
         self.control.watch(lease.connection().interrupt_handle());
         self.control.check()?;
         Ok(lease)
     }
 
     /// Whether the answer is kept in the warehouse: not for what changes nothing, and not where nothing lasts.
-    fn keeps(&self, lease: &Lease, reads_only: bool) -> bool {
-        !reads_only && lease.mode == Mode::Write && self.warehouse.place != Place::Memory
+    fn keeps(&self, lease: &Lease, changes: bool) -> bool {
+        changes && lease.mode == Mode::Write && self.engine.warehouse.place != Place::Memory
     }
 
     fn execute(
@@ -261,11 +311,23 @@ impl Job {
         changes: bool,
     ) -> Result<Executed, EngineError> {
         let connection = lease.connection();
-        let identity = self.work.identity.as_ref().filter(|_| self.keeps(lease, !changes));
+        let identity = self
+            .work
+            .identity
+            .as_ref()
+            .filter(|_| self.keeps(lease, changes));
         if identity.is_some() {
+            // One at a time: two that make it at once would collide.
+            let _only = self
+                .engine
+                .making
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             answers::make(connection)?;
         }
-        connection.execute_batch("BEGIN TRANSACTION").map_err(engine_error)?;
+        connection
+            .execute_batch("BEGIN TRANSACTION")
+            .map_err(engine_error)?;
         if let Some(identity) = identity
             && let Some(kept) = answers::find(connection, identity)?
         {
@@ -274,7 +336,7 @@ impl Job {
         let names = Names {
             database: self.database(connection)?,
             namespace: self.namespace.clone(),
-            is_durable: self.warehouse.place != Place::Memory,
+            is_durable: self.engine.warehouse.place != Place::Memory,
         };
         let run = Run::new(connection, &self.control, &self.work, &names)?;
         run.all(statements).map(Executed::Now)
@@ -282,12 +344,14 @@ impl Job {
 
     /// The catalog of the warehouse, which DuckDB names after its file.
     fn database(&self, connection: &duckdb::Connection) -> Result<String, EngineError> {
-        if let Some(known) = self.database.get() {
+        if let Some(known) = self.engine.database.get() {
             return Ok(known.clone());
         }
-        let found = connection.query_row("SELECT current_database()", [], |row| row.get::<_, String>(0));
+        let found = connection.query_row("SELECT current_database()", [], |row| {
+            row.get::<_, String>(0)
+        });
         let found = found.map_err(engine_error)?;
-        Ok(self.database.get_or_init(|| found).clone())
+        Ok(self.engine.database.get_or_init(|| found).clone())
     }
 }
 

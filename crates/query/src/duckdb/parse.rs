@@ -42,7 +42,8 @@ impl Parser {
         let mut extracted: ffi::duckdb_extracted_statements = std::ptr::null_mut();
         // SAFETY: the connection is open and `sql` ends with NUL; what was extracted is destroyed in every case.
         unsafe {
-            let count = ffi::duckdb_extract_statements(self.connection, sql.as_ptr(), &raw mut extracted);
+            let count =
+                ffi::duckdb_extract_statements(self.connection, sql.as_ptr(), &raw mut extracted);
             let error = ffi::duckdb_extract_statements_error(extracted);
             let error = (count == 0 && !error.is_null())
                 .then(|| CStr::from_ptr(error).to_string_lossy().into_owned())

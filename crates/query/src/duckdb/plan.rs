@@ -44,14 +44,30 @@ const HARMLESS_PREFIXES: [&str; 2] = ["DUCKDB_", "PRAGMA_"];
 
 /// Functions that reach files or settings; the engine's own lock refuses most of them, but not inside the scratch folder.
 const OUTSIDE_PREFIXES: [&str; 10] = [
-    "READ_", "PARQUET_", "GLOB", "SNIFF_", "ENABLE_", "DISABLE_", "TRUNCATE_DUCKDB", "WHICH_SECRET", "ARROW_SCAN",
+    "READ_",
+    "PARQUET_",
+    "GLOB",
+    "SNIFF_",
+    "ENABLE_",
+    "DISABLE_",
+    "TRUNCATE_DUCKDB",
+    "WHICH_SECRET",
+    "ARROW_SCAN",
     "PANDAS_SCAN",
 ];
 
 /// Operators that write; they have no children where they take no rows.
 const WRITERS: [&str; 10] = [
-    "ALTER", "ANALYZE", "CREATE_INDEX", "CREATE_MACRO", "CREATE_SCHEMA", "CREATE_SEQUENCE", "CREATE_TABLE", "CREATE_TYPE",
-    "CREATE_VIEW", "DROP",
+    "ALTER",
+    "ANALYZE",
+    "CREATE_INDEX",
+    "CREATE_MACRO",
+    "CREATE_SCHEMA",
+    "CREATE_SEQUENCE",
+    "CREATE_TABLE",
+    "CREATE_TYPE",
+    "CREATE_VIEW",
+    "DROP",
 ];
 
 /// Reads the JSON of EXPLAIN. `None` where DuckDB shows no plan for the statement.
@@ -75,7 +91,11 @@ pub(super) fn reads(plan: &str) -> Option<Reads> {
         let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         if is(&OUTSIDE_PREFIXES) {
             reads.outside.insert(name.to_ascii_lowercase());
-        } else if is_leaf && !HARMLESS.contains(&name) && !is(&HARMLESS_PREFIXES) && !WRITERS.contains(&name) {
+        } else if is_leaf
+            && !HARMLESS.contains(&name)
+            && !is(&HARMLESS_PREFIXES)
+            && !WRITERS.contains(&name)
+        {
             reads.unknown.insert(name.to_ascii_lowercase());
         }
     }

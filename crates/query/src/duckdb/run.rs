@@ -34,10 +34,14 @@ pub(super) fn read(work: &Work) -> Result<Vec<Statement<'_>>, EngineError> {
     let invalid = |text: String| EngineError::Invalid(text);
     let statements = split(&work.sql).map_err(invalid)?;
     for statement in &statements {
-        let count = parse::count(statement.sql).map_err(|error| invalid(format!("payload.sql: {error}")))?;
+        let count = parse::count(statement.sql)
+            .map_err(|error| invalid(format!("payload.sql: {error}")))?;
         // DuckDB itself reads a PIVOT without a list of values as two statements.
         if count != 1 && !(statement.kind == Kind::Query && count > 0 && has_pivot(statement.sql)) {
-            return Err(invalid(format!("payload.sql: expected one statement, found {count}: {}", statement.sql)));
+            return Err(invalid(format!(
+                "payload.sql: expected one statement, found {count}: {}",
+                statement.sql
+            )));
         }
     }
     if !work.is_script && statements.len() > 1 {
@@ -108,14 +112,19 @@ impl<'a> Run<'a> {
             answer = is_last.then_some(fetched.answer).or(answer);
         }
         bind::check_used(&self.work.parameters, &self.used_parameters)?;
-        let answer = answer.ok_or_else(|| EngineError::Invalid("payload.sql: expected a statement".into()))?;
+        let answer = answer
+            .ok_or_else(|| EngineError::Invalid("payload.sql: expected a statement".into()))?;
         Ok(Outcome {
             answer,
             statements: executed,
         })
     }
 
-    fn one(&mut self, statement: &Statement<'_>, is_last: bool) -> Result<(Executed, Fetched), EngineError> {
+    fn one(
+        &mut self,
+        statement: &Statement<'_>,
+        is_last: bool,
+    ) -> Result<(Executed, Fetched), EngineError> {
         self.control.check()?;
         self.check_target(statement)?;
         let existed = match (&statement.target, statement.if_not_exists) {
@@ -195,7 +204,11 @@ impl<'a> Run<'a> {
                 ..Lineage::default()
             });
         };
-        if let Some(function) = reads.outside.first().filter(|_| statement.kind != Kind::CopyFrom) {
+        if let Some(function) = reads
+            .outside
+            .first()
+            .filter(|_| statement.kind != Kind::CopyFrom)
+        {
             return Err(EngineError::Invalid(format!(
                 "payload.sql: {function} is not allowed: SQL reads the warehouse and the Command's `sources` only"
             )));
@@ -213,8 +226,9 @@ impl<'a> Run<'a> {
     }
 
     fn explain(&mut self, sql: &str) -> Result<Option<Reads>, EngineError> {
-        let explain = format!("EXPLAIN (FORMAT json) {sql}");
-        let mut prepared = self.connection.prepare(&explain).map_err(engine_error)?;
+        let explain = format!("{EXPLAIN}{sql}");
+        let prepared = self.connection.prepare(&explain);
+        let mut prepared = prepared.map_err(|error| without_explain(engine_error(error)))?;
         let values = bind::values(&prepared, &self.work.parameters, &mut self.used_parameters)?;
         let plans = prepared.query_map(params_from_iter(values), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
@@ -248,7 +262,12 @@ impl<'a> Run<'a> {
                 lineage.own.push(location);
                 continue;
             }
-            let count = format!("SELECT count(*) FROM {}.{}.{}", quote(catalog), quote(schema), quote(name));
+            let count = format!(
+                "SELECT count(*) FROM {}.{}.{}",
+                quote(catalog),
+                quote(schema),
+                quote(name)
+            );
             let count = self.connection.query_row(&count, [], |row| row.get(0));
             lineage.tables.push(Table {
                 dataset,
@@ -277,7 +296,12 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 let inner = view.sql.as_deref().and_then(|sql| split(sql).ok());
-                queries.extend(inner.into_iter().flatten().filter_map(|inner| inner.query.map(str::to_owned)));
+                queries.extend(
+                    inner
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|inner| inner.query.map(str::to_owned)),
+                );
                 let dataset = Dataset::table(&self.names.namespace, &[database, schema, name]);
                 if self.made.contains(&dataset.location()) {
                     lineage.own.push(dataset.location());
@@ -296,7 +320,9 @@ impl<'a> Run<'a> {
     /// The target of a change of columns or name, which is gone under its old name afterwards.
     fn target_before(&self, statement: &Statement<'_>) -> Result<Option<Table>, EngineError> {
         match (&statement.target, statement.kind) {
-            (Some(target), Kind::Alter) => Ok(self.table(target, None)?.filter(|_| self.names.is_durable)),
+            (Some(target), Kind::Alter) => {
+                Ok(self.table(target, None)?.filter(|_| self.names.is_durable))
+            }
             _ => Ok(None),
         }
     }
@@ -304,7 +330,9 @@ impl<'a> Run<'a> {
     /// The dataset that a name means; `None` where it is temporary or cannot be told.
     fn table(&self, name: &[String], row_count: Option<u64>) -> Result<Option<Table>, EngineError> {
         let catalog = self.catalog()?;
-        let entry = catalog.resolve(name).filter(|entry| entry.parts[0] != TEMPORARY);
+        let entry = catalog
+            .resolve(name)
+            .filter(|entry| entry.parts[0] != TEMPORARY);
         Ok(entry.map(|entry| {
             let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
             Table {
@@ -315,16 +343,31 @@ impl<'a> Run<'a> {
         }))
     }
 
-    fn fetch(&mut self, statement: &Statement<'_>, sql: &str, is_last: bool) -> Result<Fetched, EngineError> {
+    fn fetch(
+        &mut self,
+        statement: &Statement<'_>,
+        sql: &str,
+        is_last: bool,
+    ) -> Result<Fetched, EngineError> {
         let fetched = match &self.work.answer_to {
             AnswerTo::File { file, format } if is_last => {
                 let file = file.display().to_string();
-                fetch::into_file(self.connection, sql, &file, *format, &self.work.parameters, &mut self.used_parameters)
+                fetch::into_file(
+                    self.connection,
+                    sql,
+                    &file,
+                    *format,
+                    &self.work.parameters,
+                    &mut self.used_parameters,
+                )
             }
             // Only the last answer is given; the others are run for their effect.
             answer_to => {
                 let (rows_max, bytes_max) = match answer_to {
-                    AnswerTo::Rows { rows_max, bytes_max } if is_last => (*rows_max, *bytes_max),
+                    AnswerTo::Rows {
+                        rows_max,
+                        bytes_max,
+                    } if is_last => (*rows_max, *bytes_max),
                     _ => (0, usize::MAX),
                 };
                 let mut fetch = fetch::Fetch {
@@ -364,7 +407,9 @@ impl<'a> Run<'a> {
                 lineage.partial = Some("it is not known what this statement does".into());
                 return Ok(());
             }
-            Kind::Query | Kind::Show | Kind::Explain | Kind::CreateOther | Kind::Upkeep => return Ok(()),
+            Kind::Query | Kind::Show | Kind::Explain | Kind::CreateOther | Kind::Upkeep => {
+                return Ok(());
+            }
         };
         let Some(mut target) = statement.target.clone() else {
             lineage.partial = Some("it is not known what this statement writes to".into());
@@ -375,7 +420,10 @@ impl<'a> Run<'a> {
         }
         let catalog = self.catalog()?;
         let Some(entry) = catalog.resolve(&target) else {
-            lineage.partial = Some(format!("the table {} that it writes to cannot be told", target.join(".")));
+            lineage.partial = Some(format!(
+                "the table {} that it writes to cannot be told",
+                target.join(".")
+            ));
             return Ok(());
         };
         if entry.parts[0] == TEMPORARY {
@@ -393,13 +441,22 @@ impl<'a> Run<'a> {
         };
         let location = written.dataset.location();
         match operation {
-            Operation::Update | Operation::Merge | Operation::Delete if statement.kind != Kind::Truncate => {
-                let reads_itself = lineage.tables.iter().any(|table| table.dataset == written.dataset);
+            Operation::Update | Operation::Merge | Operation::Delete
+                if statement.kind != Kind::Truncate =>
+            {
+                let reads_itself = lineage
+                    .tables
+                    .iter()
+                    .any(|table| table.dataset == written.dataset);
                 if !reads_itself && !lineage.own.contains(&location) {
-                    lineage.partial = Some(format!("DuckDB's plan does not read {location}, which the statement changes"));
+                    lineage.partial = Some(format!(
+                        "DuckDB's plan does not read {location}, which the statement changes"
+                    ));
                 }
             }
-            Operation::Delete => lineage.tables.retain(|table| table.dataset != written.dataset),
+            Operation::Delete => lineage
+                .tables
+                .retain(|table| table.dataset != written.dataset),
             Operation::Alter => {
                 if let Some(before) = before {
                     let before_location = before.dataset.location();
@@ -436,13 +493,36 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What stands before a statement while it is explained.
+const EXPLAIN: &str = "EXPLAIN (FORMAT json) ";
+
+/// DuckDB shows the line in which something is wrong, and where: as the user wrote it.
+fn without_explain(error: EngineError) -> EngineError {
+    let EngineError::Invalid(text) = error else {
+        return error;
+    };
+    let (mut lines, mut is_first_line) = (Vec::new(), false);
+    for line in text.lines() {
+        if is_first_line && line.trim() == "^" && line.len() > EXPLAIN.len() {
+            lines.push(line[EXPLAIN.len()..].to_owned());
+        } else {
+            lines.push(line.replacen(&format!("LINE 1: {EXPLAIN}"), "LINE 1: ", 1));
+        }
+        is_first_line = line.starts_with("LINE 1: ");
+    }
+    EngineError::Invalid(lines.join("\n"))
+}
+
 fn merge(into: &mut Lineage, from: &Lineage) {
     for table in &from.tables {
         if !into.tables.iter().any(|own| own.dataset == table.dataset) {
             into.tables.push(table.clone());
         }
     }
-    for (own, others) in [(&mut into.sources, &from.sources), (&mut into.own, &from.own)] {
+    for (own, others) in [
+        (&mut into.sources, &from.sources),
+        (&mut into.own, &from.own),
+    ] {
         for other in others {
             if !own.contains(other) {
                 own.push(other.clone());
@@ -457,7 +537,12 @@ fn merge(into: &mut Lineage, from: &Lineage) {
 /// Rows that the statement changed or wrote.
 fn rows(kind: Kind, fetched: &Fetched) -> Option<u64> {
     match kind {
-        Kind::Insert | Kind::CopyFrom | Kind::Update | Kind::Delete | Kind::Truncate | Kind::Merge => Some(fetched.changed),
+        Kind::Insert
+        | Kind::CopyFrom
+        | Kind::Update
+        | Kind::Delete
+        | Kind::Truncate
+        | Kind::Merge => Some(fetched.changed),
         Kind::CreateTable => Some(fetched.changed),
         Kind::Query => match fetched.answer {
             Answer::File { row_count } => Some(row_count),
@@ -472,7 +557,10 @@ fn in_script(error: EngineError, n: usize, count: usize) -> EngineError {
     match error {
         EngineError::Invalid(text) if count > 1 => {
             let text = text.strip_prefix("payload.sql: ").unwrap_or(&text);
-            EngineError::Invalid(format!("payload.sql: statement {} of {count}: {text}", n + 1))
+            EngineError::Invalid(format!(
+                "payload.sql: statement {} of {count}: {text}",
+                n + 1
+            ))
         }
         other => other,
     }

@@ -16,11 +16,16 @@ pub(super) struct ScratchRoot {
 impl ScratchRoot {
     /// Makes a folder below `parent`, and removes those whose engine is gone.
     pub(super) fn new(parent: &Path) -> Result<Self, EngineError> {
-        Self::make(parent).map_err(|error| EngineError::Unavailable(format!("scratch folder {}: {error}", parent.display())))
+        Self::make(parent).map_err(|error| {
+            EngineError::Unavailable(format!("scratch folder {}: {error}", parent.display()))
+        })
     }
 
     fn make(parent: &Path) -> std::io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
         let parent = parent.canonicalize()?;
         sweep(&parent);
         // TempDir makes it for its owner only.
@@ -43,7 +48,9 @@ impl ScratchRoot {
     pub(super) fn folder(&self) -> Result<Scratch, EngineError> {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let folder = TempDir::with_prefix_in(format!("{name}-"), self.folder.path());
-        folder.map(Scratch).map_err(|error| EngineError::Unavailable(format!("scratch folder: {error}")))
+        folder
+            .map(Scratch)
+            .map_err(|error| EngineError::Unavailable(format!("scratch folder: {error}")))
     }
 }
 

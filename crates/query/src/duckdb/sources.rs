@@ -20,13 +20,20 @@ pub(super) struct Ready {
 }
 
 /// Makes the stand-ins.
-pub(super) fn prepare(connection: &Connection, sources: &[Source]) -> Result<Vec<Ready>, EngineError> {
+pub(super) fn prepare(
+    connection: &Connection,
+    sources: &[Source],
+) -> Result<Vec<Ready>, EngineError> {
     let ready = sources.iter().enumerate().map(|(n, source)| {
         let file = source.file.display().to_string();
         let wrong = |error: EngineError| match error {
             EngineError::Invalid(text) => {
                 let text = text.trim_start_matches("payload.sql: ");
-                EngineError::Invalid(format!("payload.sources.{}: {}", source.name, text.replace(&file, "the object")))
+                EngineError::Invalid(format!(
+                    "payload.sources.{}: {}",
+                    source.name,
+                    text.replace(&file, "the object")
+                ))
             }
             other => other,
         };
@@ -37,8 +44,15 @@ pub(super) fn prepare(connection: &Connection, sources: &[Source]) -> Result<Vec
             stand_in: format!("pudato_source_{n}"),
             file: file.clone(),
         };
-        let table = format!("CREATE TEMP TABLE {} AS SELECT * FROM ({}) LIMIT 0", quote(&ready.stand_in), ready.query);
-        connection.execute_batch(&table).map_err(engine_error).map_err(wrong)?;
+        let table = format!(
+            "CREATE TEMP TABLE {} AS SELECT * FROM ({}) LIMIT 0",
+            quote(&ready.stand_in),
+            ready.query
+        );
+        connection
+            .execute_batch(&table)
+            .map_err(engine_error)
+            .map_err(wrong)?;
         Ok(ready)
     });
     ready.collect()
@@ -46,7 +60,9 @@ pub(super) fn prepare(connection: &Connection, sources: &[Source]) -> Result<Vec
 
 /// Lets every name stand for its empty table.
 pub(super) fn stand_in(connection: &Connection, sources: &[Ready]) -> Result<(), EngineError> {
-    views(connection, sources, |source| format!("SELECT * FROM temp.main.{}", quote(&source.stand_in)))
+    views(connection, sources, |source| {
+        format!("SELECT * FROM temp.main.{}", quote(&source.stand_in))
+    })
 }
 
 /// Lets every name stand for its file.
@@ -54,9 +70,19 @@ pub(super) fn reveal(connection: &Connection, sources: &[Ready]) -> Result<(), E
     views(connection, sources, |source| source.query.clone())
 }
 
-fn views(connection: &Connection, sources: &[Ready], query: impl Fn(&Ready) -> String) -> Result<(), EngineError> {
+fn views(
+    connection: &Connection,
+    sources: &[Ready],
+    query: impl Fn(&Ready) -> String,
+) -> Result<(), EngineError> {
     let views = sources.iter();
-    let views = views.map(|source| format!("CREATE OR REPLACE TEMP VIEW {} AS {};", quote(&source.name), query(source)));
+    let views = views.map(|source| {
+        format!(
+            "CREATE OR REPLACE TEMP VIEW {} AS {};",
+            quote(&source.name),
+            query(source)
+        )
+    });
     let views: String = views.collect();
     if views.is_empty() {
         return Ok(());
@@ -69,15 +95,21 @@ fn views(connection: &Connection, sources: &[Ready], query: impl Fn(&Ready) -> S
 fn reader(connection: &Connection, format: Format, file: &str) -> Result<String, EngineError> {
     let name = literal(file);
     let sniffed = |options: &str| {
-        let sql = format!("SELECT Prompt FROM sniff_csv({name}, sample_size = -1, header = true{options})");
+        let sql = format!(
+            "SELECT Prompt FROM sniff_csv({name}, sample_size = -1, header = true{options})"
+        );
         let prompt = connection.query_row(&sql, [], |row| row.get::<_, String>(0));
-        prompt.map(|prompt| prompt.trim_end_matches(';').to_owned()).map_err(engine_error)
+        prompt
+            .map(|prompt| prompt.trim_end_matches(';').to_owned())
+            .map_err(engine_error)
     };
     Ok(match format {
         Format::Csv => sniffed("")?,
         Format::Tsv => sniffed(", delim = '\\t'")?,
         Format::Parquet => format!("SELECT * FROM read_parquet({name})"),
         Format::Json => format!("SELECT * FROM read_json({name}, sample_size = -1)"),
-        Format::Jsonl => format!("SELECT * FROM read_json({name}, format = 'newline_delimited', sample_size = -1)"),
+        Format::Jsonl => format!(
+            "SELECT * FROM read_json({name}, format = 'newline_delimited', sample_size = -1)"
+        ),
     })
 }

@@ -180,7 +180,11 @@ impl<'a> Places<'a> {
                 '\n' => (self.at.0 + 1, 1),
                 _ => (self.at.0, self.at.1 + 1),
             };
-            let byte = self.rest.clone().next().map_or(self.length, |(byte, _)| byte);
+            let byte = self
+                .rest
+                .clone()
+                .next()
+                .map_or(self.length, |(byte, _)| byte);
             self.at = (line, column, byte);
         }
         self.at.2
@@ -206,13 +210,17 @@ impl<'a, 't> Cursor<'a, 't> {
     /// The word that comes next, in upper case; quoted names are no words.
     fn word(&self) -> Option<String> {
         match &self.tokens.get(self.next)?.token {
-            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+            Token::Word(word) if word.quote_style.is_none() => {
+                Some(word.value.to_ascii_uppercase())
+            }
             _ => None,
         }
     }
 
     fn is_at(&self, token: &Token) -> bool {
-        self.tokens.get(self.next).is_some_and(|next| next.token == *token)
+        self.tokens
+            .get(self.next)
+            .is_some_and(|next| next.token == *token)
     }
 
     /// Goes past the words, where they come next.
@@ -305,7 +313,8 @@ impl<'a, 't> Cursor<'a, 't> {
         };
         self.next += 1;
         match word.as_str() {
-            "SELECT" | "FROM" | "VALUES" | "TABLE" | "PIVOT" | "UNPIVOT" | "PIVOT_WIDER" | "PIVOT_LONGER" => {
+            "SELECT" | "FROM" | "VALUES" | "TABLE" | "PIVOT" | "UNPIVOT" | "PIVOT_WIDER"
+            | "PIVOT_LONGER" => {
                 statement.kind = Kind::Query;
                 statement.query = Some(sql);
             }
@@ -350,8 +359,12 @@ impl<'a, 't> Cursor<'a, 't> {
             "DROP" => self.drop(&mut statement)?,
             "ALTER" => self.alter(&mut statement),
             "COMMENT" | "ANALYZE" | "VACUUM" | "CHECKPOINT" => statement.kind = Kind::Upkeep,
-            "FORCE" if self.word().as_deref() == Some("CHECKPOINT") => statement.kind = Kind::Upkeep,
-            "SET" | "RESET" if self.word().as_deref() == Some("VARIABLE") => statement.kind = Kind::Upkeep,
+            "FORCE" if self.word().as_deref() == Some("CHECKPOINT") => {
+                statement.kind = Kind::Upkeep
+            }
+            "SET" | "RESET" if self.word().as_deref() == Some("VARIABLE") => {
+                statement.kind = Kind::Upkeep
+            }
             "PRAGMA" => self.pragma(&mut statement)?,
             other => {
                 if let Some(why) = forbidden(other) {
@@ -391,7 +404,10 @@ impl<'a, 't> Cursor<'a, 't> {
         self.next += 1;
         let is_query = self.is_at(&Token::LParen)
             || self.word().is_some_and(|word| {
-                ["SELECT", "FROM", "WITH", "VALUES", "TABLE", "PIVOT", "UNPIVOT"].contains(&word.as_str())
+                [
+                    "SELECT", "FROM", "WITH", "VALUES", "TABLE", "PIVOT", "UNPIVOT",
+                ]
+                .contains(&word.as_str())
             });
         self.next = begin;
         if !is_query {
@@ -401,7 +417,9 @@ impl<'a, 't> Cursor<'a, 't> {
 
     /// Whether the name that comes next is followed by nothing, or by a group.
     fn is_last_name(&self) -> bool {
-        self.tokens.get(self.next + 1).is_none_or(|next| next.token == Token::LParen)
+        self.tokens
+            .get(self.next + 1)
+            .is_none_or(|next| next.token == Token::LParen)
     }
 
     fn explain(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
@@ -419,7 +437,10 @@ impl<'a, 't> Cursor<'a, 't> {
             let inner = Cursor::new(self.sql, &self.tokens[self.next..]).statement(inner)?;
             if inner.kind != Kind::Query {
                 let what = "it would run the statement; explain it without ANALYZE";
-                return Err(refused("EXPLAIN ANALYZE of a statement that is no query", what));
+                return Err(refused(
+                    "EXPLAIN ANALYZE of a statement that is no query",
+                    what,
+                ));
             }
             statement.query = inner.query;
         }
@@ -440,8 +461,15 @@ impl<'a, 't> Cursor<'a, 't> {
         if !self.skip(&["FROM"]) {
             return Err(into());
         }
-        let Some(Placed { token: Token::SingleQuotedString(name), range }) = self.tokens.get(self.next) else {
-            return Err(refused("COPY from anything but a source", "write COPY table FROM 'name of a source'"));
+        let Some(Placed {
+            token: Token::SingleQuotedString(name),
+            range,
+        }) = self.tokens.get(self.next)
+        else {
+            return Err(refused(
+                "COPY from anything but a source",
+                "write COPY table FROM 'name of a source'",
+            ));
         };
         let begin = self.tokens.first().map_or(0, |first| first.range.start);
         statement.loads = Some((name.clone(), range.start - begin..range.end - begin));
@@ -450,7 +478,16 @@ impl<'a, 't> Cursor<'a, 't> {
 
     fn create(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
         let _ = self.skip(&["OR", "REPLACE"]);
-        self.skip_any(&["TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "UNLOGGED", "RECURSIVE", "UNIQUE"]);
+        self.skip_any(&[
+            "TEMP",
+            "TEMPORARY",
+            "LOCAL",
+            "GLOBAL",
+            "PERSISTENT",
+            "UNLOGGED",
+            "RECURSIVE",
+            "UNIQUE",
+        ]);
         let word = self.word().unwrap_or_default();
         self.next += 1;
         statement.if_not_exists = self.skip(&["IF", "NOT", "EXISTS"]);
@@ -498,8 +535,17 @@ impl<'a, 't> Cursor<'a, 't> {
     fn pragma(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
         /// Those that only tell something.
         const TELLING: [&str; 11] = [
-            "COLLATIONS", "DATABASE_LIST", "DATABASE_SIZE", "FUNCTIONS", "METADATA_INFO", "PLATFORM", "SHOW",
-            "SHOW_TABLES", "STORAGE_INFO", "TABLE_INFO", "VERSION",
+            "COLLATIONS",
+            "DATABASE_LIST",
+            "DATABASE_SIZE",
+            "FUNCTIONS",
+            "METADATA_INFO",
+            "PLATFORM",
+            "SHOW",
+            "SHOW_TABLES",
+            "STORAGE_INFO",
+            "TABLE_INFO",
+            "VERSION",
         ];
         statement.kind = Kind::Show;
         let word = self.word().unwrap_or_default();
@@ -513,7 +559,8 @@ impl<'a, 't> Cursor<'a, 't> {
 const NO_OUTSIDE: &str = "SQL reaches the warehouse and the Command's `sources` only";
 const NO_EXTENSIONS: &str = "extensions are fixed when the engine starts";
 const NO_SETTINGS: &str = "settings are fixed when the engine starts";
-const NO_TRANSACTION: &str = "a Command is one transaction already: all of it takes effect, or nothing";
+const NO_TRANSACTION: &str =
+    "a Command is one transaction already: all of it takes effect, or nothing";
 const NO_PREPARED: &str = "send the statement itself, with `parameters`";
 
 /// Why a statement that begins with this word is not allowed.

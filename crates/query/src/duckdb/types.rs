@@ -17,9 +17,16 @@ pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readabl
     if let Some(alias) = r#type.get_alias() {
         return alias;
     }
-    let child = |n: usize| text(&r#type.child(n), arrow.and_then(|arrow| child_type(arrow, n)), readable);
+    let child = |n: usize| {
+        text(
+            &r#type.child(n),
+            arrow.and_then(|arrow| child_type(arrow, n)),
+            readable,
+        )
+    };
     let members = || {
-        let members = (0..r#type.num_children()).map(|n| format!("{} {}", quote_where_needed(&r#type.child_name(n)), child(n)));
+        let members = (0..r#type.num_children())
+            .map(|n| format!("{} {}", quote_where_needed(&r#type.child_name(n)), child(n)));
         members.collect::<Vec<_>>().join(", ")
     };
     match id {
@@ -56,7 +63,11 @@ pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readabl
         Id::Enum => "ENUM".into(),
         Id::SqlNull => "NULL".into(),
         Id::IntegerLiteral => "INTEGER".into(),
-        Id::Decimal => format!("DECIMAL({},{})", r#type.decimal_width(), r#type.decimal_scale()),
+        Id::Decimal => format!(
+            "DECIMAL({},{})",
+            r#type.decimal_width(),
+            r#type.decimal_scale()
+        ),
         Id::List => format!("{}[]", child(0)),
         Id::Array => match arrow {
             Some(DataType::FixedSizeList(_, length)) => format!("{}[{length}]", child(0)),
@@ -93,7 +104,10 @@ fn child_type(arrow: &DataType, n: usize) -> Option<&DataType> {
 
 fn needs_cast(id: LogicalTypeId) -> bool {
     use LogicalTypeId as Id;
-    matches!(id, Id::TimeTZ | Id::UHugeint | Id::Bit | Id::Bignum | Id::Variant)
+    matches!(
+        id,
+        Id::TimeTZ | Id::UHugeint | Id::Bit | Id::Bignum | Id::Variant
+    )
 }
 
 fn contains(r#type: &LogicalTypeHandle) -> bool {
@@ -102,7 +116,10 @@ fn contains(r#type: &LogicalTypeHandle) -> bool {
 
 fn quote_where_needed(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if !name.is_empty() && name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+    if !name.is_empty()
+        && name.chars().all(is_plain)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+    {
         name.to_owned()
     } else {
         quote(name)

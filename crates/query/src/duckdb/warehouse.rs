@@ -68,7 +68,9 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn connection(&self) -> &Connection {
-        self.connection.as_ref().expect("it is there until the lease is dropped")
+        self.connection
+            .as_ref()
+            .expect("it is there until the lease is dropped")
     }
 }
 
@@ -91,7 +93,11 @@ impl Warehouse {
     ///
     /// # Errors
     /// `Unavailable`: another process has it; `Invalid`: the file is no warehouse.
-    pub(super) fn acquire(self: &Arc<Self>, mode: Mode, until: Instant) -> Result<Lease, EngineError> {
+    pub(super) fn acquire(
+        self: &Arc<Self>,
+        mode: Mode,
+        until: Instant,
+    ) -> Result<Lease, EngineError> {
         if self.place == Place::Memory {
             return Ok(self.lease(self.open(Mode::Write)?, Mode::Write));
         }
@@ -109,7 +115,8 @@ impl Warehouse {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why = "the warehouse is read by other Commands for too long; this one waits to write";
+                let why =
+                    "the warehouse is read by other Commands for too long; this one waits to write";
                 return Err(EngineError::Unavailable(why.into()));
             }
             let is_writer = mode == Mode::Write;
@@ -151,7 +158,9 @@ impl Warehouse {
         };
         let config = |access| {
             let config = Config::default().access_mode(access);
-            config.and_then(|config| self.lockdown.config(config)).map_err(engine_error)
+            config
+                .and_then(|config| self.lockdown.config(config))
+                .map_err(engine_error)
         };
         let connection = match &self.place {
             Place::Memory => Connection::open_in_memory_with_flags(config(AccessMode::ReadWrite)?),
@@ -160,7 +169,8 @@ impl Warehouse {
                 let wal = PathBuf::from(format!("{}.wal", file.display()));
                 let must_write = mode == Mode::Read && (!file.exists() || wal.exists());
                 if must_write {
-                    Connection::open_with_flags(file, config(AccessMode::ReadWrite)?).map_err(opening)?;
+                    Connection::open_with_flags(file, config(AccessMode::ReadWrite)?)
+                        .map_err(opening)?;
                 }
                 Connection::open_with_flags(file, config(access)?)
             }
@@ -177,7 +187,10 @@ impl Warehouse {
             return;
         }
         let is_busy = state.recent.len() == BUSY_USES
-            && state.recent.front().is_some_and(|first| first.elapsed() < BUSY_WINDOW);
+            && state
+                .recent
+                .front()
+                .is_some_and(|first| first.elapsed() < BUSY_WINDOW);
         if !is_busy {
             state.open = None;
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {

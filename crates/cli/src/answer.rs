@@ -1,0 +1,83 @@
+//! The rows that a query answered, as a table.
+
+use pudato_runtime::protocol::Object;
+use serde_json::Value;
+
+/// Widest cell: longer texts are cut, so that a line stays readable. `--json` has all of it.
+const CELL_MAX: usize = 60;
+
+/// The answer of a query as lines; `None` where the data is none.
+pub fn table(data: &Object) -> Option<Vec<String>> {
+    let columns = data.get("columns")?.as_array()?;
+    let rows = data.get("rows")?.as_array()?;
+    let names: Vec<String> = columns.iter().map(|column| cell(&column["name"])).collect();
+    let rows: Vec<&Vec<Value>> = rows.iter().filter_map(Value::as_array).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(cell).collect())
+        .collect();
+    let is_number = |n: usize| {
+        let r#type = columns[n]["type"].as_str().unwrap_or_default();
+        let numbers = ["INT", "DECIMAL", "DOUBLE", "FLOAT"];
+        numbers.iter().any(|number| r#type.contains(number)) && !r#type.contains(['[', '('])
+            || r#type.starts_with("DECIMAL")
+    };
+    let width = |n: usize| {
+        let widths = cells.iter().map(|row| row[n].chars().count());
+        widths.chain([names[n].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    let line = |row: &[String]| {
+        let padded = row.iter().enumerate().map(|(n, cell)| {
+            let space = " ".repeat(widths[n] - cell.chars().count());
+            if is_number(n) {
+                format!("{space}{cell}")
+            } else {
+                format!("{cell}{space}")
+            }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+    let mut lines = vec![line(&names), rule.join("  ")];
+    lines.extend(cells.iter().map(|row| line(row)));
+    if data.get("truncated") == Some(&Value::Bool(true)) {
+        lines.push(format!(
+            "… more rows than these {}; ask for more with max_rows",
+            cells.len()
+        ));
+    }
+    Some(lines)
+}
+
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.replace(['\n', '\r', '\t'], " "),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= CELL_MAX {
+        return text;
+    }
+    let cut: String = text.chars().take(CELL_MAX - 1).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_stand_right_and_texts_left() {
+        let data = json!({
+            "columns": [{"name": "state", "type": "VARCHAR"}, {"name": "n", "type": "BIGINT"}],
+            "rows": [["Texas", 12], [null, 3]], "truncated": true,
+        });
+        let lines = table(data.as_object().expect("an object")).expect("a table");
+        assert_eq!(lines[0], "state   n");
+        assert_eq!(lines[2], "Texas  12");
+        assert_eq!(lines[3], "        3");
+        assert!(lines[4].starts_with("… more rows"));
+    }
+}

@@ -1,0 +1,275 @@
+//! `pudato run`.
+
+use crate::Context;
+use crate::exit::{self, Failure};
+use crate::progress::Shown;
+use crate::{answer, output};
+use pudato_runtime::Pudato;
+use pudato_runtime::pipeline::{Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome};
+use pudato_runtime::protocol::Result as Reply;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Run a pipeline as a job: each step when what it needs has succeeded, independent steps side by side.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  pudato run pipeline.yaml --dry-run
+  pudato run pipeline.yaml
+  pudato run pipeline.yaml --resume job-0123456789ab
+  pudato run pipeline.yaml --from stage")]
+pub struct Run {
+    /// The pipeline's file
+    pipeline: PathBuf,
+    /// Check the file and show what would be sent; send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on with this job: what succeeded is not run again
+    #[arg(long, value_name = "JOB")]
+    resume: Option<String>,
+    /// Run only this step and those that need it
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+}
+
+impl Run {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pipeline =
+            Pipeline::read(&self.pipeline).map_err(|error| Failure::usage(error.to_string()))?;
+        let from = match &self.from {
+            None => None,
+            Some(name) => Some(pipeline.position(name).ok_or_else(|| {
+                let names: Vec<&str> = pipeline
+                    .steps
+                    .iter()
+                    .map(|step| step.name.as_str())
+                    .collect();
+                Failure::usage(format!(
+                    "--from: expected one of {}, found {name:?}",
+                    names.join(", ")
+                ))
+            })?),
+        };
+        if self.dry_run {
+            return plan(context, &pipeline, from);
+        }
+        let pudato = context.open().await?;
+        check_services(&pudato, &pipeline)?;
+        let job = Arc::new(Mutex::new(None));
+        let mut shown = Shown::new(&pipeline, Arc::clone(&job));
+        let resume = Resume {
+            job_id: self.resume.clone(),
+            from,
+        };
+        let runner = Runner::new(&pudato, &pipeline);
+        let outcome = tokio::select! {
+            outcome = runner.run(resume, &mut shown) => outcome?,
+            _ = tokio::signal::ctrl_c() => return Err(self.interrupted(&job)),
+        };
+        self.report(context, &pipeline, &outcome)
+    }
+
+    fn interrupted(&self, job: &Mutex<Option<String>>) -> Failure {
+        let job = job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match job {
+            Some(job) => {
+                let file = self.pipeline.display();
+                Failure::interrupted_with(format!(
+                    "interrupted; what was sent goes on. To go on with the rest: pudato run {file} --resume {job}"
+                ))
+            }
+            None => Failure::interrupted(),
+        }
+    }
+
+    fn report(
+        &self,
+        context: &Context,
+        pipeline: &Pipeline,
+        outcome: &Outcome,
+    ) -> Result<(), Failure> {
+        if context.json {
+            output::json(&as_json(pipeline, outcome))?;
+        } else {
+            table(pipeline, outcome)?;
+            answers(pipeline, outcome)?;
+        }
+        let is_end = |end: StepEnd| outcome.steps.iter().any(|step| step.end == end);
+        let (job, file) = (&outcome.job_id, self.pipeline.display());
+        let resume = format!("after a remedy: pudato run {file} --resume {job}");
+        if is_end(StepEnd::Failed) || is_end(StepEnd::Skipped) && !is_end(StepEnd::TimedOut) {
+            return Err(Failure::failed(format!("{job} failed; {resume}")));
+        }
+        if is_end(StepEnd::TimedOut) {
+            return Err(Failure::new(
+                exit::TIMED_OUT,
+                format!("{job}: a step timed out and is not lost; {resume}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A type that nothing here handles would wait for ever.
+fn check_services(pudato: &Pudato, pipeline: &Pipeline) -> Result<(), Failure> {
+    let known = pudato.services();
+    let unknown = pipeline
+        .steps
+        .iter()
+        .find(|step| !known.contains(&step.r#type.as_str()));
+    match unknown {
+        None => Ok(()),
+        Some(step) => Err(Failure::usage(format!(
+            "step {}: type: expected one of {}, found {:?}",
+            step.name,
+            known.join(", "),
+            step.r#type
+        ))),
+    }
+}
+
+fn plan(context: &Context, pipeline: &Pipeline, from: Option<usize>) -> Result<(), Failure> {
+    let wanted = match from {
+        Some(from) => pipeline.after(from),
+        None => vec![true; pipeline.steps.len()],
+    };
+    let order: Vec<usize> = pipeline
+        .order()
+        .into_iter()
+        .filter(|n| wanted[*n])
+        .collect();
+    let needs = |n: usize| {
+        let needs = pipeline.steps[n].needs.iter();
+        needs
+            .map(|need| pipeline.steps[*need].name.clone())
+            .collect::<Vec<_>>()
+    };
+    if context.json {
+        let steps = order.iter().map(|n| {
+            let step = &pipeline.steps[*n];
+            json!({
+                "name": step.name, "needs": needs(*n), "type": step.r#type, "action": step.action,
+                "payload": step.payload, "timeout_seconds": step.timeout.as_secs(),
+            })
+        });
+        let steps: Vec<Value> = steps.collect();
+        return output::json(&json!({
+            "pipeline": pipeline.name, "environment": pipeline.environment, "steps": steps,
+        }));
+    }
+    output::line(&format!(
+        "{}  {}  {} steps; nothing is sent",
+        pipeline.name,
+        pipeline.environment,
+        order.len()
+    ))?;
+    let rows = order.iter().map(|n| {
+        let step = &pipeline.steps[*n];
+        let bytes = json!(step.payload).to_string().len() as u64;
+        vec![
+            step.name.clone(),
+            step.r#type.clone(),
+            step.action.clone(),
+            match needs(*n) {
+                needs if needs.is_empty() => "-".into(),
+                needs => needs.join(", "),
+            },
+            format!("{} B", output::thousands(bytes)),
+            match step.files.join(", ") {
+                files if files.is_empty() => "-".into(),
+                files => files,
+            },
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    output::table(
+        &["STEP", "TYPE", "ACTION", "NEEDS", "PAYLOAD", "FILES"],
+        &rows,
+    )
+}
+
+fn table(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
+    let rows = outcome.steps.iter().map(|step| {
+        let result = step.result.as_ref();
+        let count = |count: Option<usize>| count.map_or("-".into(), |count| count.to_string());
+        vec![
+            pipeline.steps[step.position].name.clone(),
+            step.end.name().into(),
+            result.map_or("-".into(), |result| {
+                format!("{} ms", output::thousands(result.duration_ms))
+            }),
+            count(result.map(|result| result.inputs.len())),
+            count(result.map(|result| result.outputs.len())),
+            result
+                .and_then(|result| rows_written(&result.outputs))
+                .map_or("-".into(), output::thousands),
+            step.error
+                .clone()
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    output::line(&format!(
+        "\n{}  {}  {}",
+        outcome.job_id, pipeline.name, pipeline.environment
+    ))?;
+    output::table(
+        &["STEP", "STATUS", "TOOK", "READ", "WROTE", "ROWS", "ERROR"],
+        &rows,
+    )
+}
+
+fn rows_written(outputs: &[pudato_runtime::protocol::DataReference]) -> Option<u64> {
+    let counts = outputs
+        .iter()
+        .filter_map(|output| output.metadata.get("row_count"));
+    counts.filter_map(Value::as_u64).reduce(|a, b| a + b)
+}
+
+/// Prints what the last queries answered: those that no other step needs.
+fn answers(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
+    let is_last = |n: usize| !pipeline.steps.iter().any(|step| step.needs.contains(&n));
+    for step in outcome.steps.iter().filter(|step| is_last(step.position)) {
+        let result = step.result.as_ref().filter(|result| is_query(result));
+        let data = result.and_then(|result| result.data.as_ref());
+        if let Some(lines) = data.and_then(answer::table) {
+            output::line(&format!("\n{}", pipeline.steps[step.position].name))?;
+            output::line(&lines.join("\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the last statement asked for rows, and did not only change some.
+fn is_query(result: &Reply) -> bool {
+    let statements = result
+        .executions
+        .iter()
+        .filter(|record| record.execution_type == "sql");
+    let last = statements
+        .last()
+        .and_then(|record| record.details.get("kind"));
+    last.is_none_or(|kind| ["select", "show", "explain"].iter().any(|own| kind == own))
+}
+
+fn as_json(pipeline: &Pipeline, outcome: &Outcome) -> Value {
+    let step = |step: &StepOutcome| {
+        let result = step.result.as_ref();
+        json!({
+            "name": pipeline.steps[step.position].name,
+            "step_id": step.step_id,
+            "status": step.end.name(),
+            "duration_ms": result.map(|result| result.duration_ms),
+            "data": result.and_then(|result| result.data.clone()),
+            "error": step.error,
+        })
+    };
+    let steps: Vec<Value> = outcome.steps.iter().map(step).collect();
+    json!({
+        "job_id": outcome.job_id, "pipeline": pipeline.name, "environment": pipeline.environment, "steps": steps,
+    })
+}

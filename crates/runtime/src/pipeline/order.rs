@@ -1,0 +1,49 @@
+//! The order of steps that need each other.
+
+/// Positions so that each comes after all it needs, else as they stand; or a circle, as the positions on it.
+pub(super) fn order(needs: &[&[usize]]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut order = Vec::with_capacity(needs.len());
+    let mut is_in = vec![false; needs.len()];
+    while order.len() < needs.len() {
+        let ready = |n: &usize| !is_in[*n] && needs[*n].iter().all(|need| is_in[*need]);
+        let Some(next) = (0..needs.len()).find(ready) else {
+            return Err(circle(needs, &is_in));
+        };
+        is_in[next] = true;
+        order.push(next);
+    }
+    Ok(order)
+}
+
+/// Of steps that all wait for another, following what each waits for comes round.
+fn circle(needs: &[&[usize]], is_in: &[bool]) -> Vec<usize> {
+    let mut path: Vec<usize> = Vec::new();
+    let mut at = is_in.iter().position(|is_in| !is_in).unwrap_or(0);
+    loop {
+        if let Some(begin) = path.iter().position(|n| *n == at) {
+            return path.split_off(begin);
+        }
+        path.push(at);
+        at = needs[at]
+            .iter()
+            .copied()
+            .find(|need| !is_in[*need])
+            .unwrap_or(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::order;
+
+    #[test]
+    fn what_is_needed_comes_first_and_the_file_decides_the_rest() {
+        assert_eq!(order(&[&[2], &[], &[1], &[]]), Ok(vec![1, 2, 0, 3]));
+    }
+
+    #[test]
+    fn a_circle_is_named_without_what_only_leads_to_it() {
+        assert_eq!(order(&[&[1], &[2], &[1]]), Err(vec![1, 2]));
+        assert_eq!(order(&[&[0]]), Err(vec![0]));
+    }
+}

@@ -1,0 +1,411 @@
+//! Runs a pipeline as a job: every step is sent when all that it needs has succeeded.
+
+use super::Pipeline;
+use crate::client::{CallError, Client};
+use crate::wiring::Pudato;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use pudato_protocol::{Command, Object, Result as Reply, Status, decode_claim};
+use pudato_registry::StepStatus;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long creating the job may take before somebody looks whether anything runs at all.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepEnd {
+    /// It had succeeded in an earlier run of the job.
+    Before,
+    /// It succeeded.
+    Success,
+    /// It failed.
+    Failed,
+    /// Something that it needs did not succeed.
+    Skipped,
+    /// Its Result did not come in time; it may still come.
+    TimedOut,
+}
+
+impl StepEnd {
+    /// Its name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Before => "success before",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::TimedOut => "timed out",
+        }
+    }
+}
+
+/// What came of a step.
+#[derive(Debug, Clone)]
+pub struct StepOutcome {
+    /// Its position in the pipeline.
+    pub position: usize,
+    /// Its id in the registry.
+    pub step_id: String,
+    /// How it ended.
+    pub end: StepEnd,
+    /// Its Result, where there is one.
+    pub result: Option<Reply>,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+}
+
+/// What came of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The job.
+    pub job_id: String,
+    /// The steps that were asked for, in the order of the file.
+    pub steps: Vec<StepOutcome>,
+}
+
+/// Tells somebody how it goes. Called from the task that runs the pipeline: it must not block.
+pub trait Progress: Send {
+    /// The job was created, or found.
+    fn job(&mut self, job_id: &str);
+    /// A step was sent.
+    fn sent(&mut self, position: usize);
+    /// A step told how far it is.
+    fn pending(&mut self, position: usize, data: &Object);
+    /// A step ended.
+    fn ended(&mut self, outcome: &StepOutcome);
+}
+
+/// Which job to go on with.
+#[derive(Debug, Clone, Default)]
+pub struct Resume {
+    /// A job that was begun before; a new one where it is `None`.
+    pub job_id: Option<String>,
+    /// Only this step and what needs it, whether or not they succeeded before.
+    pub from: Option<usize>,
+}
+
+/// Runs pipelines on an installation.
+pub struct Runner<'a> {
+    pudato: &'a Pudato,
+    pipeline: &'a Pipeline,
+}
+
+/// A step that is to be run.
+#[derive(Debug, Clone)]
+struct Planned {
+    step_id: String,
+    correlation_id: String,
+    /// Results that it has already.
+    results: usize,
+    /// Which attempt this is, from 1: one more than it has final Results.
+    attempt: usize,
+    /// It succeeded before and is not asked for again.
+    is_done: bool,
+    is_wanted: bool,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner of `pipeline`.
+    pub fn new(pudato: &'a Pudato, pipeline: &'a Pipeline) -> Self {
+        Self { pudato, pipeline }
+    }
+
+    /// Runs the pipeline to its end. Dropping the future leaves a job that [`Resume`] goes on with: what was sent is not
+    /// lost, and is not sent a second time.
+    ///
+    /// # Errors
+    /// The job cannot be created or found, or the fabric cannot be reached. A step that fails is no error: see
+    /// [`Outcome`].
+    pub async fn run(
+        &self,
+        resume: Resume,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome, CallError> {
+        let wanted = match resume.from {
+            Some(from) => self.pipeline.after(from),
+            None => vec![true; self.pipeline.steps.len()],
+        };
+        let (job_id, planned) = match &resume.job_id {
+            None => self.create(&wanted).await?,
+            Some(job_id) => self.find(job_id, &wanted, resume.from.is_some()).await?,
+        };
+        progress.job(&job_id);
+        let steps = self.steps(&job_id, planned, progress).await?;
+        Ok(Outcome { job_id, steps })
+    }
+
+    /// Creates the job and its steps.
+    async fn create(&self, wanted: &[bool]) -> Result<(String, Vec<Planned>), CallError> {
+        let count = wanted.iter().filter(|wanted| **wanted).count();
+        let created = self
+            .registry(
+                "create_job",
+                json!({
+                    "pipeline": self.pipeline.name, "environment": self.pipeline.environment, "expected_steps": count,
+                }),
+            )
+            .await?;
+        let job_id = text(&created, "job_id");
+        let mut planned = Vec::with_capacity(wanted.len());
+        for (step, wanted) in self.pipeline.steps.iter().zip(wanted) {
+            let correlation_id = Command::new("", "", Object::new()).correlation_id;
+            let step_id = match wanted {
+                true => self.add(&job_id, step, &correlation_id).await?,
+                false => String::new(),
+            };
+            planned.push(Planned {
+                step_id,
+                correlation_id,
+                results: 0,
+                attempt: 1,
+                is_done: false,
+                is_wanted: *wanted,
+            });
+        }
+        Ok((job_id, planned))
+    }
+
+    async fn add(
+        &self,
+        job_id: &str,
+        step: &super::Step,
+        correlation_id: &str,
+    ) -> Result<String, CallError> {
+        let added = self
+            .registry(
+                "add_step",
+                json!({
+                    "job_id": job_id, "step_name": step.name, "handler_type": step.r#type, "action": step.action,
+                    "correlation_id": correlation_id,
+                }),
+            )
+            .await?;
+        Ok(text(&added, "step_id"))
+    }
+
+    /// Finds the job's steps by their names, and how far each is.
+    async fn find(
+        &self,
+        job_id: &str,
+        wanted: &[bool],
+        again: bool,
+    ) -> Result<(String, Vec<Planned>), CallError> {
+        let unavailable = |error: pudato_registry::Error| CallError::Unavailable(error.to_string());
+        let registry = &self.pudato.registry;
+        let Some(job) = registry.get_job(job_id).await.map_err(unavailable)? else {
+            return Err(CallError::Refused(format!(
+                "there is no job {job_id:?}; `pudato job list` shows those there are"
+            )));
+        };
+        if job.pipeline.as_deref() != Some(self.pipeline.name.as_str()) {
+            let found = job.pipeline.unwrap_or_default();
+            let what = format!(
+                "job {job_id} is of the pipeline {found:?}, the file is {:?}",
+                self.pipeline.name
+            );
+            return Err(CallError::Refused(what));
+        }
+        let known = registry.get_job_steps(job_id).await.map_err(unavailable)?;
+        let mut planned = Vec::with_capacity(wanted.len());
+        for (step, wanted) in self.pipeline.steps.iter().zip(wanted) {
+            let found = known
+                .iter()
+                .find(|known| known.step_name.as_deref() == Some(step.name.as_str()));
+            let (step_id, correlation_id, status) = match found {
+                Some(found) => {
+                    let id = found.correlation_id.clone();
+                    let id =
+                        id.unwrap_or_else(|| Command::new("", "", Object::new()).correlation_id);
+                    (found.step_id.clone(), id, found.status)
+                }
+                // The file has a step that the job does not know: it was added since, or the creation was interrupted.
+                None if *wanted => {
+                    let id = Command::new("", "", Object::new()).correlation_id;
+                    (self.add(job_id, step, &id).await?, id, StepStatus::Pending)
+                }
+                None => (String::new(), String::new(), StepStatus::Skipped),
+            };
+            let results = registry
+                .results_of(&correlation_id)
+                .await
+                .map_err(unavailable)?;
+            let is_final = |body: &str| {
+                let result: Option<Reply> = decode_claim(body.as_bytes()).ok();
+                result.is_some_and(|result| result.status != Status::Pending)
+            };
+            let succeeded = status == StepStatus::Success;
+            planned.push(Planned {
+                step_id,
+                correlation_id,
+                results: results.len(),
+                attempt: 1 + results
+                    .iter()
+                    .filter(|stored| is_final(&stored.body))
+                    .count(),
+                is_done: succeeded && !(again && *wanted),
+                is_wanted: *wanted,
+            });
+        }
+        Ok((job_id.to_owned(), planned))
+    }
+
+    /// Sends each step when it may run, and waits for all.
+    async fn steps(
+        &self,
+        job_id: &str,
+        planned: Vec<Planned>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<StepOutcome>, CallError> {
+        let mut ends: Vec<Option<StepOutcome>> = vec![None; planned.len()];
+        let mut waiting = FuturesUnordered::new();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let mut is_sent = vec![false; planned.len()];
+        loop {
+            for n in self.pipeline.order() {
+                if ends[n].is_some() || is_sent[n] || !planned[n].is_wanted {
+                    continue;
+                }
+                let needs = &self.pipeline.steps[n].needs;
+                let is_met = |need: &usize| {
+                    let end = ends[*need].as_ref().map(|end| end.end);
+                    // What is not asked for is taken as it is.
+                    !planned[*need].is_wanted
+                        || matches!(end, Some(StepEnd::Success | StepEnd::Before))
+                };
+                let is_lost = needs
+                    .iter()
+                    .find(|need| ends[**need].is_some() && !is_met(need));
+                if planned[n].is_done {
+                    ends[n] = Some(self.end(n, &planned[n], StepEnd::Before, None, None, progress));
+                } else if let Some(lost) = is_lost {
+                    let why = format!(
+                        "it needs {}, which did not succeed",
+                        self.pipeline.steps[*lost].name
+                    );
+                    self.skip(&planned[n], &why).await?;
+                    ends[n] =
+                        Some(self.end(n, &planned[n], StepEnd::Skipped, None, Some(why), progress));
+                } else if needs.iter().all(is_met) {
+                    self.send(job_id, n, &planned[n]).await?;
+                    progress.sent(n);
+                    is_sent[n] = true;
+                    waiting.push(self.wait(n, &planned[n], tell.clone()));
+                }
+            }
+            let (n, result) = tokio::select! {
+                biased;
+                Some((n, data)) = told.recv() => {
+                    progress.pending(n, &data);
+                    continue;
+                }
+                ended = waiting.next() => match ended {
+                    Some(ended) => ended,
+                    None => break,
+                },
+            };
+            let (end, result, error) = match result {
+                Ok(result) if result.status == Status::Success => {
+                    (StepEnd::Success, Some(result), None)
+                }
+                Ok(result) => {
+                    let error = result.errors.join("; ");
+                    (StepEnd::Failed, Some(result), Some(error))
+                }
+                Err(CallError::TimedOut(why)) => (StepEnd::TimedOut, None, Some(why)),
+                Err(error) => return Err(error),
+            };
+            ends[n] = Some(self.end(n, &planned[n], end, result, error, progress));
+        }
+        Ok(ends.into_iter().flatten().collect())
+    }
+
+    fn end(
+        &self,
+        position: usize,
+        planned: &Planned,
+        end: StepEnd,
+        result: Option<Reply>,
+        error: Option<String>,
+        progress: &mut dyn Progress,
+    ) -> StepOutcome {
+        let outcome = StepOutcome {
+            position,
+            step_id: planned.step_id.clone(),
+            end,
+            result,
+            error,
+        };
+        progress.ended(&outcome);
+        outcome
+    }
+
+    /// Sends a step. The same attempt has the same key, so that one which was sent before an interruption runs once.
+    async fn send(&self, job_id: &str, n: usize, planned: &Planned) -> Result<(), CallError> {
+        let step = &self.pipeline.steps[n];
+        let mut command = Command::new(&step.r#type, &step.action, step.payload.clone());
+        command.correlation_id.clone_from(&planned.correlation_id);
+        command.job_id = Some(job_id.to_owned());
+        command.step_id = Some(planned.step_id.clone());
+        let key = format!("{}/{}", planned.step_id, planned.attempt);
+        command
+            .metadata
+            .insert("idempotency_key".into(), key.into());
+        command
+            .metadata
+            .insert("source".into(), "pudato run".into());
+        Client::new(self.pudato).publish(&command).await.map(|_| ())
+    }
+
+    /// Waits for the step's Result; what it tells on the way goes to `tell`.
+    async fn wait(
+        &self,
+        n: usize,
+        planned: &Planned,
+        tell: mpsc::UnboundedSender<(usize, Object)>,
+    ) -> (usize, Result<Reply, CallError>) {
+        let mut pending = |result: &Reply| {
+            let _ = tell.send((n, result.data.clone().unwrap_or_default()));
+        };
+        let timeout = self.pipeline.steps[n].timeout;
+        let client = Client::new(self.pudato);
+        let watched = client.watch(
+            &planned.correlation_id,
+            planned.results,
+            timeout,
+            &mut pending,
+        );
+        (n, watched.await)
+    }
+
+    async fn skip(&self, planned: &Planned, why: &str) -> Result<(), CallError> {
+        let update = json!({"step_id": planned.step_id, "status": "skipped", "error": why});
+        self.registry("update_step", update).await.map(|_| ())
+    }
+
+    /// Asks the registry through its own service: whoever may send Commands may run a pipeline.
+    async fn registry(&self, action: &str, payload: Value) -> Result<Object, CallError> {
+        let payload = match payload {
+            Value::Object(payload) => payload,
+            _ => Object::new(),
+        };
+        let command = Command::new("registry", action, payload);
+        let result = Client::new(self.pudato)
+            .call(&command, CREATE_TIMEOUT)
+            .await?;
+        match (result.status, result.data) {
+            (Status::Success, Some(data)) => Ok(data),
+            _ => Err(CallError::Refused(format!(
+                "registry {action}: {}",
+                result.errors.join("; ")
+            ))),
+        }
+    }
+}
+
+fn text(object: &Object, name: &str) -> String {
+    let text = object.get(name).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}

@@ -1,0 +1,125 @@
+//! YAML with the line of every value, and YAML as JSON.
+
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde_json::{Number, Value};
+
+/// Something that is wrong, and where.
+pub(super) struct Wrong {
+    /// From 1.
+    pub(super) line: usize,
+    pub(super) what: String,
+}
+
+pub(super) fn wrong(node: &MarkedYaml<'_>, what: impl Into<String>) -> Wrong {
+    Wrong {
+        line: node.span.start.line(),
+        what: what.into(),
+    }
+}
+
+/// Reads the one document of a text.
+pub(super) fn read(text: &str) -> Result<MarkedYaml<'_>, Wrong> {
+    let documents = MarkedYaml::load_from_str(text);
+    let mut documents = documents.map_err(|error| Wrong {
+        line: error.marker().line(),
+        what: error.info().to_owned(),
+    })?;
+    match documents.len() {
+        1 => Ok(documents.remove(0)),
+        0 => Err(Wrong {
+            line: 1,
+            what: "expected a pipeline, found nothing".into(),
+        }),
+        _ => Err(wrong(
+            &documents[1],
+            "expected one document, found another one",
+        )),
+    }
+}
+
+/// What a node is, for errors.
+pub(super) fn kind(node: &MarkedYaml<'_>) -> &'static str {
+    match &node.data {
+        YamlData::Value(Scalar::Null) => "nothing",
+        YamlData::Value(Scalar::Boolean(_)) => "a boolean",
+        YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => "a number",
+        YamlData::Value(Scalar::String(_)) => "a text",
+        YamlData::Sequence(_) => "a list",
+        YamlData::Mapping(_) => "keys with values",
+        _ => "something else",
+    }
+}
+
+/// A node that is a text.
+pub(super) fn text<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
+    match &node.data {
+        YamlData::Value(Scalar::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A mapping's keys and values, in the order of the file.
+pub(super) type Entries<'a, 'i> = Vec<(&'a str, &'a MarkedYaml<'i>, &'a MarkedYaml<'i>)>;
+
+/// The entries of a mapping: key, the key's node, the value's node.
+pub(super) fn entries<'a, 'i>(
+    node: &'a MarkedYaml<'i>,
+    what: &str,
+) -> Result<Entries<'a, 'i>, Wrong> {
+    let YamlData::Mapping(mapping) = &node.data else {
+        return Err(wrong(
+            node,
+            format!("{what}: expected keys with values, found {}", kind(node)),
+        ));
+    };
+    let entries = mapping.iter().map(|(key, value)| match text(key) {
+        Some(name) => Ok((name, key, value)),
+        None => Err(wrong(
+            key,
+            format!("{what}: expected a text as key, found {}", kind(key)),
+        )),
+    });
+    entries.collect()
+}
+
+/// The value as JSON. `file` is asked about every mapping whose one key is `file`.
+pub(super) fn json(
+    node: &MarkedYaml<'_>,
+    file: &mut dyn FnMut(&MarkedYaml<'_>, &str) -> Result<Value, Wrong>,
+) -> Result<Value, Wrong> {
+    Ok(match &node.data {
+        YamlData::Value(Scalar::Null) => Value::Null,
+        YamlData::Value(Scalar::Boolean(flag)) => (*flag).into(),
+        YamlData::Value(Scalar::Integer(number)) => (*number).into(),
+        YamlData::Value(Scalar::FloatingPoint(number)) => {
+            let number = Number::from_f64(**number);
+            number
+                .map(Value::Number)
+                .ok_or_else(|| wrong(node, "expected a number that JSON can carry"))?
+        }
+        YamlData::Value(Scalar::String(text)) => text.as_ref().into(),
+        YamlData::Sequence(items) => {
+            let items = items.iter().map(|item| json(item, file));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        YamlData::Mapping(_) => {
+            let entries = entries(node, "payload")?;
+            if let [("file", _, path)] = entries[..]
+                && let Some(path) = text(path)
+            {
+                return file(node, path);
+            }
+            let mut object = serde_json::Map::new();
+            for (name, _, value) in entries {
+                object.insert(name.to_owned(), json(value, file)?);
+            }
+            Value::Object(object)
+        }
+        _ => {
+            return Err(wrong(
+                node,
+                "expected a text, a number, a boolean, a list, or keys with values; tags are not known",
+            ));
+        }
+    })
+}

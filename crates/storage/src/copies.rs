@@ -1,0 +1,106 @@
+//! Objects of any size as files: copied piece by piece, so that memory does not grow with them.
+
+use crate::error::{Error, ErrorKind};
+use crate::objects::{ObjectInfo, Objects, info};
+use crate::sidecar::{self, Sidecar};
+use bytes::BytesMut;
+use futures_util::TryStreamExt;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Bytes of one piece: the least that S3 takes as a part, but for the last, is 5 MiB (its user guide, "Multipart upload limits").
+const PIECE: usize = 8 * 1024 * 1024;
+
+impl Objects {
+    /// Copies an object of at most `bytes_max` bytes into the new file `to`.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `TooLarge`, `Unavailable`.
+    pub async fn fetch(
+        &self,
+        container: &str,
+        path: &str,
+        to: &Path,
+        bytes_max: u64,
+    ) -> Result<ObjectInfo, Error> {
+        let (container, key) = self.at(container, path)?;
+        let doing = format!("{}/{path}", container.name);
+        let failed = |error| Error::store(&doing, &error);
+        let io = |error: std::io::Error| Error::io(&doing, &error);
+        let found = container.store.get(&key).await.map_err(failed)?;
+        if found.meta.size > bytes_max {
+            let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
+            return Err(Error::new(ErrorKind::TooLarge, context));
+        }
+        let meta = found.meta.clone();
+        let mut file = tokio::fs::File::create_new(to).await.map_err(io)?;
+        let mut pieces = found.into_stream();
+        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+            file.write_all(&piece).await.map_err(io)?;
+        }
+        file.flush().await.map_err(io)?;
+        let kept = sidecar::read(&container, path).await?;
+        Ok(info(&container, path, &meta, kept))
+    }
+
+    /// Copies the file `from` into an object; it is whole and durable when this returns, and until then what was there
+    /// before stays.
+    ///
+    /// # Errors
+    /// `Invalid`, `Unavailable`.
+    pub async fn store(
+        &self,
+        container: &str,
+        path: &str,
+        from: &Path,
+        content_type: &str,
+    ) -> Result<ObjectInfo, Error> {
+        let (container, key) = self.at(container, path)?;
+        let doing = format!("{}/{path}", container.name);
+        let failed = |error| Error::store(&doing, &error);
+        let io = |error: std::io::Error| Error::io(&doing, &error);
+        let sidecar = Sidecar {
+            content_type: Some(content_type.to_owned()),
+            ..Sidecar::default()
+        };
+        sidecar::write(&container, path, &sidecar).await?;
+        let mut file = tokio::fs::File::open(from).await.map_err(io)?;
+        let mut upload = container.store.put_multipart(&key).await.map_err(failed)?;
+        let copied = copy(&mut file, &mut *upload, &doing).await;
+        if copied.is_err() {
+            let _ = upload.abort().await;
+        }
+        copied?;
+        upload.complete().await.map_err(failed)?;
+        let meta = container.store.head(&key).await.map_err(failed)?;
+        Ok(info(&container, path, &meta, sidecar))
+    }
+}
+
+async fn copy(
+    file: &mut tokio::fs::File,
+    upload: &mut dyn MultipartUpload,
+    doing: &str,
+) -> Result<(), Error> {
+    let mut has_part = false;
+    loop {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        while piece.len() < PIECE {
+            let read = file.read_buf(&mut piece).await;
+            if read.map_err(|error| Error::io(doing, &error))? == 0 {
+                break;
+            }
+        }
+        let is_last = piece.len() < PIECE;
+        // An empty file is one empty part.
+        if !piece.is_empty() || !has_part {
+            let part = upload.put_part(PutPayload::from(piece.freeze()));
+            part.await.map_err(|error| Error::store(doing, &error))?;
+            has_part = true;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
