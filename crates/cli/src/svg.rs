@@ -1,47 +1,86 @@
-//! Lineage as a picture: data flows from left to right, one column per hop.
+//! Lineage as a picture: one rank per hop. Data flows from left to right, a long way from top to bottom, so that a page
+//! shows it in a size that can be read.
 
 use crate::output::{thousands, time};
 use pudato_runtime::registry::{Graph, Node, Walk};
 use std::collections::HashMap;
 use std::fmt::Write;
 
-const BOX_WIDTH: usize = 250;
+const BOX_WIDTH: usize = 300;
 const BOX_HEIGHT: usize = 54;
-const GAP_X: usize = 70;
-const GAP_Y: usize = 22;
+/// Between ranks, and between the boxes of one.
+const GAP_RANK: usize = 56;
+const GAP_BESIDE: usize = 22;
 const MARGIN: usize = 24;
 const FOOT: usize = 26;
 /// Characters that fit into a box.
-const CHARS_MAX: usize = 34;
+const CHARS_MAX: usize = 36;
+/// With more ranks than these, data flows down.
+const RANKS_BESIDE_MAX: usize = 5;
+
+/// Which way data flows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Right,
+    Down,
+}
+
+impl Flow {
+    /// The size of a box along the flow and across it.
+    fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::Right => (BOX_WIDTH, BOX_HEIGHT),
+            Self::Down => (BOX_HEIGHT, BOX_WIDTH),
+        }
+    }
+
+    /// The corner of a box that lies so far along the flow and across it.
+    fn corner(self, along: usize, across: usize) -> (usize, usize) {
+        match self {
+            Self::Right => (along, across),
+            Self::Down => (across, along),
+        }
+    }
+}
 
 /// Draws the graph as an SVG that stands by itself.
 pub fn draw(graph: &Graph, walk: Walk) -> String {
-    let columns = columns(graph, walk);
-    let last = columns.values().copied().max().unwrap_or(0);
-    let mut heights = vec![0; last + 1];
+    let ranks = ranks(graph, walk);
+    let last = ranks.values().copied().max().unwrap_or(0);
+    let flow = if last < RANKS_BESIDE_MAX {
+        Flow::Right
+    } else {
+        Flow::Down
+    };
+    let (box_along, box_across) = flow.sizes();
+    let mut counts = vec![0; last + 1];
+    for rank in ranks.values() {
+        counts[*rank] += 1;
+    }
+    let widest = counts.iter().copied().max().unwrap_or(1);
+    let mut seen = vec![0; last + 1];
     let mut places = HashMap::new();
     for node in &graph.nodes {
-        let column = columns[node.id()];
+        let rank = ranks[node.id()];
         // Upstream the walk begins at the end of the flow.
         let place = match walk {
-            Walk::Upstream => last - column,
-            Walk::Downstream => column,
+            Walk::Upstream => last - rank,
+            Walk::Downstream => rank,
         };
-        let x = MARGIN + place * (BOX_WIDTH + GAP_X);
-        let y = MARGIN + heights[column] * (BOX_HEIGHT + GAP_Y);
-        heights[column] += 1;
-        places.insert(node.id(), (x, y));
+        let along = MARGIN + place * (box_along + GAP_RANK);
+        // Ranks with fewer boxes stand in the middle.
+        let across =
+            MARGIN + (2 * seen[rank] + widest - counts[rank]) * (box_across + GAP_BESIDE) / 2;
+        seen[rank] += 1;
+        places.insert(node.id(), flow.corner(along, across));
     }
-    let rows = heights.iter().copied().max().unwrap_or(1);
-    let width = 2 * MARGIN + (last + 1) * BOX_WIDTH + last * GAP_X;
-    let height = 2 * MARGIN + rows * (BOX_HEIGHT + GAP_Y) + FOOT;
-    // Shorter columns stand in the middle.
-    for node in &graph.nodes {
-        let column = columns[node.id()];
-        if let Some((_, y)) = places.get_mut(node.id()) {
-            *y += (rows - heights[column]) * (BOX_HEIGHT + GAP_Y) / 2;
-        }
-    }
+    let along = 2 * MARGIN + (last + 1) * box_along + last * GAP_RANK;
+    let across = 2 * MARGIN + widest * (box_across + GAP_BESIDE) - GAP_BESIDE;
+    let (width, height) = flow.corner(along, across);
+    let (width, height) = (
+        width.max(MARGIN * 2 + graph.location.chars().count() * 7),
+        height + FOOT,
+    );
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
@@ -54,7 +93,7 @@ pub fn draw(graph: &Graph, walk: Walk) -> String {
         if let (Some(from), Some(to)) =
             (places.get(edge.from.as_str()), places.get(edge.to.as_str()))
         {
-            arrow(&mut out, *from, *to);
+            arrow(&mut out, flow, *from, *to);
         }
     }
     for node in &graph.nodes {
@@ -72,8 +111,8 @@ pub fn draw(graph: &Graph, walk: Walk) -> String {
 }
 
 /// How far each node is from where the walk began, by the longest way that has no cycle.
-fn columns(graph: &Graph, walk: Walk) -> HashMap<&str, usize> {
-    let mut columns: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
+fn ranks(graph: &Graph, walk: Walk) -> HashMap<&str, usize> {
+    let mut ranks: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
     // A longest way has fewer steps than there are nodes; a cycle would go on for ever.
     for _ in 0..graph.nodes.len().min(200) {
         let mut moved = false;
@@ -83,12 +122,12 @@ fn columns(graph: &Graph, walk: Walk) -> HashMap<&str, usize> {
                 Walk::Downstream => (edge.from.as_str(), edge.to.as_str()),
             };
             let root = graph.nodes.first().map(Node::id);
-            let wanted = columns.get(near).copied().unwrap_or(0) + 1;
-            let Some(column) = columns.get_mut(far) else {
+            let wanted = ranks.get(near).copied().unwrap_or(0) + 1;
+            let Some(rank) = ranks.get_mut(far) else {
                 continue;
             };
-            if *column < wanted && wanted < graph.nodes.len() && Some(far) != root {
-                *column = wanted;
+            if *rank < wanted && wanted < graph.nodes.len() && Some(far) != root {
+                *rank = wanted;
                 moved = true;
             }
         }
@@ -96,16 +135,36 @@ fn columns(graph: &Graph, walk: Walk) -> HashMap<&str, usize> {
             break;
         }
     }
-    columns
+    ranks
 }
 
-fn arrow(out: &mut String, from: (usize, usize), to: (usize, usize)) {
-    let (x1, y1) = (from.0 + BOX_WIDTH, from.1 + BOX_HEIGHT / 2);
-    let (x2, y2) = (to.0, to.1 + BOX_HEIGHT / 2);
-    let (c1, c2) = (x1 + GAP_X / 2, x2.saturating_sub(GAP_X / 2));
+fn arrow(out: &mut String, flow: Flow, from: (usize, usize), to: (usize, usize)) {
+    let half = GAP_RANK / 2;
+    let ((x1, y1), (c1, d1), (c2, d2), (x2, y2)) = match flow {
+        Flow::Right => {
+            let (x1, y1) = (from.0 + BOX_WIDTH, from.1 + BOX_HEIGHT / 2);
+            let (x2, y2) = (to.0, to.1 + BOX_HEIGHT / 2);
+            (
+                (x1, y1),
+                (x1 + half, y1),
+                (x2.saturating_sub(half), y2),
+                (x2, y2),
+            )
+        }
+        Flow::Down => {
+            let (x1, y1) = (from.0 + BOX_WIDTH / 2, from.1 + BOX_HEIGHT);
+            let (x2, y2) = (to.0 + BOX_WIDTH / 2, to.1);
+            (
+                (x1, y1),
+                (x1, y1 + half),
+                (x2, y2.saturating_sub(half)),
+                (x2, y2),
+            )
+        }
+    };
     let _ = writeln!(
         out,
-        "<path d=\"M{x1} {y1} C{c1} {y1} {c2} {y2} {x2} {y2}\" fill=\"none\" stroke=\"#64748b\" \
+        "<path d=\"M{x1} {y1} C{c1} {d1} {c2} {d2} {x2} {y2}\" fill=\"none\" stroke=\"#64748b\" \
          stroke-width=\"1.5\" marker-end=\"url(#arrow)\"/>"
     );
 }
@@ -138,7 +197,7 @@ fn texts(node: &Node) -> (String, String, String) {
             ..
         } => {
             let rows = row_count.map_or(String::new(), |n| format!("{} rows", thousands(n)));
-            (ending(location), rows, location.clone())
+            (ending(short(location)), rows, location.clone())
         }
         Node::Step {
             step_id,
@@ -157,6 +216,11 @@ fn texts(node: &Node) -> (String, String, String) {
             (ending(name), format!("{} · {at}", status.as_str()), full)
         }
     }
+}
+
+/// A table's name without its database; the foot of the picture has one in full.
+fn short(location: &str) -> &str {
+    location.split_once('#').map_or(location, |(_, name)| name)
 }
 
 /// The end of a text tells more than its beginning: a location's begins with the machine's folders.

@@ -48,6 +48,18 @@ pub async fn offload(
     if message.bytes() <= limits.message_bytes_max {
         return Ok(message);
     }
+    put(message, store, clock).await
+}
+
+/// Turns a message into a pointer, whatever its size. The claim is durable when this returns.
+///
+/// # Errors
+/// As [`ClaimStore::put`].
+pub async fn put(
+    message: Outgoing,
+    store: &dyn ClaimStore,
+    clock: &dyn Clock,
+) -> Result<Outgoing, Error> {
     let Outgoing {
         body,
         mut attributes,

@@ -274,9 +274,14 @@ fn add_lineage(answer: &mut Answer, lineage: &Lineage, sources: &[(String, DataR
     for table in &lineage.tables {
         put_new(&mut answer.inputs, table.reference());
     }
-    for name in &lineage.sources {
-        if let Some((_, reference)) = sources.iter().find(|(source, _)| source == name) {
-            put_new(&mut answer.inputs, reference.clone());
+    for read in &lineage.sources {
+        if let Some(reference) = source_reference(&read.name, sources) {
+            let reference = reference.clone();
+            let reference = match read.row_count {
+                Some(rows) => reference.with("row_count", rows),
+                None => reference,
+            };
+            put_new(&mut answer.inputs, reference);
         }
     }
     if let Some((table, operation)) = &lineage.written {
@@ -291,11 +296,9 @@ fn add_lineage(answer: &mut Answer, lineage: &Lineage, sources: &[(String, DataR
 /// The locations that a statement's output was made from, so that lineage pairs them and not all with all.
 fn from(lineage: &Lineage, sources: &[(String, DataReference)]) -> Vec<Value> {
     let tables = lineage.tables.iter().map(|table| table.dataset.location());
-    let sources = lineage.sources.iter().filter_map(|name| {
-        let mut sources = sources.iter();
-        sources
-            .find(|(source, _)| source == name)
-            .map(|(_, reference)| reference.location.clone())
+    let sources = lineage.sources.iter().filter_map(|read| {
+        let reference = source_reference(&read.name, sources)?;
+        Some(reference.location.clone())
     });
     let own = lineage.own.iter().cloned();
     tables
@@ -303,6 +306,14 @@ fn from(lineage: &Lineage, sources: &[(String, DataReference)]) -> Vec<Value> {
         .chain(own)
         .map(Value::String)
         .collect()
+}
+
+fn source_reference<'a>(
+    name: &str,
+    sources: &'a [(String, DataReference)],
+) -> Option<&'a DataReference> {
+    let found = sources.iter().find(|(source, _)| source == name);
+    found.map(|(_, reference)| reference)
 }
 
 /// The first statement that reads a dataset saw it as it was before the work.

@@ -26,5 +26,5 @@ pub use engine::{
 pub use files::{FileError, Files, ObjectFile};
 pub use format::Format;
 pub use handler::{Limits, QueryHandler};
-pub use lineage::{Lineage, Operation, Table};
+pub use lineage::{Lineage, Operation, SourceRead, Table};
 pub use parameters::{Parameter, Parameters};

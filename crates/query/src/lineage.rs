@@ -55,14 +55,23 @@ impl Table {
     }
 }
 
+/// A source that a statement read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRead {
+    /// Its name in the SQL.
+    pub name: String,
+    /// Its rows, where counting them is cheap.
+    pub row_count: Option<u64>,
+}
+
 /// The lineage of one statement. Tables that live only while the work runs are not in it: what was read through them is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lineage {
     /// Tables and views that were read, views together with the tables below them. Not those that the same work had
     /// made before.
     pub tables: Vec<Table>,
-    /// The names of the sources that were read.
-    pub sources: Vec<String>,
+    /// The sources that were read.
+    pub sources: Vec<SourceRead>,
     /// What was written, and how; a rename writes the new name.
     pub written: Option<(Table, Operation)>,
     /// Locations of what was written before by the same work and read now.

@@ -126,7 +126,12 @@ async fn every_statement_has_the_lineage_of_the_table() {
             reads.extend(
                 tables.map(|table| with_rows(short(&table.dataset.location()), table.row_count)),
             );
-            reads.extend(lineage.sources.iter().cloned());
+            reads.extend(
+                lineage
+                    .sources
+                    .iter()
+                    .map(|read| with_rows(read.name.clone(), read.row_count)),
+            );
             if let Some((table, operation)) = &lineage.written {
                 let name = short(&table.dataset.location());
                 let from = from.entry(name.clone()).or_default();
@@ -136,7 +141,7 @@ async fn every_statement_has_the_lineage_of_the_table() {
                         .iter()
                         .map(|table| short(&table.dataset.location())),
                 );
-                from.extend(lineage.sources.iter().cloned());
+                from.extend(lineage.sources.iter().map(|read| read.name.clone()));
                 from.extend(lineage.own.iter().map(|own| short(own)));
                 writes.push(format!(
                     "{} {}",

@@ -2,7 +2,7 @@
 
 use pudato_messaging::{ClaimStore, ErrorKind};
 use pudato_messaging::{Clock, Error, Limits, Outgoing, Publisher, claims};
-use pudato_protocol::{Command, Event, Message, Result as Reply, Status, encode};
+use pudato_protocol::{Command, Event, KEYS_MAX, Message, Result as Reply, Status, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,7 +46,16 @@ impl Outbox {
             ("correlation_id", result.correlation_id.as_str()),
             ("handler", result.handler.as_deref().unwrap_or_default()),
         ]);
-        self.ready(result, attributes).await
+        let outgoing = Outgoing {
+            body: encode(result),
+            attributes,
+        };
+        // Only a claim may have so many keys; colons within texts count too, which does no harm.
+        let colons = outgoing.body.bytes().filter(|byte| *byte == b':');
+        if colons.count() > KEYS_MAX {
+            return claims::put(outgoing, &*self.claims, &*self.clock).await;
+        }
+        claims::offload(outgoing, &self.limits, &*self.claims, &*self.clock).await
     }
 
     /// An Event, ready to be published.

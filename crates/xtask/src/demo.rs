@@ -1,9 +1,12 @@
 //! `cargo xtask demo`: real data all the way from a command to its lineage.
 
-use crate::tools::{cargo, output, root, run, target};
+use crate::tools::{build, output, root, run, target};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+/// What the demo exports.
+const EXPORT: &str = "data-lake/exports/strikes_by_state_year.parquet";
 
 /// The fresh folder of this run, with the program and the data folder in it.
 struct Demo {
@@ -35,7 +38,7 @@ impl Drop for Up {
 
 /// Runs the demo; what it leaves behind is in `target/demo`.
 pub fn demo() -> Result<(), String> {
-    cargo("building pudato", &["build", "-p", "pudato-cli"])?;
+    build("building pudato", &["build", "-p", "pudato-cli"])?;
     let demo = Demo {
         pudato: target().join("debug/pudato"),
         folder: target().join("demo"),
@@ -81,126 +84,53 @@ impl Demo {
         child.map(Up).map_err(|error| format!("pudato up: {error}"))
     }
 
-    fn call(&self, args: &[&str]) -> Result<String, String> {
-        output(self.command().arg("call").args(args))
-    }
-
-    /// Adds a step to the job and answers its id.
-    fn step(&self, job: &str, name: &str, action: &str) -> Result<String, String> {
-        let (job, name) = (format!("job_id={job}"), format!("step_name={name}"));
-        let action = format!("action={action}");
-        let step = self.call(&[
-            "registry",
-            "add_step",
-            &job,
-            &name,
-            "handler_type=storage",
-            &action,
-        ])?;
-        field(&step, "step_id")
-    }
-
-    /// The job, command by command; answers its id.
+    /// Runs the pipeline; answers its job.
     fn job(&self) -> Result<String, String> {
-        say(
-            "create_job",
-            "a run of the pipeline birdstrikes, with three steps",
-        );
-        let created = [
-            "registry",
-            "create_job",
-            "pipeline=birdstrikes",
-            "expected_steps:=3",
-        ];
-        let job = field(&self.call(&created)?, "job_id")?;
-        let data = root().join("examples/birdstrikes/data");
-        let sources = [
-            ("ingest_strikes", "birdstrikes.csv"),
-            ("ingest_airports", "airports.csv"),
-        ];
-        for (name, file) in sources {
-            say("put_object", &format!("{file} -> data-lake/raw/{file}"));
-            let step = self.step(&job, name, "put_object")?;
-            let path = format!("path=raw/{file}");
-            let data = format!("data=@{}", data.join(file).display());
-            let step = format!("--step={step}");
-            let job = format!("--job={job}");
-            self.call(&[
-                "storage",
-                "put_object",
-                "container=data-lake",
-                &path,
-                &data,
-                &job,
-                &step,
-            ])?;
-        }
-        self.clean(&job)?;
-        Ok(job)
+        let file = root().join("examples/birdstrikes/pipeline.yaml");
+        say("pudato run", &shown(&file));
+        let table = output(self.command().arg("run").arg(&file))?;
+        print!("{table}");
+        self.keep("run.txt", &table)?;
+        // What the independent check compares: the mart, what did not join, and the export read back.
+        self.ask("mart.json", "SELECT * FROM mart.strikes_by_state_year", &[])?;
+        self.ask(
+            "unmatched.json",
+            "SELECT * FROM mart.airports_not_joined",
+            &[],
+        )?;
+        let exported = r#"sources:={"e": {"container": "data-lake", "path": "exports/strikes_by_state_year.parquet"}}"#;
+        self.ask("export.json", "SELECT * FROM e", &[exported])?;
+        let job = table.split_whitespace().next().unwrap_or_default();
+        Ok(job.to_owned())
     }
 
-    /// Gets both sources, cleans them, puts the result: one step, so that what it read and what it wrote belong together.
-    fn clean(&self, job: &str) -> Result<(), String> {
-        say(
-            "get_object, clean.py, put_object",
-            "-> data-lake/clean/strikes.csv",
-        );
-        let step = format!("--step={}", self.step(job, "clean", "put_object")?);
-        let job = format!("--job={job}");
-        let work = self.folder.join("work");
-        fs::create_dir_all(&work).map_err(|error| error.to_string())?;
-        for file in ["birdstrikes.csv", "airports.csv"] {
-            let path = format!("path=raw/{file}");
-            let answer = self.call(&[
-                "storage",
-                "get_object",
-                "container=data-lake",
-                &path,
-                &job,
-                &step,
-            ])?;
-            fs::write(work.join(format!("{file}.json")), answer).map_err(|e| e.to_string())?;
-        }
-        let unpack = "import json, sys\nfor p in sys.argv[1:]:\n    \
-            open(p, 'w', encoding='utf-8', newline='').write(json.load(open(p + '.json', encoding='utf-8'))['data'])";
-        let (strikes, airports) = (work.join("birdstrikes.csv"), work.join("airports.csv"));
-        run(python().arg("-c").arg(unpack).args([&strikes, &airports]))?;
-        let script = root().join("examples/birdstrikes/clean.py");
-        let clean = work.join("strikes.csv");
-        run(python().args([&script, &strikes, &airports, &clean]))?;
-        let data = format!("data=@{}", clean.display());
-        let put = [
-            "storage",
-            "put_object",
-            "container=data-lake",
-            "path=clean/strikes.csv",
-            &data,
-            &job,
-            &step,
-        ];
-        self.call(&put).map(|_| ())
+    fn ask(&self, name: &str, sql: &str, more: &[&str]) -> Result<(), String> {
+        let sql = format!("sql={sql}");
+        let call = ["call", "query", "execute_sql", &sql, "max_rows:=100000"];
+        let answer = output(self.command().args(call).args(more))?;
+        self.keep(name, &answer)
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<(), String> {
+        fs::write(self.folder.join(name), text).map_err(|error| error.to_string())
     }
 
     /// Prints the job and the lineage, and leaves them in files as well.
     fn show(&self, job: &str) -> Result<(), String> {
-        let lineage = ["lineage", "data-lake/clean/strikes.csv"];
+        let lineage = ["lineage", EXPORT];
         say("pudato job show", job);
         run(self.command().args(["job", "show", job]))?;
-        say(
-            "pudato lineage",
-            "data-lake/clean/strikes.csv, back to its sources",
-        );
+        say("pudato lineage", &format!("{EXPORT}, back to its sources"));
         run(self.command().args(lineage))?;
         let job = output(self.command().args(["job", "show", job, "--json"]))?;
         let graph = output(self.command().args(lineage).arg("--json"))?;
         let picture = output(self.command().args(lineage).args(["--format", "svg"]))?;
-        let files: [(&str, &str); 3] = [
-            ("job.json", &job),
-            ("lineage.json", &graph),
-            ("lineage.svg", &picture),
-        ];
-        for (name, text) in files {
-            fs::write(self.folder.join(name), text).map_err(|error| error.to_string())?;
+        for (name, text) in [
+            ("job.json", job),
+            ("lineage.json", graph),
+            ("lineage.svg", picture),
+        ] {
+            self.keep(name, &text)?;
         }
         println!(
             "\nThe same as a picture: {}",
@@ -215,10 +145,6 @@ impl Demo {
     }
 }
 
-fn python() -> Command {
-    Command::new("python3")
-}
-
 fn say(what: &str, about: &str) {
     println!("\n== {what}: {about}");
 }
@@ -229,15 +155,4 @@ fn shown(path: &Path) -> String {
         .unwrap_or(path)
         .display()
         .to_string()
-}
-
-/// The text of a field of printed JSON. Ids need no unescaping, so no reader of JSON is needed here.
-fn field(json: &str, name: &str) -> Result<String, String> {
-    let key = format!("\"{name}\": \"");
-    let found = json
-        .split_once(&key)
-        .and_then(|(_, rest)| rest.split_once('"'));
-    found
-        .map(|(value, _)| value.to_owned())
-        .ok_or_else(|| format!("the answer has no {name}: {json}"))
 }

@@ -1,23 +1,27 @@
 //! `cargo xtask`: the commands of this repository, written in Rust so that a clone needs nothing else.
 
 mod demo;
+mod duckdb;
 mod tools;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use tools::{run, target};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  demo          build pudato, run the bird strikes through it, print the job and the lineage
+  demo          build pudato, run the bird strikes through it, print the answer and the lineage
+  duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   test          run every test
-  bench <name>  measure: e2e, codec or idle; --json prints one line per figure";
+  bench <name>  measure: e2e, query, codec or idle; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["demo"] => demo::demo(),
-        ["test"] => tools::cargo("running every test", &["test", "--workspace"]),
+        ["duckdb"] => duckdb::ensure().map(|_| ()),
+        ["test"] => tools::build("running every test", &["test", "--workspace"]),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
             eprintln!("{USAGE}");
@@ -43,8 +47,6 @@ fn bench(args: &[&str]) -> Result<(), String> {
         "-p",
         "pudato-bench",
     ];
-    tools::cargo("building for the measurement", &build)?;
-    let mut run = vec!["run", "--release", "--quiet", "-p", "pudato-bench", "--"];
-    run.extend(args);
-    tools::cargo("measuring", &run)
+    tools::build("building for the measurement", &build)?;
+    run(Command::new(target().join("release/pudato-bench")).args(args))
 }

@@ -1,5 +1,6 @@
 //! Running other programs, and saying so.
 
+use crate::duckdb::{self, Linking};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,8 +19,12 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Says what is about to happen, runs cargo, and passes its verdict on.
-pub fn cargo(what: &str, args: &[&str]) -> Result<(), String> {
+/// Says what is about to happen, builds with cargo what needs libduckdb, and passes its verdict on.
+pub fn build(what: &str, args: &[&str]) -> Result<(), String> {
+    let mut args = args.to_vec();
+    if let Linking::Bundled = duckdb::ensure()? {
+        args.extend(["--features", "pudato-cli/duckdb-bundled"]);
+    }
     eprintln!("xtask: {what}: cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run(Command::new(cargo).args(args).current_dir(root()))

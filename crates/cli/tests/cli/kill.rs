@@ -135,3 +135,65 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
         assert_eq!(check, "ok", "{database}");
     }
 }
+
+#[test]
+fn a_hundred_kills_during_inserts_write_every_row_once() {
+    let installation = Installation::new();
+    let seed = u64::from(std::process::id());
+    eprintln!("seed {seed}");
+    let mut random = Random(seed);
+    let serve = || installation.serve(&["runner", "--handler", "query"]);
+    let _results = installation.serve(&["results"]);
+    let mut worker = serve();
+    let publish = |args: &[&str]| {
+        installation.ok(&[&["publish", "query"], args].concat());
+    };
+    publish(&[
+        "execute_sql",
+        "sql=CREATE TABLE t (n INTEGER, part INTEGER)",
+    ]);
+    for n in 0..ROUNDS {
+        // Every fourth is a script, whose statements belong together.
+        let id = format!("request-{n}");
+        let insert = format!("INSERT INTO t SELECT {n}, range FROM range(1000)");
+        if n % 4 == 0 {
+            let sql = format!("sql={insert}; UPDATE t SET part = part + 1000 WHERE n = {n}");
+            publish(&["execute_script", &sql, "--correlation-id", &id]);
+        } else {
+            publish(&[
+                "execute_sql",
+                &format!("sql={insert}"),
+                "--correlation-id",
+                &id,
+            ]);
+        }
+        std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        drop(worker);
+        worker = serve();
+    }
+    let results = |installation: &Installation| {
+        installation.count(
+            "registry.db",
+            "SELECT COUNT(DISTINCT correlation_id) FROM result",
+        )
+    };
+    wait("every Result", || {
+        results(&installation) == ROUNDS as i64 + 1
+    });
+    let sql = "SELECT COUNT(*) - COUNT(DISTINCT correlation_id) FROM result";
+    assert_eq!(installation.count("registry.db", sql), 0, "no Result twice");
+    let given_up = "SELECT COUNT(*) FROM result WHERE body NOT LIKE '{\"status\":\"success\"%'";
+    assert_eq!(
+        installation.count("registry.db", given_up),
+        0,
+        "no worker was killed six times in a row"
+    );
+    let wrong =
+        "sql=SELECT n, count(*), count(DISTINCT part), min(part), max(part) FROM t GROUP BY n
+                 HAVING count(*) <> 1000 OR count(DISTINCT part) <> 1000
+                     OR min(part) <> CASE WHEN n % 4 = 0 THEN 1000 ELSE 0 END";
+    let wrong = installation.ok(&["call", "query", "execute_sql", wrong]);
+    assert!(wrong.contains("\"row_count\": 0"), "{wrong}");
+    let rows = installation.ok(&["call", "query", "execute_sql", "sql=SELECT count(*) FROM t"]);
+    assert!(rows.contains("100000"), "{rows}");
+}

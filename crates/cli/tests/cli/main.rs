@@ -4,4 +4,6 @@ mod commands;
 mod docs;
 mod errors;
 mod kill;
+mod pipeline;
+mod query;
 mod support;

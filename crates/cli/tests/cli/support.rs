@@ -164,3 +164,21 @@ pub fn write(folder: &Path, name: &str, text: &str) -> String {
     std::fs::write(&path, text).expect("written");
     path.display().to_string()
 }
+
+/// A Python that has `module`: the one that `cargo xtask test` installs. `None`, said aloud, where it is not there; in CI that
+/// is a failure.
+pub fn python(module: &str) -> Option<String> {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
+    let has_it = Command::new(python)
+        .args(["-c", &format!("import {module}")])
+        .output();
+    if has_it.is_ok_and(|output| output.status.success()) {
+        return Some(python.to_owned());
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{python} has no {module}: run `cargo xtask test`"
+    );
+    eprintln!("SKIPPED: {python} has no {module}; `cargo xtask test` installs it");
+    None
+}

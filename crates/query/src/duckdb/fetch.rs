@@ -10,6 +10,7 @@ use crate::engine::{Answer, Column, EngineError};
 use crate::format::Format;
 use crate::parameters::Parameters;
 use duckdb::arrow::array::Array;
+use duckdb::core::LogicalTypeHandle;
 use duckdb::{Connection, Statement, params_from_iter};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -49,10 +50,8 @@ impl<'a> Fetch<'a> {
             .iter()
             .map(|(_, logical)| types::cast(logical))
             .collect();
-        let mut shapes: Vec<Shape> = logical
-            .iter()
-            .map(|(_, logical)| Shape::of(logical))
-            .collect();
+        let logical = logical.into_iter().map(|(_, logical)| logical);
+        let mut shapes = shapes(&columns, logical)?;
         if let Some(n) = casts.iter().position(Option::is_some) {
             if kind != Kind::Query {
                 let Column { name, r#type } = &columns[n];
@@ -62,9 +61,8 @@ impl<'a> Fetch<'a> {
             }
             drop(prepared);
             prepared = self.start(&readable(sql, &casts))?;
-            shapes = (0..columns.len())
-                .map(|n| Shape::of(&prepared.column_logical_type(n)))
-                .collect();
+            let logical = (0..columns.len()).map(|n| prepared.column_logical_type(n));
+            shapes = self::shapes(&columns, logical)?;
         }
         self.take(&prepared, columns, &shapes, kind)
     }
@@ -130,6 +128,24 @@ impl<'a> Fetch<'a> {
             },
         })
     }
+}
+
+/// How the values of each column are read.
+fn shapes(
+    columns: &[Column],
+    types: impl Iterator<Item = LogicalTypeHandle>,
+) -> Result<Vec<Shape>, EngineError> {
+    let shapes = columns
+        .iter()
+        .zip(types)
+        .map(|(Column { name, .. }, r#type)| {
+            Shape::of(&r#type).ok_or_else(|| {
+            EngineError::Invalid(format!(
+                "payload.sql: the column {name} is nested too deeply for a message; cast it to JSON"
+            ))
+        })
+        });
+    shapes.collect()
 }
 
 fn too_large(bytes_max: usize) -> EngineError {

@@ -21,14 +21,24 @@ pub(super) struct Shape {
     children: Vec<Shape>,
 }
 
+/// A value stands five levels deep in a Result, a MAP takes two levels for each of its own, and a message has 64 at most.
+const TYPE_DEPTH_MAX: usize = 28;
+
 impl Shape {
-    pub(super) fn of(r#type: &LogicalTypeHandle) -> Self {
-        Self {
-            is_hugeint: r#type.id() == LogicalTypeId::Hugeint,
-            children: (0..r#type.num_children())
-                .map(|n| Self::of(&r#type.child(n)))
-                .collect(),
+    /// Of a column's type; `None` where it is nested more deeply than a message may be.
+    pub(super) fn of(r#type: &LogicalTypeHandle) -> Option<Self> {
+        Self::at(r#type, 0)
+    }
+
+    fn at(r#type: &LogicalTypeHandle, depth: usize) -> Option<Self> {
+        if depth > TYPE_DEPTH_MAX {
+            return None;
         }
+        let children = (0..r#type.num_children()).map(|n| Self::at(&r#type.child(n), depth + 1));
+        Some(Self {
+            is_hugeint: r#type.id() == LogicalTypeId::Hugeint,
+            children: children.collect::<Option<_>>()?,
+        })
     }
 
     fn child(&self, n: usize) -> &Self {

@@ -215,7 +215,8 @@ impl<'a> Run<'a> {
         }
         let mut lineage = self.lineage_of(&reads)?;
         if let Some((name, _)) = &statement.loads {
-            lineage.sources.push(name.clone());
+            let loaded = self.sources.iter().filter(|source| source.name == *name);
+            lineage.sources.extend(loaded.map(Ready::read));
         }
         if let Some(query) = statement.query
             && !reads.tables.is_empty()
@@ -250,7 +251,7 @@ impl<'a> Run<'a> {
             let [catalog, schema, name] = parts;
             if catalog == TEMPORARY {
                 if let Some(source) = self.sources.iter().find(|source| source.stand_in == *name) {
-                    lineage.sources.push(source.name.clone());
+                    lineage.sources.push(source.read());
                 } else if let Some(made_from) = self.temporary.get(name) {
                     merge(&mut lineage, made_from);
                 }
@@ -519,14 +520,14 @@ fn merge(into: &mut Lineage, from: &Lineage) {
             into.tables.push(table.clone());
         }
     }
-    for (own, others) in [
-        (&mut into.sources, &from.sources),
-        (&mut into.own, &from.own),
-    ] {
-        for other in others {
-            if !own.contains(other) {
-                own.push(other.clone());
-            }
+    for source in &from.sources {
+        if !into.sources.contains(source) {
+            into.sources.push(source.clone());
+        }
+    }
+    for own in &from.own {
+        if !into.own.contains(own) {
+            into.own.push(own.clone());
         }
     }
     if into.partial.is_none() {

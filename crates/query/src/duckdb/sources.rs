@@ -7,6 +7,7 @@ use super::errors::engine_error;
 use super::statements::{literal, quote};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
+use crate::lineage::SourceRead;
 use duckdb::Connection;
 
 /// A source that is ready to be read.
@@ -17,7 +18,21 @@ pub(super) struct Ready {
     /// The table that stands for it, in the catalog of temporary objects.
     pub(super) stand_in: String,
     pub(super) file: String,
+    pub(super) row_count: Option<u64>,
 }
+
+impl Ready {
+    /// How it stands in the lineage of a statement that read it.
+    pub(super) fn read(&self) -> SourceRead {
+        SourceRead {
+            name: self.name.clone(),
+            row_count: self.row_count,
+        }
+    }
+}
+
+/// A text up to this size is counted row by row; a larger one would hold up its Command. Parquet knows its rows.
+const COUNT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Makes the stand-ins.
 pub(super) fn prepare(
@@ -28,6 +43,8 @@ pub(super) fn prepare(
         let file = source.file.display().to_string();
         let wrong = |error: EngineError| match error {
             EngineError::Invalid(text) => {
+                // The line that DuckDB shows is not the user's.
+                let text = text.split("\n\nLINE ").next().unwrap_or_default();
                 let text = text.trim_start_matches("payload.sql: ");
                 EngineError::Invalid(format!(
                     "payload.sources.{}: {}",
@@ -38,11 +55,23 @@ pub(super) fn prepare(
             other => other,
         };
         let query = reader(connection, source.format, &file).map_err(wrong)?;
+        let is_small =
+            std::fs::metadata(&source.file).is_ok_and(|file| file.len() <= COUNT_BYTES_MAX);
+        let row_count = if is_small || source.format == Format::Parquet {
+            let count = format!("SELECT count(*) FROM ({query})");
+            let count = connection
+                .query_row(&count, [], |row| row.get(0))
+                .map_err(engine_error);
+            Some(count.map_err(wrong)?)
+        } else {
+            None
+        };
         let ready = Ready {
             name: source.name.clone(),
             query,
             stand_in: format!("pudato_source_{n}"),
             file: file.clone(),
+            row_count,
         };
         let table = format!(
             "CREATE TEMP TABLE {} AS SELECT * FROM ({}) LIMIT 0",

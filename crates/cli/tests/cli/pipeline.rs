@@ -1,0 +1,230 @@
+//! `pudato run`: pipelines as people write them, break them and go on with them.
+
+use crate::support::{Installation, wait, write};
+use serde_json::Value;
+use std::process::Stdio;
+
+const PIPELINE: &str = "
+name: monthly
+environment: test
+steps:
+  - {name: ingest, type: storage, action: put_object, payload: {container: lake, path: raw/a.csv, data: {file: a.csv}}}
+  - name: load
+    needs: [ingest]
+    type: query
+    action: execute_sql
+    payload: {sql: {file: load.sql}, sources: {a: {container: lake, path: raw/a.csv}}}
+  - {name: beside, type: query, action: execute_sql, payload: {sql: SELECT 'beside' AS what}}
+  - {name: report, needs: [load], type: query, action: execute_sql, payload: {sql: 'SELECT sum(n)::BIGINT AS total FROM t'}}
+";
+
+fn installation(load: &str) -> Installation {
+    let installation = Installation::new();
+    let folder = installation.folder.path();
+    write(folder, "p.yaml", PIPELINE);
+    write(folder, "a.csv", "n\n1\n2\n");
+    write(folder, "load.sql", load);
+    installation
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn statuses(outcome: &Value) -> Vec<(&str, &str)> {
+    let steps = outcome["steps"].as_array().expect("steps").iter();
+    steps
+        .map(|step| {
+            (
+                step["name"].as_str().expect("a name"),
+                step["status"].as_str().expect("a status"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_pipeline_runs_as_a_job_and_prints_its_last_answers() {
+    let installation = installation("CREATE TABLE t AS SELECT * FROM a");
+    let _up = installation.up();
+    let printed = installation.ok(&["run", "p.yaml"]);
+    let job = printed.split_whitespace().next().expect("a job").to_owned();
+    assert!(
+        printed.contains("report\ntotal\n─────\n    3\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("beside\nwhat\n──────\nbeside\n"),
+        "{printed}"
+    );
+    let shown = json(&installation.ok(&["job", "show", &job, "--json"]));
+    assert_eq!(
+        (&shown["job"]["status"], &shown["job"]["environment"]),
+        (&"success".into(), &"test".into())
+    );
+    assert_eq!(shown["steps"].as_array().map(Vec::len), Some(4));
+    let drawn = installation.ok(&["job", "show", &job]);
+    assert!(drawn.contains('█') && drawn.contains("report"), "{drawn}");
+}
+
+#[test]
+fn a_failed_step_stops_what_needs_it_and_can_be_gone_on_with() {
+    let installation = installation("CREATE TABLE t AS SELECT nowhere FROM a");
+    let _up = installation.up();
+    let output = installation.run(&["run", "p.yaml", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let outcome = json(&String::from_utf8_lossy(&output.stdout));
+    let expected = [
+        ("ingest", "success"),
+        ("load", "failed"),
+        ("beside", "success"),
+        ("report", "skipped"),
+    ];
+    assert_eq!(statuses(&outcome), expected);
+    let job = outcome["job_id"].as_str().expect("a job");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("--resume {job}")));
+    wait("the job's end", || {
+        installation
+            .ok(&["job", "show", job])
+            .contains("  failed  ")
+    });
+
+    write(
+        installation.folder.path(),
+        "load.sql",
+        "CREATE TABLE t AS SELECT * FROM a",
+    );
+    let outcome = json(&installation.ok(&["run", "p.yaml", "--resume", job, "--json"]));
+    let expected = [
+        ("ingest", "success before"),
+        ("load", "success"),
+        ("beside", "success before"),
+        ("report", "success"),
+    ];
+    assert_eq!(statuses(&outcome), expected);
+    wait("the job's end", || {
+        installation
+            .ok(&["job", "show", job])
+            .contains("  success  ")
+    });
+    let (code, error) = installation.fails(&["run", "p.yaml", "--resume", "job-none"]);
+    assert!(code == 1 && error.contains("there is no job"), "{error}");
+}
+
+#[test]
+fn from_a_step_on_only_what_needs_it_runs() {
+    let installation = installation("CREATE OR REPLACE TABLE t AS SELECT * FROM a");
+    let _up = installation.up();
+    installation.ok(&["run", "p.yaml"]);
+    let outcome = json(&installation.ok(&["run", "p.yaml", "--from", "load", "--json"]));
+    assert_eq!(
+        statuses(&outcome),
+        [("load", "success"), ("report", "success")]
+    );
+    let (code, error) = installation.fails(&["run", "p.yaml", "--from", "laod"]);
+    assert!(
+        code == 2 && error.contains("expected one of ingest, load, beside, report"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_interrupted_pipeline_is_gone_on_with_and_runs_nothing_twice() {
+    let installation = installation(
+        "CREATE TABLE t AS SELECT a.n FROM a, range(3000000) r WHERE r.range % 1000000 = 0",
+    );
+    // Without workers the first step waits on its queue.
+    let registry = installation.serve(&["runner", "--handler", "registry"]);
+    let results = installation.serve(&["results"]);
+    let mut running = installation.serve(&["run", "p.yaml"]);
+    wait("the first step", || {
+        installation.logged().contains("ingest  sent")
+    });
+    running.signal("-INT");
+    assert_eq!(running.ended(), Some(130));
+    let log = installation.logged();
+    let job = log
+        .split("--resume ")
+        .nth(1)
+        .expect("how to go on")
+        .trim()
+        .to_owned();
+    drop((registry, results));
+    let _up = installation.up();
+    let outcome = json(&installation.ok(&["run", "p.yaml", "--resume", &job, "--json"]));
+    assert!(
+        statuses(&outcome)
+            .iter()
+            .all(|(_, status)| status.starts_with("success")),
+        "{outcome}"
+    );
+    let sql = "SELECT COUNT(*) FROM step JOIN edge ON edge.step = step.id WHERE direction = 1";
+    assert_eq!(
+        installation.count("registry.db", sql),
+        2,
+        "one object and one table were written once each"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_is_sent() {
+    let installation = installation("SELECT 1");
+    let folder = installation.folder.path();
+    let planned = installation.ok(&["run", "p.yaml", "--dry-run"]);
+    assert!(
+        planned.contains("4 steps; nothing is sent") && planned.contains("load.sql"),
+        "{planned}"
+    );
+    let planned = json(&installation.ok(&["run", "p.yaml", "--dry-run", "--json"]));
+    assert_eq!(planned["steps"][2]["needs"], serde_json::json!([]));
+    write(
+        folder,
+        "bad.yaml",
+        "name: x\nsteps:\n  - {name: a, type: query, action: execute_sql, neds: [b]}\n",
+    );
+    let (code, error) = installation.fails(&["run", "bad.yaml"]);
+    assert!(
+        code == 2 && error.contains("bad.yaml:3: neds: unknown key; did you mean needs?"),
+        "{error}"
+    );
+    write(
+        folder,
+        "bad.yaml",
+        "name: x\nsteps:\n  - {name: a, type: qery, action: execute_sql}\n",
+    );
+    let (code, error) = installation.fails(&["run", "bad.yaml"]);
+    assert!(
+        code == 2 && error.contains("type: expected one of query, registry, storage"),
+        "{error}"
+    );
+    let (code, error) = installation.fails(&["run", "none.yaml"]);
+    assert!(
+        code == 2 && error.contains("none.yaml: cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_terminal_sees_live_progress() {
+    let installation = installation("CREATE TABLE t AS SELECT * FROM a");
+    let _up = installation.up();
+    // `script` gives the program a terminal.
+    let shown = std::process::Command::new("script")
+        .args([
+            "-qec",
+            &format!(
+                "{} --data-dir data run p.yaml",
+                env!("CARGO_BIN_EXE_pudato")
+            ),
+            "/dev/null",
+        ])
+        .current_dir(installation.folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("script runs");
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(
+        shown.contains("✓ report") && !shown.contains("report  sent"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,305 @@
+//! SQL as people send it: what it answers, what it may not do, and who else may open the warehouse.
+
+use crate::support::{Installation, Serving, python, write};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn query(installation: &Installation, sql: &str) -> Value {
+    let sql = format!("sql={sql}");
+    let answer = installation.ok(&["call", "query", "execute_sql", &sql]);
+    serde_json::from_str(&answer).expect("JSON")
+}
+
+fn refused(installation: &Installation, args: &[&str]) -> String {
+    let call = ["call", "query", "execute_sql"];
+    let (code, error) = installation.fails(&[&call[..], args].concat());
+    assert_eq!(code, 1, "{error}");
+    error
+}
+
+fn memory_kib(serving: &Serving) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", serving.0.id())).expect("its status");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .expect("a peak");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("a number")
+}
+
+#[test]
+fn a_file_becomes_a_table_and_an_export_with_its_lineage() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    let csv = write(
+        installation.folder.path(),
+        "a.csv",
+        "state,n\nTX,1\nTX,2\nCA,3\n",
+    );
+    let step = |step: &'static str| ["--job", "job-1", "--step", step];
+    let data = format!("data=@{csv}");
+    let put = [
+        "call",
+        "storage",
+        "put_object",
+        "container=lake",
+        "path=raw/a.csv",
+        &data,
+    ];
+    installation.ok(&[&put[..], &step("step-1")].concat());
+    let script = [
+        "call",
+        "query",
+        "execute_script",
+        "sql=CREATE SCHEMA mart; CREATE TABLE mart.s AS SELECT state, sum(n) AS n FROM a GROUP BY ALL",
+        r#"sources:={"a": {"container": "lake", "path": "raw/a.csv"}}"#,
+    ];
+    installation.ok(&[&script[..], &step("step-2")].concat());
+    let export = [
+        "call",
+        "query",
+        "execute_sql",
+        "sql=SELECT * FROM mart.s WHERE n > $least",
+        r#"parameters:={"least": 0}"#,
+        r#"into:={"container": "lake", "path": "out/s.parquet"}"#,
+    ];
+    let exported = installation.ok(&[&export[..], &step("step-3")].concat());
+    let exported: Value = serde_json::from_str(&exported).expect("JSON");
+    assert_eq!(
+        (&exported["row_count"], &exported["into"]["format"]),
+        (&json!(2), &json!("parquet"))
+    );
+    let tree = installation.ok(&["lineage", "out/s.parquet"]);
+    let lines: Vec<&str> = tree
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '└', '├', '─', '│']))
+        .collect();
+    assert!(lines[0].ends_with("/lake/out/s.parquet  2 rows"), "{tree}");
+    assert!(
+        lines[2].ends_with("/warehouse.duckdb#warehouse.mart.s  2 rows"),
+        "{tree}"
+    );
+    assert!(lines[4].ends_with("/lake/raw/a.csv  3 rows"), "{tree}");
+    let step = installation.ok(&["job", "show", "job-1", "--json"]);
+    let step: Value = serde_json::from_str(&step).expect("JSON");
+    let record = &step["steps"][2]["executions"][0]["details"];
+    assert_eq!(record["parameter_types"], json!({"least": "BIGINT"}));
+    assert_eq!(
+        (&record["lineage"], &record["dialect"]),
+        (&json!("complete"), &json!("duckdb"))
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_payload_is_named() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    for (args, what) in [
+        (&["max_rows:=5"][..], "payload.sql: required"),
+        (
+            &["sql=SELECT 1", "max_rows:=0"],
+            "payload.max_rows: expected a whole number 1..100000, found 0",
+        ),
+        (&["sql=SELECT 1", "max_rows=ten"], "payload.max_rows"),
+        (&["sql=SELECT 1", "max_rows:=true"], "payload.max_rows"),
+        (
+            &["sql=SELECT 1", "parameters=x"],
+            "payload.parameters: expected an array or an object",
+        ),
+        (
+            &["sql=SELECT ?", "parameters:=[[1]]"],
+            "payload.parameters[0]: expected null, a boolean",
+        ),
+        (
+            &["sql=SELECT 1", r#"sources:={"a": {"container": "lake"}}"#],
+            "payload.sources.a.path: required",
+        ),
+        (
+            &[
+                "sql=SELECT 1",
+                r#"sources:={"a": {"container": "lake", "path": "x"}}"#,
+            ],
+            "payload.sources.a.format: expected one of csv",
+        ),
+        (
+            &[
+                "sql=SELECT 1",
+                r#"sources:={"a": {"container": "lake", "path": "x.csv"}}"#,
+            ],
+            "payload.sources.a: lake/x.csv: there is no such object",
+        ),
+        (
+            &[
+                "sql=SELECT 1",
+                r#"into:={"container": "lake", "path": "../x.csv"}"#,
+            ],
+            "payload.into: payload.path",
+        ),
+        (
+            &["sql=SELECT 1", "timeout_seconds:=0"],
+            "payload.timeout_seconds: expected a whole number 1..300",
+        ),
+        (
+            &["sql=SELECT 1; SELECT 2"],
+            "expected one statement, found 2; send them with execute_script",
+        ),
+        (
+            &["sql=SELECT nowhere"],
+            "Referenced column \"nowhere\" not found",
+        ),
+    ] {
+        let error = refused(&installation, args);
+        assert!(error.contains(what), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn hostile_sql_is_refused_in_time_and_the_worker_lives() {
+    let installation = Installation::new();
+    let mut command = installation.command(&["up"]);
+    command
+        .env("PUDATO_QUERY_MEMORY_BYTES", "268435456")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let up = Serving(command.spawn().expect("the program starts"));
+    query(&installation, "SELECT 1");
+    let before_kib = memory_kib(&up);
+    let huge = "max_rows:=100000";
+    for (sql, what) in [
+        (
+            "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = 7",
+            "deadline of 1 s",
+        ),
+        (
+            "SELECT repeat('x', 10000) FROM range(100000)",
+            "the answer has more than",
+        ),
+        (
+            "SELECT sum(length(x)) FROM (SELECT string_agg(range::VARCHAR) x FROM range(100000000))",
+            "Out of Memory|deadline",
+        ),
+        ("SELECT * FROM read_text('/etc/passwd')", "`sources` only"),
+        ("COPY (SELECT 1) TO '/tmp/x.csv'", "`into`"),
+        ("ATTACH '/tmp/x.db'", "ATTACH is not allowed"),
+    ] {
+        let begun = Instant::now();
+        let sql = format!("sql={sql}");
+        let error = refused(&installation, &[&sql, huge, "timeout_seconds:=1"]);
+        assert!(
+            what.split('|').any(|what| error.contains(what)),
+            "{sql}: {error}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_millis(2_500),
+            "{sql}: {:?}",
+            begun.elapsed()
+        );
+    }
+    let grown_kib = memory_kib(&up) - before_kib;
+    // The limit, and what one answer may have: as DuckDB's rows, as JSON, and as the message.
+    assert!(grown_kib < 420 * 1024, "memory grew by {grown_kib} KiB");
+    assert_eq!(query(&installation, "SELECT 42")["rows"], json!([[42]]));
+}
+
+#[test]
+fn a_large_answer_travels_as_a_claim() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    let sql = "sql=SELECT range AS n, repeat('x', 100) AS text FROM range(30000)";
+    let answer = installation.ok(&["call", "query", "execute_sql", sql, "max_rows:=100000"]);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(
+        (&answer["row_count"], &answer["truncated"]),
+        (&json!(30_000), &json!(false))
+    );
+    assert!(
+        installation
+            .data()
+            .join("objects/pudato-claims/claims")
+            .exists()
+    );
+    // More keys than a message may have: what nobody could read would be lost.
+    let sql = "sql=SELECT {'a': range, 'b': 1} AS s FROM range(20000)";
+    let answer = installation.ok(&["call", "query", "execute_sql", sql, "max_rows:=100000"]);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["rows"][19_999], json!([{"a": 19_999, "b": 1}]));
+}
+
+/// A program of Python's own duckdb that has the warehouse open until its stdin is closed.
+fn python_has_it_open(
+    python: &str,
+    installation: &Installation,
+    read_only: bool,
+) -> std::process::Child {
+    let mode = if read_only { "True" } else { "False" };
+    let program = format!(
+        "import duckdb, sys\nc = duckdb.connect('data/warehouse.duckdb', read_only={mode})\n\
+         print(c.sql('select count(*) from t').fetchone()[0], flush=True)\nsys.stdin.read()"
+    );
+    let child = Command::new(python)
+        .args(["-c", &program])
+        .current_dir(installation.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("python starts");
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert_eq!(line.trim(), "1");
+    child
+}
+
+#[test]
+fn python_reads_the_warehouse_while_pudato_is_up_and_the_other_way_round() {
+    let Some(python) = python("duckdb") else {
+        return;
+    };
+    let installation = Installation::new();
+    let _up = installation.up();
+    query(&installation, "CREATE TABLE t AS SELECT 0 AS n");
+    let count = "import duckdb; print(duckdb.connect('data/warehouse.duckdb').sql('select n from t').fetchone()[0])";
+    for n in 1..=10 {
+        query(&installation, &format!("UPDATE t SET n = {n}"));
+        let read = Command::new(&python)
+            .args(["-c", count])
+            .current_dir(installation.folder.path())
+            .output();
+        let read = read.expect("python runs");
+        let error = String::from_utf8_lossy(&read.stderr);
+        assert_eq!(
+            String::from_utf8_lossy(&read.stdout).trim(),
+            n.to_string(),
+            "{error}"
+        );
+    }
+    // Readers do not disturb each other.
+    let mut reader = python_has_it_open(&python, &installation, true);
+    assert_eq!(
+        query(&installation, "SELECT n FROM t")["rows"],
+        json!([[10]])
+    );
+    drop(reader.stdin.take());
+    reader.wait().expect("it ends");
+    // Who writes is waited for.
+    let mut writer = python_has_it_open(&python, &installation, false);
+    let waiting = installation
+        .command(&["call", "query", "execute_sql", "sql=UPDATE t SET n = n + 1"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let waiting = waiting.expect("the program starts");
+    std::thread::sleep(Duration::from_secs(3));
+    drop(writer.stdin.take());
+    writer.wait().expect("it ends");
+    let ended = waiting.wait_with_output().expect("it ends");
+    assert!(ended.status.success());
+    assert_eq!(
+        query(&installation, "SELECT n FROM t")["rows"],
+        json!([[11]])
+    );
+}

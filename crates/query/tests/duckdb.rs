@@ -1,0 +1,106 @@
+//! The promises of the query engine, kept by DuckDB: with a warehouse in a file, and in memory.
+
+use pudato_query::conformance::{self, Subject};
+use pudato_query::duckdb::{DuckDb, Options};
+use std::path::Path;
+
+fn options(folder: &Path) -> Options {
+    Options {
+        scratch: folder.join("scratch"),
+        memory_bytes: 256 << 20,
+        spill_bytes: 64 << 20,
+        threads: 2,
+    }
+}
+
+fn file(folder: &Path) -> Subject {
+    let engine =
+        DuckDb::file(&folder.join("warehouse.duckdb"), options(folder)).expect("an engine");
+    Subject {
+        engine: Box::new(engine),
+    }
+}
+
+fn memory(folder: &Path) -> Subject {
+    Subject {
+        engine: Box::new(DuckDb::in_memory(options(folder))),
+    }
+}
+
+/// One test for each promise; what is left behind in the scratch folder is looked at afterwards.
+macro_rules! promises {
+    ($module:ident, $subject:ident: $($promise:ident)*) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let folder = tempfile::tempdir().expect("a folder");
+                    super::conformance::$promise(super::$subject(folder.path())).await;
+                    super::nothing_is_left(folder.path()).await;
+                }
+            )*
+        }
+    };
+}
+
+/// No source, answer or engine's folder outlives its work. A cancelled statement may end a moment later.
+async fn nothing_is_left(folder: &Path) {
+    let mut left = Vec::new();
+    for _ in 0..100 {
+        let entries = std::fs::read_dir(folder.join("scratch")).expect("scratch");
+        left = entries.flatten().map(|entry| entry.file_name()).collect();
+        if left.is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("left behind: {left:?}");
+}
+
+promises! { warehouse, file:
+    a_query_answers_with_columns_and_rows
+    rows_beyond_the_most_are_left_out
+    an_answer_of_too_many_bytes_is_refused
+    parameters_are_bound
+    parameters_and_values_must_fit
+    one_statement_is_one
+    a_wrong_statement_says_what_is_wrong
+    sources_are_read_by_name
+    a_source_that_cannot_be_read_is_named
+    an_answer_is_written_and_read_back
+    a_statement_ends_at_its_deadline
+    a_dropped_work_is_undone
+    nothing_outside_is_reached
+    a_source_is_read_through_its_name_only
+    strange_names_do_no_harm
+    memory_has_a_limit
+    every_type_has_its_form
+    a_work_is_one_transaction
+    the_same_request_runs_once
+    an_undone_request_runs_again
+    works_at_once_all_take_effect
+    what_pudato_keeps_is_safe
+}
+
+// Left out: a_work_is_one_transaction, the_same_request_runs_once, an_undone_request_runs_again, works_at_once_all_take_effect
+// and what_pudato_keeps_is_safe, because nothing lasts in memory.
+promises! { in_memory, memory:
+    a_query_answers_with_columns_and_rows
+    rows_beyond_the_most_are_left_out
+    an_answer_of_too_many_bytes_is_refused
+    parameters_are_bound
+    parameters_and_values_must_fit
+    one_statement_is_one
+    a_wrong_statement_says_what_is_wrong
+    sources_are_read_by_name
+    a_source_that_cannot_be_read_is_named
+    an_answer_is_written_and_read_back
+    a_statement_ends_at_its_deadline
+    a_dropped_work_is_undone
+    nothing_outside_is_reached
+    a_source_is_read_through_its_name_only
+    strange_names_do_no_harm
+    memory_has_a_limit
+    every_type_has_its_form
+    what_cannot_last_is_refused
+}
