@@ -209,16 +209,8 @@ fn a_terminal_sees_live_progress() {
     let installation = installation("CREATE TABLE t AS SELECT * FROM a");
     let _up = installation.up();
     // `script` gives the program a terminal.
-    let shown = std::process::Command::new("script")
-        .args([
-            "-qec",
-            &format!(
-                "{} --data-dir data run p.yaml",
-                env!("CARGO_BIN_EXE_pudato")
-            ),
-            "/dev/null",
-        ])
-        .current_dir(installation.folder.path())
+    let shown = installation
+        .shell(r#"script -qec "$0 run p.yaml" /dev/null"#)
         .stdin(Stdio::null())
         .output()
         .expect("script runs");

@@ -150,7 +150,7 @@ fn what_is_wrong_with_a_payload_is_named() {
         ),
         (
             &["sql=SELECT nowhere"],
-            "Referenced column \"nowhere\" not found",
+            "Referenced column \"nowhere\" was not found",
         ),
     ] {
         let error = refused(&installation, args);
@@ -177,7 +177,7 @@ fn hostile_sql_is_refused_in_time_and_the_worker_lives() {
         ),
         (
             "SELECT repeat('x', 10000) FROM range(100000)",
-            "the answer has more than",
+            "the answer has more than|deadline",
         ),
         (
             "SELECT sum(length(x)) FROM (SELECT string_agg(range::VARCHAR) x FROM range(100000000))",
