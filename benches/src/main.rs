@@ -7,6 +7,7 @@ mod floor;
 mod idle;
 mod latency;
 mod publisher;
+mod query;
 mod up;
 
 use figures::Figures;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: pudato-bench e2e|codec|idle [--json]";
+const USAGE: &str = "usage: pudato-bench e2e|query|codec|idle [--json]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         .collect();
     let outcome = match words[..] {
         ["e2e"] => e2e::measure(&mut figures),
+        ["query"] => query::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),
         ["idle"] => idle::measure(&mut figures),
         // The other processes of a measurement.

@@ -15,8 +15,8 @@ const FOLDER: &str = "target/duckdb";
 
 /// How the library is linked.
 pub enum Linking {
-    /// It lies in the folder that cargo looks in.
-    Ready,
+    /// It is this file, in the folder that cargo looks in.
+    Ready(PathBuf),
     /// It is compiled.
     Bundled,
 }
@@ -24,8 +24,9 @@ pub enum Linking {
 /// Sees to it that the library is there; says where it came from when it had to be fetched.
 pub fn ensure() -> Result<Linking, String> {
     let folder = env::var_os("DUCKDB_LIB_DIR").map_or_else(|| root().join(FOLDER), PathBuf::from);
-    if folder.join(library()).is_file() {
-        return Ok(Linking::Ready);
+    let wanted = folder.join(library());
+    if wanted.is_file() {
+        return Ok(Linking::Ready(wanted));
     }
     let is_free = fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
     if !is_free {
@@ -54,13 +55,12 @@ pub fn ensure() -> Result<Linking, String> {
         "npm"
     };
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let (kept, wanted) = (cache.join(library()), folder.join(library()));
-    fs::copy(&kept, &wanted).map_err(|error| format!("{}: {error}", wanted.display()))?;
+    fs::copy(cache.join(library()), &wanted).map_err(|error| format!("{}: {error}", wanted.display()))?;
     eprintln!(
         "xtask: libduckdb {VERSION}: from {from}, in {}",
         folder.display()
     );
-    Ok(Linking::Ready)
+    Ok(Linking::Ready(wanted))
 }
 
 fn library() -> &'static str {

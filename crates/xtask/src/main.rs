@@ -2,6 +2,7 @@
 
 mod demo;
 mod duckdb;
+mod install;
 mod python;
 mod tools;
 
@@ -13,6 +14,7 @@ usage: cargo xtask <command>
 
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
+  install       install pudato and libduckdb beside it, where `cargo install` would
   test          run every test
   bench <name>  measure: e2e, query, codec or idle; --json prints one line per figure";
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["demo"] => demo::demo(),
         ["duckdb"] => duckdb::ensure().map(|_| ()),
+        ["install"] => install::install(),
         ["test"] => test(),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
