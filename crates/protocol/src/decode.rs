@@ -1,5 +1,5 @@
 use crate::fast;
-use crate::{BODY_BYTES_MAX, Command, Error, Event, Result, value};
+use crate::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, Error, Event, KEYS_MAX, Result, value};
 use serde_json::Value;
 
 /// Envelopes that are unwrapped: an SNS notification, and one inside it.
@@ -39,43 +39,47 @@ pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
         let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
         return Err(Error::new("body", reason));
     }
-    decode_claim(body)
+    read(body, KEYS_MAX)
 }
 
-/// As [`decode`], for a body that came as a claim: its bytes were limited when it was fetched.
+/// As [`decode`], for a body that came as a claim: its bytes were limited when it was fetched, and it may have more keys.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_claim<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
-    match fast(body) {
+    read(body, CLAIM_KEYS_MAX)
+}
+
+fn read<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Error> {
+    match fast(body, keys_max) {
         Some(message) => Ok(message),
-        None => careful(body),
+        None => careful(body, keys_max),
     }
 }
 
 /// What is well-formed, in one pass; `None` where it takes a closer look.
-fn fast<M: Message>(body: &[u8]) -> Option<M> {
+fn fast<M: Message>(body: &[u8], keys_max: usize) -> Option<M> {
     // Checked once here, the texts in it need no check of their own.
     let body = std::str::from_utf8(body).ok()?;
-    if let Some(message) = fast::read(body) {
+    if let Some(message) = fast::read(body, keys_max) {
         return Some(message);
     }
     let mut text = fast::notification(body)?;
     for _ in 1..ENVELOPES_MAX {
-        if let Some(message) = fast::read(&text) {
+        if let Some(message) = fast::read(&text, keys_max) {
             return Some(message);
         }
         text = fast::notification(&text)?.into_owned().into();
     }
-    fast::read(&text)
+    fast::read(&text, keys_max)
 }
 
 /// Reads in two passes, and says what is wrong.
-fn careful<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
-    let mut value = value::read(body)?;
+fn careful<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Error> {
+    let mut value = value::read(body, keys_max)?;
     for _ in 0..ENVELOPES_MAX {
         match envelope(&value)? {
-            Some(message) => value = value::read(message.as_bytes())?,
+            Some(message) => value = value::read(message.as_bytes(), keys_max)?,
             None => break,
         }
     }

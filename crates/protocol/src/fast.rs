@@ -1,7 +1,7 @@
 //! Reads a message in one pass, straight from its text. It accepts exactly what the careful reader accepts, and where it does
 //! not, it says only that: the careful reader then finds the words for it (`decode.rs`). A property test holds the two together.
 
-use crate::value::{Checked, Keys};
+use crate::value::{Checked, KEYS_MAX, Keys};
 use crate::{
     Command, DataReference, Event, ExecutionRecord, Object, Result as Reply, Status, Timestamp,
 };
@@ -37,8 +37,8 @@ pub trait FromFields: Sized {
 }
 
 /// Reads a whole text as one message.
-pub(crate) fn read<T: FromFields>(body: &str) -> Option<T> {
-    let keys = Keys::default();
+pub(crate) fn read<T: FromFields>(body: &str, keys_max: usize) -> Option<T> {
+    let keys = Keys::new(keys_max);
     let mut reader = serde_json::Deserializer::from_str(body);
     let message = Part::new(At::root(&keys)).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
@@ -47,7 +47,7 @@ pub(crate) fn read<T: FromFields>(body: &str) -> Option<T> {
 
 /// The text inside an SNS notification, if the whole text is one.
 pub(crate) fn notification(body: &str) -> Option<Cow<'_, str>> {
-    let keys = Keys::default();
+    let keys = Keys::new(KEYS_MAX);
     let mut reader = serde_json::Deserializer::from_str(body);
     let envelope = Envelope(At::root(&keys)).deserialize(&mut reader).ok()?;
     reader.end().ok()?;

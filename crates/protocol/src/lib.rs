@@ -30,4 +30,4 @@ pub use error::Error;
 pub use fields::Fields;
 pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};
 pub use timestamp::Timestamp;
-pub use value::{BODY_BYTES_MAX, DEPTH_MAX, KEYS_MAX, Object, blob, float};
+pub use value::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, DEPTH_MAX, KEYS_MAX, Object, blob, float, keys};

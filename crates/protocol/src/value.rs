@@ -18,6 +18,10 @@ pub const DEPTH_MAX: usize = 64;
 /// Most object keys in one message, counted over all depths (contract.md, "Messages").
 pub const KEYS_MAX: usize = 10_000;
 
+/// Most object keys in a message that travels as a claim: an answer of 100,000 rows may have ten in each. An object
+/// with one key takes one leaf of a B-tree, about 630 bytes, so that this many take 630 MB at worst.
+pub const CLAIM_KEYS_MAX: usize = 1_000_000;
+
 /// Bytes as JSON can carry them: `{"$type": "blob", "base64": ".."}`.
 pub fn blob(bytes: &[u8]) -> Value {
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
@@ -34,9 +38,24 @@ pub fn float(value: f64) -> Value {
     }
 }
 
+/// How many object keys a text has that [`encode`](crate::encode) wrote.
+///
+/// ```
+/// assert_eq!(pudato_protocol::keys(r#"{"a":["b:",{"\"c\":":1}]}"#), 2);
+/// ```
+pub fn keys(body: &str) -> usize {
+    let body = body.as_bytes();
+    let ends = body.windows(2).enumerate().filter(|(at, two)| {
+        // A quote within a text is escaped, and the backslash that escapes it is not.
+        let before = body[..*at].iter().rev();
+        *two == b"\":" && before.take_while(|byte| **byte == b'\\').count() % 2 == 0
+    });
+    ends.count()
+}
+
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
-pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {
-    let keys = Keys::default();
+pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, Error> {
+    let keys = Keys::new(keys_max);
     let mut reader = serde_json::Deserializer::from_slice(body);
     Checked::root(&keys)
         .deserialize(&mut reader)
@@ -44,9 +63,19 @@ pub(crate) fn read(body: &[u8]) -> std::result::Result<Value, Error> {
         .map_err(|error| Error::new("body", format!("expected a JSON object: {error}")))
 }
 
-/// How many keys a message had so far.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(Cell<usize>);
+/// How many keys a message had so far, and may have.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    count: Cell<usize>,
+    max: usize,
+}
+
+impl Keys {
+    pub(crate) fn new(max: usize) -> Self {
+        let count = Cell::new(0);
+        Self { count, max }
+    }
+}
 
 /// Reads a value under the limits.
 #[derive(Clone, Copy)]
@@ -73,10 +102,10 @@ impl<'a> Checked<'a> {
 
     /// Counts a key.
     pub(crate) fn count<E: serde::de::Error>(self) -> std::result::Result<(), E> {
-        let count = self.keys.0.get() + 1;
-        self.keys.0.set(count);
-        if count > KEYS_MAX {
-            return Err(E::custom(format!("more than {KEYS_MAX} keys")));
+        let Keys { count, max } = self.keys;
+        count.set(count.get() + 1);
+        if count.get() > *max {
+            return Err(E::custom(format!("more than {max} keys")));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The limits of the contract hold before any handler sees a message.
 
-use pudato_protocol::{BODY_BYTES_MAX, Command, DEPTH_MAX, KEYS_MAX, decode};
+use pudato_protocol::{
+    BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, DEPTH_MAX, KEYS_MAX, decode, decode_claim,
+};
 
 fn refusal(body: &str) -> String {
     decode::<Command>(body.as_bytes())
@@ -36,6 +38,22 @@ fn more_keys_than_the_limit_are_refused() {
     // `type`, `action` and `payload` count too.
     assert!(decode::<Command>(keys(KEYS_MAX - 3).as_bytes()).is_ok());
     assert!(refusal(&keys(KEYS_MAX - 2)).contains("more than 10000 keys"));
+}
+
+#[test]
+fn a_claim_may_have_more_keys_but_not_any_number() {
+    let keys = |count: usize| {
+        with_payload(&format!(
+            r#"{{"rows":[{}]}}"#,
+            vec![r#"{"a":1}"#; count].join(",")
+        ))
+    };
+    assert!(decode_claim::<Command>(keys(CLAIM_KEYS_MAX - 4).as_bytes()).is_ok());
+    let error = decode_claim::<Command>(keys(CLAIM_KEYS_MAX).as_bytes()).expect_err("refused");
+    assert!(
+        error.to_string().contains("more than 1000000 keys"),
+        "{error}"
+    );
 }
 
 #[test]

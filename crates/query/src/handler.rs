@@ -11,7 +11,8 @@ use crate::request::{ObjectName, Statement};
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, redact};
 use pudato_protocol::{
-    DataReference, ExecutionRecord, Object, Result as Reply, decode_claim, encode,
+    CLAIM_KEYS_MAX, DataReference, ExecutionRecord, Object, Result as Reply, decode_claim, encode,
+    keys,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl QueryHandler {
                 .executions
                 .push(self.record(executed, &parameter_types));
         }
-        let kept = write_kept(request, &answer);
+        let kept = write_kept(request, &answer)?;
         transaction.commit(&kept).await?;
         Ok(answer)
     }
@@ -368,12 +369,19 @@ fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
 }
 
 /// The answer as it is kept beside its effect: a Result, because that has a written form.
-fn write_kept(request: Request<'_>, answer: &Answer) -> String {
+fn write_kept(request: Request<'_>, answer: &Answer) -> Result<String, Failure> {
     let mut result = Reply::success(request.command.correlation_id.as_str(), answer.data.clone());
     result.inputs.clone_from(&answer.inputs);
     result.outputs.clone_from(&answer.outputs);
     result.executions.clone_from(&answer.executions);
-    encode(&result)
+    let text = encode(&result);
+    match keys(&text) {
+        ..=CLAIM_KEYS_MAX => Ok(text),
+        keys => Err(Failure::bad(format!(
+            "payload.sql: the answer has {keys} keys of objects, more than {CLAIM_KEYS_MAX}; ask for fewer rows with \
+             `max_rows`, or write it to an object with `into`"
+        ))),
+    }
 }
 
 fn read_kept(text: &str) -> Result<Answer, Failure> {

@@ -1,8 +1,9 @@
 //! Messages as they are published: their attributes, and a claim where they are over the limit.
 
-use pudato_messaging::{ClaimStore, ErrorKind};
-use pudato_messaging::{Clock, Error, Limits, Outgoing, Publisher, claims};
-use pudato_protocol::{Command, Event, KEYS_MAX, Message, Result as Reply, Status, encode};
+use pudato_messaging::{ClaimStore, Clock, Error, ErrorKind, Limits, Outgoing, Publisher, claims};
+use pudato_protocol::{
+    CLAIM_KEYS_MAX, Command, Event, KEYS_MAX, Message, Result as Reply, Status, encode, keys,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,10 +51,15 @@ impl Outbox {
             body: encode(result),
             attributes,
         };
-        // Only a claim may have so many keys; colons within texts count too, which does no harm.
-        let colons = outgoing.body.bytes().filter(|byte| *byte == b':');
-        if colons.count() > KEYS_MAX {
-            return claims::put(outgoing, &*self.claims, &*self.clock).await;
+        match keys(&outgoing.body) {
+            ..=KEYS_MAX => {}
+            ..=CLAIM_KEYS_MAX => return claims::put(outgoing, &*self.claims, &*self.clock).await,
+            keys => {
+                let what = format!(
+                    "the Result has {keys} keys; {CLAIM_KEYS_MAX} at most, so answer fewer rows"
+                );
+                return Err(Error::new(ErrorKind::TooLarge, what));
+            }
         }
         claims::offload(outgoing, &self.limits, &*self.claims, &*self.clock).await
     }

@@ -55,7 +55,8 @@ pub fn ensure() -> Result<Linking, String> {
         "npm"
     };
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    fs::copy(cache.join(library()), &wanted).map_err(|error| format!("{}: {error}", wanted.display()))?;
+    fs::copy(cache.join(library()), &wanted)
+        .map_err(|error| format!("{}: {error}", wanted.display()))?;
     eprintln!(
         "xtask: libduckdb {VERSION}: from {from}, in {}",
         folder.display()

@@ -99,7 +99,9 @@ impl Warehouse {
         until: Instant,
     ) -> Result<Lease, EngineError> {
         if self.place == Place::Memory {
-            return Ok(self.lease(self.open(Mode::Write)?, Mode::Write));
+            let connection = self.open(Mode::Write)?;
+            Lockdown::session(&connection).map_err(engine_error)?;
+            return Ok(self.lease(connection, Mode::Write));
         }
         let mut state = self.lock();
         loop {
@@ -132,6 +134,7 @@ impl Warehouse {
             return Err(EngineError::Unavailable("the warehouse was closed".into()));
         };
         let connection = connection.try_clone().map_err(engine_error)?;
+        Lockdown::session(&connection).map_err(engine_error)?;
         let mode = *mode;
         let now = Instant::now();
         state.users += 1;

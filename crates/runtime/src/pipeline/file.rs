@@ -377,7 +377,7 @@ steps:
             "{error}"
         );
         assert!(
-            lines.contains(&"3: needs: there is no step \"c\"; did you mean a?"),
+            lines.contains(&"3: needs: there is no step \"c\"; did you mean b?"),
             "{error}"
         );
         assert!(
@@ -410,7 +410,7 @@ steps:
             ("[1]", "expected keys with values, found a list"),
             ("name: p", "steps: required"),
             ("name: p\nsteps: []", "steps: expected a list of steps"),
-            ("name: p\nname: q\nsteps: []", "1: "),
+            ("name: p\nname: q\nsteps: []", "2: duplicated key"),
             ("name: [\n", ": "),
             ("a: b\n---\nc: d", "another one"),
         ] {
