@@ -246,12 +246,12 @@ fn answers(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
 
 /// Whether the last statement asked for rows, and did not only change some.
 fn is_query(result: &Reply) -> bool {
-    let statements = result
+    let mut statements = result
         .executions
         .iter()
         .filter(|record| record.execution_type == "sql");
     let last = statements
-        .last()
+        .next_back()
         .and_then(|record| record.details.get("kind"));
     last.is_none_or(|kind| ["select", "show", "explain"].iter().any(|own| kind == own))
 }

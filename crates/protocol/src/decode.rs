@@ -150,7 +150,7 @@ mod tests {
         };
         let written = |message: &M| made_up(serde_json::to_value(message).expect("written"));
         let text = String::from_utf8_lossy(body);
-        match (fast::<M>(body), careful::<M>(body)) {
+        match (fast::<M>(body, KEYS_MAX), careful::<M>(body, KEYS_MAX)) {
             (Some(fast), Ok(careful)) => assert_eq!(written(&fast), written(&careful), "{text}"),
             (Some(fast), Err(error)) => panic!("accepted {fast:?}, refused: {error}: {text}"),
             // The careful reader may accept what the fast one leaves to it.
@@ -173,9 +173,9 @@ mod tests {
             let body = body.as_bytes();
             agree_on(kind, body);
             match kind.as_str() {
-                "command" => fast::<Command>(body).is_some(),
-                "result" => fast::<Result>(body).is_some(),
-                _ => fast::<Event>(body).is_some(),
+                "command" => fast::<Command>(body, KEYS_MAX).is_some(),
+                "result" => fast::<Result>(body, KEYS_MAX).is_some(),
+                _ => fast::<Event>(body, KEYS_MAX).is_some(),
             }
         });
         assert!(taken.count() >= 30);

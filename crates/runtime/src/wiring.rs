@@ -138,14 +138,12 @@ impl Pudato {
         };
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
-        let mut built_in: Vec<Arc<dyn Handler>> = Vec::new();
-        #[cfg(feature = "duckdb")]
-        built_in.push(Arc::new(query(&settings, &data_dir, objects.clone())?));
-        built_in.push(Arc::new(StorageHandler::new(
-            objects,
-            settings.claim_bytes_max,
-        )));
-        built_in.push(Arc::new(RegistryHandler::new(Arc::clone(&registry), now)));
+        let built_in: Vec<Arc<dyn Handler>> = vec![
+            #[cfg(feature = "duckdb")]
+            Arc::new(query(&settings, &data_dir, objects.clone())?),
+            Arc::new(StorageHandler::new(objects, settings.claim_bytes_max)),
+            Arc::new(RegistryHandler::new(Arc::clone(&registry), now)),
+        ];
         let handlers = built_in
             .into_iter()
             .chain(own)
