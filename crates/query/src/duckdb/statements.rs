@@ -589,10 +589,6 @@ pub(super) fn printed_name(name: &str) -> Option<Vec<String>> {
 }
 
 /// Quotes a name for SQL. The one function that does (behaviours.md, security line 17).
-///
-/// ```ignore
-/// assert_eq!(quote("a\"b"), "\"a\"\"b\"");
-/// ```
 pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -600,4 +596,31 @@ pub(super) fn quote(name: &str) -> String {
 /// Quotes a text for SQL; for names of files of our own only, since values are bound.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{printed_name, quote};
+
+    #[test]
+    fn a_quoted_name_is_one_name_and_read_back_as_it_was() {
+        let long = "x".repeat(10_000);
+        for name in [
+            "a",
+            "a\"b",
+            "a.b",
+            "\"",
+            "; DROP TABLE t --",
+            "Größe\n日本",
+            "select",
+            " ",
+            &long,
+        ] {
+            assert_eq!(
+                printed_name(&quote(name)),
+                Some(vec![name.to_owned()]),
+                "{name:?}"
+            );
+        }
+    }
 }
