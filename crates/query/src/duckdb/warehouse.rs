@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 const BUSY_USES: usize = 20;
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
+/// So does it where it was in use for so much of the last [`BUSY_WINDOW`]: others could hardly have opened it then, and who asks
+/// one large query after the other finds it warm.
+const BUSY_TIME: Duration = Duration::from_millis(400);
+
 /// How long it stays open after the last of them.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -46,8 +50,33 @@ struct State {
     /// Those who wait to write while it is open for reading.
     writers_waiting: usize,
     recent: VecDeque<Instant>,
+    /// Since when it is in use, and when it was before.
+    since: Option<Instant>,
+    periods: VecDeque<(Instant, Instant)>,
     /// Counts uses, so that a late closing sees whether there was another.
     uses: u64,
+}
+
+impl State {
+    /// How long it was in use within the last [`BUSY_WINDOW`], in more than one use; to be asked at the end of a use.
+    fn time_in_use(&mut self) -> Duration {
+        let now = Instant::now();
+        if let Some(since) = self.since.take() {
+            self.periods.push_back((since, now));
+        }
+        let is_old = |(_, end): &(Instant, Instant)| now.duration_since(*end) > BUSY_WINDOW;
+        while self.periods.front().is_some_and(is_old) {
+            self.periods.pop_front();
+        }
+        if self.periods.len() < 3 {
+            return Duration::ZERO;
+        }
+        let within = |(start, end): &(Instant, Instant)| {
+            end.duration_since(*start)
+                .min(BUSY_WINDOW.saturating_sub(now.duration_since(*end)))
+        };
+        self.periods.iter().map(within).sum()
+    }
 }
 
 /// The warehouse, shared by the works of one engine.
@@ -137,6 +166,7 @@ impl Warehouse {
         Lockdown::session(&connection).map_err(engine_error)?;
         let mode = *mode;
         let now = Instant::now();
+        state.since.get_or_insert(now);
         state.users += 1;
         state.uses += 1;
         state.recent.push_back(now);
@@ -194,7 +224,8 @@ impl Warehouse {
                 .recent
                 .front()
                 .is_some_and(|first| first.elapsed() < BUSY_WINDOW);
-        if !is_busy {
+        let is_in_use = state.time_in_use() >= BUSY_TIME;
+        if !is_busy && !is_in_use {
             state.open = None;
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let uses = state.uses;
