@@ -28,6 +28,10 @@ const AGGREGATE: &str = "SELECT state, year, count(*) AS strikes, count(DISTINCT
     sum(cost) AS cost, median(cost) AS median_cost, quantile_cont(cost, 0.9) AS high_cost, avg(height) AS height
     FROM strikes GROUP BY ALL ORDER BY ALL";
 
+/// An answer like that of [`AGGREGATE`].
+const ROWS: &str = "SELECT 'S' || range % 50 AS state, 1990 + range % 30 AS year, range AS strikes, range AS airports,
+    range / 7.0 AS cost, range / 3.0 AS median_cost, range / 11.0 AS high_cost, range / 13.0 AS height FROM range(1500)";
+
 const QUEUE: &str = "bench-query-results";
 
 /// Somebody who publishes a query and waits for its Result on the results topic.
@@ -162,6 +166,12 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         ));
         figures.figure("query.overhead_ms_p50", whole_ms - alone_ms, "ms");
 
+        // As many rows as the aggregate answers with, and hardly any work: what an answer of this size costs.
+        let (mut whole, mut alone) = in_turns(&caller, &connection, ROWS, 100).await?;
+        let (whole_ms, alone_ms) = (percentile(&mut whole, 0.5), percentile(&mut alone, 0.5));
+        figures.note(&format!(
+            "1,500 rows of 8 columns: {whole_ms:.2} ms; directly {alone_ms:.2} ms"
+        ));
         let (mut whole, mut alone) = in_turns(&caller, &connection, AGGREGATE, 40).await?;
         let (whole_ms, alone_ms) = (percentile(&mut whole, 0.5), percentile(&mut alone, 0.5));
         figures.note(&format!(

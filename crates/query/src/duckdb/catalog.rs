@@ -26,20 +26,25 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub(super) fn read(connection: &Connection, database: &str) -> Result<Self, EngineError> {
-        let sql = "SELECT database_name, schema_name, table_name, false, NULL FROM duckdb_tables() WHERE NOT internal
-             UNION ALL
-             SELECT database_name, schema_name, view_name, true, sql FROM duckdb_views() WHERE NOT internal";
-        let mut statement = connection.prepare(sql).map_err(engine_error)?;
-        let rows = statement.query_map([], |row| {
-            Ok(Entry {
-                parts: [row.get(0)?, row.get(1)?, row.get(2)?],
-                is_view: row.get(3)?,
-                sql: row.get(4)?,
-            })
-        });
-        let entries = rows.map_err(engine_error)?.collect::<Result<_, _>>();
+        // One after the other: DuckDB takes twice as long for both in one UNION (measured with 1.5.6).
+        let mut entries = Vec::new();
+        for sql in [
+            "SELECT database_name, schema_name, table_name, false, NULL FROM duckdb_tables() WHERE NOT internal",
+            "SELECT database_name, schema_name, view_name, true, sql FROM duckdb_views() WHERE NOT internal",
+        ] {
+            let mut statement = connection.prepare(sql).map_err(engine_error)?;
+            let rows = statement.query_map([], |row| {
+                Ok(Entry {
+                    parts: [row.get(0)?, row.get(1)?, row.get(2)?],
+                    is_view: row.get(3)?,
+                    sql: row.get(4)?,
+                })
+            });
+            let rows = rows.map_err(engine_error)?.collect::<Result<Vec<_>, _>>();
+            entries.extend(rows.map_err(engine_error)?);
+        }
         Ok(Self {
-            entries: entries.map_err(engine_error)?,
+            entries,
             database: database.to_owned(),
         })
     }
