@@ -230,6 +230,21 @@ fn a_large_answer_travels_as_a_claim() {
     assert_eq!(answer["rows"][19_999], json!([{"a": 19_999, "b": 1}]));
 }
 
+#[test]
+fn an_answer_that_nobody_could_read_again_is_refused_and_has_no_effect() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    query(&installation, "CREATE TABLE kept (n BIGINT)");
+    let twelve_keys = "{a: n, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1, l: 1}"
+        .replace('1', "NULL");
+    let sql = format!("sql=INSERT INTO kept SELECT * FROM range(90000) RETURNING {twelve_keys}");
+    let error = refused(&installation, &[&sql, "max_rows:=90000"]);
+    assert!(error.contains("more than 1000000"), "{error}");
+    assert!(error.contains("`max_rows`"), "{error}");
+    let count = query(&installation, "SELECT count(*) FROM kept");
+    assert_eq!(count["rows"], json!([[0]]));
+}
+
 /// A program of Python's own duckdb that has the warehouse open until its stdin is closed.
 fn python_has_it_open(
     python: &str,
