@@ -19,7 +19,7 @@ pub struct Error {
     pub kind: ErrorKind,
     /// What was being done, and what was expected.
     pub context: String,
-    source: Option<rusqlite::Error>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -38,6 +38,7 @@ impl Error {
 }
 
 /// The one place where SQLite's errors become ours.
+#[cfg(feature = "sqlite")]
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -54,7 +55,59 @@ impl From<rusqlite::Error> for Error {
         Self {
             kind,
             context: format!("registry: {error}{advice}"),
-            source: Some(error),
+            source: Some(Box::new(error)),
+        }
+    }
+}
+
+/// The one place where the errors of Postgres become ours. Its details may hold what was written, so they are left out.
+#[cfg(feature = "postgres")]
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let (kind, advice) = match error.code().map(tokio_postgres::error::SqlState::code) {
+            Some(code) if code.starts_with("22") || code.starts_with("23") => {
+                (ErrorKind::Invalid, "")
+            }
+            Some("XX001" | "XX002") => (ErrorKind::Corrupt, "; restore a backup of the database"),
+            Some("25006") => (
+                ErrorKind::Unavailable,
+                "; the database only reads at present",
+            ),
+            Some("42501") => (
+                ErrorKind::Unavailable,
+                "; run `pudato registry migrate --grant ROLE` as the owner of the tables",
+            ),
+            Some("53300") => (
+                ErrorKind::Unavailable,
+                "; the server has no connection left",
+            ),
+            Some("57014") => (ErrorKind::Unavailable, "; it took longer than it may"),
+            _ => (ErrorKind::Unavailable, ""),
+        };
+        let what = match error.as_db_error() {
+            Some(told) => format!("{} (SQLSTATE {})", told.message(), told.code().code()),
+            None => match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            },
+        };
+        Self {
+            kind,
+            context: format!("registry: {what}{advice}"),
+            source: Some(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            other => Self::new(
+                ErrorKind::Unavailable,
+                format!("registry: no connection to the database: {other}"),
+            ),
         }
     }
 }
@@ -67,7 +120,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let source = self.source.as_ref()?;
+        let source = self.source.as_deref()?;
         Some(source)
     }
 }

@@ -49,7 +49,8 @@ impl StepStatus {
         matches!(self, Self::Success | Self::Failed | Self::Skipped)
     }
 
-    fn rank(self) -> u8 {
+    /// How far it is: nothing replaces a higher rank by a lower one.
+    pub(crate) fn rank(self) -> u8 {
         match self {
             Self::Pending => 0,
             Self::Running => 1,
@@ -87,6 +88,10 @@ impl Claim {
             is_error: status == StepStatus::Failed,
             identity: identity.to_owned(),
         }
+    }
+
+    pub(crate) fn at_us(&self) -> i64 {
+        self.at_us
     }
 }
 

@@ -1,21 +1,40 @@
 //! The registry: jobs, their steps, every Result that came, and the lineage between datasets that follows from them.
 //!
-//! A [`RegistryStore`] keeps it, [`SqliteRegistry`] in one file; [`RegistryHandler`] answers the Commands of the service
-//! `registry`.
+//! A [`RegistryStore`] keeps it: [`SqliteRegistry`] in one file, [`PostgresRegistry`] on a server; [`RegistryHandler`] answers the
+//! Commands of the service `registry`.
 
+mod batch;
 mod error;
 mod fold;
 mod handler;
+mod migrations;
 mod model;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod queries;
+mod resolve;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod walk;
 
 pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
 pub use handler::RegistryHandler;
 pub use model::{
-    Direction, Edge, Graph, GraphQuery, Hop, Job, JobFilter, JobStatus, NewJob, NewStep, Node,
-    OneHop, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
+    Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter, JobStatus, NewJob, NewStep,
+    Node, OneHop, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
 };
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresRegistry;
+#[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRegistry;
 pub use store::{Applied, Incoming, IncomingEvent, RegistryStore};
+
+use pudato_protocol::Timestamp;
+
+/// Microseconds since the Unix epoch: the precision in which messages are written.
+fn micros(at: &Timestamp) -> i64 {
+    let micros = at.instant().unix_timestamp_nanos() / 1_000;
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}

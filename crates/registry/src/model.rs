@@ -266,6 +266,21 @@ pub struct Hop {
     pub completed_at: Option<String>,
 }
 
+/// What one hop asks for.
+#[derive(Debug, Clone)]
+pub struct HopQuery {
+    /// The dataset: a full location or a short name.
+    pub location: String,
+    /// Which way.
+    pub direction: Direction,
+    /// Only steps of jobs in this environment.
+    pub environment: Option<String>,
+    /// Only what Results until then say.
+    pub as_of: Option<Timestamp>,
+    /// Most steps on each side.
+    pub max_nodes: u64,
+}
+
 /// One hop of lineage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OneHop {
@@ -275,6 +290,8 @@ pub struct OneHop {
     pub producers: Vec<Hop>,
     /// Who read it, the latest first.
     pub consumers: Vec<Hop>,
+    /// Whether there are more on some side.
+    pub truncated: bool,
 }
 
 /// Which way a walk goes.
@@ -305,7 +322,10 @@ pub struct GraphQuery {
     pub all_runs: bool,
 }
 
-/// A dataset or a step in a graph.
+/// The id of the only node of a graph whose dataset nobody named yet.
+pub(crate) const UNKNOWN: &str = "dataset:0";
+
+/// A dataset or a step in a graph. A step that knows which of its outputs was made from what stands once for each of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Node {
@@ -354,6 +374,12 @@ impl Node {
             Self::Dataset { id, .. } | Self::Step { id, .. } => id,
         }
     }
+
+    pub(crate) fn with_id(mut self, new: String) -> Self {
+        let (Self::Dataset { id, .. } | Self::Step { id, .. }) = &mut self;
+        *id = new;
+        self
+    }
 }
 
 /// Data that flows from a node to another.
@@ -363,6 +389,8 @@ pub struct Edge {
     pub from: String,
     /// Id of the node it goes to.
     pub to: String,
+    /// The step that read or wrote.
+    pub step: String,
     /// Rows, as the step counted them last.
     pub row_count: Option<u64>,
     /// When a Result said so last.

@@ -1,6 +1,6 @@
 use crate::error::Error;
 use crate::model::{
-    Direction, Graph, GraphQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
     StoredEvent, StoredResult, UpdateJob,
 };
 use async_trait::async_trait;
@@ -124,12 +124,7 @@ pub trait RegistryStore: Send + Sync {
     ///
     /// # Errors
     /// `Invalid`: a short name that several datasets have; the error lists them. `Unavailable`.
-    async fn one_hop(
-        &self,
-        location: &str,
-        direction: Direction,
-        environment: Option<&str>,
-    ) -> Result<OneHop, Error>;
+    async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error>;
 
     /// Walks the lineage.
     ///

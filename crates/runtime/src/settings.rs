@@ -46,8 +46,8 @@ pub struct Settings {
     pub claims_container: String,
     /// Most bytes of a claim.
     pub claim_bytes_max: u64,
-    /// The registry's SQLite file.
-    pub registry_file: PathBuf,
+    /// Where the registry is.
+    pub registry: RegistryPlace,
     /// Messages in hand at once.
     pub concurrency: usize,
     /// How long a received message is hidden from others.
@@ -62,6 +62,24 @@ pub struct Settings {
     pub log: String,
     /// `Some(true)`: JSON lines; `None`: what suits stderr.
     pub log_json: Option<bool>,
+}
+
+/// Where the registry is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RegistryPlace {
+    /// A SQLite file.
+    File(PathBuf),
+    /// The URL of a PostgreSQL server; it may hold a password.
+    Postgres(String),
+}
+
+impl fmt::Debug for RegistryPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({path:?})"),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
 }
 
 /// What the query service may use.
@@ -196,7 +214,7 @@ impl Settings {
                 "PUDATO_PREFIX: expected 1 to 40 letters, digits, '-' or '_', found {prefix:?}"
             ));
         }
-        let registry_file = registry_file(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
+        let registry = registry(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
         if !get("PUDATO_IDEMPOTENCY_URL").is_empty() && fabric == Fabric::Embedded {
             wrong.push(
                 "PUDATO_IDEMPOTENCY_URL: the embedded fabric keeps answers itself; unset it".into(),
@@ -211,7 +229,7 @@ impl Settings {
             containers,
             claims_container: get("PUDATO_CLAIMS_CONTAINER").to_owned(),
             claim_bytes_max,
-            registry_file,
+            registry,
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             visibility: Duration::from_secs(visibility_s),
             drain: Duration::from_secs(drain_s),
@@ -309,21 +327,22 @@ fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
     }
 }
 
-fn registry_file(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> PathBuf {
-    let default = data_dir.join("registry.db");
+fn registry(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> RegistryPlace {
+    let default = RegistryPlace::File(data_dir.join("registry.db"));
     if url.is_empty() {
         return default;
     }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return RegistryPlace::Postgres(url.to_owned());
+    }
     match url.strip_prefix("sqlite:") {
         Some(path) if !path.trim_start_matches("//").is_empty() => {
-            PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+            RegistryPlace::File(path.strip_prefix("//").unwrap_or(path).into())
         }
         _ => {
             // The URL may hold a password, so it is not repeated.
-            wrong.push(
-                "REGISTRY_DATABASE_URL: expected sqlite:PATH; other databases are not built in"
-                    .into(),
-            );
+            let what = "REGISTRY_DATABASE_URL: expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+            wrong.push(what.into());
             default
         }
     }

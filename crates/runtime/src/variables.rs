@@ -144,7 +144,7 @@ pub const VARIABLES: &[Variable] = &[
         "REGISTRY_DATABASE_URL",
         "registry_database_url",
         "",
-        "the registry: sqlite:PATH; a file in the data folder where it is unset",
+        "the registry: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE; a file in the data folder where it is unset",
     ),
     secret(
         "PUDATO_IDEMPOTENCY_URL",

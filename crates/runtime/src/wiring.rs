@@ -8,7 +8,7 @@ use crate::names::{HISTORY, Names, RESULTS};
 use crate::outbox::Outbox;
 use crate::process::Processor;
 use crate::results::{Kind, ResultsConsumer};
-use crate::settings::{Fabric, Settings};
+use crate::settings::{Fabric, RegistryPlace, Settings};
 use crate::spawn::TokioTasks;
 use crate::worker::Worker;
 use pudato_handler::Handler;
@@ -16,7 +16,7 @@ use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
     Clock, Consumer, Error, ErrorKind, IdempotencyStore, Limits, Operations, Publisher, SystemClock,
 };
-use pudato_registry::{RegistryHandler, RegistryStore, SqliteRegistry};
+use pudato_registry::{PostgresRegistry, RegistryHandler, RegistryStore, SqliteRegistry};
 use pudato_storage::{Containers, Objects, StorageHandler};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,8 +122,10 @@ impl Pudato {
             .data_dir
             .canonicalize()
             .map_err(|error| OpenError::Unavailable(format!("data folder: {error}")))?;
-        let registry: Arc<dyn RegistryStore> =
-            Arc::new(SqliteRegistry::open(&settings.registry_file)?);
+        let registry: Arc<dyn RegistryStore> = match &settings.registry {
+            RegistryPlace::File(path) => Arc::new(SqliteRegistry::open(path)?),
+            RegistryPlace::Postgres(url) => Arc::new(PostgresRegistry::open(url).await?),
+        };
         let containers = containers(&settings, &data_dir, false)?;
         let objects = Objects::new(containers);
         let claims = ClaimFolder {
@@ -195,7 +197,10 @@ impl Pudato {
             return Err(OpenError::Settings(what));
         }
         self.fabric.backup(&to.join("fabric.db")).await?;
-        self.registry.backup(&to.join("registry.db")).await?;
+        // A registry on a server is backed up there.
+        if let RegistryPlace::File(_) = self.settings.registry {
+            self.registry.backup(&to.join("registry.db")).await?;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which rooms a room may depend on, directly. Tests of a room may use more.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("protocol", &[]),
     ("messaging", &["protocol"]),
     ("handler", &["protocol"]),
@@ -24,7 +24,8 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ),
     ("cli", &["runtime"]),
     ("xtask", &[]),
-    ("bench", &["runtime"]),
+    ("testing", &[]),
+    ("bench", &["runtime", "testing"]),
 ];
 
 /// The lines of `cargo tree`, without versions and paths.

@@ -2,7 +2,7 @@
 
 use custom_handler::Profile;
 use pudato_runtime::protocol::{Command, Status};
-use pudato_runtime::registry::Direction;
+use pudato_runtime::registry::{Direction, HopQuery};
 use pudato_runtime::settings::Sources;
 use pudato_runtime::{CancellationToken, Client, Part, Pudato, Settings};
 use serde_json::json;
@@ -41,7 +41,13 @@ async fn its_commands_are_answered_and_leave_lineage() {
     assert_eq!(result.data.expect("data")["empty_cells"], 1);
     let hop = pudato
         .registry
-        .one_hop("lake/a.csv", Direction::Consumers, None)
+        .one_hop(HopQuery {
+            location: "lake/a.csv".into(),
+            direction: Direction::Consumers,
+            environment: None,
+            as_of: None,
+            max_nodes: 10,
+        })
         .await;
     assert_eq!(hop.expect("lineage").consumers[0].step_id, "step-1");
     drain.cancel();

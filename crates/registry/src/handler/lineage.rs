@@ -1,5 +1,5 @@
 use super::data;
-use crate::model::{Direction, GraphQuery, Walk};
+use crate::model::{Direction, GraphQuery, HopQuery, Walk};
 use crate::store::RegistryStore;
 use pudato_handler::Failure;
 use pudato_protocol::{Fields, Object};
@@ -18,6 +18,7 @@ pub(super) async fn get(store: &dyn RegistryStore, mut payload: Fields) -> Resul
     let environment = payload.optional_text("environment")?;
     let depth = payload.whole_number("depth", 1..=DEPTH_MAX)?;
     let max_nodes = payload.whole_number("max_nodes", 1..=NODES_MAX)?;
+    let max_nodes = max_nodes.unwrap_or(NODES_DEFAULT);
     let as_of = payload.optional_timestamp("as_of")?;
     let runs = payload.one_of("runs", &["latest", "all"])?;
     let walk = match direction.as_deref() {
@@ -29,8 +30,14 @@ pub(super) async fn get(store: &dyn RegistryStore, mut payload: Fields) -> Resul
                 Some("consumers") => Direction::Consumers,
                 _ => Direction::Both,
             };
-            let environment = environment.as_deref();
-            let hop = store.one_hop(&location, direction, environment).await?;
+            let hop = store.one_hop(HopQuery {
+                location,
+                direction,
+                environment,
+                as_of,
+                max_nodes,
+            });
+            let hop = hop.await?;
             let mut hop = data(&hop);
             match direction {
                 Direction::Producers => drop(hop.shift_remove("consumers")),
@@ -44,7 +51,7 @@ pub(super) async fn get(store: &dyn RegistryStore, mut payload: Fields) -> Resul
         location,
         walk,
         depth: depth.unwrap_or(DEPTH_DEFAULT),
-        max_nodes: max_nodes.unwrap_or(NODES_DEFAULT),
+        max_nodes,
         as_of,
         environment,
         all_runs: runs.as_deref() == Some("all"),

@@ -1,10 +1,12 @@
 //! Events, and the Results and Events of a correlation id.
 
+use super::columns::all;
 use super::key::key;
 use crate::error::Error;
 use crate::model::{StoredEvent, StoredResult};
+use crate::queries;
 use crate::store::IncomingEvent;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 pub(super) fn record(connection: &Connection, incoming: &IncomingEvent) -> Result<(), Error> {
     let (identity, id) = (&incoming.identity, &incoming.event.correlation_id);
@@ -35,27 +37,17 @@ pub(super) fn results_of(
     connection: &Connection,
     correlation_id: &str,
 ) -> Result<Vec<StoredResult>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT identity, body, recorded_at FROM result
-         WHERE correlation_key = ? AND correlation_id = ? ORDER BY at_us, id",
-    )?;
-    let rows = statement.query_map(params![key(correlation_id), correlation_id], |row| {
-        Ok(StoredResult {
-            identity: row.get(0)?,
-            body: row.get(1)?,
-            recorded_at: row.get(2)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let sql = "SELECT identity, body, recorded_at FROM result
+         WHERE correlation_key = ? AND correlation_id = ? ORDER BY at_us, id";
+    let params = params![key(correlation_id), correlation_id];
+    all(connection, sql, params, |row| queries::stored_result(row))
 }
 
 pub(super) fn of(connection: &Connection, correlation_id: &str) -> Result<Vec<StoredEvent>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, body, recorded_at FROM event
-         WHERE correlation_key = ? AND correlation_id = ? ORDER BY id",
-    )?;
-    let rows = statement.query_map(params![key(correlation_id), correlation_id], event)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let sql = "SELECT id, body, recorded_at FROM event
+         WHERE correlation_key = ? AND correlation_id = ? ORDER BY id";
+    let params = params![key(correlation_id), correlation_id];
+    all(connection, sql, params, |row| queries::stored_event(row))
 }
 
 pub(super) fn after(
@@ -64,21 +56,9 @@ pub(super) fn after(
     limit: u64,
 ) -> Result<Vec<StoredEvent>, Error> {
     let sql = match cursor {
-        Some(_) => "SELECT id, body, recorded_at FROM event WHERE id > ? ORDER BY id LIMIT ?",
-        None => {
-            "SELECT id, body, recorded_at FROM (SELECT id, body, recorded_at FROM event WHERE id > ?
-             ORDER BY id DESC LIMIT ?) ORDER BY id"
-        }
+        Some(_) => queries::EVENTS_AFTER,
+        None => queries::EVENTS_LAST,
     };
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![cursor.unwrap_or(0), limit], event)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
-    Ok(StoredEvent {
-        cursor: row.get(0)?,
-        body: row.get(1)?,
-        recorded_at: row.get(2)?,
-    })
+    let params = params![cursor.unwrap_or(0), limit];
+    all(connection, sql, params, |row| queries::stored_event(row))
 }

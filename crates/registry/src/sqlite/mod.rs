@@ -1,29 +1,33 @@
 //! The registry in one SQLite file, for any number of processes on one machine.
 
-mod apply;
+mod columns;
 mod events;
-mod graph;
-mod jobs;
+mod facts;
 mod key;
-mod lineage;
+mod records;
 mod resolve;
 mod schema;
-mod steps;
+mod write;
 
+use crate::batch::{Said, Uttered};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    Direction, Graph, GraphQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
     StoredEvent, StoredResult, UpdateJob,
 };
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
+use crate::walk;
 use async_trait::async_trait;
+use facts::SqliteFacts;
 use pudato_protocol::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// Datasets whose ids are remembered; all are forgotten when there are more.
 const DATASETS_MAX: usize = 100_000;
@@ -37,6 +41,8 @@ pub struct SqliteRegistry {
 struct Shared {
     /// `None`: in memory, where there is one connection and nothing to wait for.
     path: Option<PathBuf>,
+    /// Whether Results are put into the outbox as well.
+    has_outbox: bool,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -44,7 +50,7 @@ struct Shared {
 /// The connection that writes, and the ids of datasets that are committed.
 struct Writer {
     connection: Connection,
-    datasets: HashMap<(String, String), i64>,
+    datasets: HashMap<String, i64>,
 }
 
 impl SqliteRegistry {
@@ -80,6 +86,7 @@ impl SqliteRegistry {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: Some(path.to_owned()),
+                has_outbox: false,
                 writer: Mutex::new(Writer {
                     connection,
                     datasets: HashMap::new(),
@@ -97,6 +104,7 @@ impl SqliteRegistry {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: None,
+                has_outbox: false,
                 writer: Mutex::new(Writer {
                     connection: schema::open(Path::new(":memory:"))?,
                     datasets: HashMap::new(),
@@ -124,13 +132,9 @@ impl SqliteRegistry {
                     transaction,
                     committed: datasets,
                     found: HashMap::new(),
-                    jobs: HashMap::new(),
-                    counts: BTreeMap::new(),
+                    has_outbox: shared.has_outbox,
                 };
                 let answer = operation(&mut change)?;
-                for (job, counts) in std::mem::take(&mut change.counts) {
-                    counts.write(&change.transaction, job)?;
-                }
                 change.transaction.commit()?;
                 (answer, change.found)
             };
@@ -174,12 +178,10 @@ impl SqliteRegistry {
 /// A transaction that writes.
 pub(super) struct Change<'a> {
     pub(super) transaction: Transaction<'a>,
-    committed: &'a HashMap<(String, String), i64>,
-    found: HashMap<(String, String), i64>,
-    /// Jobs that were asked for.
-    jobs: HashMap<String, jobs::JobRow>,
-    /// How their counts change, written at the end.
-    counts: BTreeMap<i64, jobs::Counts>,
+    /// Rows of locations.
+    committed: &'a HashMap<String, i64>,
+    found: HashMap<String, i64>,
+    has_outbox: bool,
 }
 
 async fn blocking<T: Send + 'static>(
@@ -201,18 +203,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Microseconds since the Unix epoch: the precision in which messages are written.
-pub(super) fn micros(at: &Timestamp) -> i64 {
-    let micros = at.instant().unix_timestamp_nanos() / 1_000;
-    i64::try_from(micros).unwrap_or(i64::MAX)
+/// The answer of a walk over SQLite, which waits for nothing.
+fn ready<T>(walk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(walk).poll(&mut context) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => Err(Error::new(
+            ErrorKind::Unavailable,
+            "registry: a walk waited",
+        )),
+    }
 }
 
 #[async_trait]
 impl RegistryStore for SqliteRegistry {
     async fn apply(&self, results: Vec<Incoming>) -> Result<Vec<Applied>, Error> {
         self.write(move |change| {
-            let each = results.iter().map(|result| apply::result(change, result));
-            each.collect()
+            let uttered = results.iter().map(Uttered::Result);
+            write::apply(change, uttered)
         })
         .await
     }
@@ -226,13 +234,13 @@ impl RegistryStore for SqliteRegistry {
     }
 
     async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error> {
-        self.write(move |change| jobs::create(&change.transaction, job, &now))
+        self.write(move |change| records::create_job(&change.transaction, job, &now))
             .await
     }
 
     async fn get_job(&self, job_id: &str) -> Result<Option<Job>, Error> {
         let job_id = job_id.to_owned();
-        self.read(move |connection| jobs::get(connection, &job_id))
+        self.read(move |connection| records::get_job(connection, &job_id))
             .await
     }
 
@@ -243,59 +251,60 @@ impl RegistryStore for SqliteRegistry {
         now: Timestamp,
     ) -> Result<Option<Job>, Error> {
         let job_id = job_id.to_owned();
-        self.write(move |change| jobs::update(&change.transaction, &job_id, &update, &now))
+        self.write(move |change| records::update_job(&change.transaction, &job_id, &update, &now))
             .await
     }
 
     async fn query_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, Error> {
-        self.read(move |connection| jobs::query(connection, &filter))
+        self.read(move |connection| records::query_jobs(connection, &filter))
             .await
     }
 
     async fn add_step(&self, step: NewStep, now: Timestamp) -> Result<Step, Error> {
-        self.write(move |change| steps::add(&change.transaction, step, &now))
+        self.write(move |change| records::add_step(change, step, &now))
             .await
     }
 
     async fn get_step(&self, step_id: &str) -> Result<Option<Step>, Error> {
         let step_id = step_id.to_owned();
-        self.read(move |connection| steps::get(connection, &step_id))
+        self.read(move |connection| records::get_step(connection, &step_id))
             .await
     }
 
     async fn get_job_steps(&self, job_id: &str) -> Result<Vec<Step>, Error> {
         let job_id = job_id.to_owned();
-        self.read(move |connection| steps::of_job(connection, &job_id))
+        self.read(move |connection| records::get_job_steps(connection, &job_id))
             .await
     }
 
     async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error> {
         self.write(move |change| {
-            if steps::get(&change.transaction, &update.step_id)?.is_none() {
+            if records::get_step(&change.transaction, &update.step_id)?.is_none() {
                 return Ok(None);
             }
-            apply::update(change, &update)?;
-            steps::get(&change.transaction, &update.step_id)
+            let said = Said::of(&update);
+            write::apply(change, [Uttered::Update(&update, &said)])?;
+            records::get_step(&change.transaction, &update.step_id)
         })
         .await
     }
 
-    async fn one_hop(
-        &self,
-        location: &str,
-        direction: Direction,
-        environment: Option<&str>,
-    ) -> Result<OneHop, Error> {
-        let (location, environment) = (location.to_owned(), environment.map(str::to_owned));
+    async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error> {
         self.read(move |connection| {
-            lineage::one_hop(connection, &location, direction, environment.as_deref())
+            let found = resolve::resolve(connection, &query.location)?;
+            let facts = &mut SqliteFacts(connection);
+            ready(walk::one_hop(facts, found.id, &found.dataset, &query))
         })
         .await
     }
 
     async fn graph(&self, query: GraphQuery) -> Result<Graph, Error> {
-        self.read(move |connection| graph::walk(connection, &query))
-            .await
+        self.read(move |connection| {
+            let found = resolve::resolve(connection, &query.location)?;
+            let facts = &mut SqliteFacts(connection);
+            ready(walk::walk(facts, found.id, &found.dataset, &query))
+        })
+        .await
     }
 
     async fn results_of(&self, correlation_id: &str) -> Result<Vec<StoredResult>, Error> {

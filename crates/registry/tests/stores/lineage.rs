@@ -1,89 +1,53 @@
 //! Lineage over several runs, cycles, limits and odd names.
 
-use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp, encode};
+use crate::bench::{Bench, apply, edges, walk};
+use pudato_protocol::Timestamp;
 use pudato_registry::{
-    Direction, Graph, GraphQuery, Incoming, NewJob, Node, RegistryStore, SqliteRegistry, Walk,
+    Direction, ErrorKind, Graph, GraphQuery, HopQuery, NewJob, RegistryStore, Walk,
 };
 use std::sync::Arc;
 
-struct Lineage {
-    registry: SqliteRegistry,
-    n: std::cell::Cell<i64>,
+struct Lineage<'a> {
+    bench: &'a Bench,
+    store: Arc<dyn RegistryStore>,
 }
 
-impl Lineage {
-    fn new() -> Self {
-        let registry = SqliteRegistry::in_memory().expect("memory");
+impl<'a> Lineage<'a> {
+    async fn new(bench: &'a Bench) -> Self {
         Self {
-            registry,
-            n: std::cell::Cell::new(0),
+            bench,
+            store: bench.open().await,
         }
     }
 
     /// A step that read and wrote; each a second after the one before.
     async fn ran(&self, step: &str, inputs: &[&str], outputs: &[&str]) {
-        self.n.set(self.n.get() + 1);
-        let mut result = Reply::success(step, Object::new());
-        result.timestamp =
-            Timestamp::from_unix_us(1_795_392_000_000_000 + self.n.get() * 1_000_000);
-        result.step_id = Some(step.into());
-        result.job_id = Some(format!("job-{step}"));
-        let reference =
-            |name: &&str| DataReference::new("file", *name).with("row_count", self.n.get());
-        result.inputs = inputs.iter().map(reference).collect();
-        result.outputs = outputs.iter().map(reference).collect();
-        let body = encode(&result);
-        let incoming = Incoming {
-            identity: format!("{:064}", self.n.get()),
-            body: body.into(),
-            result: Arc::new(result),
-            recorded_at: Timestamp::now(),
-        };
-        self.registry.apply(vec![incoming]).await.expect("applied");
+        let result = self.bench.result(step, inputs, outputs);
+        apply(&*self.store, &[result]).await;
     }
 
     async fn walk(
         &self,
         location: &str,
-        walk: Walk,
+        direction: Walk,
         change: impl FnOnce(&mut GraphQuery),
     ) -> Graph {
-        let mut query = GraphQuery {
-            location: location.into(),
-            walk,
-            depth: 10,
-            max_nodes: 500,
-            as_of: None,
-            environment: None,
-            all_runs: false,
-        };
-        change(&mut query);
-        self.registry.graph(query).await.expect("walked")
+        walk(&*self.store, location, direction, change).await
     }
 }
 
-/// `from -> to`, sorted, by short names.
-fn edges(graph: &Graph) -> Vec<String> {
-    let name = |id: &str| {
-        let node = graph
-            .nodes
-            .iter()
-            .find(|node| node.id() == id)
-            .expect("a node");
-        match node {
-            Node::Dataset { name, .. } => name.clone(),
-            Node::Step { step_id, .. } => step_id.clone(),
-        }
-    };
-    let edge = |edge: &pudato_registry::Edge| format!("{} -> {}", name(&edge.from), name(&edge.to));
-    let mut edges: Vec<String> = graph.edges.iter().map(edge).collect();
-    edges.sort();
-    edges
+fn hop(location: &str, direction: Direction) -> HopQuery {
+    HopQuery {
+        location: location.into(),
+        direction,
+        environment: None,
+        as_of: None,
+        max_nodes: 500,
+    }
 }
 
-#[tokio::test]
-async fn upstream_follows_the_run_that_made_what_was_read() {
-    let lineage = Lineage::new();
+pub async fn upstream_follows_the_run_that_made_what_was_read(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage
         .ran("ingest-1", &["s3://x/source"], &["s3://x/raw"])
         .await;
@@ -110,9 +74,8 @@ async fn upstream_follows_the_run_that_made_what_was_read() {
     assert!(edges(&all).contains(&"ingest-2 -> raw".to_owned()));
 }
 
-#[tokio::test]
-async fn downstream_follows_only_what_read_that_version() {
-    let lineage = Lineage::new();
+pub async fn downstream_follows_only_what_read_that_version(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage
         .ran("ingest-1", &["s3://x/source"], &["s3://x/raw"])
         .await;
@@ -137,9 +100,8 @@ async fn downstream_follows_only_what_read_that_version() {
     assert_eq!(edges(&graph), expected);
 }
 
-#[tokio::test]
-async fn as_of_shows_what_was_known_then() {
-    let lineage = Lineage::new();
+pub async fn as_of_shows_what_was_known_then(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage.ran("one", &["s3://x/a"], &["s3://x/t"]).await;
     lineage.ran("two", &["s3://x/b"], &["s3://x/t"]).await;
     let now = lineage.walk("s3://x/t", Walk::Upstream, |_| {}).await;
@@ -151,9 +113,8 @@ async fn as_of_shows_what_was_known_then() {
     assert_eq!(edges(&then), ["a -> one", "one -> t"]);
 }
 
-#[tokio::test]
-async fn a_cycle_ends_and_limits_are_told() {
-    let lineage = Lineage::new();
+pub async fn a_cycle_ends_and_limits_are_told(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage.ran("there", &["s3://x/a"], &["s3://x/b"]).await;
     lineage.ran("back", &["s3://x/b"], &["s3://x/a"]).await;
     let graph = lineage
@@ -187,9 +148,8 @@ async fn a_cycle_ends_and_limits_are_told() {
     assert_eq!((whole.edges.len(), &whole.truncated), (40, &false.into()));
 }
 
-#[tokio::test]
-async fn a_location_matches_exactly_itself() {
-    let lineage = Lineage::new();
+pub async fn a_location_matches_exactly_itself(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     let odd = [
         "s3://x/100%",
         "s3://x/100_",
@@ -203,8 +163,8 @@ async fn a_location_matches_exactly_itself() {
     }
     for (n, location) in odd.iter().enumerate() {
         let hop = lineage
-            .registry
-            .one_hop(location, Direction::Producers, None)
+            .store
+            .one_hop(hop(location, Direction::Producers))
             .await
             .expect("found");
         let steps: Vec<&str> = hop
@@ -215,16 +175,15 @@ async fn a_location_matches_exactly_itself() {
         assert_eq!(steps, [format!("step-{n}")], "{location}");
     }
     let hop = lineage
-        .registry
-        .one_hop("s3://x/%", Direction::Both, None)
+        .store
+        .one_hop(hop("s3://x/%", Direction::Both))
         .await
         .expect("found");
     assert!(hop.producers.is_empty());
 }
 
-#[tokio::test]
-async fn a_short_name_is_completed_or_its_candidates_are_listed() {
-    let lineage = Lineage::new();
+pub async fn a_short_name_is_completed_or_its_candidates_are_listed(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage
         .ran(
             "one",
@@ -236,7 +195,7 @@ async fn a_short_name_is_completed_or_its_candidates_are_listed() {
             ],
         )
         .await;
-    let find = async |name: &str| lineage.registry.one_hop(name, Direction::Both, None).await;
+    let find = async |name: &str| lineage.store.one_hop(hop(name, Direction::Both)).await;
     assert_eq!(
         find("lake/raw/a.csv").await.expect("one").location,
         "file:///data/lake/raw/a.csv"
@@ -260,9 +219,8 @@ async fn a_short_name_is_completed_or_its_candidates_are_listed() {
     );
 }
 
-#[tokio::test]
-async fn an_environment_shows_its_own_jobs_alone() {
-    let lineage = Lineage::new();
+pub async fn an_environment_shows_its_own_jobs_alone(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
     lineage.ran("prod-step", &["s3://x/a"], &["s3://x/t"]).await;
     lineage.ran("dev-step", &["s3://x/b"], &["s3://x/t"]).await;
     for environment in ["prod", "dev"] {
@@ -274,7 +232,7 @@ async fn an_environment_shows_its_own_jobs_alone() {
             ..NewJob::default()
         };
         lineage
-            .registry
+            .store
             .create_job(job, Timestamp::now())
             .await
             .expect("created");
@@ -287,38 +245,46 @@ async fn an_environment_shows_its_own_jobs_alone() {
     assert_eq!(edges(&prod), ["a -> prod-step", "prod-step -> t"]);
 }
 
-/// The queries of the walk are index walks at any scale.
-#[tokio::test]
-async fn no_query_of_lineage_scans_a_table() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("registry.db");
-    drop(SqliteRegistry::open(&path).expect("opened"));
-    let connection = rusqlite::Connection::open(&path).expect("opened");
-    let sources = [
-        include_str!("../src/sqlite/graph.rs"),
-        include_str!("../src/sqlite/lineage.rs"),
-        include_str!("../src/sqlite/resolve.rs"),
-    ];
-    let mut looked_at = 0;
-    for source in sources {
-        for query in source.split('"').filter(|text| text.starts_with("SELECT")) {
-            let mut statement = connection
-                .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
-                .expect("a query");
-            let count = statement.parameter_count();
-            let nulls = vec![rusqlite::types::Null; count];
-            let plan = statement.query_map(rusqlite::params_from_iter(nulls), |row| {
-                row.get::<_, String>(3)
-            });
-            for line in plan.expect("a plan") {
-                let line = line.expect("a line");
-                assert!(
-                    !line.starts_with("SCAN") || line.contains("near"),
-                    "{query}: {line}"
-                );
-            }
-            looked_at += 1;
-        }
-    }
-    assert!(looked_at >= 8, "{looked_at}");
+pub async fn a_nul_is_refused(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
+    let asked = lineage.store.one_hop(hop("s3://x/\0", Direction::Both));
+    let error = asked.await.expect_err("refused");
+    assert!(error.context.contains("a NUL is not allowed"), "{error}");
+    let result = bench.result("step", &["s3://x/a\0b"], &[]);
+    let applied = lineage.store.apply(vec![crate::bench::incoming(&result)]);
+    let error = applied.await.expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.context.contains("location"), "{error}");
+    // The next one finds nothing of it.
+    lineage.ran("good", &["s3://x/a"], &["s3://x/b"]).await;
+    let graph = lineage.walk("s3://x/b", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), ["a -> good", "good -> b"]);
+}
+
+pub async fn a_hub_is_cut_where_it_is_told_to_be(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
+    lineage.ran("hub", &[], &["s3://x/hub"]).await;
+    let readers = (0..300).map(|n| {
+        let output = format!("s3://x/out-{n}");
+        bench.result(&format!("reader-{n}"), &["s3://x/hub"], &[&output])
+    });
+    let readers: Vec<_> = readers.collect();
+    apply(&*lineage.store, &readers).await;
+    let graph = lineage
+        .walk("s3://x/hub", Walk::Downstream, |query| query.max_nodes = 50)
+        .await;
+    assert_eq!(graph.nodes.len(), 50);
+    assert_eq!(graph.truncated, "max_nodes");
+    // The latest are shown.
+    assert!(edges(&graph).contains(&"hub -> reader-299".to_owned()));
+    let mut query = hop("s3://x/hub", Direction::Consumers);
+    query.max_nodes = 10;
+    let few = lineage.store.one_hop(query).await.expect("found");
+    assert_eq!((few.consumers.len(), few.truncated), (10, true));
+    assert_eq!(few.consumers[0].step_id, "reader-299");
+    let all = lineage
+        .store
+        .one_hop(hop("s3://x/hub", Direction::Consumers));
+    let all = all.await.expect("found");
+    assert_eq!((all.consumers.len(), all.truncated), (300, false));
 }

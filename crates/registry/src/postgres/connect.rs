@@ -1,0 +1,233 @@
+//! How the server is reached: its URL, TLS, and what bounds every connection.
+
+use crate::error::{Error, ErrorKind};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The schema that holds everything.
+pub(super) const SCHEMA: &str = "pudato";
+
+/// Connections of one process.
+const CONNECTIONS_MAX: usize = 8;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for one of the pool's connections.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that vanished without a word is noticed after this long.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What every session is told (behaviours.md, security line 28): no statement, wait for a lock or forgotten transaction lasts for
+/// ever.
+const SESSION: &str = "-c search_path=pudato -c statement_timeout=30000 -c lock_timeout=5000 \
+    -c idle_in_transaction_session_timeout=60000 -c application_name=pudato";
+
+/// A server's URL, understood.
+#[derive(Debug)]
+pub(super) struct Address {
+    config: Config,
+    /// `None`: no TLS.
+    tls: Option<Roots>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Roots {
+    /// The certificates that this machine trusts.
+    Machine,
+    /// Those of a file.
+    File(String),
+}
+
+fn invalid(what: impl std::fmt::Display) -> Error {
+    // The URL itself is not repeated: it may hold a password.
+    let context = format!(
+        "REGISTRY_DATABASE_URL: {what}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    );
+    Error::new(ErrorKind::Invalid, context)
+}
+
+impl Address {
+    /// Reads a URL. Beside what tokio-postgres reads it may say `sslmode` (`verify-full` or `disable`; default: `verify-full`
+    /// unless the server is this machine) and `sslrootcert` (a file of certificates).
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut mode, mut file, mut rest) = (None, None, Vec::new());
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some(("sslmode", value)) => mode = Some(value),
+                Some(("sslrootcert", value)) => file = Some(value.replace("%2F", "/")),
+                _ => rest.push(part),
+            }
+        }
+        let url = format!("{base}?{}", rest.join("&"));
+        let mut config: Config =
+            url.trim_end_matches('?')
+                .parse()
+                .map_err(|error: tokio_postgres::Error| {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    invalid(cause.unwrap_or_else(|| error.to_string()))
+                })?;
+        if config.get_hosts().is_empty() {
+            return Err(invalid("there is no host"));
+        }
+        let wants_tls = match mode {
+            Some("disable") => false,
+            Some("verify-full" | "verify-ca" | "require") => true,
+            None => !config.get_hosts().iter().all(is_local),
+            Some(other) => {
+                return Err(invalid(format!(
+                    "sslmode: expected verify-full or disable, found {other:?}"
+                )));
+            }
+        };
+        config.ssl_mode(if wants_tls {
+            SslMode::Require
+        } else {
+            SslMode::Disable
+        });
+        let options = config.get_options().map(|own| format!("{SESSION} {own}"));
+        config.options(options.unwrap_or_else(|| SESSION.to_owned()));
+        config.connect_timeout(CONNECT_TIMEOUT);
+        config.tcp_user_timeout(SILENCE);
+        config.keepalives_idle(SILENCE);
+        Ok(Self {
+            config,
+            tls: wants_tls.then(|| file.map_or(Roots::Machine, Roots::File)),
+        })
+    }
+
+    /// What people may see of it.
+    pub(super) fn printed(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let hosts: Vec<String> = hosts.collect();
+        let database = self.config.get_dbname().unwrap_or_default();
+        format!("postgres://{}/{database}", hosts.join(","))
+    }
+
+    pub(super) fn pool(&self) -> Result<Pool, Error> {
+        let manage = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let config = self.config.clone();
+        let manager = match &self.tls {
+            None => Manager::from_config(config, NoTls, manage),
+            Some(roots) => {
+                let tls = MakeRustlsConnect::new(roots.client()?);
+                Manager::from_config(config, tls, manage)
+            }
+        };
+        let timeouts = Timeouts {
+            wait: Some(WAIT_TIMEOUT),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(CONNECT_TIMEOUT),
+        };
+        Pool::builder(manager)
+            .max_size(CONNECTIONS_MAX)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(invalid)
+    }
+}
+
+impl Roots {
+    /// A client that checks the server's certificate and that it was made for the host's name.
+    fn client(&self) -> Result<ClientConfig, Error> {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::Machine => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+            }
+            Self::File(path) => {
+                let unusable = |why: String| invalid(format!("sslrootcert: {path}: {why}"));
+                let found = CertificateDer::pem_file_iter(path)
+                    .map_err(|error| unusable(error.to_string()))?;
+                for certificate in found {
+                    let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| unusable(error.to_string()))?;
+                }
+            }
+        }
+        if roots.is_empty() {
+            return Err(invalid(
+                "this machine trusts no certificate; name a file with sslrootcert=FILE",
+            ));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(invalid)?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// Whether nobody can listen in between.
+fn is_local(host: &Host) -> bool {
+    match host {
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse()
+                    .is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(url: &str) -> Option<Roots> {
+        Address::parse(url).expect("a URL").tls
+    }
+
+    #[test]
+    fn a_remote_server_must_show_a_certificate_for_its_name() {
+        assert_eq!(tls("postgres://u:p@db.example.org/x"), Some(Roots::Machine));
+        assert_eq!(tls("postgres://u@10.0.0.1/x"), Some(Roots::Machine));
+        assert_eq!(
+            tls("postgres://u@db/x?sslmode=verify-full&sslrootcert=/etc/ca.pem"),
+            Some(Roots::File("/etc/ca.pem".into()))
+        );
+        assert_eq!(
+            tls("postgres://u@db/x?sslmode=require"),
+            Some(Roots::Machine)
+        );
+        assert_eq!(tls("postgres://u@db/x?sslmode=disable"), None);
+        assert_eq!(tls("postgres://u@127.0.0.1:5432/x"), None);
+        assert_eq!(tls("postgres://u@/x?host=/run/postgresql"), None);
+        assert_eq!(
+            tls("postgres://u@localhost/x?sslmode=verify-full"),
+            Some(Roots::Machine)
+        );
+    }
+
+    #[test]
+    fn a_wrong_url_is_told_without_its_password() {
+        for url in [
+            "postgres://u:s3cret@db/x?sslmode=prefer",
+            "postgres://u:s3cret@db:port/x",
+            "postgres://u:s3cret@/x",
+            "postgres://u:s3cret@db/x?nonsense=1",
+        ] {
+            let error = Address::parse(url).expect_err(url).to_string();
+            assert!(error.contains("REGISTRY_DATABASE_URL"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

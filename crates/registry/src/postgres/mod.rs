@@ -1,0 +1,285 @@
+//! The registry on a PostgreSQL server, for any number of machines.
+
+mod columns;
+mod connect;
+mod edges;
+mod events;
+mod facts;
+mod jobs;
+mod records;
+mod resolve;
+mod schema;
+mod session;
+mod steps;
+mod write;
+
+use crate::batch::{Said, Uttered, no_nul};
+use crate::error::{Error, ErrorKind};
+use crate::model::{
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
+    StoredEvent, StoredResult, UpdateJob,
+};
+use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
+use crate::walk;
+use async_trait::async_trait;
+use connect::Address;
+use deadpool_postgres::Pool;
+use facts::PostgresFacts;
+use pudato_protocol::Timestamp;
+use session::Session;
+use std::path::Path;
+use std::sync::Arc;
+use write::Datasets;
+
+/// How often a transaction is tried that another one made impossible.
+const TRIES_MAX: u32 = 10;
+
+/// The registry on a PostgreSQL server (14 or newer). Clones share its connections.
+#[derive(Clone)]
+pub struct PostgresRegistry {
+    pool: Pool,
+    datasets: Arc<Datasets>,
+    has_outbox: bool,
+}
+
+impl PostgresRegistry {
+    /// Connects to `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert`), and makes the tables in
+    /// the schema `pudato` where they are not there and the role may make them. A server that is not this machine must show a
+    /// certificate for its name, unless the URL says `sslmode=disable`.
+    ///
+    /// # Errors
+    /// `Invalid`: the URL, or tables of a newer pudato. `Unavailable`: the server cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let address = Address::parse(url)?;
+        let pool = address.pool()?;
+        let in_context = |error: Error| {
+            let context = format!("{}: {}", address.printed(), error.context);
+            Error::new(error.kind, context)
+        };
+        let mut client = pool.get().await.map_err(Error::from).map_err(in_context)?;
+        schema::migrate(&mut client).await.map_err(in_context)?;
+        drop(client);
+        Ok(Self {
+            pool,
+            datasets: Arc::default(),
+            has_outbox: false,
+        })
+    }
+
+    /// Lets `role` read and write the tables and nothing else, for the programs that run every day.
+    ///
+    /// # Errors
+    /// `Unavailable`: there is no such role, or this one may not grant.
+    pub async fn grant(&self, role: &str) -> Result<(), Error> {
+        no_nul("role", role)?;
+        let client = self.pool.get().await?;
+        schema::grant(&client, role).await
+    }
+
+    async fn session(&self) -> Result<Session<'_>, Error> {
+        Session::of(&self.pool).await
+    }
+
+    /// A session that sees one moment of the registry.
+    async fn reading(&self) -> Result<Session<'_>, Error> {
+        let session = self.session().await?;
+        session.begin_reading().await?;
+        Ok(session)
+    }
+}
+
+/// Whether another transaction was in the way, so that trying again is all that is needed: a deadlock, a conflict, or a row that
+/// both made.
+fn is_collision(error: &Error) -> bool {
+    ["23505", "40001", "40P01"]
+        .iter()
+        .any(|code| error.context.contains(&format!("(SQLSTATE {code})")))
+}
+
+/// Runs `$work` on a session and commits; again where another transaction was in the way.
+macro_rules! transact {
+    ($registry:expr, |$session:ident| $work:expr) => {{
+        let mut tries = 0;
+        loop {
+            let $session = $registry.session().await?;
+            let worked = match $work.await {
+                Ok(answer) => $session.commit().await.map(|()| answer),
+                Err(error) => {
+                    drop($session);
+                    Err(error)
+                }
+            };
+            match worked {
+                Err(error) if is_collision(&error) => {
+                    tries += 1;
+                    if tries == TRIES_MAX {
+                        break Err(Error::new(ErrorKind::Unavailable, error.context));
+                    }
+                }
+                worked => break worked,
+            }
+        }
+    }};
+}
+
+#[async_trait]
+impl RegistryStore for PostgresRegistry {
+    async fn apply(&self, results: Vec<Incoming>) -> Result<Vec<Applied>, Error> {
+        transact!(self, |session| write::apply(
+            &session,
+            &self.datasets,
+            results.iter().map(Uttered::Result),
+            self.has_outbox
+        ))
+    }
+
+    async fn record_events(&self, events: Vec<IncomingEvent>) -> Result<(), Error> {
+        transact!(self, |session| events::record(&session, &events))
+    }
+
+    async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error> {
+        check_job(&job)?;
+        transact!(self, |session| records::create_job(&session, &job, &now))
+    }
+
+    async fn get_job(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        records::get_job(&self.session().await?, job_id).await
+    }
+
+    async fn update_job(
+        &self,
+        job_id: &str,
+        update: UpdateJob,
+        now: Timestamp,
+    ) -> Result<Option<Job>, Error> {
+        no_nul("error", update.error.as_deref().unwrap_or_default())?;
+        no_nul(
+            "logic_version",
+            update.logic_version.as_deref().unwrap_or_default(),
+        )?;
+        transact!(self, |session| records::update_job(
+            &session, job_id, &update, &now
+        ))
+    }
+
+    async fn query_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, Error> {
+        for (field, text) in [
+            ("pipeline", &filter.pipeline),
+            ("environment", &filter.environment),
+            ("namespace", &filter.namespace),
+            ("dag_run_id", &filter.dag_run_id),
+        ] {
+            no_nul(field, text.as_deref().unwrap_or_default())?;
+        }
+        records::query_jobs(&self.session().await?, &filter).await
+    }
+
+    async fn add_step(&self, step: NewStep, now: Timestamp) -> Result<Step, Error> {
+        for (field, text) in [
+            ("step_name", &step.step_name),
+            ("handler_type", &step.handler_type),
+            ("action", &step.action),
+        ] {
+            no_nul(field, text)?;
+        }
+        no_nul(
+            "correlation_id",
+            step.correlation_id.as_deref().unwrap_or_default(),
+        )?;
+        transact!(self, |session| records::add_step(
+            &session,
+            &self.datasets,
+            &step,
+            &now
+        ))
+    }
+
+    async fn get_step(&self, step_id: &str) -> Result<Option<Step>, Error> {
+        let session = self.reading().await?;
+        let step = records::get_step(&session, step_id).await?;
+        session.commit().await?;
+        Ok(step)
+    }
+
+    async fn get_job_steps(&self, job_id: &str) -> Result<Vec<Step>, Error> {
+        let session = self.reading().await?;
+        let steps = records::get_job_steps(&session, job_id).await?;
+        session.commit().await?;
+        Ok(steps)
+    }
+
+    async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error> {
+        let said = Said::of(&update);
+        transact!(self, |session| async {
+            if records::get_step(&session, &update.step_id)
+                .await?
+                .is_none()
+            {
+                return Ok(None);
+            }
+            let uttered = [Uttered::Update(&update, &said)];
+            write::apply(&session, &self.datasets, uttered, false).await?;
+            records::get_step(&session, &update.step_id).await
+        })
+    }
+
+    async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error> {
+        let session = self.reading().await?;
+        let found = resolve::resolve(&session, &query.location).await?;
+        let facts = &mut PostgresFacts(&session);
+        let hop = walk::one_hop(facts, found.id, &found.dataset, &query).await?;
+        session.commit().await?;
+        Ok(hop)
+    }
+
+    async fn graph(&self, query: GraphQuery) -> Result<Graph, Error> {
+        let session = self.reading().await?;
+        let found = resolve::resolve(&session, &query.location).await?;
+        let facts = &mut PostgresFacts(&session);
+        let graph = walk::walk(facts, found.id, &found.dataset, &query).await?;
+        session.commit().await?;
+        Ok(graph)
+    }
+
+    async fn results_of(&self, correlation_id: &str) -> Result<Vec<StoredResult>, Error> {
+        events::results_of(&self.session().await?, correlation_id).await
+    }
+
+    async fn events_of(&self, correlation_id: &str) -> Result<Vec<StoredEvent>, Error> {
+        events::of(&self.session().await?, correlation_id).await
+    }
+
+    async fn events_after(
+        &self,
+        cursor: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<StoredEvent>, Error> {
+        events::after(&self.session().await?, cursor, limit).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Error> {
+        // Postgres checks its own pages as it reads them (`initdb --data-checksums`, `pg_amcheck`).
+        let session = self.session().await?;
+        session::rows(&session, "SELECT 1 FROM migration", &[]).await?;
+        Ok(Vec::new())
+    }
+
+    async fn backup(&self, _to: &Path) -> Result<(), Error> {
+        let what = "the registry is on a PostgreSQL server: back it up there, with `pg_dump --schema pudato`";
+        Err(Error::new(ErrorKind::Invalid, what))
+    }
+}
+
+fn check_job(job: &NewJob) -> Result<(), Error> {
+    for (field, text) in [
+        ("job_id", job.job_id.as_deref()),
+        ("pipeline", Some(&*job.pipeline)),
+        ("environment", Some(&*job.environment)),
+        ("namespace", Some(&*job.namespace)),
+        ("logic_version", job.logic_version.as_deref()),
+        ("dag_run_id", job.dag_run_id.as_deref()),
+    ] {
+        no_nul(field, text.unwrap_or_default())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The tables, and how older ones become newer.
+
+use super::connect::SCHEMA;
+use crate::error::{Error, ErrorKind};
+use crate::migrations::{self, Migration};
+use tokio_postgres::Client;
+
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+
+/// Two programs that start at once migrate one after the other.
+const LOCK: i64 = 0x0070_7564_6174_6f00;
+
+/// Brings the tables up to date, in one transaction. Where nothing is to do, nothing is written, so that a role that may make no
+/// tables can run everything else.
+///
+/// # Errors
+/// `Invalid`: the tables are those of a newer pudato, or a migration was changed; or something is to do and this role may not.
+pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
+    if migrations::missing(MIGRATIONS, &applied(client).await?)?.is_empty() {
+        return Ok(());
+    }
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await?;
+    transaction
+        .batch_execute(&format!(
+            "CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+             CREATE TABLE IF NOT EXISTS {SCHEMA}.migration (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL,
+                 applied_at TIMESTAMPTZ NOT NULL DEFAULT now());"
+        ))
+        .await
+        .map_err(not_allowed)?;
+    // Read again behind the lock: another program may have migrated while this one waited.
+    let applied = rows(
+        &transaction
+            .query(
+                "SELECT version, checksum FROM migration ORDER BY version",
+                &[],
+            )
+            .await?,
+    );
+    for (version, sql) in migrations::missing(MIGRATIONS, &applied)? {
+        transaction.batch_execute(sql).await.map_err(not_allowed)?;
+        transaction
+            .execute(
+                "INSERT INTO migration (version, checksum) VALUES ($1, $2)",
+                &[&version, &migrations::checksum(sql)],
+            )
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn applied(client: &Client) -> Result<Vec<Migration>, Error> {
+    let sql = "SELECT to_regclass($1) IS NOT NULL";
+    let table = format!("{SCHEMA}.migration");
+    let is_there: bool = client.query_one(sql, &[&table]).await?.get(0);
+    if !is_there {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT version, checksum FROM {SCHEMA}.migration ORDER BY version");
+    Ok(rows(&client.query(&sql, &[]).await?))
+}
+
+fn rows(rows: &[tokio_postgres::Row]) -> Vec<Migration> {
+    let row = |row: &tokio_postgres::Row| Migration {
+        version: row.get(0),
+        checksum: row.get(1),
+    };
+    rows.iter().map(row).collect()
+}
+
+fn not_allowed(error: tokio_postgres::Error) -> Error {
+    let error = Error::from(error);
+    if error.context.contains("42501") {
+        let context = "registry: the tables must be made or brought up to date, and this role may not; run \
+                       `pudato registry migrate --grant ROLE` with the URL of one that may";
+        return Error::new(ErrorKind::Invalid, context);
+    }
+    error
+}
+
+/// Lets `role` read and write the tables, and nothing else.
+pub(super) async fn grant(client: &Client, role: &str) -> Result<(), Error> {
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    let sql = format!(
+        "GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {role};
+         REVOKE INSERT, UPDATE, DELETE ON {SCHEMA}.migration FROM {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {role};"
+    );
+    Ok(client.batch_execute(&sql).await?)
+}

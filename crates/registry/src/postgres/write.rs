@@ -1,0 +1,309 @@
+//! Writes what a batch changes: one round trip to look up what is known, one to write, however many Results there are.
+
+use super::session::{Session, rows, run};
+use super::{edges, jobs, steps};
+use crate::batch::{Batch, Known, KnownJob, KnownStep, Plan, Uttered};
+use crate::error::{Error, ErrorKind};
+use crate::fold::{Claim, StepStatus};
+use crate::queries;
+use crate::store::Applied;
+use futures_util::future::try_join_all;
+use pudato_protocol::Dataset;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// Datasets whose rows are remembered; all are forgotten when there are more.
+const DATASETS_MAX: usize = 100_000;
+
+/// Rows of locations. They are committed before they are remembered, and never removed.
+#[derive(Default)]
+pub(super) struct Datasets(Mutex<HashMap<String, i64>>);
+
+/// The SHA-256 of a location.
+pub(super) fn key(location: &str) -> Vec<u8> {
+    Sha256::digest(location.as_bytes()).to_vec()
+}
+
+/// The bytes of a Result's identity.
+///
+/// # Errors
+/// `Invalid`: it is no SHA-256 in hex.
+pub(super) fn identity(hex: &str) -> Result<Vec<u8>, Error> {
+    let byte = |n: usize| {
+        hex.get(2 * n..2 * n + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
+    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+    bytes.filter(|_| hex.len() == 64).ok_or_else(|| {
+        let context = format!("identity {hex:?}: expected a SHA-256 in hex");
+        Error::new(ErrorKind::Invalid, context)
+    })
+}
+
+impl Datasets {
+    fn get(&self, locations: &[&str]) -> Vec<Option<i64>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let get = |location: &&str| known.get(*location).copied();
+        locations.iter().map(get).collect()
+    }
+
+    fn remember(&self, new: impl Iterator<Item = (String, i64)>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > DATASETS_MAX {
+            known.clear();
+        }
+        known.extend(new);
+    }
+
+    /// The rows of `locations`; those that are new are made, outside of any transaction: a dataset without an edge harms nobody.
+    async fn rows(&self, session: &Session<'_>, locations: &[&str]) -> Result<Vec<i64>, Error> {
+        let mut found = self.get(locations);
+        let mut missing: Vec<(Vec<u8>, usize)> = (0..found.len())
+            .filter(|n| found[*n].is_none())
+            .map(|n| (key(locations[n]), n))
+            .collect();
+        if !missing.is_empty() {
+            // In one order, so that two that make the same ones do not wait for each other in a circle.
+            missing.sort_unstable();
+            let keys: Vec<&[u8]> = missing.iter().map(|(key, _)| &key[..]).collect();
+            let mut ids = dataset_ids(session, &keys).await?;
+            if ids.len() < missing.len() {
+                let new: Vec<Dataset> = missing
+                    .iter()
+                    .filter(|(key, _)| !ids.contains_key(key))
+                    .map(|(_, n)| Dataset::parse(locations[*n]))
+                    .collect();
+                make_datasets(session, &new).await?;
+                ids = dataset_ids(session, &keys).await?;
+            }
+            for (key, n) in &missing {
+                found[*n] = ids.get(key).copied();
+            }
+            let new = missing
+                .iter()
+                .filter_map(|(_, n)| Some((locations[*n].to_owned(), found[*n]?)));
+            self.remember(new);
+        }
+        let all: Option<Vec<i64>> = found.into_iter().collect();
+        all.ok_or_else(|| Error::new(ErrorKind::Unavailable, "registry: a dataset was not made"))
+    }
+}
+
+async fn dataset_ids(
+    session: &Session<'_>,
+    keys: &[&[u8]],
+) -> Result<HashMap<Vec<u8>, i64>, Error> {
+    let sql = "SELECT key, id FROM dataset WHERE key = ANY($1)";
+    let found = rows(session, sql, &[&keys]).await?;
+    Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn make_datasets(session: &Session<'_>, new: &[Dataset]) -> Result<(), Error> {
+    let locations: Vec<String> = new.iter().map(Dataset::location).collect();
+    let keys: Vec<Vec<u8>> = locations.iter().map(|location| key(location)).collect();
+    let namespaces: Vec<&str> = new.iter().map(|dataset| &*dataset.namespace).collect();
+    let names: Vec<&str> = new.iter().map(|dataset| &*dataset.name).collect();
+    let backwards = locations
+        .iter()
+        .map(|location| location.chars().rev().collect());
+    let backwards: Vec<String> = backwards.collect();
+    let sql = "INSERT INTO dataset (key, namespace, name, backwards)
+        SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[]) ON CONFLICT (key) DO NOTHING";
+    run(session, sql, &[&keys, &namespaces, &names, &backwards]).await?;
+    Ok(())
+}
+
+/// Works out what the statements change, and writes it within the session's transaction.
+pub(super) async fn apply<'a>(
+    session: &Session<'_>,
+    datasets: &Datasets,
+    uttered: impl IntoIterator<Item = Uttered<'a>>,
+    has_outbox: bool,
+) -> Result<Vec<Applied>, Error> {
+    let batch = Batch::new(uttered)?;
+    let rows = datasets.rows(session, &batch.locations).await?;
+    session.begin().await?;
+    let (known, ids) = known(session, &batch, rows).await?;
+    let plan = Plan::new(&batch, &known);
+    write(session, &batch, &plan, ids, has_outbox).await?;
+    Ok(plan.applied)
+}
+
+/// Numbers for rows that may be made.
+struct Ids {
+    jobs: Vec<i64>,
+    steps: Vec<i64>,
+    results: Vec<i64>,
+}
+
+/// Looks up what the batch names, and locks the steps and jobs of it until the transaction ends.
+async fn known(
+    session: &Session<'_>,
+    batch: &Batch<'_>,
+    datasets: Vec<i64>,
+) -> Result<(Known, Ids), Error> {
+    let names = batch.names();
+    let identities = names.identities.iter().map(|hex| identity(hex));
+    let identities: Vec<Vec<u8>> = identities.collect::<Result<_, _>>()?;
+    let steps: Vec<&str> = names.steps.into_iter().collect();
+    let jobs: Vec<&str> = names.jobs.into_iter().collect();
+    let counts = [jobs.len(), steps.len(), batch.statements.len()];
+    let counts = counts.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let [job_count, step_count, result_count] = &counts;
+    let next = |sequence: &str| {
+        format!("SELECT nextval('{sequence}') FROM generate_series(1, $1::bigint)")
+    };
+    let asked: [(&str, [&(dyn ToSql + Sync); 1]); 6] = [
+        (
+            "SELECT encode(identity, 'hex') FROM result WHERE identity = ANY($1)",
+            [&identities],
+        ),
+        // In one order: two transactions never wait for each other in a circle.
+        (
+            "SELECT id, step_id, job, status, rank, at_us, identity, started_us FROM step WHERE step_id = ANY($1)
+             ORDER BY step_id FOR NO KEY UPDATE",
+            [&steps],
+        ),
+        (
+            "SELECT id, job_id, declared, created_us FROM job WHERE job_id = ANY($1) ORDER BY job_id FOR NO KEY UPDATE",
+            [&jobs],
+        ),
+        (&next("job_seq"), [job_count]),
+        (&next("step_seq"), [step_count]),
+        (&next("result_seq"), [result_count]),
+    ];
+    let answers = asked.iter().map(|(sql, params)| rows(session, sql, params));
+    let answers = try_join_all(answers).await?;
+    let numbers = |rows: &[Row]| rows.iter().map(|row| row.get(0)).collect();
+    let known = Known {
+        results: answers[0].iter().map(|row| row.get(0)).collect(),
+        steps: answers[1]
+            .iter()
+            .map(|row| (row.get(1), step(row)))
+            .collect(),
+        jobs: answers[2]
+            .iter()
+            .map(|row| (row.get(1), job(row)))
+            .collect(),
+        datasets,
+    };
+    let ids = Ids {
+        jobs: numbers(&answers[3]),
+        steps: numbers(&answers[4]),
+        results: numbers(&answers[5]),
+    };
+    Ok((known, ids))
+}
+
+fn step(row: &Row) -> KnownStep {
+    let (status, rank): (String, i64) = (row.get(3), row.get(4));
+    let status = StepStatus::parse(&status).unwrap_or(StepStatus::Pending);
+    let identity: String = row.get(6);
+    KnownStep {
+        id: row.get(0),
+        job: row.get(2),
+        status,
+        claim: (rank >= 0).then(|| Claim::new(status, row.get(5), &identity)),
+        started_us: row.get(7),
+    }
+}
+
+fn job(row: &Row) -> KnownJob {
+    KnownJob {
+        id: row.get(0),
+        is_declared: row.get::<_, i64>(2) != 0,
+        created_us: row.get(3),
+    }
+}
+
+async fn write(
+    session: &Session<'_>,
+    batch: &Batch<'_>,
+    plan: &Plan<'_>,
+    ids: Ids,
+    has_outbox: bool,
+) -> Result<(), Error> {
+    let mut new_jobs = ids.jobs.into_iter();
+    let jobs = plan
+        .jobs
+        .iter()
+        .map(|job| job.known.or_else(|| new_jobs.next()));
+    let jobs: Vec<i64> = jobs.map(Option::unwrap_or_default).collect();
+    let mut new_steps = ids.steps.into_iter();
+    let steps = plan
+        .steps
+        .iter()
+        .map(|step| step.known.or_else(|| new_steps.next()));
+    let steps: Vec<i64> = steps.map(Option::unwrap_or_default).collect();
+    let results = &ids.results[..];
+
+    // All of it is sent at once, in no certain order: none of it needs another part.
+    let jobs_written = jobs::write(session, plan, &jobs);
+    let steps_written = steps::write(session, batch, plan, &jobs, &steps);
+    let results_written = write_results(session, batch, plan, &steps, results, has_outbox);
+    let edges_written = edges::write(session, plan, &steps, results);
+    let pairs_written = edges::write_pairs(session, plan, &steps, results);
+    tokio::try_join!(
+        jobs_written,
+        steps_written,
+        results_written,
+        edges_written,
+        pairs_written
+    )?;
+    Ok(())
+}
+
+async fn write_results(
+    session: &Session<'_>,
+    batch: &Batch<'_>,
+    plan: &Plan<'_>,
+    steps: &[i64],
+    ids: &[i64],
+    has_outbox: bool,
+) -> Result<(), Error> {
+    if plan.results.is_empty() {
+        return Ok(());
+    }
+    let statements = || plan.results.iter().map(|(n, _)| &batch.statements[*n]);
+    let said = || statements().filter_map(|statement| statement.said);
+    let ids = &ids[..plan.results.len()];
+    let identities = said().map(|said| identity(said.identity));
+    let identities: Vec<Vec<u8>> = identities.collect::<Result<_, _>>()?;
+    let step = |(_, step): &(usize, Option<usize>)| step.map(|place| steps[place]);
+    let of: Vec<Option<i64>> = plan.results.iter().map(step).collect();
+    let at_us: Vec<i64> = statements().map(|statement| statement.at_us).collect();
+    let correlation_ids: Vec<&str> = said().map(|said| said.correlation_id).collect();
+    let statuses: Vec<&str> = said().map(|said| said.status).collect();
+    let recorded_at: Vec<&str> = said().map(|said| said.recorded_at).collect();
+    let bodies: Vec<&str> = said().map(|said| said.body).collect();
+    let lineage: Vec<Option<String>> = bodies
+        .iter()
+        .map(|body| queries::lineage_of(body))
+        .collect();
+    let sql = "INSERT INTO result (id, identity, correlation_id, step, status, at_us, recorded_at, lineage, body)
+        SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
+        $8::text[], $9::text[])";
+    let params: [&(dyn ToSql + Sync); 9] = [
+        &ids,
+        &identities,
+        &correlation_ids,
+        &of,
+        &statuses,
+        &at_us,
+        &recorded_at,
+        &lineage,
+        &bodies,
+    ];
+    let put_out = async {
+        if !has_outbox {
+            return Ok(0);
+        }
+        let sql = "INSERT INTO outbox (result) SELECT * FROM unnest($1::bigint[])";
+        run(session, sql, &[&ids]).await
+    };
+    tokio::try_join!(run(session, sql, &params), put_out)?;
+    Ok(())
+}

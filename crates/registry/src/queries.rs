@@ -1,0 +1,260 @@
+//! Queries that every SQL store runs alike, and how their rows are read. Parameters first appear in their order, because SQLite
+//! counts them so.
+
+use crate::error::Error;
+use crate::fold::StepStatus;
+use crate::model::{Job, JobStatus, Node, Step, StoredEvent, StoredResult};
+use pudato_protocol::{DataReference, ExecutionRecord, Object};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The columns of a row, by number.
+pub(crate) trait Columns {
+    fn text(&self, column: usize) -> Result<String, Error> {
+        Ok(self.optional_text(column)?.unwrap_or_default())
+    }
+    fn number(&self, column: usize) -> Result<i64, Error> {
+        Ok(self.optional_number(column)?.unwrap_or_default())
+    }
+    fn optional_text(&self, column: usize) -> Result<Option<String>, Error>;
+    fn optional_number(&self, column: usize) -> Result<Option<i64>, Error>;
+}
+
+/// What update_job said; else what the declared number of steps says; else whether anything began.
+macro_rules! job_status {
+    () => {
+        "COALESCE(said, CASE
+    WHEN expected_steps IS NOT NULL AND steps_ended >= expected_steps AND steps_failed > 0 THEN 'failed'
+    WHEN expected_steps IS NOT NULL AND steps_ended >= expected_steps THEN 'success'
+    WHEN steps_begun > 0 THEN 'running' ELSE 'pending' END)"
+    };
+}
+
+macro_rules! select_job {
+    () => {
+        concat!(
+            "SELECT job_id, pipeline, environment, namespace, logic_version, expected_steps, request, parameters,
+    dag_run_id, error, created_at, metadata, said, said_at, ended_at, ",
+            job_status!(),
+            " FROM job "
+        )
+    };
+}
+
+pub(crate) const JOB: &str = concat!(select_job!(), "WHERE job_id = $1");
+
+pub(crate) const JOBS: &str = concat!(
+    select_job!(),
+    "WHERE (CAST($1 AS TEXT) IS NULL OR pipeline = $1) AND (CAST($2 AS TEXT) IS NULL OR environment = $2)
+     AND (CAST($3 AS TEXT) IS NULL OR namespace = $3) AND (CAST($4 AS TEXT) IS NULL OR ",
+    job_status!(),
+    " = $4) AND (CAST($5 AS TEXT) IS NULL OR dag_run_id = $5) ORDER BY created_us DESC, id DESC LIMIT $6"
+);
+
+pub(crate) const MAKE_JOB: &str =
+    "INSERT INTO job (job_id, created_at, created_us) VALUES ($1, $2, $3)
+    ON CONFLICT (job_id) DO NOTHING";
+
+pub(crate) const DECLARE_JOB: &str =
+    "UPDATE job SET declared = 1, pipeline = $1, environment = $2, namespace = $3,
+    logic_version = COALESCE(logic_version, $4), request = $5, parameters = $6, dag_run_id = $7,
+    metadata = $8, expected_steps = COALESCE(expected_steps, $9), created_at = $10, created_us = $11
+    WHERE job_id = $12 AND declared = 0";
+
+pub(crate) const UPDATE_JOB: &str =
+    "UPDATE job SET said = COALESCE($1, said), said_at = CASE WHEN CAST($1 AS TEXT) IS NULL THEN said_at ELSE $2 END,
+    logic_version = COALESCE($3, logic_version), expected_steps = COALESCE($4, expected_steps),
+    error = COALESCE($5, error), metadata = $6 WHERE job_id = $7";
+
+pub(crate) fn job(row: &dyn Columns) -> Result<Job, Error> {
+    let status = row.text(15)?;
+    let status = JobStatus::parse(&status).unwrap_or(JobStatus::Running);
+    let is_said = row.optional_text(12)?.is_some();
+    let ended_at = row.optional_text(if is_said { 13 } else { 14 })?;
+    let is_over = !matches!(status, JobStatus::Pending | JobStatus::Running);
+    Ok(Job {
+        job_id: row.text(0)?,
+        pipeline: row.optional_text(1)?,
+        environment: row.optional_text(2)?,
+        namespace: row.optional_text(3)?,
+        logic_version: row.optional_text(4)?,
+        expected_steps: row.optional_number(5)?.and_then(|n| u64::try_from(n).ok()),
+        request: value(&row.text(6)?),
+        parameters: value(&row.text(7)?),
+        dag_run_id: row.optional_text(8)?,
+        error: row.optional_text(9)?,
+        created_at: row.text(10)?,
+        metadata: value(&row.text(11)?),
+        completed_at: ended_at.filter(|_| is_over),
+        status,
+    })
+}
+
+macro_rules! select_step {
+    () => {
+        "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action),
+    COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action),
+    COALESCE(step.correlation_id, seen_correlation_id), status, step.error, duration_ms, started_at,
+    CASE WHEN rank = 2 THEN at END, step.metadata FROM step LEFT JOIN job ON job.id = step.job "
+    };
+}
+
+pub(crate) const STEP: &str = concat!(select_step!(), "WHERE step_id = $1");
+
+pub(crate) const STEPS_OF_JOB: &str = concat!(
+    select_step!(),
+    "WHERE step.job = (SELECT id FROM job WHERE job_id = $1) ORDER BY step.id"
+);
+
+pub(crate) const DECLARE_STEP: &str =
+    "UPDATE step SET declared = 1, step_name = $1, handler_type = $2, action = $3, correlation_id = $4, metadata = $5
+    WHERE step_id = $6 AND declared = 0";
+
+/// What the Results of a step say of it, the earliest first.
+pub(crate) const SAID_OF_STEP: &str = "SELECT step, COALESCE(lineage, body) FROM result
+    WHERE step = (SELECT id FROM step WHERE step_id = $1) ORDER BY at_us, identity";
+
+/// As [`SAID_OF_STEP`], for all steps of a job.
+pub(crate) const SAID_OF_JOB: &str = "SELECT step, COALESCE(lineage, body) FROM result
+    WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) ORDER BY at_us, identity";
+
+/// A step without what its Results say, and its row.
+pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
+    let step = Step {
+        step_id: row.text(1)?,
+        job_id: row.optional_text(2)?,
+        step_name: row.optional_text(3)?,
+        handler_type: row.optional_text(4)?,
+        action: row.optional_text(5)?,
+        correlation_id: row.optional_text(6)?,
+        status: StepStatus::parse(&row.text(7)?).unwrap_or(StepStatus::Pending),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        executions: Vec::new(),
+        error: row.optional_text(8)?,
+        duration_ms: row.optional_number(9)?.and_then(|n| u64::try_from(n).ok()),
+        started_at: row.optional_text(10)?,
+        completed_at: row.optional_text(11)?,
+        metadata: value(&row.text(12)?),
+    };
+    Ok((row.number(0)?, step))
+}
+
+/// Adds what the Results say: each dataset once, as the latest of them describes it.
+pub(crate) fn complete(steps: Vec<(i64, Step)>, said: Vec<(i64, String)>) -> Vec<Step> {
+    let mut said_of: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+    for (step, text) in said {
+        said_of.entry(step).or_default().push(value(&text));
+    }
+    let complete = |(id, mut step): (i64, Step)| {
+        let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
+        for said in said_of.remove(&id).unwrap_or_default() {
+            let Value::Object(mut said) = said else {
+                continue;
+            };
+            for (field, references) in [("inputs", &mut inputs), ("outputs", &mut outputs)] {
+                for reference in items(&mut said, field) {
+                    if let Ok(reference) = DataReference::read(reference, String::new()) {
+                        references.insert(reference.location.clone(), reference);
+                    }
+                }
+            }
+            let read = |record| ExecutionRecord::read(record, String::new()).ok();
+            let records = items(&mut said, "executions");
+            step.executions.extend(records.into_iter().filter_map(read));
+        }
+        step.inputs = inputs.into_values().collect();
+        step.outputs = outputs.into_values().collect();
+        step
+    };
+    steps.into_iter().map(complete).collect()
+}
+
+fn items(said: &mut Object, field: &str) -> Vec<Value> {
+    match said.get_mut(field).map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+/// A body from so many bytes on has its lineage kept beside it, so that who looks at a step need not read a large answer.
+const BODY_LARGE: usize = 65_536;
+
+/// What is kept beside the body.
+pub(crate) fn lineage_of(body: &str) -> Option<String> {
+    if body.len() < BODY_LARGE {
+        return None;
+    }
+    let Value::Object(mut said) = value(body) else {
+        return None;
+    };
+    said.retain(|field, _| ["inputs", "outputs", "executions"].contains(&field.as_str()));
+    Some(Value::Object(said).to_string())
+}
+
+macro_rules! select_step_node {
+    () => {
+        "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action), pipeline,
+    COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), status,
+    CASE WHEN rank = 2 THEN at END FROM step LEFT JOIN job ON job.id = step.job WHERE step.id "
+    };
+}
+
+pub(crate) const STEP_NODE: &str = concat!(select_step_node!(), "= $1");
+
+/// As [`STEP_NODE`], for many.
+pub(crate) const STEP_NODES: &str = concat!(select_step_node!(), "= ANY($1)");
+
+pub(crate) fn step_node(row: &dyn Columns) -> Result<(i64, Node), Error> {
+    let node = Node::Step {
+        id: String::new(),
+        step_id: row.text(1)?,
+        job_id: row.optional_text(2)?,
+        step_name: row.optional_text(3)?,
+        pipeline: row.optional_text(4)?,
+        handler: row.optional_text(5)?,
+        action: row.optional_text(6)?,
+        status: StepStatus::parse(&row.text(7)?).unwrap_or(StepStatus::Pending),
+        completed_at: row.optional_text(8)?,
+    };
+    Ok((row.number(0)?, node))
+}
+
+/// A Result: identity, body, when it was recorded.
+pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
+    Ok(StoredResult {
+        identity: row.text(0)?,
+        body: row.text(1)?,
+        recorded_at: row.text(2)?,
+    })
+}
+
+pub(crate) const EVENTS_AFTER: &str =
+    "SELECT id, body, recorded_at FROM event WHERE id > $1 ORDER BY id LIMIT $2";
+
+/// The last of them.
+pub(crate) const EVENTS_LAST: &str =
+    "SELECT id, body, recorded_at FROM (SELECT id, body, recorded_at FROM event WHERE id > $1
+    ORDER BY id DESC LIMIT $2) AS latest ORDER BY id";
+
+/// An Event: its number, body, when it was recorded.
+pub(crate) fn stored_event(row: &dyn Columns) -> Result<StoredEvent, Error> {
+    Ok(StoredEvent {
+        cursor: row.number(0)?,
+        body: row.text(1)?,
+        recorded_at: row.text(2)?,
+    })
+}
+
+pub(crate) fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or(Value::Null)
+}
+
+pub(crate) fn text(object: &Object) -> String {
+    serde_json::json!(object).to_string()
+}
+
+pub(crate) fn new_id(kind: &str) -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("{kind}-{}", &id[..12])
+}

@@ -1,0 +1,225 @@
+//! What the walk asks. Every query is an index walk.
+
+use super::columns::{all, first};
+use crate::batch::{ADDED, READ, REPLACED};
+use crate::error::{Error, ErrorKind};
+use crate::model::Node;
+use crate::queries;
+use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
+use pudato_protocol::Dataset;
+use rusqlite::{Connection, Row, params};
+
+pub(super) struct SqliteFacts<'a>(pub(super) &'a Connection);
+
+const LAST_WRITER: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND edge.step <> ?4 AND (?5 IS NULL OR EXISTS
+       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
+     ORDER BY seen_us DESC LIMIT 1";
+
+const WRITERS: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND (?4 IS NULL OR EXISTS
+       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?4))
+     ORDER BY seen_us DESC LIMIT ?5";
+
+const READERS: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+     WHERE dataset = ?1 AND kind = 0 AND seen_us >= ?2 AND seen_us < ?3 AND edge.at_us <= ?4 AND (?5 IS NULL OR EXISTS
+       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
+     ORDER BY seen_us DESC LIMIT ?6";
+
+const REPLACED_AT: &str = "SELECT seen_us FROM edge
+     WHERE dataset = ?1 AND kind = 1 AND seen_us > ?2 AND seen_us <= ?3 AND (?4 IS NULL OR EXISTS
+       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?4))
+     ORDER BY seen_us LIMIT 1";
+
+const STARTED: &str = "SELECT started_us FROM step WHERE id = ?";
+
+const FLOWS: &str = "SELECT dataset, kind, at_us, row_count FROM edge WHERE step = ? AND at_us <= ? ORDER BY at_us DESC";
+
+const PAIRS: &str = "SELECT output, input, is_own FROM pair WHERE step = ? AND at_us <= ?";
+
+const DATASET: &str = "SELECT namespace, name FROM dataset WHERE id = ?";
+
+const STEP_ID: &str = "SELECT step_id FROM step WHERE id = ?";
+
+/// All of them, for the test that none scans a table.
+#[cfg(test)]
+pub(super) const QUERIES: [&str; 9] = [
+    LAST_WRITER,
+    WRITERS,
+    READERS,
+    REPLACED_AT,
+    STARTED,
+    FLOWS,
+    PAIRS,
+    DATASET,
+    STEP_ID,
+];
+
+impl SqliteFacts<'_> {
+    fn last_writer(
+        &self,
+        dataset: i64,
+        until_us: i64,
+        not: i64,
+        limits: &Limits,
+    ) -> Result<Option<Flow>, Error> {
+        let mut last: Option<Flow> = None;
+        for kind in [REPLACED, ADDED] {
+            let until_us = until_us.min(limits.until_us);
+            let params = params![dataset, kind, until_us, not, limits.environment];
+            let found = first(self.0, LAST_WRITER, params, flow)?;
+            let is_later = |flow: &Flow| last.is_none_or(|last| flow.last_us > last.last_us);
+            last = found.filter(is_later).or(last);
+        }
+        Ok(last)
+    }
+
+    fn near_one(&self, Near { dataset, side }: Near, limits: &Limits) -> Result<Vec<Flow>, Error> {
+        let environment = &limits.environment;
+        let edges = match side {
+            Side::LastWriter { until_us, not } => {
+                let last = self.last_writer(dataset, until_us, not, limits)?;
+                return Ok(last.into_iter().collect());
+            }
+            Side::Writers => {
+                let mut edges = Vec::new();
+                for kind in [REPLACED, ADDED] {
+                    let until_us = limits.until_us;
+                    let params = params![dataset, kind, until_us, environment, limits.flows];
+                    edges.extend(all(self.0, WRITERS, params, flow)?);
+                }
+                edges.sort_by_key(|edge| std::cmp::Reverse(edge.last_us));
+                edges
+            }
+            Side::Readers { from_us } => {
+                let until_us = limits.until_us;
+                let before_us = match from_us {
+                    Some(from_us) => {
+                        let params = params![dataset, from_us, until_us, environment];
+                        first(self.0, REPLACED_AT, params, |row| Ok(row.get(0)?))?
+                    }
+                    None => None,
+                };
+                let params = params![
+                    dataset,
+                    from_us.unwrap_or(i64::MIN),
+                    before_us.unwrap_or(i64::MAX),
+                    until_us,
+                    environment,
+                    limits.flows
+                ];
+                all(self.0, READERS, params, flow)?
+            }
+        };
+        Ok(sum_up(edges))
+    }
+}
+
+impl Facts for SqliteFacts<'_> {
+    async fn near(&mut self, asked: &[Near], limits: &Limits) -> Result<Vec<Vec<Flow>>, Error> {
+        let answers = asked.iter().map(|near| self.near_one(*near, limits));
+        answers.collect()
+    }
+
+    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepFlows>, Error> {
+        let step = |id: &i64| {
+            let edges = all(self.0, FLOWS, params![id, limits.until_us], flow)?;
+            Ok(StepFlows {
+                started_us: first(self.0, STARTED, [id], |row| Ok(row.get(0)?))?.flatten(),
+                flows: sum_up(edges),
+                pairs: all(self.0, PAIRS, params![id, limits.until_us], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?,
+            })
+        };
+        ids.iter().map(step).collect()
+    }
+
+    async fn dataset_nodes(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<Node>, Error> {
+        let node = |id: &i64| {
+            let dataset = first(self.0, DATASET, [id], |row| {
+                Ok(Dataset {
+                    namespace: row.get(0)?,
+                    name: row.get(1)?,
+                })
+            })?;
+            let dataset = dataset.ok_or_else(|| gone("dataset"))?;
+            let last = self.last_writer(*id, limits.until_us, 0, limits)?;
+            let last_run = match &last {
+                Some(flow) => first(self.0, STEP_ID, [flow.other], |row| Ok(row.get(0)?))?,
+                None => None,
+            };
+            Ok(Node::Dataset {
+                id: String::new(),
+                location: dataset.location(),
+                namespace: dataset.namespace,
+                name: dataset.name,
+                last_run,
+                row_count: last.and_then(|flow| flow.row_count),
+            })
+        };
+        ids.iter().map(node).collect()
+    }
+
+    async fn step_nodes(&mut self, ids: &[i64]) -> Result<Vec<Node>, Error> {
+        let node = |id: &i64| {
+            let found = first(self.0, queries::STEP_NODE, [id], |row| {
+                queries::step_node(row)
+            })?;
+            found.map(|(_, node)| node).ok_or_else(|| gone("step"))
+        };
+        ids.iter().map(node).collect()
+    }
+}
+
+fn flow(row: &Row<'_>) -> Result<Flow, Error> {
+    Ok(Flow {
+        other: row.get(0)?,
+        kind: row.get(1)?,
+        last_us: row.get(2)?,
+        count: 1,
+        row_count: row.get(3)?,
+    })
+}
+
+/// An edge leads to a row that is not there.
+fn gone(what: &str) -> Error {
+    let context =
+        format!("registry: an edge leads to a {what} that is not there; run `pudato doctor`");
+    Error::new(ErrorKind::Corrupt, context)
+}
+
+const _: () = assert!(READ == 0, "the queries above say so");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{SqliteRegistry, resolve};
+
+    /// At any scale.
+    #[test]
+    fn no_query_of_lineage_scans_a_table() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        drop(SqliteRegistry::open(&path).expect("opened"));
+        let connection = Connection::open(&path).expect("opened");
+        let own = [resolve::EXACT, resolve::ENDING, queries::STEP_NODE];
+        for query in QUERIES.iter().chain(&own) {
+            let mut statement = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+                .expect("a query");
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let plan = statement.query_map(rusqlite::params_from_iter(nulls), |row| {
+                row.get::<_, String>(3)
+            });
+            for line in plan.expect("a plan") {
+                let line = line.expect("a line");
+                assert!(!line.starts_with("SCAN"), "{query}: {line}");
+                assert!(
+                    !line.contains("TEMP B-TREE") || query.contains("step = ?"),
+                    "{query}: {line}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A fresh store of some kind.
+
+use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp, encode};
+use pudato_registry::{
+    Graph, GraphQuery, Incoming, Node, PostgresRegistry, RegistryStore, SqliteRegistry, Walk,
+};
+use pudato_testing::{Database, Postgres, skipped};
+use sha2::{Digest, Sha256};
+use std::cell::Cell;
+use std::sync::Arc;
+
+enum Backend {
+    Sqlite(tempfile::TempDir),
+    Postgres(&'static Postgres, Database),
+}
+
+pub struct Bench {
+    backend: Backend,
+    n: Cell<i64>,
+}
+
+/// 2026-11-23T00:00:00Z.
+const START_US: i64 = 1_795_392_000_000_000;
+
+impl Bench {
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self {
+            backend: Backend::Sqlite(folder),
+            n: Cell::new(0),
+        }
+    }
+
+    /// `None` where there is no PostgreSQL.
+    pub fn postgres(test: &str) -> Option<Self> {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => {
+                skipped(test, &why);
+                return None;
+            }
+        };
+        let database = server.database().expect("a database");
+        Some(Self {
+            backend: Backend::Postgres(server, database),
+            n: Cell::new(0),
+        })
+    }
+
+    /// The store, opened once more.
+    pub async fn open(&self) -> Arc<dyn RegistryStore> {
+        match &self.backend {
+            Backend::Sqlite(folder) => {
+                let path = folder.path().join("registry.db");
+                Arc::new(SqliteRegistry::open(&path).expect("opened"))
+            }
+            Backend::Postgres(_, database) => {
+                Arc::new(PostgresRegistry::open(&database.url).await.expect("opened"))
+            }
+        }
+    }
+
+    /// As if nothing had been written.
+    pub fn clear(&self) {
+        match &self.backend {
+            Backend::Sqlite(folder) => {
+                for name in ["registry.db", "registry.db-wal", "registry.db-shm"] {
+                    let _ = std::fs::remove_file(folder.path().join(name));
+                }
+            }
+            Backend::Postgres(server, database) => {
+                let sql = "DROP SCHEMA IF EXISTS pudato CASCADE";
+                server.psql(&database.name, sql).expect("dropped");
+            }
+        }
+    }
+
+    /// A Result of a step, a second after the one before.
+    pub fn result(&self, step: &str, inputs: &[&str], outputs: &[&str]) -> Reply {
+        self.n.set(self.n.get() + 1);
+        let mut result = Reply::success(step, Object::new());
+        result.timestamp = Timestamp::from_unix_us(START_US + self.n.get() * 1_000_000);
+        result.step_id = Some(step.into());
+        result.job_id = Some(format!("job-{step}"));
+        let reference =
+            |name: &&str| DataReference::new("file", *name).with("row_count", self.n.get());
+        result.inputs = inputs.iter().map(reference).collect();
+        result.outputs = outputs.iter().map(reference).collect();
+        result
+    }
+}
+
+pub fn incoming(result: &Reply) -> Incoming {
+    let body = encode(result);
+    let identity = Sha256::digest(body.as_bytes());
+    Incoming {
+        identity: identity.iter().map(|byte| format!("{byte:02x}")).collect(),
+        body: body.into(),
+        result: Arc::new(result.clone()),
+        recorded_at: Timestamp::now(),
+    }
+}
+
+pub async fn apply(store: &dyn RegistryStore, results: &[Reply]) {
+    let results = results.iter().map(incoming).collect();
+    store.apply(results).await.expect("applied");
+}
+
+pub async fn walk(
+    store: &dyn RegistryStore,
+    location: &str,
+    walk: Walk,
+    change: impl FnOnce(&mut GraphQuery),
+) -> Graph {
+    let mut query = GraphQuery {
+        location: location.into(),
+        walk,
+        depth: 10,
+        max_nodes: 500,
+        as_of: None,
+        environment: None,
+        all_runs: false,
+    };
+    change(&mut query);
+    store.graph(query).await.expect("walked")
+}
+
+/// `from -> to`, sorted, by short names.
+pub fn edges(graph: &Graph) -> Vec<String> {
+    let name = |id: &str| {
+        let node = graph
+            .nodes
+            .iter()
+            .find(|node| node.id() == id)
+            .expect("a node");
+        match node {
+            Node::Dataset { name, .. } => name.clone(),
+            Node::Step { step_id, .. } => step_id.clone(),
+        }
+    };
+    let edge = |edge: &pudato_registry::Edge| format!("{} -> {}", name(&edge.from), name(&edge.to));
+    let mut edges: Vec<String> = graph.edges.iter().map(edge).collect();
+    edges.sort();
+    edges
+}

@@ -1,0 +1,45 @@
+//! What every store of the registry promises, on each of them.
+
+mod bench;
+mod lineage;
+mod order;
+mod pairs;
+mod records;
+
+/// Runs each promise on SQLite and on a real PostgreSQL.
+macro_rules! promises {
+    ($($module:ident: $($promise:ident),+;)+) => {
+        mod sqlite {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$module::$promise(&super::bench::Bench::sqlite()).await;
+                }
+            )+)+
+        }
+        mod postgres {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    if let Some(bench) = super::bench::Bench::postgres(stringify!($promise)) {
+                        super::$module::$promise(&bench).await;
+                    }
+                }
+            )+)+
+        }
+    };
+}
+
+promises! {
+    order: every_permutation_of_a_retried_step_ends_alike, each_result_is_told_what_became_of_it,
+        a_batch_and_one_by_one_are_the_same, two_at_once_apply_each_result_once;
+    lineage: upstream_follows_the_run_that_made_what_was_read, downstream_follows_only_what_read_that_version,
+        as_of_shows_what_was_known_then, a_cycle_ends_and_limits_are_told, a_location_matches_exactly_itself,
+        a_nul_is_refused, a_short_name_is_completed_or_its_candidates_are_listed,
+        an_environment_shows_its_own_jobs_alone, a_hub_is_cut_where_it_is_told_to_be;
+    pairs: outputs_are_made_from_what_their_result_says, what_a_step_read_again_is_its_own,
+        what_was_added_stays, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
+    records: a_job_and_its_steps_are_filled_in_whatever_came_first, a_job_ends_when_all_expected_steps_did,
+        an_update_counts_like_a_result, a_large_answer_is_not_read_for_a_steps_lineage, events_are_told_in_their_order,
+        texts_keep_every_character;
+}

@@ -1,0 +1,314 @@
+//! However the Results of a step arrive, the registry is the same.
+
+use crate::bench::{Bench, apply, edges, incoming, walk};
+use proptest::prelude::*;
+use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp};
+use pudato_registry::{Applied, Direction, HopQuery, NewJob, NewStep, RegistryStore, Walk};
+
+fn result(kind: usize, at: &str, lineage: usize) -> Reply {
+    let mut result = match kind {
+        0 => Reply::pending("r-1", Object::new()),
+        1 => Reply::success("r-1", Object::new()),
+        _ => Reply::error("r-1", [format!("failed at {at}")]),
+    };
+    result.timestamp = Timestamp::parse(at).expect("a time");
+    result.job_id = Some("job-1".into());
+    result.step_id = Some("step-1".into());
+    result.handler = Some("query".into());
+    result.duration_ms = 5 * lineage as u64;
+    for n in 0..lineage {
+        result.inputs.push(
+            DataReference::new("table", format!("duckdb:///w#a.b.in{n}")).with("row_count", n),
+        );
+        result.outputs.push(DataReference::new(
+            "file",
+            format!("s3://lake/{n}%_'\".csv"),
+        ));
+    }
+    result
+}
+
+#[derive(Debug, Clone)]
+enum Arrival {
+    Result(Box<Reply>),
+    CreateJob,
+    AddStep,
+}
+
+const LOCATIONS: [&str; 4] = [
+    "duckdb:///w#a.b.in0",
+    "duckdb:///w#a.b.in1",
+    "s3://lake/0%_'\".csv",
+    "s3://lake/1%_'\".csv",
+];
+
+/// All that the registry tells, but for numbers of rows and times of recording.
+async fn told(store: &dyn RegistryStore) -> Vec<String> {
+    let mut told = vec![
+        format!("{:?}", store.get_job("job-1").await.expect("asked")),
+        format!("{:?}", store.get_job_steps("job-1").await.expect("asked")),
+    ];
+    let mut results = store.results_of("r-1").await.expect("asked");
+    results.sort_by(|one, other| one.identity.cmp(&other.identity));
+    told.extend(
+        results
+            .into_iter()
+            .map(|result| format!("{} {}", result.identity, result.body)),
+    );
+    for location in LOCATIONS {
+        let query = HopQuery {
+            location: location.into(),
+            direction: Direction::Both,
+            environment: None,
+            as_of: None,
+            max_nodes: 500,
+        };
+        told.push(format!("{:?}", store.one_hop(query).await.expect("asked")));
+        for direction in [Walk::Upstream, Walk::Downstream] {
+            for all_runs in [false, true] {
+                for as_of in [None, Some(TIMES[0]), Some(TIMES[3])] {
+                    let graph = walk(store, location, direction, |query| {
+                        query.all_runs = all_runs;
+                        query.as_of = as_of.map(|at| Timestamp::parse(at).expect("a time"));
+                    });
+                    let graph = graph.await;
+                    let counts = graph.edges.iter();
+                    let mut counts: Vec<String> = counts
+                        .map(|edge| format!("{} {} {:?}", edge.last_run, edge.count, edge.step))
+                        .collect();
+                    counts.sort();
+                    told.push(format!(
+                        "{:?} {counts:?} {}",
+                        edges(&graph),
+                        graph.truncated
+                    ));
+                }
+            }
+        }
+    }
+    told
+}
+
+/// What the registry tells after the arrivals, in batches of so many.
+async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String> {
+    bench.clear();
+    let registry = bench.open().await;
+    let now = || Timestamp::parse("2026-01-01T00:00:00Z").expect("a time");
+    let mut waiting = Vec::new();
+    for (n, arrival) in arrivals.iter().enumerate() {
+        match arrival {
+            Arrival::Result(result) => waiting.push(incoming(result)),
+            Arrival::CreateJob => {
+                let job = NewJob {
+                    job_id: Some("job-1".into()),
+                    pipeline: "birdstrikes".into(),
+                    environment: "dev".into(),
+                    namespace: "dev".into(),
+                    expected_steps: Some(1),
+                    ..NewJob::default()
+                };
+                registry.create_job(job, now()).await.expect("created");
+            }
+            Arrival::AddStep => {
+                let step = NewStep {
+                    step_id: Some("step-1".into()),
+                    job_id: "job-1".into(),
+                    step_name: "stage".into(),
+                    handler_type: "query".into(),
+                    action: "execute_sql".into(),
+                    ..NewStep::default()
+                };
+                registry.add_step(step, now()).await.expect("added");
+            }
+        }
+        if waiting.len() >= batch || n + 1 == arrivals.len() {
+            registry
+                .apply(std::mem::take(&mut waiting))
+                .await
+                .expect("applied");
+        }
+    }
+    told(&*registry).await
+}
+
+/// Equal instants written differently, and times apart.
+const TIMES: [&str; 4] = [
+    "2026-11-23T10:00:00.000000+00:00",
+    "2026-11-23T11:00:00+01:00",
+    "2026-11-23T10:00:00.000001Z",
+    "2026-11-23T09:59:59Z",
+];
+
+fn some_result() -> impl Strategy<Value = Reply> {
+    (0..3usize, 0..TIMES.len(), 0..3usize)
+        .prop_map(|(kind, at, lineage)| result(kind, TIMES[at], lineage))
+}
+
+fn arrivals() -> impl Strategy<Value = (Vec<Arrival>, Vec<Arrival>, usize)> {
+    prop::collection::vec(some_result(), 1..5).prop_flat_map(|results| {
+        let mut once: Vec<Arrival> = results
+            .into_iter()
+            .map(Box::new)
+            .map(Arrival::Result)
+            .collect();
+        once.extend([Arrival::CreateJob, Arrival::AddStep]);
+        let mut twice = once.clone();
+        twice.extend(once.clone());
+        (Just(once), Just(twice).prop_shuffle(), 1..4usize)
+    })
+}
+
+fn same_in_every_order(cases: u32, bench: &Bench) {
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&arrivals(), |(once, shuffled, batch)| {
+        let (expected, found) = runtime.block_on(async {
+            (
+                arrive(bench, &once, 1).await,
+                arrive(bench, &shuffled, batch).await,
+            )
+        });
+        prop_assert_eq!(found, expected);
+        Ok(())
+    });
+    outcome.expect("the same");
+}
+
+#[test]
+fn every_order_duplication_and_batching_gives_the_same_registry_in_sqlite() {
+    same_in_every_order(48, &Bench::sqlite());
+}
+
+#[test]
+fn every_order_duplication_and_batching_gives_the_same_registry_in_postgres() {
+    if let Some(bench) = Bench::postgres("order") {
+        same_in_every_order(16, &bench);
+    }
+}
+
+/// All orders of `items`.
+fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for n in 0..items.len() {
+        let mut rest = items.to_vec();
+        let first = rest.remove(n);
+        for mut tail in permutations(&rest) {
+            tail.insert(0, first.clone());
+            all.push(tail);
+        }
+    }
+    all
+}
+
+pub async fn every_permutation_of_a_retried_step_ends_alike(bench: &Bench) {
+    let results = [
+        Arrival::Result(Box::new(result(0, TIMES[3], 0))),
+        Arrival::Result(Box::new(result(2, TIMES[0], 1))),
+        Arrival::Result(Box::new(result(1, TIMES[1], 2))),
+        Arrival::AddStep,
+    ];
+    let expected = arrive(bench, &results, 1).await;
+    // At the same instant an error ranks above a success.
+    assert!(
+        expected.iter().any(|row| row.contains("failed at")),
+        "{expected:#?}"
+    );
+    for order in permutations(&results) {
+        assert_eq!(arrive(bench, &order, 2).await, expected);
+    }
+}
+
+pub async fn each_result_is_told_what_became_of_it(bench: &Bench) {
+    let registry = bench.open().await;
+    let mut without_step = result(1, TIMES[0], 1);
+    without_step.step_id = None;
+    let results = [
+        result(1, TIMES[0], 0),
+        result(0, TIMES[2], 0),
+        result(1, TIMES[0], 0),
+        without_step,
+    ];
+    let applied = registry
+        .apply(results.iter().map(incoming).collect())
+        .await
+        .expect("applied");
+    assert_eq!(
+        applied,
+        [
+            Applied::Applied,
+            Applied::Superseded,
+            Applied::Duplicate,
+            Applied::Skipped
+        ]
+    );
+}
+
+pub async fn a_batch_and_one_by_one_are_the_same(bench: &Bench) {
+    let results: Vec<Reply> = (0..40)
+        .map(|n| {
+            let mut result = result(n % 3, TIMES[n % TIMES.len()], 1 + n % 2);
+            result.step_id = Some(format!("step-{}", n / 4));
+            result
+        })
+        .collect();
+    let registry = bench.open().await;
+    for result in &results {
+        apply(&*registry, std::slice::from_ref(result)).await;
+    }
+    let expected = told(&*registry).await;
+    bench.clear();
+    let registry = bench.open().await;
+    apply(&*registry, &results).await;
+    assert_eq!(told(&*registry).await, expected);
+}
+
+pub async fn two_at_once_apply_each_result_once(bench: &Bench) {
+    let results: Vec<Reply> = (0..60)
+        .map(|n| {
+            let mut result = result(1, TIMES[n % TIMES.len()], 1);
+            result.step_id = Some(format!("step-{n}"));
+            result
+        })
+        .collect();
+    let first = bench.open().await;
+    let second = bench.open().await;
+    let mut tasks = Vec::new();
+    // Both write all of them, in opposite orders and in batches that cut across each other.
+    for (store, size, is_reversed) in [(first.clone(), 7, false), (second, 11, true)] {
+        let mut incomings: Vec<_> = results.iter().map(incoming).collect();
+        if is_reversed {
+            incomings.reverse();
+        }
+        tasks.push(tokio::spawn(async move {
+            let mut applied = Vec::new();
+            for batch in incomings.chunks(size) {
+                applied.extend(store.apply(batch.to_vec()).await.expect("applied"));
+            }
+            applied
+        }));
+    }
+    let mut applied = 0;
+    for task in tasks {
+        let outcomes = task.await.expect("no panic");
+        applied += outcomes
+            .iter()
+            .filter(|outcome| **outcome == Applied::Applied)
+            .count();
+    }
+    assert_eq!(applied, results.len());
+    let results = first.results_of("r-1").await.expect("asked");
+    assert_eq!(results.len(), 60);
+    let job = first.get_job_steps("job-1").await.expect("asked");
+    assert_eq!(job.len(), 60);
+}

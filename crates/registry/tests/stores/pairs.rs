@@ -1,0 +1,145 @@
+//! Steps that know which output was made from what, and outputs that keep what they had.
+
+use crate::bench::{Bench, apply, edges, walk};
+use pudato_protocol::Result as Reply;
+use pudato_registry::Walk;
+
+/// Says of an output what it was made from.
+fn from(result: &mut Reply, output: usize, from: &[&str]) {
+    let reference = result.outputs[output].clone();
+    result.outputs[output] = reference.with("from", from.to_vec());
+}
+
+fn operation(result: &mut Reply, operation: &str) {
+    for output in &mut result.outputs {
+        *output = output.clone().with("operation", operation);
+    }
+}
+
+pub async fn outputs_are_made_from_what_their_result_says(bench: &Bench) {
+    let store = bench.open().await;
+    let mut build = bench.result(
+        "build",
+        &["s3://x/a", "s3://x/b"],
+        &["s3://x/p", "s3://x/q"],
+    );
+    from(&mut build, 0, &["s3://x/a"]);
+    from(&mut build, 1, &["s3://x/b"]);
+    apply(&*store, &[build]).await;
+    let graph = walk(&*store, "s3://x/p", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), ["a -> build", "build -> p"]);
+    let graph = walk(&*store, "s3://x/b", Walk::Downstream, |_| {}).await;
+    assert_eq!(edges(&graph), ["b -> build", "build -> q"]);
+    assert!(graph.edges.iter().all(|edge| edge.step == "build"));
+}
+
+pub async fn what_a_step_read_again_is_its_own(bench: &Bench) {
+    let store = bench.open().await;
+    // An older run made the same table from something else.
+    apply(
+        &*store,
+        &[bench.result("old", &["s3://x/old"], &["s3://x/staging"])],
+    )
+    .await;
+    let mut script = bench.result(
+        "script",
+        &["s3://x/raw"],
+        &["s3://x/staging", "s3://x/mart"],
+    );
+    from(&mut script, 0, &["s3://x/raw"]);
+    from(&mut script, 1, &["s3://x/staging"]);
+    apply(&*store, &[script]).await;
+    let expected = [
+        "raw -> script",
+        "script -> mart",
+        "script -> staging",
+        "staging -> script",
+    ];
+    let graph = walk(&*store, "s3://x/mart", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), expected);
+    let graph = walk(&*store, "s3://x/raw", Walk::Downstream, |_| {}).await;
+    assert_eq!(edges(&graph), expected);
+}
+
+pub async fn what_was_added_stays(bench: &Bench) {
+    let store = bench.open().await;
+    apply(
+        &*store,
+        &[bench.result("before", &["s3://x/z"], &["s3://x/t"])],
+    )
+    .await;
+    apply(
+        &*store,
+        &[bench.result("create", &["s3://x/a"], &["s3://x/t"])],
+    )
+    .await;
+    for (step, input) in [("add-1", "s3://x/b"), ("add-2", "s3://x/c")] {
+        let mut insert = bench.result(step, &[input], &["s3://x/t"]);
+        operation(&mut insert, "insert");
+        apply(&*store, &[insert]).await;
+    }
+    let graph = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
+    // What was there before it was created anew is gone.
+    let expected = [
+        "a -> create",
+        "add-1 -> t",
+        "add-2 -> t",
+        "b -> add-1",
+        "c -> add-2",
+        "create -> t",
+    ];
+    assert_eq!(edges(&graph), expected);
+    apply(
+        &*store,
+        &[bench.result("read", &["s3://x/t"], &["s3://x/u"])],
+    )
+    .await;
+    let graph = walk(&*store, "s3://x/a", Walk::Downstream, |_| {}).await;
+    assert!(edges(&graph).contains(&"read -> u".to_owned()));
+}
+
+pub async fn a_change_of_rows_reads_the_table_itself(bench: &Bench) {
+    let store = bench.open().await;
+    apply(
+        &*store,
+        &[bench.result("create", &["s3://x/a"], &["s3://x/t"])],
+    )
+    .await;
+    let mut update = bench.result("update", &["s3://x/t", "s3://x/b"], &["s3://x/t"]);
+    from(&mut update, 0, &["s3://x/t", "s3://x/b"]);
+    operation(&mut update, "update");
+    apply(&*store, &[update]).await;
+    let graph = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
+    let expected = [
+        "a -> create",
+        "b -> update",
+        "create -> t",
+        "t -> update",
+        "update -> t",
+    ];
+    assert_eq!(edges(&graph), expected);
+    assert_eq!(graph.truncated, false);
+}
+
+pub async fn downstream_ends_where_data_was_replaced(bench: &Bench) {
+    let store = bench.open().await;
+    apply(
+        &*store,
+        &[bench.result("make-1", &["s3://x/a"], &["s3://x/t"])],
+    )
+    .await;
+    apply(&*store, &[bench.result("read-1", &["s3://x/t"], &[])]).await;
+    apply(
+        &*store,
+        &[bench.result("make-2", &["s3://x/b"], &["s3://x/t"])],
+    )
+    .await;
+    apply(&*store, &[bench.result("read-2", &["s3://x/t"], &[])]).await;
+    let graph = walk(&*store, "s3://x/a", Walk::Downstream, |_| {}).await;
+    assert_eq!(edges(&graph), ["a -> make-1", "make-1 -> t", "t -> read-1"]);
+    let graph = walk(&*store, "s3://x/a", Walk::Downstream, |query| {
+        query.all_runs = true
+    })
+    .await;
+    assert!(edges(&graph).contains(&"t -> read-2".to_owned()));
+}

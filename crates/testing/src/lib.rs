@@ -1,0 +1,15 @@
+//! Real servers for the tests and measurements of pudato: on loopback, on free ports, stopped when who started them ends.
+
+mod postgres;
+
+pub use postgres::{Database, Postgres};
+
+/// What to do where a part that a test needs cannot be had: in CI, which sets `CI`, that is a failure; elsewhere the test says why
+/// it did nothing.
+///
+/// # Panics
+/// In CI.
+pub fn skipped(test: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
+    eprintln!("{test}: skipped: {why}");
+}
