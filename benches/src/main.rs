@@ -4,11 +4,16 @@ mod codec;
 mod e2e;
 mod figures;
 mod floor;
+mod hash;
 mod idle;
 mod latency;
+mod lineage;
 mod publisher;
 mod query;
+mod results;
+mod stores;
 mod up;
+mod workload;
 
 use figures::Figures;
 use std::process::ExitCode;
@@ -17,7 +22,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: pudato-bench e2e|query|codec|idle [--json]";
+const USAGE: &str = "usage: pudato-bench e2e|query|lineage|results|codec|idle [--json]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +36,8 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["e2e"] => e2e::measure(&mut figures),
         ["query"] => query::measure(&mut figures),
+        ["lineage"] => lineage::measure(&mut figures),
+        ["results"] => results::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),
         ["idle"] => idle::measure(&mut figures),
         // The other processes of a measurement.

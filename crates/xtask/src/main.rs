@@ -16,7 +16,7 @@ usage: cargo xtask <command>
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
   test          run every test
-  bench <name>  measure: e2e, query, codec or idle; --json prints one line per figure";
+  bench <name>  measure: e2e, query, lineage, results, codec or idle; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -158,7 +158,7 @@ fn an_interrupted_pipeline_is_gone_on_with_and_runs_nothing_twice() {
             .all(|(_, status)| status.starts_with("success")),
         "{outcome}"
     );
-    let sql = "SELECT COUNT(*) FROM step JOIN edge ON edge.step = step.id WHERE direction = 1";
+    let sql = "SELECT COUNT(*) FROM step JOIN edge ON edge.step = step.id WHERE kind <> 0";
     assert_eq!(
         installation.count("registry.db", sql),
         2,
