@@ -9,14 +9,17 @@ import json
 import sys
 
 
+RUNS = 5
+
+
 def names(i):
     j, four = i // 5, range(4)
     if i % 5 == 0:
-        chain, place = j // 50 % 400, j % 50
+        chain, place = j // 50 // RUNS, j % 50
         read = [f"chain/{chain}/{place}/{k}" for k in four]
         wrote = [f"chain/{chain}/{place + 1}/{k}" for k in four]
     elif i % 5 == 1:
-        fan, reader = j // 21 % 2000, j % 21
+        fan, reader = j // 21 // RUNS, j % 21
         source = [f"fan/{fan}/source/{k}" for k in four]
         if reader == 0:
             read, wrote = [f"fan/{fan}/raw/{k}" for k in four], source
@@ -24,7 +27,7 @@ def names(i):
             read, wrote = source, [f"fan/{fan}/{reader}/{k}" for k in four]
     elif i % 5 == 2:
         block, corner = divmod(j, 4)
-        group, level = block // 10 % 250, block % 10
+        group, level = block // 10 // RUNS, block % 10
 
         def of(level, corner):
             return [f"diamond/{group}/{level}/{corner}/{k}" for k in four]
@@ -32,14 +35,14 @@ def names(i):
         read = [of(level, 4), of(level, 0), of(level, 0), of(level, 1)[:2] + of(level, 2)[:2]][corner]
         wrote = of(level + 1, 4) if corner == 3 else of(level, corner)
     elif i % 5 == 3:
-        ring, place = j // 8 % 500, j % 8
+        ring, place = j // 8 // RUNS, j % 8
         read = [f"ring/{ring}/{place}/{k}" for k in four]
         wrote = [f"ring/{ring}/{(place + 1) % 8}/{k}" for k in four]
     else:
-        read = [f"hub/in/{j % 5000}/{k}" for k in four]
+        read = [f"hub/in/{j // RUNS}/{k}" for k in four]
         if j % 2 == 0:
             read[0] = "hub/0"
-        wrote = [f"hub/out/{j % 5000}/{k}" for k in four]
+        wrote = [f"hub/out/{j // RUNS}/{k}" for k in four]
     return read, wrote
 
 

@@ -57,7 +57,9 @@ fn graph_query(location: &str, walk: Walk, max_nodes: u64) -> GraphQuery {
 /// A question and its answer, for the script that checks it.
 fn told_hop(location: &str, hop: &OneHop) -> Value {
     let ids = |hops: &[pudato_runtime::registry::Hop]| {
-        hops.iter().map(|hop| hop.step_id.clone()).collect::<Vec<_>>()
+        hops.iter()
+            .map(|hop| hop.step_id.clone())
+            .collect::<Vec<_>>()
     };
     json!({"ask": "one_hop", "location": location, "producers": ids(&hop.producers), "consumers": ids(&hop.consumers),
         "truncated": hop.truncated})
@@ -171,8 +173,16 @@ fn show(figures: &Figures, name: &str, steps: u64, times: &Times) {
 }
 
 fn figure(figures: &mut Figures, name: &str, small: &Times, large: &Times) {
-    figures.figure(&format!("lineage.{name}.one_hop_p99_ms"), large.one_hop_p99, "ms");
-    figures.figure(&format!("lineage.{name}.depth10_p95_ms"), large.depth10_p95, "ms");
+    figures.figure(
+        &format!("lineage.{name}.one_hop_p99_ms"),
+        large.one_hop_p99,
+        "ms",
+    );
+    figures.figure(
+        &format!("lineage.{name}.depth10_p95_ms"),
+        large.depth10_p95,
+        "ms",
+    );
     figures.figure(&format!("lineage.{name}.hub_p95_ms"), large.hub_p95, "ms");
     // Medians: the tails of a noisy machine say little about growth.
     let growth = [
@@ -190,12 +200,12 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         .build()?;
     runtime.block_on(async {
         let sqlite = Sqlite::new()?;
-        let mut seconds = load(&sqlite.store, 0, SMALL).await?;
+        let mut seconds = load(&sqlite.store, 0, SMALL, LARGE).await?;
         let mut answers = Vec::new();
         let small = ask(&sqlite.store, SMALL, &mut answers).await?;
         show(figures, "SQLite", SMALL, &small);
         check(figures, SMALL, &answers)?;
-        seconds += load(&sqlite.store, SMALL, LARGE).await?;
+        seconds += load(&sqlite.store, SMALL, LARGE, LARGE).await?;
         figures.note(&format!(
             "SQLite: {LARGE} steps, {} edges in {seconds:.0} s, {:.2} GB",
             8 * LARGE,
@@ -209,13 +219,13 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         drop(sqlite);
 
         let on = OnPostgres::new().await?;
-        let mut seconds = load(&on.store, 0, SMALL).await?;
+        let mut seconds = load(&on.store, 0, SMALL, LARGE).await?;
         on.analyze()?;
         let mut answers = Vec::new();
         let small = ask(&on.store, SMALL, &mut answers).await?;
         show(figures, "PostgreSQL", SMALL, &small);
         check(figures, SMALL, &answers)?;
-        seconds += load(&on.store, SMALL, LARGE).await?;
+        seconds += load(&on.store, SMALL, LARGE, LARGE).await?;
         figures.note(&format!(
             "PostgreSQL: {LARGE} steps, {} edges in {seconds:.0} s, {:.2} GB",
             8 * LARGE,

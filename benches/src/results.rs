@@ -9,6 +9,9 @@ use std::time::Instant;
 const THERE: u64 = 1_000_000;
 const MEASURED: u64 = 100_000;
 
+/// After so many steps the same ones run again: about 100,000 datasets.
+const REPEATED_AFTER: u64 = 100_000;
+
 /// What the rows of a Result are spread over.
 const TABLES: [&str; 5] = ["job", "step", "result", "dataset", "edge"];
 
@@ -24,12 +27,12 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
 
 async fn sqlite(figures: &mut Figures) -> Outcome<()> {
     let sqlite = Sqlite::new()?;
-    let seconds = load(&sqlite.store, 0, THERE).await?;
+    let seconds = load(&sqlite.store, 0, THERE, REPEATED_AFTER).await?;
     figures.note(&format!(
         "SQLite: {THERE} steps in {seconds:.0} s ({:.0}/s)",
         THERE as f64 / seconds
     ));
-    let seconds = load(&sqlite.store, THERE, THERE + MEASURED).await?;
+    let seconds = load(&sqlite.store, THERE, THERE + MEASURED, REPEATED_AFTER).await?;
     figures.figure("results.sqlite_per_s", MEASURED as f64 / seconds, "/s");
     Ok(())
 }
@@ -39,7 +42,10 @@ fn copied_s(on: &OnPostgres) -> Outcome<f64> {
     let database = &on.database.name;
     let folder = on.server.data();
     let file = |table: &str| folder.join(format!("{table}.copy")).display().to_string();
-    on.server.psql(database, "DROP SCHEMA IF EXISTS copied CASCADE; CREATE SCHEMA copied")?;
+    on.server.psql(
+        database,
+        "DROP SCHEMA IF EXISTS copied CASCADE; CREATE SCHEMA copied",
+    )?;
     for table in TABLES {
         let sql = format!(
             "CREATE TABLE copied.{table} (LIKE pudato.{table} INCLUDING ALL);
@@ -61,7 +67,7 @@ fn copied_s(on: &OnPostgres) -> Outcome<f64> {
 
 async fn postgres(figures: &mut Figures) -> Outcome<()> {
     let on = OnPostgres::new().await?;
-    let seconds = load(&on.store, 0, MEASURED).await?;
+    let seconds = load(&on.store, 0, MEASURED, REPEATED_AFTER).await?;
     let copied_s = copied_s(&on)?;
     figures.figure("results.postgres_per_s", MEASURED as f64 / seconds, "/s");
     figures.note(&format!(

@@ -78,9 +78,14 @@ fn bytes(path: &Path) -> u64 {
         .sum()
 }
 
-/// Applies the Results of the steps `from..to`; answers the seconds that this took, without making the Results. Two at once, like
+/// Applies the Results of the steps `from..to` (see [`workload::incoming`]); answers the seconds that this took, without making the Results. Two at once, like
 /// the results consumer.
-pub async fn load(store: &Arc<dyn RegistryStore>, from: u64, to: u64) -> Outcome<f64> {
+pub async fn load(
+    store: &Arc<dyn RegistryStore>,
+    from: u64,
+    to: u64,
+    repeated_after: u64,
+) -> Outcome<f64> {
     let mut seconds = 0.0;
     let mut next = from;
     while next < to {
@@ -88,7 +93,10 @@ pub async fn load(store: &Arc<dyn RegistryStore>, from: u64, to: u64) -> Outcome
         let mut batches = Vec::new();
         while next < to && batches.len() < 20 {
             let end = (next + BATCH).min(to);
-            batches.push((next..end).map(workload::incoming).collect::<Vec<_>>());
+            batches.push({
+                let made = (next..end).map(|i| workload::incoming(i, repeated_after));
+                made.collect::<Vec<_>>()
+            });
             next = end;
         }
         let (mut odd, mut even) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! Results of a million steps, each with four inputs and four outputs: chains, fan-outs, diamonds, cycles, and a hub that every
-//! tenth step reads. `check_lineage.py` makes the same by itself; a change here is a change there.
+//! Results of a million steps, each with four inputs and four outputs: chains, fan-outs, diamonds, cycles, each of which runs five
+//! times, and a hub that every tenth step reads. `check_lineage.py` makes the same by itself; a change here is a change there.
 
 use pudato_runtime::protocol::{DataReference, Object, Result as Reply, Timestamp, encode};
 use pudato_runtime::registry::Incoming;
@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 /// 2026-01-01T00:00:00Z. Step `i` ends half a second after it began, `i` seconds later.
 const START_US: i64 = 1_767_225_600_000_000;
+
+/// How often each runs, one run after the other. The more steps there are the more of them there are, so that the same question has
+/// an answer of the same size.
+const RUNS: u64 = 5;
 
 /// The dataset that every tenth step reads.
 pub const HUB: &str = "s3://bench/hub/0";
@@ -18,7 +22,7 @@ pub fn names(i: u64) -> ([String; 4], [String; 4]) {
     let (inputs, outputs): ([String; 4], [String; 4]) = match i % 5 {
         // Chains of 50 steps.
         0 => {
-            let (chain, place) = (j / 50 % 400, j % 50);
+            let (chain, place) = (j / 50 / RUNS, j % 50);
             (
                 each(&|k| format!("chain/{chain}/{place}/{k}")),
                 each(&|k| format!("chain/{chain}/{}/{k}", place + 1)),
@@ -26,7 +30,7 @@ pub fn names(i: u64) -> ([String; 4], [String; 4]) {
         }
         // One step whose outputs twenty others read.
         1 => {
-            let (fan, reader) = (j / 21 % 2_000, j % 21);
+            let (fan, reader) = (j / 21 / RUNS, j % 21);
             let source = each(&|k| format!("fan/{fan}/source/{k}"));
             match reader {
                 0 => (each(&|k| format!("fan/{fan}/raw/{k}")), source),
@@ -36,7 +40,7 @@ pub fn names(i: u64) -> ([String; 4], [String; 4]) {
         // One step, two that read it, one that reads both; ten of these one after the other.
         2 => {
             let (block, corner) = (j / 4, j % 4);
-            let (group, level) = (block / 10 % 250, block % 10);
+            let (group, level) = (block / 10 / RUNS, block % 10);
             let of = |level: u64, corner: u64| {
                 each(&|k| format!("diamond/{group}/{level}/{corner}/{k}"))
             };
@@ -60,28 +64,28 @@ pub fn names(i: u64) -> ([String; 4], [String; 4]) {
         }
         // Rings of 8 steps that run again and again.
         3 => {
-            let (ring, place) = (j / 8 % 500, j % 8);
+            let (ring, place) = (j / 8 / RUNS, j % 8);
             (
                 each(&|k| format!("ring/{ring}/{place}/{k}")),
                 each(&|k| format!("ring/{ring}/{}/{k}", (place + 1) % 8)),
             )
         }
         _ => {
-            let mut inputs = each(&|k| format!("hub/in/{}/{k}", j % 5_000));
+            let mut inputs = each(&|k| format!("hub/in/{}/{k}", j / RUNS));
             if j % 2 == 0 {
                 inputs[0] = "hub/0".into();
             }
-            (inputs, each(&|k| format!("hub/out/{}/{k}", j % 5_000)))
+            (inputs, each(&|k| format!("hub/out/{}/{k}", j / RUNS)))
         }
     };
     let location = |name: String| format!("s3://bench/{name}");
     (inputs.map(location), outputs.map(location))
 }
 
-/// The Result of step `i`. Twenty steps are a job.
-pub fn result(i: u64) -> Reply {
+/// The Result of step `i`, which reads and writes what step `like` does. Twenty steps are a job.
+fn result(i: u64, like: u64) -> Reply {
     let number = i64::try_from(i).unwrap_or(i64::MAX);
-    let (inputs, outputs) = names(i);
+    let (inputs, outputs) = names(like);
     let mut result = Reply::success(format!("request-{i}"), Object::new());
     result.timestamp = Timestamp::from_unix_us(START_US + number * 1_000_000 + 500_000);
     result.duration_ms = 500;
@@ -98,9 +102,9 @@ pub fn result(i: u64) -> Reply {
     result
 }
 
-/// As it arrives at the results consumer.
-pub fn incoming(i: u64) -> Incoming {
-    let result = result(i);
+/// As it arrives at the results consumer. Steps read and write anew what others did `repeated_after` steps before.
+pub fn incoming(i: u64, repeated_after: u64) -> Incoming {
+    let result = result(i, i % repeated_after);
     let body = encode(&result);
     Incoming {
         identity: crate::hash::sha256_hex(body.as_bytes()),

@@ -9,6 +9,7 @@ mod fold;
 mod handler;
 mod migrations;
 mod model;
+pub mod openlineage;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod queries;
@@ -23,7 +24,7 @@ pub use fold::StepStatus;
 pub use handler::RegistryHandler;
 pub use model::{
     Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter, JobStatus, NewJob, NewStep,
-    Node, OneHop, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
+    Node, OneHop, Prune, Pruned, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresRegistry;

@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::fold::StepStatus;
 use crate::model::{Job, JobStatus, Node, Step, StoredEvent, StoredResult};
+use crate::openlineage::ToldResult;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -228,6 +229,57 @@ pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
         recorded_at: row.text(2)?,
     })
 }
+
+macro_rules! select_told {
+    () => {
+        "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, COALESCE(step_name, step.action, seen_action),
+    COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), job.job_id, pipeline, environment, namespace,
+    (SELECT COUNT(*) FROM result AS b WHERE b.step = r.step AND b.status IN ('success', 'failed', 'skipped')
+        AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))),
+    (SELECT b.status FROM result AS b WHERE b.step = r.step AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))
+        ORDER BY b.at_us DESC, b.id DESC LIMIT 1)
+    FROM result AS r LEFT JOIN step ON step.id = r.step LEFT JOIN job ON job.id = step.job "
+    };
+}
+
+pub(crate) const TOLD_AFTER: &str =
+    concat!(select_told!(), "WHERE r.id > $1 ORDER BY r.id LIMIT $2");
+
+/// Those that [`take`](crate::RegistryStore::take_outbox) took.
+pub(crate) const TOLD_TAKEN: &str = concat!(
+    select_told!(),
+    "WHERE r.id IN (SELECT result FROM outbox WHERE taken_by = $1) ORDER BY r.id"
+);
+
+pub(crate) fn told(row: &dyn Columns) -> Result<ToldResult, Error> {
+    Ok(ToldResult {
+        row: row.number(0)?,
+        body: row.text(1)?,
+        status: row.text(2)?,
+        at_us: row.number(3)?,
+        correlation_id: row.text(4)?,
+        step_id: row.optional_text(5)?,
+        step_name: row.optional_text(6)?,
+        handler: row.optional_text(7)?,
+        action: row.optional_text(8)?,
+        job_id: row.optional_text(9)?,
+        pipeline: row.optional_text(10)?,
+        environment: row.optional_text(11)?,
+        namespace: row.optional_text(12)?,
+        runs_before: row.number(13)?,
+        status_before: row.optional_text(14)?,
+    })
+}
+
+/// The next Results that are looked at, and whether they go: row, step, instant, 1 where it goes.
+pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.step IS NULL OR step.rank = 2)
+        AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.result = r.id)
+        AND NOT EXISTS (SELECT 1 FROM edge AS e WHERE e.step = r.step AND e.result = r.id AND e.kind <> 0
+            AND NOT EXISTS (SELECT 1 FROM edge AS f WHERE f.dataset = e.dataset AND f.kind = 1 AND f.seen_us > e.seen_us)
+            AND NOT EXISTS (SELECT 1 FROM edge AS f WHERE f.dataset = e.dataset AND f.kind = 2 AND f.seen_us > e.seen_us))
+        THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END
+    FROM result AS r LEFT JOIN step ON step.id = r.step
+    WHERE r.at_us >= $1 AND (r.at_us > $1 OR r.id > $2) AND r.at_us < $3 ORDER BY r.at_us, r.id LIMIT $4";
 
 pub(crate) const EVENTS_AFTER: &str =
     "SELECT id, body, recorded_at FROM event WHERE id > $1 ORDER BY id LIMIT $2";

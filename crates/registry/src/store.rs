@@ -1,8 +1,9 @@
 use crate::error::Error;
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
-    StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
+    StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
+use crate::openlineage::ToldResult;
 use async_trait::async_trait;
 use pudato_protocol::{Event, Result as Reply, Timestamp};
 use std::path::Path;
@@ -153,6 +154,48 @@ pub trait RegistryStore: Send + Sync {
         cursor: Option<i64>,
         limit: u64,
     ) -> Result<Vec<StoredEvent>, Error>;
+
+    /// Results recorded after the row `after`, the oldest first, as they are told to others.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error>;
+
+    /// Results of the outbox, the oldest first, which are the caller's to tell until `until_ms` (milliseconds since the Unix
+    /// epoch, as `now_ms`). A store that was opened without an outbox has none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn take_outbox(
+        &self,
+        limit: u64,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> Result<Vec<ToldResult>, Error>;
+
+    /// Removes Results, by their rows, from the outbox.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn told(&self, rows: Vec<i64>) -> Result<(), Error>;
+
+    /// Removes what was recorded before an instant and is no longer needed, some of it; see [`Prune`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn prune(&self, prune: Prune) -> Result<Pruned, Error>;
+
+    /// Removes Events that were recorded before an instant, at most `limit` of them; answers how many. With `dry_run` it counts them
+    /// all.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn prune_events(
+        &self,
+        before: Timestamp,
+        limit: u64,
+        dry_run: bool,
+    ) -> Result<u64, Error>;
 
     /// Reads every page and says what is wrong; empty when nothing is.
     ///

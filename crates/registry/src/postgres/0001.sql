@@ -69,6 +69,7 @@ CREATE TABLE result (
     lineage TEXT,
     body TEXT NOT NULL
 );
+CREATE INDEX result_at ON result (at_us);
 CREATE INDEX result_correlation ON result USING hash (correlation_id);
 CREATE INDEX result_step ON result (step) WHERE step IS NOT NULL;
 CREATE TABLE dataset (
@@ -118,4 +119,10 @@ CREATE TABLE event (
 );
 CREATE INDEX event_correlation ON event USING hash (correlation_id);
 -- Results that are still to be told to others.
-CREATE TABLE outbox (result BIGINT PRIMARY KEY);
+CREATE TABLE outbox (
+    result BIGINT PRIMARY KEY,
+    -- Who tells it, and until when it is theirs.
+    taken_by TEXT,
+    taken_until_ms BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX outbox_taken ON outbox (taken_by) WHERE taken_by IS NOT NULL;

@@ -6,6 +6,8 @@ mod edges;
 mod events;
 mod facts;
 mod jobs;
+mod outbox;
+mod prune;
 mod records;
 mod resolve;
 mod schema;
@@ -16,9 +18,10 @@ mod write;
 use crate::batch::{Said, Uttered, no_nul};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
-    StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
+    StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
+use crate::openlineage::ToldResult;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
@@ -74,6 +77,13 @@ impl PostgresRegistry {
         no_nul("role", role)?;
         let client = self.pool.get().await?;
         schema::grant(&client, role).await
+    }
+
+    /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].
+    #[must_use]
+    pub fn with_outbox(mut self) -> Self {
+        self.has_outbox = true;
+        self
     }
 
     async fn session(&self) -> Result<Session<'_>, Error> {
@@ -218,7 +228,7 @@ impl RegistryStore for PostgresRegistry {
                 return Ok(None);
             }
             let uttered = [Uttered::Update(&update, &said)];
-            write::apply(&session, &self.datasets, uttered, false).await?;
+            write::apply(&session, &self.datasets, uttered, self.has_outbox).await?;
             records::get_step(&session, &update.step_id).await
         })
     }
@@ -255,6 +265,40 @@ impl RegistryStore for PostgresRegistry {
         limit: u64,
     ) -> Result<Vec<StoredEvent>, Error> {
         events::after(&self.session().await?, cursor, limit).await
+    }
+
+    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error> {
+        outbox::after(&self.session().await?, after, limit).await
+    }
+
+    async fn take_outbox(
+        &self,
+        limit: u64,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> Result<Vec<ToldResult>, Error> {
+        outbox::take(&self.session().await?, limit, now_ms, until_ms).await
+    }
+
+    async fn told(&self, rows: Vec<i64>) -> Result<(), Error> {
+        outbox::told(&self.session().await?, &rows).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+        if prune.dry_run {
+            // Dropped without a commit, nothing of it lasts.
+            return prune::prune(&self.session().await?, &prune).await;
+        }
+        transact!(self, |session| prune::prune(&session, &prune))
+    }
+
+    async fn prune_events(
+        &self,
+        before: Timestamp,
+        limit: u64,
+        dry_run: bool,
+    ) -> Result<u64, Error> {
+        prune::events(&self.session().await?, &before, limit, dry_run).await
     }
 
     async fn check(&self) -> Result<Vec<String>, Error> {

@@ -4,6 +4,8 @@ mod columns;
 mod events;
 mod facts;
 mod key;
+mod outbox;
+mod prune;
 mod records;
 mod resolve;
 mod schema;
@@ -12,9 +14,11 @@ mod write;
 use crate::batch::{Said, Uttered};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Step, StepUpdate,
-    StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
+    StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
+use crate::openlineage::ToldResult;
+use crate::queries;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
@@ -36,13 +40,12 @@ const DATASETS_MAX: usize = 100_000;
 #[derive(Clone)]
 pub struct SqliteRegistry {
     shared: Arc<Shared>,
+    has_outbox: bool,
 }
 
 struct Shared {
     /// `None`: in memory, where there is one connection and nothing to wait for.
     path: Option<PathBuf>,
-    /// Whether Results are put into the outbox as well.
-    has_outbox: bool,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -86,13 +89,13 @@ impl SqliteRegistry {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: Some(path.to_owned()),
-                has_outbox: false,
                 writer: Mutex::new(Writer {
                     connection,
                     datasets: HashMap::new(),
                 }),
                 readers: Mutex::default(),
             }),
+            has_outbox: false,
         })
     }
 
@@ -104,21 +107,38 @@ impl SqliteRegistry {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: None,
-                has_outbox: false,
                 writer: Mutex::new(Writer {
                     connection: schema::open(Path::new(":memory:"))?,
                     datasets: HashMap::new(),
                 }),
                 readers: Mutex::default(),
             }),
+            has_outbox: false,
         })
+    }
+
+    /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].
+    #[must_use]
+    pub fn with_outbox(mut self) -> Self {
+        self.has_outbox = true;
+        self
     }
 
     async fn write<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.write_unless(false, operation).await
+    }
+
+    /// As [`Self::write`]; with `undo` nothing of it lasts.
+    async fn write_unless<T: Send + 'static>(
+        &self,
+        undo: bool,
+        operation: impl FnOnce(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
+        let has_outbox = self.has_outbox;
         blocking(shared.path.is_none(), move || {
             let mut writer = lock(&shared.writer);
             let Writer {
@@ -132,9 +152,13 @@ impl SqliteRegistry {
                     transaction,
                     committed: datasets,
                     found: HashMap::new(),
-                    has_outbox: shared.has_outbox,
+                    has_outbox,
                 };
                 let answer = operation(&mut change)?;
+                if undo {
+                    change.transaction.rollback()?;
+                    return Ok(answer);
+                }
                 change.transaction.commit()?;
                 (answer, change.found)
             };
@@ -325,6 +349,55 @@ impl RegistryStore for SqliteRegistry {
         limit: u64,
     ) -> Result<Vec<StoredEvent>, Error> {
         self.read(move |connection| events::after(connection, cursor, limit))
+            .await
+    }
+
+    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error> {
+        self.read(move |connection| {
+            let params = rusqlite::params![after, limit];
+            columns::all(connection, queries::TOLD_AFTER, params, |row| {
+                queries::told(row)
+            })
+        })
+        .await
+    }
+
+    async fn take_outbox(
+        &self,
+        limit: u64,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> Result<Vec<ToldResult>, Error> {
+        // Most of the time there is nothing to take, and who only looks is in nobody's way.
+        let is_empty = self.read(move |connection| {
+            let sql = "SELECT 1 FROM outbox WHERE taken_until_ms <= ? LIMIT 1";
+            Ok(!connection.prepare_cached(sql)?.exists([now_ms])?)
+        });
+        if is_empty.await? {
+            return Ok(Vec::new());
+        }
+        self.write(move |change| outbox::take(&change.transaction, limit, now_ms, until_ms))
+            .await
+    }
+
+    async fn told(&self, rows: Vec<i64>) -> Result<(), Error> {
+        self.write(move |change| outbox::told(&change.transaction, &rows))
+            .await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+        let dry_run = prune.dry_run;
+        self.write_unless(dry_run, move |change| prune::prune(change, &prune))
+            .await
+    }
+
+    async fn prune_events(
+        &self,
+        before: Timestamp,
+        limit: u64,
+        dry_run: bool,
+    ) -> Result<u64, Error> {
+        self.write(move |change| prune::events(&change.transaction, &before, limit, dry_run))
             .await
     }
 

@@ -13,6 +13,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// larger it is, the more often a page changes in it before it is copied once.
 const WAL_PAGES_MAX: i64 = 16_384;
 
+/// Most memory for pages of the connection that writes: the indexes of a large registry are changed all over.
+const WRITER_CACHE_KIB: i64 = 65_536;
+
 /// Each makes the next version of the format out of the one before; never changed once released.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE job (
@@ -164,7 +167,14 @@ CREATE TABLE pair (
 ALTER TABLE result ADD COLUMN lineage TEXT;
 ALTER TABLE result DROP COLUMN executions;
 -- Results that are still to be told to others.
-CREATE TABLE outbox (result INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE outbox (
+    result INTEGER PRIMARY KEY,
+    -- Who tells it, and until when it is theirs.
+    taken_by TEXT,
+    taken_until_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX outbox_taken ON outbox (taken_by) WHERE taken_by IS NOT NULL;
+CREATE INDEX result_at ON result (at_us);
 "];
 
 /// Opens a connection that may write, and brings the tables up to date.
@@ -181,6 +191,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }

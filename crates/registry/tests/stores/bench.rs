@@ -49,13 +49,20 @@ impl Bench {
 
     /// The store, opened once more.
     pub async fn open(&self) -> Arc<dyn RegistryStore> {
+        self.open_with(false).await
+    }
+
+    /// As [`Bench::open`], with an outbox.
+    pub async fn open_with(&self, outbox: bool) -> Arc<dyn RegistryStore> {
         match &self.backend {
             Backend::Sqlite(folder) => {
                 let path = folder.path().join("registry.db");
-                Arc::new(SqliteRegistry::open(&path).expect("opened"))
+                let store = SqliteRegistry::open(&path).expect("opened");
+                Arc::new(if outbox { store.with_outbox() } else { store })
             }
             Backend::Postgres(_, database) => {
-                Arc::new(PostgresRegistry::open(&database.url).await.expect("opened"))
+                let store = PostgresRegistry::open(&database.url).await.expect("opened");
+                Arc::new(if outbox { store.with_outbox() } else { store })
             }
         }
     }

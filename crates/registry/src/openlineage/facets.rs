@@ -1,0 +1,206 @@
+//! The facets of an event.
+
+use super::{ToldResult, job_run_id};
+use pudato_protocol::{Dataset, Object};
+use serde_json::{Value, json};
+
+/// Makes facets; each says who made it and which schema it has.
+pub(super) struct Facets<'a> {
+    pub(super) told: &'a ToldResult,
+    pub(super) producer: &'a str,
+}
+
+/// Engines whose SQL is told with its dialect.
+const SQL: &str = "sql";
+
+impl Facets<'_> {
+    fn facet(&self, schema: &str, mut fields: Value) -> Value {
+        fields["_producer"] = self.producer.into();
+        fields["_schemaURL"] = schema.into();
+        fields
+    }
+
+    fn of_spec(&self, version: &str, name: &str, fields: Value) -> Value {
+        let schema =
+            format!("https://openlineage.io/spec/facets/{version}/{name}.json#/$defs/{name}");
+        self.facet(&schema, fields)
+    }
+
+    pub(super) fn run(&self, body: &Object, has_failed: bool) -> Object {
+        let told = self.told;
+        let mut facets = Object::new();
+        if let Some(job_id) = &told.job_id {
+            let pipeline = told.pipeline.as_deref().unwrap_or(job_id);
+            let parent = json!({
+                "run": {"runId": job_run_id(job_id).to_string()},
+                "job": {"namespace": told.job_namespace(), "name": pipeline},
+            });
+            facets.insert(
+                "parent".into(),
+                self.of_spec("1-1-0", "ParentRunFacet", parent),
+            );
+        }
+        let engine = executions(body).find_map(|details| {
+            let version = details.get("engine_version")?.as_str()?;
+            Some(json!({"name": details.get("dialect")?.as_str()?, "version": version}))
+        });
+        let engine = engine
+            .unwrap_or_else(|| json!({"name": "pudato", "version": env!("CARGO_PKG_VERSION")}));
+        facets.insert(
+            "processing_engine".into(),
+            self.of_spec("1-1-1", "ProcessingEngineRunFacet", engine),
+        );
+        if has_failed {
+            let errors = match body.get("errors") {
+                Some(Value::Array(errors)) => {
+                    let texts = errors.iter().filter_map(Value::as_str);
+                    texts.collect::<Vec<_>>().join("\n")
+                }
+                _ => body
+                    .get("error")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+            };
+            let error = json!({"message": errors, "programmingLanguage": "Rust"});
+            facets.insert(
+                "errorMessage".into(),
+                self.of_spec("1-0-1", "ErrorMessageRunFacet", error),
+            );
+        }
+        // The ids as pudato knows them; OpenLineage's are made from them.
+        let ids = json!({
+            "jobId": told.job_id, "stepId": told.step_id, "correlationId": told.correlation_id,
+            "run": told.runs_before + 1,
+        });
+        facets.insert(
+            "pudato_run".into(),
+            self.facet("urn:pudato:schema:PudatoRunFacet:1-0-0", ids),
+        );
+        facets
+    }
+
+    pub(super) fn job(&self, body: &Object) -> Object {
+        let mut facets = Object::new();
+        let is_sql = executions(body).any(|details| details.contains_key("query"));
+        let kind = json!({
+            "processingType": "BATCH", "integration": "PUDATO", "jobType": if is_sql { "QUERY" } else { "TASK" },
+        });
+        facets.insert(
+            "jobType".into(),
+            self.of_spec("2-0-3", "JobTypeJobFacet", kind),
+        );
+        let queries: Vec<&str> = executions(body)
+            .filter_map(|details| details.get("query")?.as_str())
+            .collect();
+        if is_sql {
+            let dialect = executions(body).find_map(|details| details.get("dialect")?.as_str());
+            let sql = json!({"query": queries.join(";\n"), "dialect": dialect.unwrap_or(SQL)});
+            facets.insert("sql".into(), self.of_spec("1-1-0", "SQLJobFacet", sql));
+        }
+        let entries = pairs(body);
+        if !entries.is_empty() {
+            let schema =
+                "https://openlineage.io/spec/facets/1-0-0/LineageFacet.json#/$defs/LineageJobFacet";
+            facets.insert(
+                "lineage".into(),
+                self.facet(schema, json!({"entries": entries})),
+            );
+        }
+        facets
+    }
+
+    pub(super) fn dataset(&self, metadata: &Object, is_output: bool) -> Object {
+        let mut facets = Object::new();
+        let text = |name: &str| metadata.get(name).and_then(Value::as_str);
+        if let Some(version) = text("version").or_else(|| text("etag")) {
+            let version = json!({"datasetVersion": version});
+            facets.insert(
+                "version".into(),
+                self.of_spec("1-0-0", "DatasetVersionDatasetFacet", version),
+            );
+        }
+        let change = match text("operation").filter(|_| is_output) {
+            Some("create") => Some("CREATE"),
+            Some("alter") => Some("ALTER"),
+            Some("delete" | "drop") => None,
+            _ => None,
+        };
+        if let Some(change) = change {
+            let change = json!({"lifecycleStateChange": change});
+            facets.insert(
+                "lifecycleStateChange".into(),
+                self.of_spec("1-0-1", "LifecycleStateChangeDatasetFacet", change),
+            );
+        }
+        facets
+    }
+
+    pub(super) fn read(&self, metadata: &Object) -> Object {
+        self.statistics(
+            metadata,
+            "inputStatistics",
+            "1-0-0",
+            "InputStatisticsInputDatasetFacet",
+        )
+    }
+
+    pub(super) fn written(&self, metadata: &Object) -> Object {
+        self.statistics(
+            metadata,
+            "outputStatistics",
+            "1-0-2",
+            "OutputStatisticsOutputDatasetFacet",
+        )
+    }
+
+    fn statistics(&self, metadata: &Object, key: &str, version: &str, name: &str) -> Object {
+        let count = |name: &str| metadata.get(name).and_then(Value::as_u64);
+        let mut fields = Object::new();
+        for (field, count) in [("rowCount", count("row_count")), ("size", count("size"))] {
+            if let Some(count) = count {
+                fields.insert(field.into(), count.into());
+            }
+        }
+        let mut facets = Object::new();
+        if !fields.is_empty() {
+            facets.insert(
+                key.into(),
+                self.of_spec(version, name, Value::Object(fields)),
+            );
+        }
+        facets
+    }
+}
+
+/// Details of what was executed.
+fn executions(body: &Object) -> impl Iterator<Item = &Object> {
+    let records = body.get("executions").and_then(Value::as_array);
+    let records = records.map(Vec::as_slice).unwrap_or_default();
+    records
+        .iter()
+        .filter_map(|record| record.get("details")?.as_object())
+}
+
+/// What each output was made from, where the Result says so.
+fn pairs(body: &Object) -> Vec<Value> {
+    let outputs = body.get("outputs").and_then(Value::as_array);
+    let outputs = outputs.map(Vec::as_slice).unwrap_or_default();
+    let dataset = |location: &str| {
+        let dataset = Dataset::parse(location);
+        let namespace = if dataset.namespace.is_empty() {
+            "pudato".to_owned()
+        } else {
+            dataset.namespace
+        };
+        json!({"namespace": namespace, "name": dataset.name, "type": "DATASET"})
+    };
+    let entry = |output: &Value| {
+        let from = output.get("metadata")?.get("from")?.as_array()?;
+        let from = from.iter().filter_map(Value::as_str).map(dataset);
+        let mut entry = dataset(output.get("location")?.as_str()?);
+        entry["inputs"] = from.collect();
+        Some(entry)
+    };
+    outputs.iter().filter_map(entry).collect()
+}

@@ -1,0 +1,283 @@
+//! Results as OpenLineage RunEvents (specification 2-0-2), for Marquez, DataHub and all others that read them.
+//!
+//! Each run of a step is a run: `START` with the first of its Results, `RUNNING` with a pending one, `COMPLETE` or `FAIL` with the one
+//! that ends it. A step that is run again, because its Command was sent again, is a new run with an id of its own. Facets have the
+//! versions of the schemas in `schemas/openlineage`.
+
+mod facets;
+
+use crate::fold::StepStatus;
+use facets::Facets;
+use pudato_protocol::{Dataset, Object, Timestamp};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
+
+/// What run ids are made from: the same step has the same id wherever it is told, whoever tells it.
+const RUNS: Uuid = Uuid::from_u128(0x9f27_6d1c_5f0a_4e0b_9a54_4d1f_3f6d_9a01);
+
+/// A Result, and what else must be known of it to tell it to others.
+#[derive(Debug, Clone, Default)]
+pub struct ToldResult {
+    /// Its row; grows with each Result that is recorded.
+    pub row: i64,
+    /// Its JSON as published; of an update, what it says.
+    pub body: String,
+    /// What it says about its step.
+    pub status: String,
+    /// Its timestamp, in microseconds since the Unix epoch.
+    pub at_us: i64,
+    /// The Command's correlation id; empty for an update.
+    pub correlation_id: String,
+    /// Its step.
+    pub step_id: Option<String>,
+    /// The step's name.
+    pub step_name: Option<String>,
+    /// The service.
+    pub handler: Option<String>,
+    /// The action.
+    pub action: Option<String>,
+    /// Its job.
+    pub job_id: Option<String>,
+    /// The job's pipeline.
+    pub pipeline: Option<String>,
+    /// The job's environment.
+    pub environment: Option<String>,
+    /// The job's namespace.
+    pub namespace: Option<String>,
+    /// How many runs of the step had ended before it.
+    pub runs_before: i64,
+    /// What the Result of the same step before it said, if there was one.
+    pub status_before: Option<String>,
+}
+
+impl ToldResult {
+    fn is_first_of_its_run(&self) -> bool {
+        let before = self.status_before.as_deref().and_then(StepStatus::parse);
+        before.is_none_or(StepStatus::is_terminal)
+    }
+
+    /// The id of the run: that of the step, or of the request where there is no step.
+    fn run_id(&self) -> Uuid {
+        let name = match &self.step_id {
+            Some(step) if self.runs_before == 0 => format!("step/{step}"),
+            Some(step) => format!("step/{step}/{}", self.runs_before + 1),
+            None => format!("request/{}", self.correlation_id),
+        };
+        Uuid::new_v5(&RUNS, name.as_bytes())
+    }
+
+    /// `pudato/{environment}/{namespace}`; `pudato` where nobody created the job.
+    fn job_namespace(&self) -> String {
+        match (&self.environment, &self.namespace) {
+            (Some(environment), Some(namespace)) => format!("pudato/{environment}/{namespace}"),
+            _ => "pudato".into(),
+        }
+    }
+
+    /// `{pipeline}.{step}`; without a pipeline the service stands for it.
+    fn job_name(&self) -> String {
+        let pipeline = self.pipeline.as_deref().or(self.handler.as_deref());
+        let step = self.step_name.as_deref().or(self.action.as_deref());
+        let parts = [pipeline, step];
+        let name: Vec<&str> = parts.into_iter().flatten().collect();
+        if name.is_empty() {
+            "unknown".into()
+        } else {
+            name.join(".")
+        }
+    }
+}
+
+/// The events of one Result, in their order. `producer` is the URI of the program that tells them.
+pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
+    let Ok(Value::Object(body)) = serde_json::from_str(&told.body) else {
+        return Vec::new();
+    };
+    let facets = Facets { told, producer };
+    let event_type = match StepStatus::parse(&told.status) {
+        Some(StepStatus::Running) => "RUNNING",
+        Some(StepStatus::Success) => "COMPLETE",
+        Some(StepStatus::Failed) => "FAIL",
+        Some(StepStatus::Skipped) => "ABORT",
+        Some(StepStatus::Pending) | None => "OTHER",
+    };
+    let duration_ms = body.get("duration_ms").and_then(Value::as_i64).unwrap_or(0);
+    let started_us = told.at_us.saturating_sub(duration_ms.saturating_mul(1_000));
+    let mut events = Vec::new();
+    if told.is_first_of_its_run() && event_type != "OTHER" {
+        let run = facets.run(&body, false);
+        events.push(event(
+            &facets,
+            "START",
+            started_us,
+            run,
+            facets.job(&body),
+            [Vec::new(), Vec::new()],
+        ));
+    }
+    let run = facets.run(&body, event_type == "FAIL");
+    let datasets = [
+        datasets(&facets, &body, "inputs"),
+        datasets(&facets, &body, "outputs"),
+    ];
+    events.push(event(
+        &facets,
+        event_type,
+        told.at_us,
+        run,
+        facets.job(&body),
+        datasets,
+    ));
+    events
+}
+
+fn event(
+    facets: &Facets<'_>,
+    event_type: &str,
+    at_us: i64,
+    run: Object,
+    job: Object,
+    [inputs, outputs]: [Vec<Value>; 2],
+) -> Value {
+    let told = facets.told;
+    json!({
+        "eventType": event_type,
+        "eventTime": Timestamp::from_unix_us(at_us).as_str(),
+        "producer": facets.producer,
+        "schemaURL": SCHEMA_URL,
+        "run": {"runId": told.run_id().to_string(), "facets": run},
+        "job": {"namespace": told.job_namespace(), "name": told.job_name(), "facets": job},
+        "inputs": inputs,
+        "outputs": outputs,
+    })
+}
+
+/// Inputs or outputs, each dataset once.
+fn datasets(facets: &Facets<'_>, body: &Object, field: &str) -> Vec<Value> {
+    let Some(Value::Array(references)) = body.get(field) else {
+        return Vec::new();
+    };
+    let mut seen = std::collections::HashSet::new();
+    let mut datasets = Vec::new();
+    for reference in references {
+        let Some(location) = reference.get("location").and_then(Value::as_str) else {
+            continue;
+        };
+        if !seen.insert(location) {
+            continue;
+        }
+        let dataset = Dataset::parse(location);
+        let mut value = Object::new();
+        // A name without a namespace is one of this program's alone.
+        let namespace = if dataset.namespace.is_empty() {
+            "pudato"
+        } else {
+            &dataset.namespace
+        };
+        value.insert("namespace".into(), namespace.into());
+        value.insert("name".into(), dataset.name.into());
+        let metadata = reference.get("metadata").and_then(Value::as_object);
+        let empty = Object::new();
+        let metadata = metadata.unwrap_or(&empty);
+        value.insert(
+            "facets".into(),
+            facets.dataset(metadata, field == "outputs").into(),
+        );
+        if field == "inputs" {
+            value.insert("inputFacets".into(), facets.read(metadata).into());
+        } else {
+            value.insert("outputFacets".into(), facets.written(metadata).into());
+        }
+        datasets.push(Value::Object(value));
+    }
+    datasets
+}
+
+/// The parent of a step's run: its job.
+fn job_run_id(job_id: &str) -> Uuid {
+    Uuid::new_v5(&RUNS, format!("job/{job_id}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: &str, body: Value) -> ToldResult {
+        ToldResult {
+            body: body.to_string(),
+            status: status.into(),
+            at_us: 1_795_392_010_000_000,
+            step_id: Some("step-1".into()),
+            step_name: Some("stage".into()),
+            job_id: Some("job-1".into()),
+            pipeline: Some("birds".into()),
+            environment: Some("dev".into()),
+            namespace: Some("team".into()),
+            handler: Some("query".into()),
+            ..ToldResult::default()
+        }
+    }
+
+    fn kinds(events: &[Value]) -> Vec<&str> {
+        events
+            .iter()
+            .filter_map(|event| event["eventType"].as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_result_is_a_run_that_began_and_ended() {
+        let body = json!({"duration_ms": 1_500, "inputs": [], "outputs": []});
+        let events = run_events(&told("success", body), "urn:test");
+        assert_eq!(kinds(&events), ["START", "COMPLETE"]);
+        assert_eq!(events[0]["eventTime"], "2026-11-23T00:00:08.500000+00:00");
+        assert_eq!(events[1]["eventTime"], "2026-11-23T00:00:10.000000+00:00");
+        assert_eq!(events[0]["run"]["runId"], events[1]["run"]["runId"]);
+        assert_eq!(events[1]["job"]["name"], "birds.stage");
+        assert_eq!(events[1]["job"]["namespace"], "pudato/dev/team");
+        let parent = &events[1]["run"]["facets"]["parent"];
+        assert_eq!(parent["job"]["name"], "birds");
+    }
+
+    #[test]
+    fn each_run_starts_once_and_a_second_run_is_another() {
+        let pending = told("running", json!({}));
+        assert_eq!(
+            kinds(&run_events(&pending, "urn:test")),
+            ["START", "RUNNING"]
+        );
+        let mut ended = told("failed", json!({"errors": ["no"]}));
+        ended.status_before = Some("running".into());
+        let events = run_events(&ended, "urn:test");
+        assert_eq!(kinds(&events), ["FAIL"]);
+        assert_eq!(events[0]["run"]["facets"]["errorMessage"]["message"], "no");
+        let mut again = told("success", json!({}));
+        (again.status_before, again.runs_before) = (Some("failed".into()), 1);
+        let again = run_events(&again, "urn:test");
+        assert_eq!(kinds(&again), ["START", "COMPLETE"]);
+        assert_ne!(again[0]["run"]["runId"], events[0]["run"]["runId"]);
+    }
+
+    #[test]
+    fn datasets_have_their_names_counts_and_pairs() {
+        let body = json!({
+            "inputs": [{"location": "s3://lake/raw/a.csv", "metadata": {"row_count": 3, "etag": "e1"}}],
+            "outputs": [{"location": "duckdb:///w#w.main.t",
+                "metadata": {"row_count": 2, "operation": "create", "from": ["s3://lake/raw/a.csv"]}}],
+        });
+        let events = run_events(&told("success", body), "urn:test");
+        let (input, output) = (&events[1]["inputs"][0], &events[1]["outputs"][0]);
+        assert_eq!(
+            (&input["namespace"], &input["name"]),
+            (&json!("s3://lake"), &json!("raw/a.csv"))
+        );
+        assert_eq!(input["inputFacets"]["inputStatistics"]["rowCount"], 3);
+        assert_eq!(input["facets"]["version"]["datasetVersion"], "e1");
+        assert_eq!(output["outputFacets"]["outputStatistics"]["rowCount"], 2);
+        let entry = &events[1]["job"]["facets"]["lineage"]["entries"][0];
+        assert_eq!(entry["name"], "w.main.t");
+        assert_eq!(entry["inputs"][0]["name"], "raw/a.csv");
+    }
+}

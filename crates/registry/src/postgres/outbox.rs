@@ -1,0 +1,38 @@
+//! Results that are still to be told to others.
+
+use super::session::{Session, rows, run};
+use crate::error::Error;
+use crate::openlineage::ToldResult;
+use crate::queries;
+
+pub(super) async fn take(
+    session: &Session<'_>,
+    limit: u64,
+    now_ms: u64,
+    until_ms: u64,
+) -> Result<Vec<ToldResult>, Error> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let taker = queries::new_id("taker");
+    let sql = "UPDATE outbox SET taken_by = $1, taken_until_ms = $2 WHERE result IN
+        (SELECT result FROM outbox WHERE taken_until_ms <= $3 ORDER BY result LIMIT $4 FOR UPDATE SKIP LOCKED)";
+    let (until_ms, now_ms, limit) = (number(until_ms), number(now_ms), number(limit));
+    run(session, sql, &[&taker, &until_ms, &now_ms, &limit]).await?;
+    let taken = rows(session, queries::TOLD_TAKEN, &[&taker]).await?;
+    taken.iter().map(|row| queries::told(row)).collect()
+}
+
+pub(super) async fn after(
+    session: &Session<'_>,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<ToldResult>, Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = rows(session, queries::TOLD_AFTER, &[&after, &limit]).await?;
+    found.iter().map(|row| queries::told(row)).collect()
+}
+
+pub(super) async fn told(session: &Session<'_>, taken: &[i64]) -> Result<(), Error> {
+    let sql = "DELETE FROM outbox WHERE result = ANY($1)";
+    run(session, sql, &[&taken]).await?;
+    Ok(())
+}

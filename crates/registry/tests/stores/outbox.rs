@@ -1,0 +1,103 @@
+//! Results that others are told.
+
+use crate::bench::{Bench, apply};
+use pudato_protocol::Status;
+use pudato_registry::openlineage::ToldResult;
+
+fn steps(told: &[ToldResult]) -> Vec<&str> {
+    told.iter()
+        .filter_map(|told| told.step_id.as_deref())
+        .collect()
+}
+
+pub async fn every_result_is_told_once(bench: &Bench) {
+    // What was there before there was an outbox can be asked for, and is not told by itself.
+    let silent = bench.open().await;
+    apply(&*silent, &[bench.result("before", &[], &[])]).await;
+    assert!(
+        silent
+            .take_outbox(10, 0, 1_000)
+            .await
+            .expect("asked")
+            .is_empty()
+    );
+    let store = bench.open_with(true).await;
+    let results: Vec<_> = (0..5)
+        .map(|n| bench.result(&format!("s{n}"), &[], &[]))
+        .collect();
+    apply(&*store, &results).await;
+    apply(&*store, &results).await;
+    let first = store.take_outbox(3, 0, 1_000).await.expect("asked");
+    assert_eq!(steps(&first), ["s0", "s1", "s2"]);
+    let rest = store.take_outbox(3, 0, 1_000).await.expect("asked");
+    assert_eq!(steps(&rest), ["s3", "s4"]);
+    let rows = first.iter().chain(&rest).map(|told| told.row);
+    store.told(rows.collect()).await.expect("told");
+    assert!(
+        store
+            .take_outbox(10, 5_000, 6_000)
+            .await
+            .expect("asked")
+            .is_empty()
+    );
+    let all = store.told_after(0, 100).await.expect("asked");
+    assert_eq!(steps(&all), ["before", "s0", "s1", "s2", "s3", "s4"]);
+    let later = store.told_after(all[3].row, 1).await.expect("asked");
+    assert_eq!(steps(&later), ["s3"]);
+}
+
+pub async fn what_is_taken_comes_again_when_nobody_told_it(bench: &Bench) {
+    let store = bench.open_with(true).await;
+    apply(&*store, &[bench.result("s", &[], &[])]).await;
+    assert_eq!(
+        store.take_outbox(10, 0, 1_000).await.expect("asked").len(),
+        1
+    );
+    assert!(
+        store
+            .take_outbox(10, 999, 2_000)
+            .await
+            .expect("asked")
+            .is_empty()
+    );
+    assert_eq!(
+        store
+            .take_outbox(10, 1_000, 2_000)
+            .await
+            .expect("asked")
+            .len(),
+        1
+    );
+}
+
+pub async fn each_run_of_a_step_is_told_apart(bench: &Bench) {
+    let store = bench.open_with(true).await;
+    let mut results: Vec<_> = (0..4).map(|_| bench.result("s", &[], &[])).collect();
+    for (result, status) in results.iter_mut().zip([
+        Status::Pending,
+        Status::Error,
+        Status::Pending,
+        Status::Success,
+    ]) {
+        result.status = status;
+    }
+    apply(&*store, &results).await;
+    let told = store.take_outbox(10, 0, 1_000).await.expect("asked");
+    let runs: Vec<_> = told
+        .iter()
+        .map(|told| {
+            (
+                told.status.as_str(),
+                told.runs_before,
+                told.status_before.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("running", 0, None),
+        ("failed", 0, Some("running")),
+        ("running", 1, Some("failed")),
+        ("success", 1, Some("running")),
+    ];
+    assert_eq!(runs, expected);
+}
