@@ -2,11 +2,15 @@
 
 use crate::Context;
 use crate::exit::Failure;
-use crate::{output, svg, tree};
+use crate::{collapse, output, svg, tree};
 use clap::ValueEnum;
+use pudato_runtime::openlineage::PRODUCER;
 use pudato_runtime::protocol::Timestamp;
+use pudato_runtime::registry::openlineage::run_events;
 use pudato_runtime::registry::{Graph, GraphQuery, Walk};
 use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,15 +21,32 @@ enum Format {
     Svg,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Runs {
+    /// For each step, those that made what it read
+    Latest,
+    /// All there were
+    All,
+}
+
 /// Show what a dataset was made from (or, with --downstream, what was made from it).
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
   pudato lineage data-lake/clean/strikes.csv
   pudato lineage data-lake/raw/birdstrikes.csv --downstream
-  pudato lineage data-lake/clean/strikes.csv --format svg --output lineage.svg")]
+  pudato lineage data-lake/clean/strikes.csv --format svg --output lineage.svg
+  pudato lineage data-lake/clean/strikes.csv --as-of 2026-11-01T00:00:00Z --runs all
+  pudato lineage export --output events.jsonl"
+)]
 pub struct Lineage {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Where the data lies: a full location, or how it ends
-    location: String,
+    #[arg(required = true)]
+    location: Option<String>,
     /// What it was made from (the default)
     #[arg(long)]
     upstream: bool,
@@ -44,9 +65,12 @@ pub struct Lineage {
     /// Only jobs in this environment
     #[arg(long)]
     environment: Option<String>,
-    /// All runs, not only those that made what was read
+    /// Which runs of steps are walked
+    #[arg(long, value_enum, default_value = "latest")]
+    runs: Runs,
+    /// Draw everything, also of a large graph
     #[arg(long)]
-    all_runs: bool,
+    full: bool,
     /// How it is drawn
     #[arg(long, value_enum, default_value = "tree")]
     format: Format,
@@ -55,10 +79,76 @@ pub struct Lineage {
     output: Option<PathBuf>,
 }
 
+#[derive(clap::Subcommand)]
+enum What {
+    /// Print every Result as OpenLineage events, one a line
+    #[command(after_help = "Example:\n  pudato lineage export --output events.jsonl")]
+    Export {
+        /// Only Results from this time on (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Write to this file instead of stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+fn time(option: &str, text: Option<&String>) -> Result<Option<Timestamp>, Failure> {
+    let parsed = text.map(|text| Timestamp::parse(text)).transpose();
+    parsed.map_err(|error| Failure::usage(format!("{option}: {}", error.reason)))
+}
+
+/// Results that are read at once.
+const PAGE: u64 = 1_000;
+
+async fn export(
+    context: &Context,
+    since: Option<Timestamp>,
+    output: Option<&PathBuf>,
+) -> Result<(), Failure> {
+    let pudato = context.open().await?;
+    let failed = |error: std::io::Error| Failure::failed(format!("output: {error}"));
+    let mut out: Box<dyn Write> = match output {
+        Some(path) => {
+            Box::new(BufWriter::new(File::create(path).map_err(|error| {
+                Failure::failed(format!("{}: {error}", path.display()))
+            })?))
+        }
+        None => Box::new(BufWriter::new(std::io::stdout())),
+    };
+    let since = since.map(|since| since.instant().unix_timestamp_nanos() / 1_000);
+    let mut after = 0;
+    loop {
+        let told = pudato.registry.told_after(after, PAGE).await?;
+        let Some(last) = told.last() else {
+            break;
+        };
+        after = last.row;
+        let told = told.iter();
+        for told in told.filter(|told| since.is_none_or(|since| i128::from(told.at_us) >= since)) {
+            for event in run_events(told, PRODUCER) {
+                // A reader that went away (`| head`) is no error.
+                match writeln!(out, "{event}") {
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                    written => written.map_err(failed)?,
+                }
+            }
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Lineage {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let as_of = self.as_of.as_deref().map(Timestamp::parse).transpose();
-        let as_of = as_of.map_err(|error| Failure::usage(format!("--as-of: {}", error.reason)))?;
+        if let Some(What::Export { since, output }) = &self.what {
+            let since = time("--since", since.as_ref())?;
+            return export(context, since, output.as_ref()).await;
+        }
+        let as_of = time("--as-of", self.as_of.as_ref())?;
+        let location = self.location.clone().unwrap_or_default();
         let pudato = context.open().await?;
         let walk = if self.downstream {
             Walk::Downstream
@@ -66,28 +156,28 @@ impl Lineage {
             Walk::Upstream
         };
         let query = GraphQuery {
-            location: self.location.clone(),
+            location: location.clone(),
             walk,
             depth: self.depth,
             max_nodes: self.max_nodes,
             as_of,
             environment: self.environment.clone(),
-            all_runs: self.all_runs,
+            all_runs: self.runs == Runs::All,
         };
         let graph = pudato.registry.graph(query).await?;
         if graph.edges.is_empty() && !self.is_known(&graph) {
-            let location = &self.location;
             let hint = "only commands with a step (--step) leave lineage";
             return Err(Failure::failed(format!(
                 "nothing is known about {location:?}; {hint}"
             )));
         }
+        let picture = collapse::collapse(&graph, walk, self.full);
         let drawn = match self.format {
             _ if context.json => format!("{:#}\n", json!(graph)),
             Format::Json => format!("{:#}\n", json!(graph)),
-            Format::Tree => tree::draw(&graph, walk),
-            Format::Mermaid => tree::mermaid(&graph),
-            Format::Svg => svg::draw(&graph, walk),
+            Format::Tree => tree::draw(&picture),
+            Format::Mermaid => tree::mermaid(&picture),
+            Format::Svg => svg::draw(&picture),
         };
         match &self.output {
             None => output::text(&drawn),

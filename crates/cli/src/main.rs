@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod collapse;
 mod config;
 mod dlq;
 mod events;
@@ -13,6 +14,7 @@ mod output;
 mod payload;
 mod pipeline;
 mod progress;
+mod registry;
 mod run;
 mod svg;
 mod trace;
@@ -86,6 +88,9 @@ enum Command {
     Job(job::Job),
     /// Show what a dataset was made from, or what was made from it
     Lineage(lineage::Lineage),
+    /// Remove what is old from the registry, bring its tables up to date
+    #[command(subcommand)]
+    Registry(registry::Registry),
     /// Show everything that happened under a correlation id
     Trace(trace::Trace),
     /// Look at dead letters, replay or purge them
@@ -176,6 +181,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Call(command) => command.run(&context).await,
         Command::Job(command) => command.run(&context).await,
         Command::Lineage(command) => command.run(&context).await,
+        Command::Registry(command) => command.run(&context).await,
         Command::Trace(command) => command.run(&context).await,
         Command::Dlq(command) => command.run(&context).await,
         Command::Events(command) => command.run(&context).await,

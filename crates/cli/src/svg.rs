@@ -1,8 +1,9 @@
 //! Lineage as a picture: one rank per hop. Data flows from left to right, a long way from top to bottom, so that a page
 //! shows it in a size that can be read.
 
+use crate::collapse::{Drawn, Picture};
 use crate::output::{thousands, time};
-use pudato_runtime::registry::{Graph, Node, Walk};
+use pudato_runtime::registry::{Node, Walk};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -44,8 +45,9 @@ impl Flow {
 }
 
 /// Draws the graph as an SVG that stands by itself.
-pub fn draw(graph: &Graph, walk: Walk) -> String {
-    let ranks = ranks(graph, walk);
+pub fn draw(graph: &Picture<'_>) -> String {
+    let walk = graph.walk;
+    let ranks = ranks(graph);
     let last = ranks.values().copied().max().unwrap_or(0);
     let flow = if last < RANKS_BESIDE_MAX {
         Flow::Right
@@ -87,41 +89,46 @@ pub fn draw(graph: &Graph, walk: Walk) -> String {
          <title>Lineage of {}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" \
          orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\" fill=\"#64748b\"/></marker></defs>\n",
-        escape(&graph.location)
+        escape(graph.location)
     );
     for edge in &graph.edges {
-        if let (Some(from), Some(to)) =
-            (places.get(edge.from.as_str()), places.get(edge.to.as_str()))
-        {
+        if let (Some(from), Some(to)) = (places.get(edge.0.as_str()), places.get(edge.1.as_str())) {
             arrow(&mut out, flow, *from, *to);
         }
     }
     for node in &graph.nodes {
         node_box(&mut out, node, places[node.id()]);
     }
-    let more = graph.truncated.as_str();
-    let foot = more.map_or(String::new(), |why| format!(" — there is more ({why})"));
+    let more = graph.truncated;
+    let mut foot = more.map_or(String::new(), |why| format!(" — there is more ({why})"));
+    if graph.hidden > 0 {
+        let _ = write!(
+            foot,
+            " — {} more are not drawn",
+            thousands(graph.hidden as u64)
+        );
+    }
     let _ = write!(
         out,
         "<text x=\"{MARGIN}\" y=\"{}\" fill=\"#475569\" font-size=\"12\">{}{foot}</text>\n</svg>\n",
         height - MARGIN / 2,
-        escape(&graph.location)
+        escape(graph.location)
     );
     out
 }
 
 /// How far each node is from where the walk began, by the longest way that has no cycle.
-fn ranks(graph: &Graph, walk: Walk) -> HashMap<&str, usize> {
+fn ranks<'a>(graph: &'a Picture<'_>) -> HashMap<&'a str, usize> {
     let mut ranks: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
     // A longest way has fewer steps than there are nodes; a cycle would go on for ever.
     for _ in 0..graph.nodes.len().min(200) {
         let mut moved = false;
-        for edge in &graph.edges {
-            let (near, far) = match walk {
-                Walk::Upstream => (edge.to.as_str(), edge.from.as_str()),
-                Walk::Downstream => (edge.from.as_str(), edge.to.as_str()),
+        for (from, to) in &graph.edges {
+            let (near, far) = match graph.walk {
+                Walk::Upstream => (to.as_str(), from.as_str()),
+                Walk::Downstream => (from.as_str(), to.as_str()),
             };
-            let root = graph.nodes.first().map(Node::id);
+            let root = graph.nodes.first().map(Drawn::id);
             let wanted = ranks.get(near).copied().unwrap_or(0) + 1;
             let Some(rank) = ranks.get_mut(far) else {
                 continue;
@@ -169,13 +176,22 @@ fn arrow(out: &mut String, flow: Flow, from: (usize, usize), to: (usize, usize))
     );
 }
 
-fn node_box(out: &mut String, node: &Node, (x, y): (usize, usize)) {
-    let (fill, stroke, radius) = match node {
-        Node::Dataset { .. } => ("#e0f2fe", "#0369a1", 14),
-        Node::Step { status, .. } if status.as_str() == "failed" => ("#fee2e2", "#b91c1c", 3),
-        Node::Step { .. } => ("#f1f5f9", "#475569", 3),
+fn node_box(out: &mut String, drawn: &Drawn<'_>, (x, y): (usize, usize)) {
+    let (fill, stroke, radius) = match drawn {
+        Drawn::More { .. } => ("#ffffff", "#94a3b8", 3),
+        Drawn::Node(Node::Dataset { .. }) => ("#e0f2fe", "#0369a1", 14),
+        Drawn::Node(Node::Step { status, .. }) if status.as_str() == "failed" => {
+            ("#fee2e2", "#b91c1c", 3)
+        }
+        Drawn::Node(Node::Step { .. }) => ("#f1f5f9", "#475569", 3),
     };
-    let (first, second, full) = texts(node);
+    let (first, second, full) = match drawn {
+        Drawn::Node(node) => texts(node),
+        Drawn::More { count, .. } => {
+            let more = format!("+{} more", thousands(*count as u64));
+            (more.clone(), "not drawn".to_owned(), more)
+        }
+    };
     let (text_x, first_y, second_y) = (x + 12, y + 22, y + 41);
     let _ = writeln!(
         out,

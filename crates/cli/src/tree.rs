@@ -1,43 +1,56 @@
 //! Lineage as a tree of text, and as a Mermaid diagram.
 
+use crate::collapse::{Drawn, Picture};
 use crate::output::{thousands, time};
-use pudato_runtime::registry::{Edge, Graph, Node, Walk};
+use pudato_runtime::registry::{Node, Walk};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 struct Tree<'a> {
-    nodes: HashMap<&'a str, &'a Node>,
+    nodes: HashMap<&'a str, &'a Drawn<'a>>,
     next: HashMap<&'a str, Vec<&'a str>>,
     drawn: HashSet<&'a str>,
     out: String,
 }
 
 /// Draws the tree: data, the steps that made it, what they read, and so on.
-pub fn draw(graph: &Graph, walk: Walk) -> String {
+pub fn draw(picture: &Picture<'_>) -> String {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
-    for Edge { from, to, .. } in &graph.edges {
-        let (near, far) = match walk {
+    for (from, to) in &picture.edges {
+        let (near, far) = match picture.walk {
             Walk::Upstream => (to, from),
             Walk::Downstream => (from, to),
         };
         next.entry(near).or_default().push(far);
     }
+    let nodes = picture.nodes.iter().map(|drawn| (drawn.id(), drawn));
     let mut tree = Tree {
-        nodes: graph.nodes.iter().map(|node| (node.id(), node)).collect(),
+        nodes: nodes.collect(),
         next,
         drawn: HashSet::new(),
         out: String::new(),
     };
-    if let Some(root) = graph.nodes.first() {
+    if let Some(root) = picture.nodes.first() {
         let _ = writeln!(tree.out, "{}", label(root));
         tree.drawn.insert(root.id());
         tree.below(root.id(), "");
     }
-    if let Some(why) = graph.truncated.as_str() {
-        let option = why.replace('_', "-");
-        let _ = writeln!(tree.out, "... there is more; raise --{option} to see it");
-    }
+    tree.out.push_str(&rest(picture));
     tree.out
+}
+
+/// What is not drawn, and how to see it.
+fn rest(picture: &Picture<'_>) -> String {
+    let mut out = String::new();
+    if picture.hidden > 0 {
+        let hidden = thousands(picture.hidden as u64);
+        let _ = writeln!(out, "... {hidden} more are not drawn; --full draws them");
+    }
+    if let Some(why) = picture.truncated {
+        let option = why.replace('_', "-");
+        let _ = writeln!(out, "... there is more; raise --{option} to see it");
+    }
+    out
 }
 
 impl<'a> Tree<'a> {
@@ -53,7 +66,7 @@ impl<'a> Tree<'a> {
             let text = self
                 .nodes
                 .get(child)
-                .map_or_else(String::new, |node| label(node));
+                .map_or_else(String::new, |drawn| label(drawn));
             // What was drawn before, or lies on a cycle, is not drawn again.
             let is_new = self.drawn.insert(child);
             let again = if is_new || !self.next.contains_key(child) {
@@ -69,7 +82,14 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn label(node: &Node) -> String {
+fn label(drawn: &Drawn<'_>) -> String {
+    match drawn {
+        Drawn::More { count, .. } => format!("+{} more", thousands(*count as u64)),
+        Drawn::Node(node) => node_label(node),
+    }
+}
+
+fn node_label(node: &Node) -> String {
     match node {
         Node::Dataset {
             location,
@@ -105,7 +125,7 @@ fn label(node: &Node) -> String {
 }
 
 /// The graph for a Markdown page: data as boxes with round corners, steps as boxes.
-pub fn mermaid(graph: &Graph) -> String {
+pub fn mermaid(picture: &Picture<'_>) -> String {
     let id = |id: &str| id.replace(':', "_");
     let quoted = |text: &str| {
         text.replace('&', "&amp;")
@@ -114,15 +134,17 @@ pub fn mermaid(graph: &Graph) -> String {
             .replace('>', "&gt;")
     };
     let mut out = String::from("flowchart LR\n");
-    for node in &graph.nodes {
-        let text = quoted(&label(node));
-        let _ = match node {
-            Node::Dataset { .. } => writeln!(out, "  {}([\"{text}\"])", id(node.id())),
-            Node::Step { .. } => writeln!(out, "  {}[\"{text}\"]", id(node.id())),
+    for drawn in &picture.nodes {
+        let text = quoted(&label(drawn));
+        let _ = match drawn {
+            Drawn::Node(Node::Dataset { .. }) => {
+                writeln!(out, "  {}([\"{text}\"])", id(drawn.id()))
+            }
+            _ => writeln!(out, "  {}[\"{text}\"]", id(drawn.id())),
         };
     }
-    for edge in &graph.edges {
-        let _ = writeln!(out, "  {} --> {}", id(&edge.from), id(&edge.to));
+    for (from, to) in &picture.edges {
+        let _ = writeln!(out, "  {} --> {}", id(from), id(to));
     }
     out
 }

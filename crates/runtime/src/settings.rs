@@ -1,5 +1,6 @@
 //! Settings: flags before environment before `pudato.toml` before defaults, each with where it came from.
 
+use crate::openlineage::TransportSettings;
 use crate::variables::{NEEDED_ON_AWS, VARIABLES, Variable, nearest};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The query service.
     pub query: QuerySettings,
+    /// Where OpenLineage events go; `None`: nobody is told.
+    pub openlineage: Option<TransportSettings>,
     /// Port of `/livez` and `/readyz`.
     pub health_port: Option<u16>,
     /// What is logged.
@@ -214,6 +217,10 @@ impl Settings {
                 "PUDATO_PREFIX: expected 1 to 40 letters, digits, '-' or '_', found {prefix:?}"
             ));
         }
+        let openlineage = TransportSettings::read(get).unwrap_or_else(|what| {
+            wrong.push(what);
+            None
+        });
         let registry = registry(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
         if !get("PUDATO_IDEMPOTENCY_URL").is_empty() && fabric == Fabric::Embedded {
             wrong.push(
@@ -230,6 +237,7 @@ impl Settings {
             claims_container: get("PUDATO_CLAIMS_CONTAINER").to_owned(),
             claim_bytes_max,
             registry,
+            openlineage,
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             visibility: Duration::from_secs(visibility_s),
             drain: Duration::from_secs(drain_s),

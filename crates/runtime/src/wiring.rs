@@ -5,6 +5,7 @@ use crate::claim_folder::ClaimFolder;
 use crate::dead_letters::DeadLetterWatch;
 use crate::health::{Readiness, serve};
 use crate::names::{HISTORY, Names, RESULTS};
+use crate::openlineage::{Teller, Transport};
 use crate::outbox::Outbox;
 use crate::process::Processor;
 use crate::results::{Kind, ResultsConsumer};
@@ -122,9 +123,24 @@ impl Pudato {
             .data_dir
             .canonicalize()
             .map_err(|error| OpenError::Unavailable(format!("data folder: {error}")))?;
+        let tells = settings.openlineage.is_some();
         let registry: Arc<dyn RegistryStore> = match &settings.registry {
-            RegistryPlace::File(path) => Arc::new(SqliteRegistry::open(path)?),
-            RegistryPlace::Postgres(url) => Arc::new(PostgresRegistry::open(url).await?),
+            RegistryPlace::File(path) => {
+                let registry = SqliteRegistry::open(path)?;
+                Arc::new(if tells {
+                    registry.with_outbox()
+                } else {
+                    registry
+                })
+            }
+            RegistryPlace::Postgres(url) => {
+                let registry = PostgresRegistry::open(url).await?;
+                Arc::new(if tells {
+                    registry.with_outbox()
+                } else {
+                    registry
+                })
+            }
         };
         let containers = containers(&settings, &data_dir, false)?;
         let objects = Objects::new(containers);
@@ -247,6 +263,13 @@ impl Pudato {
                         let drain = drain.clone();
                         running.spawn(async move { consumer.run(drain).await });
                     }
+                    if let Some(teller) = self.teller() {
+                        let drain = drain.clone();
+                        running.spawn(async move {
+                            teller.run(drain).await;
+                            Ok(())
+                        });
+                    }
                     let watch = self.dead_letter_watch();
                     let drain = drain.clone();
                     running.spawn(async move {
@@ -320,6 +343,16 @@ impl Pudato {
             chance: Arc::new(Chance::new()),
             kind,
             visibility: self.settings.visibility,
+        })
+    }
+
+    fn teller(&self) -> Option<Teller> {
+        let transport = Transport::new(self.settings.openlineage.clone()?);
+        Some(Teller {
+            registry: Arc::clone(&self.registry),
+            transport: Arc::new(transport),
+            clock: Arc::clone(&self.clock),
+            chance: Arc::new(Chance::new()),
         })
     }
 

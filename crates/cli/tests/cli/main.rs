@@ -4,6 +4,7 @@ mod commands;
 mod docs;
 mod errors;
 mod kill;
+mod openlineage;
 mod pipeline;
 mod query;
 mod support;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 /// A fresh installation.
 pub struct Installation {
     pub folder: TempDir,
+    settings: Vec<(&'static str, String)>,
 }
 
 /// A process that serves; killed when this is dropped.
@@ -47,7 +48,13 @@ impl Installation {
     pub fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
+            settings: Vec::new(),
         }
+    }
+
+    /// Sets a variable for every program that is run from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.push((name, value.to_owned()));
     }
 
     pub fn data(&self) -> PathBuf {
@@ -72,9 +79,13 @@ impl Installation {
         command.current_dir(self.folder.path());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("PUDATO_") || name.starts_with("AWS_") {
+            let prefixes = ["PUDATO_", "AWS_", "OPENLINEAGE_"];
+            if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(&*name);
             }
+        }
+        for (name, value) in &self.settings {
+            command.env(name, value);
         }
         command.env("PUDATO_DATA_DIR", "data");
         command.env("PUDATO_VISIBILITY_SECONDS", "2");
@@ -124,8 +135,10 @@ impl Installation {
 
     /// Serves everything, once it has said that it runs.
     pub fn up(&self) -> Serving {
+        let lock = self.data().join("up.lock");
+        let _ = std::fs::remove_file(&lock);
         let up = self.serve(&["up"]);
-        wait("pudato up", || self.data().join("up.lock").exists());
+        wait("pudato up", || lock.exists());
         up
     }
 

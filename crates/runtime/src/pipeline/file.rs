@@ -268,19 +268,9 @@ fn needs<'a, 'i>(node: &'a MarkedYaml<'i>) -> Result<Vec<(&'a MarkedYaml<'i>, St
     names.collect()
 }
 
-/// `90s`, `5m`, `2h`, `1d`.
+/// A time that a step may take.
 fn seconds(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let unit = text.chars().next_back()?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return None,
-    };
-    let timeout = Duration::from_secs(number.checked_mul(seconds)?);
+    let timeout = crate::time::duration(text)?;
     (timeout > Duration::ZERO && timeout <= TIMEOUT_MAX).then_some(timeout)
 }
 
