@@ -134,7 +134,7 @@ impl Pudato {
                 })
             }
             RegistryPlace::Postgres(url) => {
-                let registry = PostgresRegistry::open(url).await?;
+                let registry = PostgresRegistry::new(url)?;
                 Arc::new(if tells {
                     registry.with_outbox()
                 } else {

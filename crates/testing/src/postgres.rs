@@ -37,7 +37,7 @@ pub struct Database {
 
 /// Where `initdb`, `postgres` and `psql` are: where `PUDATO_TEST_POSTGRES_BIN` says, on the path, where Debian installs them, or in the
 /// Python package that `cargo xtask test` installs.
-fn programs() -> Result<PathBuf, String> {
+fn find() -> Result<PathBuf, String> {
     let has_server = |folder: &PathBuf| {
         ["initdb", "postgres", "psql"]
             .iter()
@@ -76,6 +76,14 @@ fn programs() -> Result<PathBuf, String> {
 }
 
 impl Postgres {
+    /// Whether there is a PostgreSQL on this machine.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn programs() -> Result<(), String> {
+        find().map(|_| ())
+    }
+
     /// The server of this process, which all its tests share.
     ///
     /// # Errors
@@ -87,7 +95,7 @@ impl Postgres {
         static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| {
             // Nobody kills it, so it need not make anything durable.
-            programs()?;
+            find()?;
             let started = Self::start_in(folder()?, &["fsync=off", "full_page_writes=off"], true);
             Ok(started.expect("a server"))
         });
@@ -125,7 +133,7 @@ impl Postgres {
         settings: &[&str],
         is_shared: bool,
     ) -> Result<Self, String> {
-        let bin = programs()?;
+        let bin = find()?;
         let folder = temporary.path().join("postgres");
         std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
         if is_root() {
@@ -267,12 +275,20 @@ impl Postgres {
     /// # Errors
     /// What `psql` says.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        self.psql_as("owner", database, sql)
+    }
+
+    /// As [`Postgres::psql`], as another role.
+    ///
+    /// # Errors
+    /// What `psql` says.
+    pub fn psql_as(&self, role: &str, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(self.bin.join("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         psql.args([
             "--set=ON_ERROR_STOP=1",
             "--dbname",
-            &self.url("owner", database),
+            &self.url(role, database),
         ]);
         done(psql.args(["--command", sql]))
     }

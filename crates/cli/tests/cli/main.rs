@@ -6,5 +6,7 @@ mod errors;
 mod kill;
 mod openlineage;
 mod pipeline;
+mod postgres;
 mod query;
+mod registry;
 mod support;

@@ -32,6 +32,7 @@ use pudato_protocol::Timestamp;
 use session::Session;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 use write::Datasets;
 
 /// How often a transaction is tried that another one made impossible.
@@ -41,31 +42,53 @@ const TRIES_MAX: u32 = 10;
 #[derive(Clone)]
 pub struct PostgresRegistry {
     pool: Pool,
+    /// Host and database, without what is secret.
+    printed: Arc<str>,
+    /// Set when the tables were found or made.
+    ready: Arc<OnceCell<()>>,
     datasets: Arc<Datasets>,
     has_outbox: bool,
 }
 
 impl PostgresRegistry {
-    /// Connects to `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert`), and makes the tables in
-    /// the schema `pudato` where they are not there and the role may make them. A server that is not this machine must show a
-    /// certificate for its name, unless the URL says `sslmode=disable`.
+    /// A registry at `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert`). A server that is not
+    /// this machine must show a certificate for its name, unless the URL says `sslmode=disable`. Nothing is connected yet: a server
+    /// that is down keeps nobody from starting, and is `Unavailable` to who asks it.
     ///
     /// # Errors
-    /// `Invalid`: the URL, or tables of a newer pudato. `Unavailable`: the server cannot be reached.
-    pub async fn open(url: &str) -> Result<Self, Error> {
+    /// `Invalid`: the URL.
+    pub fn new(url: &str) -> Result<Self, Error> {
         let address = Address::parse(url)?;
-        let pool = address.pool()?;
-        let in_context = |error: Error| {
-            let context = format!("{}: {}", address.printed(), error.context);
-            Error::new(error.kind, context)
-        };
-        let mut client = pool.get().await.map_err(Error::from).map_err(in_context)?;
-        schema::migrate(&mut client).await.map_err(in_context)?;
-        drop(client);
         Ok(Self {
-            pool,
+            pool: address.pool()?,
+            printed: address.printed().into(),
+            ready: Arc::default(),
             datasets: Arc::default(),
             has_outbox: false,
+        })
+    }
+
+    /// As [`Self::new`], and connects: makes the tables in the schema `pudato` where they are not there and the role may make them.
+    ///
+    /// # Errors
+    /// As [`Self::new`]. `Invalid`: tables of a newer pudato, or a role that may not make them. `Unavailable`: the server cannot be
+    /// reached.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let registry = Self::new(url)?;
+        registry.migrated().await?;
+        Ok(registry)
+    }
+
+    /// Sees to it, once, that the tables are there.
+    async fn migrated(&self) -> Result<(), Error> {
+        let migrate = async || {
+            let mut client = self.pool.get().await?;
+            schema::migrate(&mut client).await
+        };
+        let migrated = self.ready.get_or_try_init(migrate).await;
+        migrated.map(|()| ()).map_err(|error| {
+            let context = format!("{}: {}", self.printed, error.context);
+            Error::new(error.kind, context)
         })
     }
 
@@ -75,6 +98,7 @@ impl PostgresRegistry {
     /// `Unavailable`: there is no such role, or this one may not grant.
     pub async fn grant(&self, role: &str) -> Result<(), Error> {
         no_nul("role", role)?;
+        self.migrated().await?;
         let client = self.pool.get().await?;
         schema::grant(&client, role).await
     }
@@ -87,6 +111,10 @@ impl PostgresRegistry {
     }
 
     async fn session(&self) -> Result<Session<'_>, Error> {
+        // No message is to blame for the tables: whoever brought one keeps it.
+        self.migrated()
+            .await
+            .map_err(|error| Error::new(ErrorKind::Unavailable, error.context))?;
         Session::of(&self.pool).await
     }
 

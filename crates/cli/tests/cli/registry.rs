@@ -1,0 +1,98 @@
+//! Lineage and the registry as people ask for them.
+
+use crate::support::{Installation, wait};
+use serde_json::Value;
+
+fn put(installation: &Installation, step: &str, path: &str) {
+    let path = format!("path={path}");
+    let put = ["call", "storage", "put_object", "container=lake", &path, "data=x"];
+    installation.ok(&[&put[..], &["--step", step]].concat());
+}
+
+#[test]
+fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    let results: Vec<String> = (0..40)
+        .map(|n| {
+            format!(
+                "step_id=reader-{n}|inputs:=[{{\"ref_type\":\"file\",\"location\":\"s3://x/hub\"}}]|\
+                 outputs:=[{{\"ref_type\":\"file\",\"location\":\"s3://x/out-{n}\"}}]|status=success"
+            )
+        })
+        .collect();
+    for (n, update) in results.iter().enumerate() {
+        let step = format!("step_id=reader-{n}");
+        let name = format!("step_name=reader-{n}");
+        let add = ["call", "registry", "add_step", "job_id=job-1", &step, &name, "handler_type=query", "action=execute_sql"];
+        installation.ok(&add);
+        let fields: Vec<&str> = update.split('|').collect();
+        installation.ok(&[&["call", "registry", "update_step"][..], &fields].concat());
+    }
+    let tree = installation.ok(&["lineage", "s3://x/hub", "--downstream"]);
+    assert!(tree.contains("+28 more"), "{tree}");
+    assert!(tree.contains("56 more are not drawn; --full draws them"), "{tree}");
+    let full = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--full"]);
+    assert_eq!(full.lines().count(), 81, "{full}");
+    let svg = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--format", "svg"]);
+    assert!(svg.contains("+28 more") && svg.contains("56 more are not drawn"), "{svg}");
+    let few = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--max-nodes", "5"]);
+    assert!(few.contains("raise --max-nodes"), "{few}");
+    let none = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--as-of", "2020-01-01T00:00:00Z", "--json"]);
+    let none: Value = serde_json::from_str(&none).expect("JSON");
+    assert_eq!(none["edges"].as_array().map(Vec::len), Some(0));
+    let up = installation.ok(&["lineage", "s3://x/out-7", "--upstream", "--depth", "1", "--runs", "all"]);
+    assert!(up.contains("[reader-7]") && up.contains("s3://x/hub"), "{up}");
+    for wrong in [
+        &["lineage"][..],
+        &["lineage", "x", "--runs", "some"],
+        &["lineage", "x", "--upstream", "--downstream"],
+        &["lineage", "x", "--as-of", "yesterday"],
+        &["lineage", "export", "--since", "yesterday"],
+    ] {
+        assert_eq!(installation.fails(wrong).0, 2, "{wrong:?}");
+    }
+}
+
+/// behaviours.md, security line 30.
+#[test]
+fn a_wildcard_is_a_name_like_any_other() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    put(&installation, "step-1", "100%");
+    put(&installation, "step-2", "100x");
+    let found = installation.ok(&["lineage", "lake/100%", "--json"]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(found["edges"].as_array().map(Vec::len), Some(1));
+    assert_eq!(found["edges"][0]["step"], "step-1");
+    for nothing in ["%", "lake/%", "lake/100_", "lake/1%"] {
+        let (code, error) = installation.fails(&["lineage", nothing]);
+        assert_eq!(code, 1, "{nothing}: {error}");
+    }
+}
+
+#[test]
+fn what_is_old_is_pruned_and_the_origin_of_every_dataset_stays() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    for n in 0..4 {
+        put(&installation, &format!("step-{n}"), "a.csv");
+    }
+    wait("four Results", || {
+        installation.count("registry.db", "SELECT COUNT(*) FROM result") == 4
+    });
+    let dry = installation.ok(&["registry", "prune", "--older-than", "0s", "--dry-run", "--json"]);
+    let dry: Value = serde_json::from_str(&dry).expect("JSON");
+    assert_eq!((&dry["results"], &dry["dry_run"]), (&3.into(), &true.into()));
+    assert_eq!(installation.count("registry.db", "SELECT COUNT(*) FROM result"), 4);
+    let said = installation.ok(&["registry", "prune", "--older-than", "365d"]);
+    assert!(said.starts_with("removed 0 Results"), "{said}");
+    let said = installation.ok(&["registry", "prune", "--older-than", "0s"]);
+    assert!(said.starts_with("removed 3 Results (3 edges), 3 steps"), "{said}");
+    let lineage = installation.ok(&["lineage", "lake/a.csv"]);
+    assert!(lineage.contains("put_object"), "{lineage}");
+    assert_eq!(installation.fails(&["registry", "prune", "--older-than", "7w"]).0, 2);
+    assert_eq!(installation.fails(&["registry", "prune"]).0, 2);
+    let (code, error) = installation.fails(&["registry", "migrate"]);
+    assert_eq!(code, 3, "{error}");
+}
