@@ -101,7 +101,12 @@ pub async fn load(
         }
         let (mut odd, mut even) = (Vec::new(), Vec::new());
         for (n, batch) in batches.into_iter().enumerate() {
-            if n % 2 == 0 { &mut even } else { &mut odd }.push(batch);
+            if n.is_multiple_of(2) {
+                &mut even
+            } else {
+                &mut odd
+            }
+            .push(batch);
         }
         let started = Instant::now();
         let halves = [even, odd].map(|half| {

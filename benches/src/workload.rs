@@ -72,7 +72,7 @@ pub fn names(i: u64) -> ([String; 4], [String; 4]) {
         }
         _ => {
             let mut inputs = each(&|k| format!("hub/in/{}/{k}", j / RUNS));
-            if j % 2 == 0 {
+            if j.is_multiple_of(2) {
                 inputs[0] = "hub/0".into();
             }
             (inputs, each(&|k| format!("hub/out/{}/{k}", j / RUNS)))

@@ -3,6 +3,7 @@
 //! A [`RegistryStore`] keeps it: [`SqliteRegistry`] in one file, [`PostgresRegistry`] on a server; [`RegistryHandler`] answers the
 //! Commands of the service `registry`.
 
+mod answers;
 mod batch;
 mod error;
 mod fold;
@@ -19,6 +20,7 @@ mod sqlite;
 mod store;
 mod walk;
 
+pub use answers::{AnswerKey, AnswerStore, Begun};
 pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
 pub use handler::RegistryHandler;

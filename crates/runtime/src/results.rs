@@ -18,7 +18,11 @@ const RECEIVE_MAX: usize = 10;
 const CALLS_MAX: usize = 4;
 /// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
 /// does not wait long for the last.
-const BATCH_MAX: usize = 200;
+const BATCH_MAX: usize = 1_000;
+/// Bytes of them after which no more are received.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// How often it is said what became of them.
+const REPORT_EVERY_MS: u64 = 60_000;
 
 /// What became of Results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +37,48 @@ pub struct Tally {
     pub skipped: u64,
     /// Could not be read or applied.
     pub dead_lettered: u64,
+}
+
+/// What became of all of them since it was last said.
+#[derive(Default)]
+struct Report {
+    tally: Tally,
+    next_ms: u64,
+}
+
+impl Report {
+    fn add(&mut self, some: Tally) {
+        let all = &mut self.tally;
+        all.applied += some.applied;
+        all.duplicate += some.duplicate;
+        all.superseded += some.superseded;
+        all.skipped += some.skipped;
+        all.dead_lettered += some.dead_lettered;
+    }
+
+    /// Says it, where there is anything to say.
+    fn say(&mut self, kind: Kind) {
+        let tally = std::mem::take(&mut self.tally);
+        if tally == Tally::default() {
+            return;
+        }
+        let Tally {
+            applied,
+            duplicate,
+            superseded,
+            skipped,
+            dead_lettered,
+        } = tally;
+        tracing::info!(
+            applied,
+            duplicate,
+            superseded,
+            skipped,
+            dead_lettered,
+            ?kind,
+            "written to the registry"
+        );
+    }
 }
 
 /// Reads the results queue, or a queue of Events, and writes to the registry.
@@ -81,18 +127,27 @@ impl ResultsConsumer {
     /// The queue does not exist, or may not be read.
     pub async fn run(&self, drain: CancellationToken) -> Result<(), Error> {
         let mut failures = 0;
+        let mut report = Report::default();
         loop {
             let received = tokio::select! {
                 biased;
-                () = drain.cancelled() => return Ok(()),
+                () = drain.cancelled() => {
+                    report.say(self.kind);
+                    return Ok(());
+                }
                 received = self.gather() => received,
             };
+            if self.clock.now_ms() >= report.next_ms {
+                report.say(self.kind);
+                report.next_ms = self.clock.now_ms() + REPORT_EVERY_MS;
+            }
             match received {
                 Ok(deliveries) if deliveries.is_empty() => failures = 0,
                 Ok(deliveries) => {
                     failures = 0;
                     let tally = self.apply(deliveries, &drain).await;
                     tracing::debug!(?tally, kind = ?self.kind, "applied");
+                    report.add(tally);
                 }
                 Err(error) if error.kind == ErrorKind::Unavailable => {
                     failures += 1;
@@ -113,7 +168,8 @@ impl ResultsConsumer {
         };
         let mut all = self.consumer.receive(receive(WAIT)).await?;
         let mut is_full = all.len() == RECEIVE_MAX;
-        while is_full && all.len() < BATCH_MAX {
+        let bytes = |all: &[Delivery]| all.iter().map(|one| one.body.len()).sum::<usize>();
+        while is_full && all.len() < BATCH_MAX && bytes(&all) < BATCH_BYTES_MAX {
             let calls = (0..CALLS_MAX).map(|_| self.consumer.receive(receive(Duration::ZERO)));
             for received in futures_util::future::join_all(calls).await {
                 // What was received is applied; a failure that lasts shows again at the next receive.

@@ -87,7 +87,11 @@ async fn child(folder: &Path) {
             body: encode(&result),
             attributes: BTreeMap::new(),
         };
-        for sent in fabric.publish("results", vec![message]).await.expect("sent") {
+        for sent in fabric
+            .publish("results", vec![message])
+            .await
+            .expect("sent")
+        {
             sent.expect("sent");
         }
     }

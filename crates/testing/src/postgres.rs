@@ -128,12 +128,29 @@ impl Postgres {
         Self::start_in(temporary, settings, false)
     }
 
+    /// As [`Postgres::start_with`], with files of its own in the folder of its data, which are read by it alone.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub fn start_with_files(files: &[(&str, String)], settings: &[&str]) -> Result<Self, String> {
+        Self::start_of(folder()?, files, settings, false)
+    }
+
     fn start_in(
         temporary: tempfile::TempDir,
         settings: &[&str],
         is_shared: bool,
     ) -> Result<Self, String> {
-        let bin = find()?;
+        Self::start_of(temporary, &[], settings, is_shared)
+    }
+
+    fn start_of(
+        temporary: tempfile::TempDir,
+        files: &[(&str, String)],
+        settings: &[&str],
+        is_shared: bool,
+    ) -> Result<Self, String> {
+        let bin = within_reach(find()?, temporary.path())?;
         let folder = temporary.path().join("postgres");
         std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
         if is_root() {
@@ -151,6 +168,14 @@ impl Postgres {
         ]);
         initdb.args(["--no-sync"]);
         done(&mut initdb)?;
+        for (name, text) in files {
+            let file = folder.join("data").join(name);
+            std::fs::write(&file, text).map_err(|error| error.to_string())?;
+            done(Command::new("chmod").arg("600").arg(&file))?;
+            if is_root() {
+                done(Command::new("chown").arg(USER).arg(&file))?;
+            }
+        }
         let mut text = String::new();
         for setting in settings {
             text.push_str(setting);
@@ -310,6 +335,27 @@ impl Drop for Postgres {
             let _ = child.wait();
         }
     }
+}
+
+/// The programs, copied where the user that they run as may not pass through the folders above them.
+fn within_reach(bin: PathBuf, temporary: &Path) -> Result<PathBuf, String> {
+    if done(as_user(&bin.join("initdb")).arg("--version")).is_ok() {
+        return Ok(bin);
+    }
+    let installation = bin.parent().unwrap_or(&bin);
+    let package = installation.parent().unwrap_or(installation);
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let copy = temporary.join("programs").join(name(package));
+    std::fs::create_dir_all(&copy).map_err(|error| error.to_string())?;
+    done(Command::new("chmod").arg("711").arg(temporary))?;
+    let copy_of = |from: &Path, to: &Path| done(Command::new("cp").arg("-r").arg(from).arg(to));
+    copy_of(installation, &copy)?;
+    // A Python package has its libraries beside it, and finds them from where it lies.
+    let libraries = package.with_extension("libs");
+    if libraries.exists() {
+        copy_of(&libraries, &temporary.join("programs"))?;
+    }
+    Ok(copy.join(name(installation)).join("bin"))
 }
 
 fn folder() -> Result<tempfile::TempDir, String> {

@@ -32,6 +32,7 @@ fn every_command_in_the_documents_works() {
         (include_str!("../../../../README.md"), 4),
         (include_str!("../../../../docs/commands.md"), 7),
         (include_str!("../../../../docs/sql.md"), 1),
+        (include_str!("../../../../docs/lineage.md"), 7),
         (include_str!("../../../../docs/pipelines.md"), 6),
     ];
     for (document, least) in documents {
@@ -39,6 +40,17 @@ fn every_command_in_the_documents_works() {
         write(installation.folder.path(), "a.csv", "a,b\n1,2\n");
         write(installation.folder.path(), "pipeline.yaml", PIPELINE);
         let _up = installation.up();
+        let put = [
+            "call",
+            "storage",
+            "put_object",
+            "container=lake",
+            "path=raw/a.csv",
+            "data=@a.csv",
+            "--step",
+            "step-0",
+        ];
+        installation.ok(&put);
         let commands = commands(document);
         assert!(commands.len() >= least, "{commands:?}");
         let mut job = String::from("job-1");

@@ -23,7 +23,8 @@ impl Setting {
         let database = server.database().expect("a database");
         // Whoever owns the server always gets a connection; pudato is nobody special.
         let name = &database.name;
-        let role = format!("CREATE ROLE pudato LOGIN; GRANT CREATE, CONNECT ON DATABASE {name} TO pudato");
+        let role =
+            format!("CREATE ROLE pudato LOGIN; GRANT CREATE, CONNECT ON DATABASE {name} TO pudato");
         server.psql(name, &role).expect("a role");
         let mut installation = Installation::new();
         installation.set("REGISTRY_DATABASE_URL", &server.url("pudato", name));
@@ -45,7 +46,14 @@ impl Setting {
             let n = self.published;
             let data = format!("data={n}");
             let (path, step) = (format!("path={n}.txt"), format!("step-{n}"));
-            let put = ["publish", "storage", "put_object", "container=lake", &path, &data];
+            let put = [
+                "publish",
+                "storage",
+                "put_object",
+                "container=lake",
+                &path,
+                &data,
+            ];
             self.installation
                 .ok(&[&put[..], &["--job", "job-1", "--step", &step]].concat());
             self.published += 1;
@@ -56,12 +64,20 @@ impl Setting {
     fn all_is_there_once(&self) {
         let count = |sql: &str| {
             let counted = self.server.psql(&self.database.name, sql);
-            counted.ok().and_then(|text| text.parse().ok()).unwrap_or(0_usize)
+            counted
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0_usize)
         };
         let published = self.published;
-        wait("every Result", || count("SELECT COUNT(*) FROM pudato.result") >= published);
+        wait("every Result", || {
+            count("SELECT COUNT(*) FROM pudato.result") >= published
+        });
         assert_eq!(count("SELECT COUNT(*) FROM pudato.result"), published);
-        assert_eq!(count("SELECT COUNT(*) FROM pudato.step WHERE status = 'success'"), published);
+        assert_eq!(
+            count("SELECT COUNT(*) FROM pudato.step WHERE status = 'success'"),
+            published
+        );
         assert_eq!(count("SELECT COUNT(*) FROM pudato.edge"), published);
         assert_eq!(count("SELECT steps_ended FROM pudato.job"), published);
     }
@@ -72,7 +88,9 @@ impl Setting {
 
     /// Whoever is connected must connect anew.
     fn disconnect(&self) {
-        self.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pudato'");
+        self.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pudato'",
+        );
     }
 }
 
@@ -139,7 +157,9 @@ fn commands_are_taken_while_the_server_is_down() {
     assert!(error.contains("127.0.0.1"), "{error}");
     setting.server.run().expect("started again");
     setting.all_is_there_once();
-    let hop = setting.installation.ok(&["lineage", "lake/0.txt", "--json"]);
+    let hop = setting
+        .installation
+        .ok(&["lineage", "lake/0.txt", "--json"]);
     let hop: Value = serde_json::from_str(&hop).expect("JSON");
     assert_eq!(hop["edges"][0]["step"], "step-0");
 }
@@ -163,11 +183,17 @@ fn a_role_that_may_make_nothing_runs_everything() {
         .env("REGISTRY_DATABASE_URL", owner)
         .output()
         .expect("it runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let _up = setting.installation.up();
     setting.publish(3);
     setting.all_is_there_once();
-    setting.installation.ok(&["registry", "prune", "--older-than", "1d"]);
+    setting
+        .installation
+        .ok(&["registry", "prune", "--older-than", "1d"]);
     for sql in [
         "CREATE TABLE pudato.x (n int)",
         "DROP TABLE pudato.edge",
@@ -180,7 +206,10 @@ fn a_role_that_may_make_nothing_runs_everything() {
             .server
             .psql_as("pudato", &name, sql)
             .expect_err("refused");
-        assert!(error.contains("permission denied") || error.contains("must be owner"), "{sql}: {error}");
+        assert!(
+            error.contains("permission denied") || error.contains("must be owner"),
+            "{sql}: {error}"
+        );
     }
     // Every session has its limits.
     let shown = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pudato' AND application_name = 'pudato'";

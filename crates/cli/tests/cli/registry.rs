@@ -5,7 +5,14 @@ use serde_json::Value;
 
 fn put(installation: &Installation, step: &str, path: &str) {
     let path = format!("path={path}");
-    let put = ["call", "storage", "put_object", "container=lake", &path, "data=x"];
+    let put = [
+        "call",
+        "storage",
+        "put_object",
+        "container=lake",
+        &path,
+        "data=x",
+    ];
     installation.ok(&[&put[..], &["--step", step]].concat());
 }
 
@@ -24,25 +31,58 @@ fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
     for (n, update) in results.iter().enumerate() {
         let step = format!("step_id=reader-{n}");
         let name = format!("step_name=reader-{n}");
-        let add = ["call", "registry", "add_step", "job_id=job-1", &step, &name, "handler_type=query", "action=execute_sql"];
+        let add = [
+            "call",
+            "registry",
+            "add_step",
+            "job_id=job-1",
+            &step,
+            &name,
+            "handler_type=query",
+            "action=execute_sql",
+        ];
         installation.ok(&add);
         let fields: Vec<&str> = update.split('|').collect();
         installation.ok(&[&["call", "registry", "update_step"][..], &fields].concat());
     }
     let tree = installation.ok(&["lineage", "s3://x/hub", "--downstream"]);
     assert!(tree.contains("+28 more"), "{tree}");
-    assert!(tree.contains("56 more are not drawn; --full draws them"), "{tree}");
+    assert!(
+        tree.contains("56 more are not drawn; --full draws them"),
+        "{tree}"
+    );
     let full = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--full"]);
     assert_eq!(full.lines().count(), 81, "{full}");
     let svg = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--format", "svg"]);
-    assert!(svg.contains("+28 more") && svg.contains("56 more are not drawn"), "{svg}");
+    assert!(
+        svg.contains("+28 more") && svg.contains("56 more are not drawn"),
+        "{svg}"
+    );
     let few = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--max-nodes", "5"]);
     assert!(few.contains("raise --max-nodes"), "{few}");
-    let none = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--as-of", "2020-01-01T00:00:00Z", "--json"]);
+    let none = installation.ok(&[
+        "lineage",
+        "s3://x/hub",
+        "--downstream",
+        "--as-of",
+        "2020-01-01T00:00:00Z",
+        "--json",
+    ]);
     let none: Value = serde_json::from_str(&none).expect("JSON");
     assert_eq!(none["edges"].as_array().map(Vec::len), Some(0));
-    let up = installation.ok(&["lineage", "s3://x/out-7", "--upstream", "--depth", "1", "--runs", "all"]);
-    assert!(up.contains("[reader-7]") && up.contains("s3://x/hub"), "{up}");
+    let up = installation.ok(&[
+        "lineage",
+        "s3://x/out-7",
+        "--upstream",
+        "--depth",
+        "1",
+        "--runs",
+        "all",
+    ]);
+    assert!(
+        up.contains("[reader-7]") && up.contains("s3://x/hub"),
+        "{up}"
+    );
     for wrong in [
         &["lineage"][..],
         &["lineage", "x", "--runs", "some"],
@@ -81,17 +121,38 @@ fn what_is_old_is_pruned_and_the_origin_of_every_dataset_stays() {
     wait("four Results", || {
         installation.count("registry.db", "SELECT COUNT(*) FROM result") == 4
     });
-    let dry = installation.ok(&["registry", "prune", "--older-than", "0s", "--dry-run", "--json"]);
+    let dry = installation.ok(&[
+        "registry",
+        "prune",
+        "--older-than",
+        "0s",
+        "--dry-run",
+        "--json",
+    ]);
     let dry: Value = serde_json::from_str(&dry).expect("JSON");
-    assert_eq!((&dry["results"], &dry["dry_run"]), (&3.into(), &true.into()));
-    assert_eq!(installation.count("registry.db", "SELECT COUNT(*) FROM result"), 4);
+    assert_eq!(
+        (&dry["results"], &dry["dry_run"]),
+        (&3.into(), &true.into())
+    );
+    assert_eq!(
+        installation.count("registry.db", "SELECT COUNT(*) FROM result"),
+        4
+    );
     let said = installation.ok(&["registry", "prune", "--older-than", "365d"]);
     assert!(said.starts_with("removed 0 Results"), "{said}");
     let said = installation.ok(&["registry", "prune", "--older-than", "0s"]);
-    assert!(said.starts_with("removed 3 Results (3 edges), 3 steps"), "{said}");
+    assert!(
+        said.starts_with("removed 3 Results (3 edges), 3 steps"),
+        "{said}"
+    );
     let lineage = installation.ok(&["lineage", "lake/a.csv"]);
     assert!(lineage.contains("put_object"), "{lineage}");
-    assert_eq!(installation.fails(&["registry", "prune", "--older-than", "7w"]).0, 2);
+    assert_eq!(
+        installation
+            .fails(&["registry", "prune", "--older-than", "7w"])
+            .0,
+        2
+    );
     assert_eq!(installation.fails(&["registry", "prune"]).0, 2);
     let (code, error) = installation.fails(&["registry", "migrate"]);
     assert_eq!(code, 3, "{error}");

@@ -126,3 +126,13 @@ CREATE TABLE outbox (
     taken_until_ms BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX outbox_taken ON outbox (taken_by) WHERE taken_by IS NOT NULL;
+-- Which requests were answered, for fabrics that keep no answers themselves. The key is a SHA-256 of service and key.
+CREATE TABLE answer (
+    key TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    busy_until_ms BIGINT NOT NULL,
+    answer TEXT,
+    at_ms BIGINT NOT NULL
+);
+CREATE INDEX answer_at ON answer (at_ms);

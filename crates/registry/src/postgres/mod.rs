@@ -1,5 +1,6 @@
 //! The registry on a PostgreSQL server, for any number of machines.
 
+mod answers;
 mod columns;
 mod connect;
 mod edges;
@@ -86,7 +87,7 @@ impl PostgresRegistry {
             schema::migrate(&mut client).await
         };
         let migrated = self.ready.get_or_try_init(migrate).await;
-        migrated.map(|()| ()).map_err(|error| {
+        migrated.copied().map_err(|error: Error| {
             let context = format!("{}: {}", self.printed, error.context);
             Error::new(error.kind, context)
         })
@@ -354,4 +355,96 @@ fn check_job(job: &NewJob) -> Result<(), Error> {
         no_nul(field, text.unwrap_or_default())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pudato_testing::{Postgres, skipped};
+
+    /// behaviours.md, security line 28.
+    #[tokio::test]
+    async fn every_session_has_its_limits() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("every_session_has_its_limits", &why),
+        };
+        let database = server.database().expect("a database");
+        let registry = PostgresRegistry::open(&database.url).await.expect("opened");
+        let session = registry.session().await.expect("a session");
+        for (setting, value) in [
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "1min"),
+            ("search_path", "pudato"),
+            ("application_name", "pudato"),
+        ] {
+            let shown = session::rows(&session, &format!("SHOW {setting}"), &[]).await;
+            let shown: String = shown.expect("shown")[0].get(0);
+            assert_eq!(shown, value, "{setting}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_fails_leaves_nothing_to_the_next() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("a_statement_that_fails", &why),
+        };
+        let database = server.database().expect("a database");
+        let registry = PostgresRegistry::open(&database.url).await.expect("opened");
+        for _ in 0..2 * 8 {
+            let session = registry.session().await.expect("a session");
+            session.begin().await.expect("begun");
+            let sql = "INSERT INTO job (job_id, created_at, created_us) VALUES ('lost', '', 0)";
+            session::run(&session, sql, &[]).await.expect("written");
+            let failed = session::run(&session, "SELECT 1 / 0", &[]).await;
+            assert_eq!(failed.expect_err("it fails").kind, ErrorKind::Invalid);
+        }
+        assert!(registry.get_job("lost").await.expect("asked").is_none());
+    }
+
+    #[tokio::test]
+    async fn tables_of_a_newer_version_are_refused_and_left_alone() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("tables_of_a_newer_version", &why),
+        };
+        let database = server.database().expect("a database");
+        drop(PostgresRegistry::open(&database.url).await.expect("opened"));
+        let newer = "INSERT INTO pudato.migration (version, checksum) VALUES (99, 'x')";
+        server.psql(&database.name, newer).expect("written");
+        let refused = PostgresRegistry::open(&database.url)
+            .await
+            .err()
+            .expect("refused");
+        assert_eq!(refused.kind, ErrorKind::Invalid);
+        assert!(
+            refused.context.contains("newer pudato (format 99"),
+            "{refused}"
+        );
+        let changed = "UPDATE pudato.migration SET checksum = 'x' WHERE version = 1; DELETE FROM pudato.migration WHERE version = 99";
+        server.psql(&database.name, changed).expect("written");
+        let refused = PostgresRegistry::open(&database.url)
+            .await
+            .err()
+            .expect("refused");
+        assert!(refused.context.contains("another migration 1"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn programs_that_start_at_once_make_the_tables_once() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("programs_that_start_at_once", &why),
+        };
+        let database = server.database().expect("a database");
+        let opened = (0..8).map(|_| {
+            let url = database.url.clone();
+            tokio::spawn(async move { PostgresRegistry::open(&url).await.map(|_| ()) })
+        });
+        for opened in opened.collect::<Vec<_>>() {
+            opened.await.expect("no panic").expect("opened");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The registry in one SQLite file, for any number of processes on one machine.
 
+mod answers;
 mod columns;
 mod events;
 mod facts;

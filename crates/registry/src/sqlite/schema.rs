@@ -1,6 +1,8 @@
 //! The tables, and how older ones become newer.
 
+use super::columns::all;
 use crate::error::{Error, ErrorKind};
+use crate::migrations::{self, Migration};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
@@ -175,6 +177,16 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_taken ON outbox (taken_by) WHERE taken_by IS NOT NULL;
 CREATE INDEX result_at ON result (at_us);
+-- Which requests were answered, for fabrics that keep no answers themselves. The key is a SHA-256 of service and key.
+CREATE TABLE answer (
+    key TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    busy_until_ms INTEGER NOT NULL,
+    answer TEXT,
+    at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_at ON answer (at_ms);
 "];
 
 /// Opens a connection that may write, and brings the tables up to date.
@@ -211,26 +223,116 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Which migrations the file has. The first format had no list of them.
+fn applied(connection: &Connection, version: usize) -> Result<Vec<Migration>, Error> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT",
+    )?;
+    if let Some(first) = MIGRATIONS.first().filter(|_| version > 0) {
+        let sql = "INSERT OR IGNORE INTO migration (version, checksum) VALUES (1, ?)";
+        connection.execute(sql, [migrations::checksum(first)])?;
+    }
+    all(
+        connection,
+        "SELECT version, checksum FROM migration ORDER BY version",
+        [],
+        |row| {
+            Ok(Migration {
+                version: row.get(0)?,
+                checksum: row.get(1)?,
+            })
+        },
+    )
+}
+
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let known = MIGRATIONS.len();
-    loop {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Read inside the transaction: another process may have migrated while this one waited.
-        let version: usize =
-            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == known {
-            return Ok(());
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read inside the transaction: another process may have migrated while this one waited.
+    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > known {
+        let context = format!(
+            "{}: written by a newer pudato (format {version}, this one knows {known}); \
+             use that version, or another data folder",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Invalid, context));
+    }
+    let applied = applied(&transaction, version)?;
+    for (version, sql) in migrations::missing(MIGRATIONS, &applied)? {
+        transaction.execute_batch(sql)?;
+        let sum = migrations::checksum(sql);
+        let sql = "INSERT INTO migration (version, checksum) VALUES (?, ?)";
+        transaction.execute(sql, rusqlite::params![version, sum])?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{GraphQuery, Walk};
+    use crate::sqlite::SqliteRegistry;
+    use crate::store::RegistryStore;
+
+    /// A registry as the first format wrote it.
+    const FIRST: &str = "
+        INSERT INTO job (job_id, created_at, created_us) VALUES ('job-1', '2026-01-01T00:00:00Z', 0);
+        INSERT INTO step (step_id, job, status, rank, at_us, at, identity, started_us)
+            VALUES ('step-1', 1, 'success', 2, 2000, '2026-01-01T00:00:00Z', 'r1', 1000);
+        INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us, recorded_at, executions, body)
+            VALUES (1, 1, 'r1', 'c', 1, 'success', 2000, '2026-01-01T00:00:00Z', NULL,
+            '{\"inputs\": [{\"ref_type\": \"file\", \"location\": \"s3://x/a\"}], \"outputs\": []}');
+        INSERT INTO dataset (namespace, name, backwards) VALUES ('s3://x', 'a', 'a/x//:3s'), ('s3://x', 'b', 'b/x//:3s');
+        INSERT INTO edge (dataset, direction, at_us, result, position, step, ref_type, row_count)
+            VALUES (1, 0, 2000, 1, 0, 1, 'file', 7), (2, 1, 2000, 1, 0, 1, 'file', 5);";
+
+    #[tokio::test]
+    async fn a_registry_of_the_first_format_still_opens() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        let old = Connection::open(&path).expect("opened");
+        old.execute_batch(MIGRATIONS[0]).expect("made");
+        old.execute_batch(FIRST).expect("filled");
+        old.pragma_update(None, "user_version", 1).expect("set");
+        drop(old);
+        for _ in 0..2 {
+            let registry = SqliteRegistry::open(&path).expect("opened");
+            let query = GraphQuery {
+                location: "s3://x/b".into(),
+                walk: Walk::Upstream,
+                depth: 10,
+                max_nodes: 100,
+                as_of: None,
+                environment: None,
+                all_runs: false,
+            };
+            let graph = registry.graph(query).await.expect("walked");
+            let rows: Vec<_> = graph.edges.iter().map(|edge| edge.row_count).collect();
+            assert_eq!(rows, [Some(5), Some(7)]);
+            let step = registry
+                .get_step("step-1")
+                .await
+                .expect("asked")
+                .expect("a step");
+            assert_eq!(step.inputs[0].location, "s3://x/a");
         }
-        if version > known {
-            let context = format!(
-                "{}: written by a newer pudato (format {version}, this one knows {known}); \
-                 use that version, or another data folder",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Invalid, context));
-        }
-        transaction.execute_batch(MIGRATIONS[version])?;
-        transaction.pragma_update(None, "user_version", version + 1)?;
-        transaction.commit()?;
+    }
+
+    #[test]
+    fn a_newer_format_and_a_changed_migration_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        drop(open(&path).expect("made"));
+        let other = Connection::open(&path).expect("opened");
+        other
+            .execute("UPDATE migration SET checksum = 'x' WHERE version = 2", [])
+            .expect("changed");
+        let refused = open(&path).expect_err("refused").to_string();
+        assert!(refused.contains("another migration 2"), "{refused}");
+        other.pragma_update(None, "user_version", 99).expect("set");
+        let refused = open(&path).expect_err("refused").to_string();
+        assert!(refused.contains("newer pudato (format 99"), "{refused}");
     }
 }

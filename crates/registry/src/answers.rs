@@ -1,0 +1,115 @@
+//! Which requests were answered, kept in the registry's database for fabrics that keep no answers themselves.
+
+use crate::error::Error;
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// A request, by its service and the key that makes two messages the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerKey<'a> {
+    /// Keys of different services never meet.
+    pub service: &'a str,
+    /// The caller's key, or an identity of the message.
+    pub key: &'a str,
+}
+
+impl AnswerKey<'_> {
+    /// One text for both, of the same length for all.
+    pub(crate) fn text(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.service.len().to_le_bytes());
+        hash.update(self.service);
+        hash.update(self.key);
+        let mut text = String::with_capacity(64);
+        for byte in hash.finalize() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+/// What is known about a request that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is the caller's to run.
+    New,
+    /// It was answered, with this.
+    Done(String),
+    /// Another owner runs it until this time, in milliseconds since the Unix epoch.
+    Busy(u64),
+    /// The same key came before with another payload.
+    Mismatch,
+}
+
+/// Keeps answers. Times are milliseconds since the Unix epoch.
+#[async_trait]
+pub trait AnswerStore: Send + Sync {
+    /// Begins a request for `owner` until `until_ms`; the same owner may begin again, which renews that.
+    ///
+    /// # Errors
+    /// `Unavailable`; nothing is begun then.
+    async fn begin_answer(
+        &self,
+        key: AnswerKey<'_>,
+        fingerprint: &str,
+        owner: &str,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> Result<Begun, Error>;
+
+    /// Keeps the answer of a request that `owner` holds and that has none yet; else nothing changes.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn keep_answer(
+        &self,
+        key: AnswerKey<'_>,
+        owner: &str,
+        answer: &str,
+        now_ms: u64,
+    ) -> Result<(), Error>;
+
+    /// Forgets a request that `owner` holds and that has no answer; else nothing changes.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error>;
+}
+
+/// Takes a request that is new, the owner's own, or nobody's any more.
+pub(crate) const BEGIN: &str =
+    "INSERT INTO answer (key, fingerprint, owner, busy_until_ms, at_ms) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, busy_until_ms = excluded.busy_until_ms
+    WHERE answer.answer IS NULL AND answer.fingerprint = excluded.fingerprint
+        AND (answer.owner = excluded.owner OR answer.busy_until_ms <= excluded.at_ms)
+    RETURNING 1";
+
+/// Why it could not be taken.
+pub(crate) const STANDING: &str =
+    "SELECT fingerprint, answer, busy_until_ms FROM answer WHERE key = $1";
+
+pub(crate) const KEEP: &str =
+    "UPDATE answer SET answer = $1, at_ms = $2 WHERE key = $3 AND owner = $4 AND answer IS NULL";
+
+pub(crate) const ABANDON: &str =
+    "DELETE FROM answer WHERE key = $1 AND owner = $2 AND answer IS NULL";
+
+/// What a request that could not be taken is.
+pub(crate) fn standing(
+    fingerprint: &str,
+    own: &str,
+    answer: Option<String>,
+    busy_until_ms: i64,
+) -> Begun {
+    match answer {
+        _ if own != fingerprint => Begun::Mismatch,
+        Some(answer) => Begun::Done(answer),
+        None => Begun::Busy(u64::try_from(busy_until_ms).unwrap_or(0)),
+    }
+}
+
+/// As the databases have it.
+pub(crate) fn ms(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
