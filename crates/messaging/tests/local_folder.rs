@@ -240,3 +240,16 @@ async fn messages_that_no_queue_hears_are_counted() {
     let unknown = fabric.unheard("unknown").await;
     assert_eq!(unknown.expect_err("unknown").kind, ErrorKind::NotFound);
 }
+
+#[test]
+fn many_that_open_a_new_folder_at_once_all_open_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::thread::scope(|scope| {
+            let opened = (0..6).map(|_| scope.spawn(|| open(folder.path()).map(|_| ())));
+            for opened in opened.collect::<Vec<_>>() {
+                opened.join().expect("no panic").expect("opened");
+            }
+        });
+    }
+}

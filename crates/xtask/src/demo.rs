@@ -4,6 +4,7 @@ use crate::tools::{build, output, root, run, target};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// What the demo exports.
 const EXPORT: &str = "data-lake/exports/strikes_by_state_year.parquet";
@@ -81,7 +82,21 @@ impl Demo {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
-        child.map(Up).map_err(|error| format!("pudato up: {error}"))
+        let mut up = Up(child.map_err(|error| format!("pudato up: {error}"))?);
+        // Without it the pipeline would wait for nobody.
+        while !self.folder.join("pudato/up.lock").exists() {
+            if up
+                .0
+                .try_wait()
+                .map_err(|error| error.to_string())?
+                .is_some()
+            {
+                let log = fs::read_to_string(self.folder.join("up.log")).unwrap_or_default();
+                return Err(format!("pudato up ended: {log}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(up)
     }
 
     /// Runs the pipeline; answers its job.

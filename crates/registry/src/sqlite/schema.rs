@@ -3,14 +3,16 @@
 use super::columns::all;
 use crate::error::{Error, ErrorKind};
 use crate::migrations::{self, Migration};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// SQLite from this version on is free of the WAL-reset corruption (behaviours.md, fault 20).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Longest wait for another process's transaction (behaviours.md, fault 21).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries where SQLite does not wait itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. The
 /// larger it is, the more often a page changes in it before it is copied once.
 const WAL_PAGES_MAX: i64 = 16_384;
@@ -200,12 +202,29 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     }
     let mut connection = Connection::open(path)?;
     settle(&connection)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Turns the write-ahead log on. Of several that open a new file at once, one does it, and SQLite tells the others that the file
+/// is locked without letting them wait.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            set => return set,
+        }
+    }
 }
 
 /// Opens a connection that only reads; readers wait for nobody.
@@ -317,6 +336,20 @@ mod tests {
                 .expect("asked")
                 .expect("a step");
             assert_eq!(step.inputs[0].location, "s3://x/a");
+        }
+    }
+
+    #[test]
+    fn many_that_open_a_new_file_at_once_all_open_it() {
+        for _ in 0..40 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("registry.db");
+            std::thread::scope(|scope| {
+                let opened = (0..6).map(|_| scope.spawn(|| open(&path).map(|_| ())));
+                for opened in opened.collect::<Vec<_>>() {
+                    opened.join().expect("no panic").expect("opened");
+                }
+            });
         }
     }
 

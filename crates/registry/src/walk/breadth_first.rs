@@ -1,92 +1,13 @@
-//! The walk over datasets and steps, breadth first, for every store. A store answers questions about many datasets or steps at once, so
-//! that a walk costs few round trips per hop; each question is an index walk.
-//!
-//! Which steps are met (design.md, "Registry"): a step read what was there when it began. Upstream that is what the last
-//! write before made, and, where that write only added, what was written before it, back to the last that replaced
-//! everything. Downstream those read a write who began after it and before the next that replaced everything.
+//! The graph, hop by hop from the asked dataset.
 
-use crate::batch::{ADDED, READ, REPLACED};
+use super::{Facts, Flow, Limits, Near, Side, StepFlows};
+use crate::batch::{ADDED, READ};
 use crate::error::Error;
-use crate::model::{Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Node, OneHop, Walk};
-use crate::{micros, model};
+use crate::model::{self, Edge, Graph, GraphQuery, Node, Walk};
 use pudato_protocol::{Dataset, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-/// What is asked about a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Near {
-    pub(crate) dataset: i64,
-    pub(crate) side: Side,
-}
-
-/// Which of its steps are asked for; the latest come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    /// The one that wrote it last, not after this instant, and is not this step.
-    LastWriter { until_us: i64, not: i64 },
-    /// All that wrote it.
-    Writers,
-    /// All that read it, and began from this instant on (if any) until it was replaced after it.
-    Readers { from_us: Option<i64> },
-}
-
-/// A dataset and a step that read or wrote it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flow {
-    /// The other end: a step of a dataset, or a dataset of a step.
-    pub(crate) other: i64,
-    pub(crate) kind: i64,
-    /// When a Result said so last.
-    pub(crate) last_us: i64,
-    /// How many Results said so.
-    pub(crate) count: u64,
-    pub(crate) row_count: Option<u64>,
-}
-
-/// What the walk must know about a step.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct StepFlows {
-    pub(crate) started_us: Option<i64>,
-    /// Datasets that it read and wrote.
-    pub(crate) flows: Vec<Flow>,
-    /// Output, input, and whether the step made the input itself.
-    pub(crate) pairs: Vec<(i64, i64, bool)>,
-}
-
-/// What a store knows about datasets and steps. Answers stand in the order of the questions. Lists are cut at
-/// [`Limits::flows`](Limits).
-pub(crate) trait Facts {
-    async fn near(&mut self, asked: &[Near], limits: &Limits) -> Result<Vec<Vec<Flow>>, Error>;
-    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepFlows>, Error>;
-    /// With the last step that wrote each, and its rows then.
-    async fn dataset_nodes(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<Node>, Error>;
-    async fn step_nodes(&mut self, ids: &[i64]) -> Result<Vec<Node>, Error>;
-}
-
-/// What bounds every answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    /// Only what Results until then say.
-    pub(crate) until_us: i64,
-    /// Only steps of jobs in this environment.
-    pub(crate) environment: Option<String>,
-    /// Most steps of one dataset: one more than can be shown, so that it shows that there is more.
-    pub(crate) flows: i64,
-}
-
-impl Limits {
-    pub(crate) fn of(query: &GraphQuery) -> Self {
-        Self {
-            until_us: query.as_of.as_ref().map_or(i64::MAX, micros),
-            environment: query.environment.clone(),
-            flows: i64::try_from(query.max_nodes)
-                .unwrap_or(i64::MAX)
-                .saturating_add(1),
-        }
-    }
-}
 
 /// Walks from a dataset: `None` where nobody named it yet.
 pub(crate) async fn walk(
@@ -95,10 +16,11 @@ pub(crate) async fn walk(
     dataset: &Dataset,
     query: &GraphQuery,
 ) -> Result<Graph, Error> {
-    let limits = Limits::of(query);
+    let limits = Limits::of_graph(query);
     let mut walker = Walker {
         query,
         is_upstream: query.walk == Walk::Upstream,
+        until_us: limits.until_us,
         nodes: Vec::new(),
         places: HashMap::new(),
         edges: Vec::new(),
@@ -111,70 +33,6 @@ pub(crate) async fn walk(
         walker.from(facts, root, &limits).await?;
     }
     walker.graph(facts, dataset, &limits).await
-}
-
-/// The steps next to a dataset.
-pub(crate) async fn one_hop(
-    facts: &mut impl Facts,
-    root: Option<i64>,
-    dataset: &Dataset,
-    query: &HopQuery,
-) -> Result<OneHop, Error> {
-    let limits = Limits {
-        until_us: query.as_of.as_ref().map_or(i64::MAX, micros),
-        environment: query.environment.clone(),
-        flows: i64::try_from(query.max_nodes)
-            .unwrap_or(i64::MAX)
-            .saturating_add(1),
-    };
-    let sides = [
-        (Direction::Consumers, Side::Writers),
-        (Direction::Producers, Side::Readers { from_us: None }),
-    ];
-    let mut hops = [Vec::new(), Vec::new()];
-    let mut truncated = false;
-    for (hops, (unless, side)) in hops.iter_mut().zip(sides) {
-        let Some(dataset) = root.filter(|_| query.direction != unless) else {
-            continue;
-        };
-        let found = facts.near(&[Near { dataset, side }], &limits).await?;
-        let mut steps: Vec<i64> = found.iter().flatten().map(|flow| flow.other).collect();
-        let most = usize::try_from(query.max_nodes).unwrap_or(usize::MAX);
-        truncated |= steps.len() > most;
-        steps.truncate(most);
-        let nodes = facts.step_nodes(&steps).await?;
-        hops.extend(nodes.into_iter().filter_map(hop));
-    }
-    let [producers, consumers] = hops;
-    Ok(OneHop {
-        location: dataset.location(),
-        producers,
-        consumers,
-        truncated,
-    })
-}
-
-fn hop(node: Node) -> Option<Hop> {
-    let Node::Step {
-        step_id,
-        job_id,
-        step_name,
-        pipeline,
-        status,
-        completed_at,
-        ..
-    } = node
-    else {
-        return None;
-    };
-    Some(Hop {
-        job_id,
-        step_id,
-        step_name,
-        pipeline,
-        status,
-        completed_at,
-    })
 }
 
 /// A node before it is looked up.
@@ -215,6 +73,7 @@ struct Todo {
 struct Walker<'a> {
     query: &'a GraphQuery,
     is_upstream: bool,
+    until_us: i64,
     nodes: Vec<Key>,
     places: HashMap<Key, usize>,
     edges: Vec<Link>,
@@ -407,10 +266,7 @@ impl Walker<'_> {
                     not: 0,
                 },
                 (false, false) => Side::LastWriter {
-                    until_us: known
-                        .started_us
-                        .unwrap_or(i64::MAX)
-                        .min(Limits::of(self.query).until_us),
+                    until_us: known.started_us.unwrap_or(i64::MAX).min(self.until_us),
                     not: step,
                 },
             };
@@ -567,32 +423,4 @@ fn unknown(dataset: &Dataset) -> Node {
         last_run: None,
         row_count: None,
     }
-}
-
-/// Sums up the edges of one dataset (or step) and another, which stand in the order of their instants, the latest first.
-pub(crate) fn sum_up(edges: impl IntoIterator<Item = Flow>) -> Vec<Flow> {
-    let mut places = HashMap::new();
-    let mut flows: Vec<Flow> = Vec::new();
-    for edge in edges {
-        let is_write = edge.kind != READ;
-        match places.get(&(edge.other, is_write)) {
-            None => {
-                places.insert((edge.other, is_write), flows.len());
-                flows.push(edge);
-            }
-            Some(place) => {
-                let flow: &mut Flow = &mut flows[*place];
-                flow.count += edge.count;
-                // Where one of its Results replaced everything, nothing older is left.
-                if edge.kind == REPLACED {
-                    flow.kind = REPLACED;
-                }
-                if edge.last_us > flow.last_us {
-                    flow.last_us = edge.last_us;
-                    flow.row_count = edge.row_count;
-                }
-            }
-        }
-    }
-    flows
 }
