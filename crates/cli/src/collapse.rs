@@ -57,7 +57,7 @@ pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
     let mut shown: HashSet<&str> = HashSet::new();
     let mut queue: Vec<&str> = graph.nodes.first().map(Node::id).into_iter().collect();
     shown.extend(&queue);
-    let mut at = 0;
+    let (mut at, mut rest) = (0, Vec::new());
     while let Some(id) = queue.get(at).copied() {
         at += 1;
         picture
@@ -87,12 +87,14 @@ pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
         if more > 0 {
             let more_id = format!("more:{id}");
             picture.edges.push(flow(id, &more_id, walk));
-            picture.nodes.push(Drawn::More {
+            rest.push(Drawn::More {
                 id: more_id,
                 count: more,
             });
         }
     }
+    // They stand below those that are shown.
+    picture.nodes.extend(rest);
     picture.hidden = graph.nodes.len() - shown.len();
     picture
 }
