@@ -42,6 +42,7 @@ promises! {
     pairs: outputs_are_made_from_what_their_result_says, what_a_step_read_again_is_its_own,
         what_was_added_stays, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
     records: a_job_and_its_steps_are_filled_in_whatever_came_first, a_job_ends_when_all_expected_steps_did,
+        a_step_that_ended_before_it_had_a_job_ends_it,
         an_update_counts_like_a_result, a_large_answer_is_not_read_for_a_steps_lineage, events_are_told_in_their_order,
         texts_keep_every_character;
     outbox: every_result_is_told_once, what_is_taken_comes_again_when_nobody_told_it, each_run_of_a_step_is_told_apart;

@@ -107,6 +107,30 @@ pub async fn a_job_ends_when_all_expected_steps_did(bench: &Bench) {
     assert_eq!(store.query_jobs(filter).await.expect("asked").len(), 1);
 }
 
+pub async fn a_step_that_ended_before_it_had_a_job_ends_it(bench: &Bench) {
+    let store = bench.open().await;
+    let mut result = bench.result("early", &[], &[]);
+    result.job_id = None;
+    apply(&*store, std::slice::from_ref(&result)).await;
+    let mut new = job("job-late");
+    new.expected_steps = Some(1);
+    store
+        .create_job(new, Timestamp::now())
+        .await
+        .expect("created");
+    store
+        .add_step(step("job-late", "early"), Timestamp::now())
+        .await
+        .expect("added");
+    let ended = store.get_job("job-late").await.expect("asked");
+    let ended = ended.expect("a job");
+    assert_eq!(ended.status, JobStatus::Success);
+    assert_eq!(
+        ended.completed_at.as_deref(),
+        Some(result.timestamp.as_str())
+    );
+}
+
 pub async fn an_update_counts_like_a_result(bench: &Bench) {
     let store = bench.open().await;
     store
