@@ -1,6 +1,8 @@
 //! The ports of the message fabric, and the backends behind them. A backend is one module that implements the ports and
 //! passes [`conformance`].
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod claims;
 mod clock;
 pub mod conformance;

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use pudato_messaging::conformance::Bench;
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
-    Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
+    Clock, Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 struct LocalBench {
     fabric: LocalFabric,
@@ -49,8 +50,12 @@ impl Bench for LocalBench {
         self.fabric.declare(topology).await
     }
 
-    fn clock(&self) -> &ManualClock {
+    fn clock(&self) -> &dyn Clock {
         &self.clock
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
     }
 }
 

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use pudato_messaging::conformance::{Bench, idempotency};
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
+    Clock, Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
 };
 use pudato_registry::{AnswerStore, PostgresRegistry, SqliteRegistry};
 use pudato_runtime::KeptAnswers;
 use pudato_testing::{Postgres, skipped};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The fabric in memory, with other answers.
 struct AnswersBench {
@@ -53,8 +54,12 @@ impl Bench for AnswersBench {
         self.fabric.declare(topology).await
     }
 
-    fn clock(&self) -> &ManualClock {
+    fn clock(&self) -> &dyn Clock {
         &self.clock
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
     }
 }
 

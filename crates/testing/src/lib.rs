@@ -1,7 +1,9 @@
 //! Real servers for the tests and measurements of pudato: on loopback, on free ports, stopped when who started them ends.
 
+mod ministack;
 mod postgres;
 
+pub use ministack::Ministack;
 pub use postgres::{Database, Postgres};
 
 /// What to do where a part that a test needs cannot be had: in CI, which sets `CI`, that is a failure; elsewhere the test says why

@@ -44,7 +44,8 @@ fn main() -> ExitCode {
 /// Some tests let other programs prove what pudato says, so those are installed first.
 fn test() -> Result<(), String> {
     python::ensure()?;
-    tools::build("running every test", &["test", "--workspace"])
+    let test = ["test", "--workspace", "--features", "pudato-messaging/aws"];
+    tools::build("running every test", &test)
 }
 
 /// Benches measure what people would run, so they are built like a release.

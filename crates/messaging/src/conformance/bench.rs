@@ -1,8 +1,9 @@
-use crate::{Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology};
+use crate::{Clock, Consumer, Error, IdempotencyStore, Operations, Publisher, Topology};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A backend on the bench: one fresh fabric, whose time is moved by hand.
+/// A backend on the bench: one fresh fabric.
 #[async_trait]
 pub trait Bench: Send + Sync {
     /// The fabric's publisher.
@@ -26,6 +27,15 @@ pub trait Bench: Send + Sync {
     /// `Invalid`: see [`Topology::check`]; or something exists with other attributes. Nothing is changed then.
     async fn declare(&self, topology: Topology) -> Result<(), Error>;
 
-    /// The clock that the whole fabric goes by; only the suite moves it.
-    fn clock(&self) -> &ManualClock;
+    /// The clock that the whole fabric goes by.
+    fn clock(&self) -> &dyn Clock;
+
+    /// Lets time pass: where the clock is moved by hand, it is moved; where it is the cloud's, it is waited for.
+    async fn pass(&self, time: Duration);
+
+    /// The smallest time that the bench tells apart: a clock that is moved by hand knows milliseconds, and calls over a network take
+    /// some.
+    fn tick(&self) -> Duration {
+        Duration::from_millis(1)
+    }
 }

@@ -17,12 +17,12 @@ pub async fn a_message_whose_handler_failed_comes_back_after_its_timeout_and_not
     send(bench, "work", message("a")).await;
     // The handler fails, and does nothing about its lease.
     drop(one(&work).await);
-    bench.clock().advance(VISIBILITY - seconds(1));
+    bench.pass(VISIBILITY - seconds(1)).await;
     nothing(&work).await;
-    bench.clock().advance(seconds(1));
+    bench.pass(seconds(1)).await;
     let lease = one(&work).await.lease;
     finish(&work, lease).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
     nothing(&consumer(bench, "dead").await).await;
 }
@@ -38,7 +38,7 @@ pub async fn only_the_failed_message_of_a_batch_comes_back(bench: &dyn Bench) {
     let good = deliveries.into_iter().filter(|it| it.body != b"fail");
     let entries = work.delete(good.map(|it| it.lease).collect()).await;
     assert!(entries.iter().all(Result::is_ok), "{entries:?}");
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     assert_eq!(body(&one(&work).await), "fail");
 }
 

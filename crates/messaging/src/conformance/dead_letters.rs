@@ -8,15 +8,17 @@ use std::time::Duration;
 
 /// Line 33.
 pub async fn attempts_count_the_receives_and_the_first_receive_keeps_its_time(bench: &dyn Bench) {
-    let work = work(bench).await;
+    declare(bench, vec![brief("work")]).await;
+    let work = consumer(bench, "work").await;
     send(bench, "work", message("a")).await;
     let first_ms = bench_now(bench);
     for attempt in 1..=3 {
         let delivery = one(&work).await;
         assert_eq!(delivery.attempt, Some(attempt));
-        assert_eq!(delivery.first_received_ms, Some(first_ms));
+        let received_ms = delivery.first_received_ms.expect("known");
+        assert_same_time(bench, received_ms, first_ms);
         assert_eq!(delivery.attempt_max, None);
-        bench.clock().advance(VISIBILITY);
+        bench.pass(BRIEF).await;
     }
 }
 
@@ -26,7 +28,7 @@ pub async fn a_message_received_too_often_moves_with_its_id(bench: &dyn Bench) {
     send(bench, "work", message("a")).await;
     let delivery = one(&work).await;
     assert_eq!(delivery.attempt_max, Some(1));
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
     let dead = one(&consumer(bench, "dead").await).await;
     assert_eq!(dead.message_id, delivery.message_id);
@@ -39,11 +41,11 @@ pub async fn a_moved_message_keeps_body_attributes_age_and_count(bench: &dyn Ben
     let sent = with(message("a\r\n"), "traceparent", "00-1-2-01");
     send(bench, "work", sent.clone()).await;
     one(&work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
     let stored = bench.operations().browse("dead", 10).await.expect("known");
     assert_eq!(stored.len(), 1);
-    assert_eq!(stored[0].sent_at_ms, sent_ms);
+    assert_same_time(bench, stored[0].sent_at_ms, sent_ms);
     let dead = one(&consumer(bench, "dead").await).await;
     assert_eq!(body(&dead), sent.body);
     assert_eq!(dead.attributes, sent.attributes);
@@ -58,8 +60,9 @@ pub async fn a_moved_message_keeps_body_attributes_age_and_count(bench: &dyn Ben
 
 /// Line 36.
 pub async fn two_allowed_receives_are_two_attempts(bench: &dyn Bench) {
-    let work = work_with_dead(bench, 2).await;
-    let dead = consumer(bench, "dead").await;
+    let queues = vec![brief("work").redrive(2, "dead"), brief("dead")];
+    declare(bench, queues).await;
+    let (work, dead) = (consumer(bench, "work").await, consumer(bench, "dead").await);
     send(bench, "work", message("a")).await;
     let mut attempts = 0;
     for _ in 0..5 {
@@ -67,7 +70,7 @@ pub async fn two_allowed_receives_are_two_attempts(bench: &dyn Bench) {
         if attempts == 1 {
             nothing(&dead).await;
         }
-        bench.clock().advance(VISIBILITY);
+        bench.pass(BRIEF).await;
     }
     assert_eq!(attempts, 2);
     one(&dead).await;
@@ -78,7 +81,7 @@ pub async fn a_poison_message_does_not_hold_up_the_others(bench: &dyn Bench) {
     let work = work_with_dead(bench, 1).await;
     send(bench, "work", message("poison")).await;
     one(&work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     send(bench, "work", message("good")).await;
     assert_eq!(bodies(&poll(&work, 1, Duration::ZERO).await), ["good"]);
 }
@@ -88,10 +91,10 @@ pub async fn a_message_deleted_in_time_never_reaches_the_dead_letter_queue(bench
     let work = work_with_dead(bench, 2).await;
     send(bench, "work", message("a")).await;
     one(&work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     let lease = one(&work).await.lease;
     finish(&work, lease).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
     nothing(&consumer(bench, "dead").await).await;
 }
@@ -99,9 +102,9 @@ pub async fn a_message_deleted_in_time_never_reaches_the_dead_letter_queue(bench
 /// Line 39.
 pub async fn a_poison_message_ends_at_the_last_queue_of_a_chain(bench: &dyn Bench) {
     let queues = vec![
-        QueueConfig::new("first").redrive(1, "second"),
-        QueueConfig::new("second").redrive(2, "third"),
-        QueueConfig::new("third"),
+        brief("first").redrive(1, "second"),
+        brief("second").redrive(2, "third"),
+        brief("third"),
     ];
     declare(bench, queues).await;
     send(bench, "first", message("poison")).await;
@@ -112,7 +115,7 @@ pub async fn a_poison_message_ends_at_the_last_queue_of_a_chain(bench: &dyn Benc
     for _ in 0..6 {
         take(&first).await;
         take(&second).await;
-        bench.clock().advance(VISIBILITY);
+        bench.pass(BRIEF).await;
     }
     nothing(&first).await;
     nothing(&second).await;
@@ -139,7 +142,7 @@ pub async fn a_message_given_up_moves_with_its_bytes_and_the_reason(bench: &dyn 
     let (source, reason) = ("work".into(), Some("cannot be read".into()));
     assert_eq!(dead.dead_letter, Some(DeadLetter { source, reason }));
     assert_eq!(body(&one(&consumer(bench, "results").await).await), "error");
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
 }
 
@@ -152,7 +155,7 @@ pub async fn a_queue_without_a_dead_letter_queue_keeps_its_message(bench: &dyn B
     let refused = work.dead_letter(copy(&lease), "reason", publish).await;
     assert_eq!(kind(refused), ErrorKind::NotFound);
     nothing(&work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     one(&work).await;
 }
 
@@ -161,7 +164,7 @@ pub async fn a_lost_lease_cannot_give_a_message_up(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     send(bench, "work", message("a")).await;
     let lost = one(&work).await.lease;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     let held = one(&work).await.lease;
     let publish = vec![("work".into(), message("error"))];
     let refused = work.dead_letter(lost, "reason", publish).await;

@@ -12,14 +12,14 @@ pub async fn a_scheduled_message_is_absent_until_its_delay_is_over(bench: &dyn B
     schedule(&work, seconds(1), "a").await.expect("accepted");
     schedule(&work, seconds(900), "b").await.expect("accepted");
     nothing(&work).await;
-    bench.clock().advance(Duration::from_millis(999));
+    bench.pass(Duration::from_millis(999)).await;
     nothing(&work).await;
-    bench.clock().advance(Duration::from_millis(1));
+    bench.pass(Duration::from_millis(1)).await;
     let lease = one(&work).await.lease;
     finish(&work, lease).await;
-    bench.clock().advance(seconds(898));
+    bench.pass(seconds(898)).await;
     nothing(&work).await;
-    bench.clock().advance(seconds(1));
+    bench.pass(seconds(1)).await;
     assert_eq!(body(&one(&work).await), "b");
 }
 
@@ -30,7 +30,7 @@ pub async fn a_delay_over_the_limit_is_refused(bench: &dyn Bench) {
         let refused = schedule(&work, delay, "a").await;
         assert_eq!(kind(refused), ErrorKind::Invalid, "{delay:?}");
     }
-    bench.clock().advance(seconds(1_000));
+    bench.pass(seconds(1_000)).await;
     nothing(&work).await;
 }
 
@@ -62,7 +62,7 @@ pub async fn a_message_without_delay_passes_the_delay_of_its_queue(bench: &dyn B
         .await
         .expect("accepted");
     assert_eq!(body(&one(&work).await), "at once");
-    bench.clock().advance(seconds(10));
+    bench.pass(seconds(10)).await;
     assert_eq!(body(&one(&work).await), "delayed");
 }
 
@@ -72,7 +72,7 @@ pub async fn a_waiting_receive_wakes_when_a_delay_is_over(bench: &dyn Bench) {
     schedule(&work, seconds(15), "a").await.expect("accepted");
     let due = async {
         tokio::task::yield_now().await;
-        bench.clock().advance(seconds(15));
+        bench.pass(seconds(15)).await;
     };
     let (received, ()) = within(async { tokio::join!(poll(&work, 10, WAIT), due) }).await;
     assert_eq!(bodies(&received), ["a"]);
@@ -88,7 +88,7 @@ pub async fn a_purge_takes_visible_leased_and_delayed_messages(bench: &dyn Bench
     assert_eq!(operations.purge("work", None).await.expect("known"), 6);
     let counts = operations.counts("work").await.expect("known");
     assert_eq!(counts, Counts::default());
-    bench.clock().advance(seconds(1_000));
+    bench.pass(seconds(1_000)).await;
     nothing(&work).await;
     one(&consumer(bench, "other").await).await;
 }
@@ -113,7 +113,7 @@ pub async fn the_counters_of_a_queue_sum_to_its_messages(bench: &dyn Bench) {
         delayed: 3,
     };
     assert_eq!(counts, expected);
-    bench.clock().advance(seconds(900));
+    bench.pass(seconds(900)).await;
     let counts = bench.operations().counts("work").await.expect("known");
     let expected = Counts {
         visible: 6,

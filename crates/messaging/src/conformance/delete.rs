@@ -10,7 +10,7 @@ pub async fn a_deleted_message_does_not_come_back(bench: &dyn Bench) {
     send(bench, "work", message("a")).await;
     let lease = one(&work).await.lease;
     finish(&work, lease).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
 }
 
@@ -19,7 +19,7 @@ pub async fn a_lease_deletes_after_its_end_while_nobody_else_received(bench: &dy
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let lease = one(&work).await.lease;
-    bench.clock().advance(VISIBILITY + seconds(1));
+    bench.pass(VISIBILITY + seconds(1)).await;
     finish(&work, lease).await;
     nothing(&work).await;
 }
@@ -29,7 +29,7 @@ pub async fn a_lost_lease_leaves_the_delivery_of_its_new_holder_alone(bench: &dy
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let lost = one(&work).await.lease;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     let mut held = one(&work).await.lease;
     let deleted = delete(&work, lost).await.expect("accepted");
     assert_ne!(deleted, Deleted::Deleted);
@@ -37,7 +37,7 @@ pub async fn a_lost_lease_leaves_the_delivery_of_its_new_holder_alone(bench: &dy
         .await
         .expect("still held");
     finish(&work, held).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
 }
 
@@ -70,7 +70,7 @@ pub async fn one_bad_receipt_in_a_batch_fails_alone(bench: &dyn Bench) {
     let entries = work.delete(leases).await;
     let failed: Vec<_> = entries.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, true, false]);
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
 }
 

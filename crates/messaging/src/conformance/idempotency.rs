@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Answered, Begin, Clock, Key};
+use crate::{Answered, Begin, Key};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -12,10 +12,10 @@ pub async fn a_request_that_runs_is_busy_for_others_and_not_for_its_owner(bench:
     assert_eq!(begin(bench, "a", "owner").await, Begin::New);
     let until_ms = bench.clock().now_ms() + 10_000;
     assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
-    bench.clock().advance(seconds(9));
+    bench.pass(seconds(9)).await;
     // The owner's second begin renews its lease.
     assert_eq!(begin(bench, "a", "owner").await, Begin::New);
-    bench.clock().advance(seconds(9));
+    bench.pass(seconds(9)).await;
     let until_ms = bench.clock().now_ms() + 1_000;
     assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
 }
@@ -24,7 +24,7 @@ pub async fn a_request_that_runs_is_busy_for_others_and_not_for_its_owner(bench:
 pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     finish_request(bench, "a", "owner", "42").await;
-    bench.clock().advance(seconds(100_000));
+    bench.pass(seconds(100_000)).await;
     for owner in ["owner", "other"] {
         let answer = "42".to_owned();
         assert_eq!(begin(bench, "a", owner).await, Begin::Done { answer });
@@ -38,7 +38,7 @@ pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn 
 /// An owner that died holds nobody up for longer than its lease.
 pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
-    bench.clock().advance(LEASE);
+    bench.pass(LEASE).await;
     assert_eq!(begin(bench, "a", "other").await, Begin::New);
     assert!(matches!(
         begin(bench, "a", "owner").await,
@@ -49,7 +49,7 @@ pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(benc
 /// The fence: who lost the request keeps no answer and frees nothing.
 pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
-    bench.clock().advance(LEASE);
+    bench.pass(LEASE).await;
     begin(bench, "a", "other").await;
     finish_request(bench, "a", "owner", "stale").await;
     abandon(bench, "a", "owner").await;
@@ -88,7 +88,7 @@ pub async fn the_same_key_with_another_payload_is_a_mismatch(bench: &dyn Bench) 
         begin_with(bench, "a", "forged", "owner").await,
         Begin::Mismatch
     );
-    bench.clock().advance(LEASE);
+    bench.pass(LEASE).await;
     assert_eq!(
         begin_with(bench, "a", "forged", "other").await,
         Begin::Mismatch
@@ -133,7 +133,7 @@ pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
         .begin(&key("a"), "payload", "owner", Duration::MAX)
         .await;
     assert_eq!(begun.expect("the store answers"), Begin::New);
-    bench.clock().advance(seconds(1_000_000));
+    bench.pass(seconds(1_000_000)).await;
     assert!(matches!(
         begin(bench, "a", "other").await,
         Begin::Busy { .. }

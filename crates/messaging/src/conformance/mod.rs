@@ -6,7 +6,7 @@
 //! pudato_messaging::conformance_tests!(MyBench::fresh);
 //! ```
 //!
-//! Nothing sleeps; time passes when the suite moves the bench's clock. [`LINES`] says which line of the list of
+//! The suite never sleeps by itself; it asks the bench to let time [pass](Bench::pass). [`LINES`] says which line of the list of
 //! behaviours (AWS's texts and the tests of its emulators) is held by which function, or why it is left out.
 
 pub mod batch;

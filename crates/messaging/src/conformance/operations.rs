@@ -68,7 +68,7 @@ pub async fn replayed_messages_return_to_their_own_sources(bench: &dyn Bench) {
         send(bench, name, with(message(name), "trace", name)).await;
         one(&consumer(bench, name).await).await;
     }
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     for name in ["first", "second"] {
         nothing(&consumer(bench, name).await).await;
     }
@@ -168,7 +168,7 @@ pub async fn a_message_moved_by_the_broker_is_explained_once(bench: &dyn Bench) 
     declare(bench, vec![QueueConfig::new("results")]).await;
     send(bench, "work", message("a")).await;
     one(&work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
     let (operations, id) = (bench.operations(), dead_ids(bench).await.remove(0));
     let told = |topic: &str| vec![(topic.to_owned(), message("error"))];

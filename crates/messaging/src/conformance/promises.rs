@@ -14,6 +14,18 @@ macro_rules! conformance_tests {
             }
         )+)+
     };
+    (futures ($bench:expr) $($theme:ident: $($name:ident)+;)+) => {
+        {
+            let mut futures: Vec<(&'static str, std::pin::Pin<Box<dyn Future<Output = ()> + Send>>)> = Vec::new();
+            $($(
+                let bench = ($bench)();
+                futures.push((stringify!($name), Box::pin(async move {
+                    $crate::conformance::$theme::$name(&bench).await;
+                })));
+            )+)+
+            futures
+        }
+    };
     (names () $($theme:ident: $($name:ident)+;)+) => {
         &[$($((stringify!($theme), stringify!($name)),)+)+]
     };

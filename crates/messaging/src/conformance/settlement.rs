@@ -21,11 +21,11 @@ pub async fn a_settlement_publishes_schedules_keeps_the_answer_and_deletes(bench
     assert_ne!(deleted, Deleted::LeaseLost);
     assert_eq!(body(&one(&results).await), "result");
     nothing(&work).await;
-    bench.clock().advance(seconds(30));
+    bench.pass(seconds(30)).await;
     let follow_up = one(&work).await;
     assert_eq!(body(&follow_up), "follow-up");
     finish(&work, follow_up.lease).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&work).await;
 }
 
@@ -44,7 +44,7 @@ pub async fn the_answer_of_a_settlement_is_given_when_the_request_comes_again(be
 pub async fn a_lost_lease_settles_nothing(bench: &dyn Bench) {
     let (work, results) = desk(bench).await;
     let lost = handled(bench, &work).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     let held = one(&work).await.lease;
     let mut settlement = Settlement::of(lost);
     settlement
@@ -108,7 +108,7 @@ pub async fn a_settlement_that_is_refused_leaves_its_message(bench: &dyn Bench) 
     let unknown = settle(&work, Settlement::of(forged("garbage"))).await;
     assert_eq!(kind(unknown), ErrorKind::Invalid);
     nothing(&results).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     one(&work).await;
 }
 
@@ -139,7 +139,7 @@ pub async fn one_refused_settlement_of_a_batch_fails_alone(bench: &dyn Bench) {
         "{entries:?}"
     );
     assert_eq!(bodies(&take(&results).await), ["1", "3"]);
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     assert_eq!(body(&one(&work).await), "2");
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The visibility timeout of a queue that says no other.
 pub(super) const VISIBILITY: Duration = Duration::from_secs(60);
+/// The visibility timeout of a promise that lets it pass several times: where time is real, somebody waits for it.
+pub(super) const BRIEF: Duration = Duration::from_secs(5);
 /// Longest long poll.
 pub(super) const WAIT: Duration = Duration::from_secs(20);
 /// Time itself stands still, so only a step that hangs takes this long on the machine's clock.
@@ -64,6 +66,13 @@ pub(super) async fn work_with_dead(bench: &dyn Bench, max: u32) -> Arc<dyn Consu
     ];
     declare(bench, queues).await;
     consumer(bench, "work").await
+}
+
+/// A queue with the visibility timeout [`BRIEF`].
+pub(super) fn brief(name: &str) -> QueueConfig {
+    let mut queue = QueueConfig::new(name);
+    queue.visibility = BRIEF;
+    queue
 }
 
 pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Outgoing) -> String {
@@ -168,4 +177,11 @@ pub(super) async fn within<T>(step: impl Future<Output = T>) -> T {
     tokio::time::timeout(HANGS, step)
         .await
         .expect("this step ends while time stands still")
+}
+
+/// Two instants, in milliseconds, that are the same as far as the bench can tell.
+pub(super) fn assert_same_time(bench: &dyn Bench, one_ms: u64, other_ms: u64) {
+    let tick_ms = u64::try_from(bench.tick().as_millis()).unwrap_or(u64::MAX);
+    let apart_ms = one_ms.abs_diff(other_ms);
+    assert!(apart_ms < tick_ms, "{one_ms} and {other_ms} are apart");
 }

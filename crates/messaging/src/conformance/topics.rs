@@ -37,7 +37,7 @@ pub async fn each_subscribed_queue_gets_a_copy_of_its_own(bench: &dyn Bench) {
         finish(queue, delivery.lease).await;
     }
     assert_eq!(ids.len(), 3);
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     for queue in &queues {
         nothing(queue).await;
     }

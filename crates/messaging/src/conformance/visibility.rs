@@ -12,9 +12,9 @@ pub async fn a_received_message_is_absent_until_its_timeout_and_then_has_a_new_r
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let first = one(&work).await;
-    bench.clock().advance(VISIBILITY - Duration::from_millis(1));
+    bench.pass(VISIBILITY - bench.tick()).await;
     nothing(&work).await;
-    bench.clock().advance(Duration::from_millis(1));
+    bench.pass(bench.tick()).await;
     let second = one(&work).await;
     assert_eq!(second.body, first.body);
     assert_ne!(second.lease.receipt, first.lease.receipt);
@@ -41,14 +41,14 @@ pub async fn a_lease_that_is_renewed_in_time_is_never_handed_to_another(bench: &
     send(bench, "work", message("a")).await;
     let mut lease = one(&work).await.lease;
     for _ in 0..4 {
-        bench.clock().advance(seconds(1));
+        bench.pass(seconds(1)).await;
         let granted_ms = lease.deadline_ms + 1_000;
         renew(&work, &mut lease, seconds(2)).await.expect("renewed");
-        assert_eq!(lease.deadline_ms, granted_ms);
+        assert_same_time(bench, lease.deadline_ms, granted_ms);
         nothing(&other).await;
     }
     finish(&work, lease).await;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     nothing(&other).await;
 }
 
@@ -61,10 +61,10 @@ pub async fn a_message_given_back_is_visible_at_once_and_its_next_lease_is_the_q
     let lease = one(&work).await.lease;
     let deadline_ms = lease.deadline_ms;
     work.release(lease, Duration::ZERO).await.expect("released");
-    assert_eq!(one(&work).await.lease.deadline_ms, deadline_ms);
-    bench.clock().advance(VISIBILITY - Duration::from_millis(1));
+    assert_same_time(bench, one(&work).await.lease.deadline_ms, deadline_ms);
+    bench.pass(VISIBILITY - bench.tick()).await;
     nothing(&work).await;
-    bench.clock().advance(Duration::from_millis(1));
+    bench.pass(bench.tick()).await;
     one(&work).await;
 }
 
@@ -74,9 +74,9 @@ pub async fn a_message_given_back_for_later_is_absent_until_then(bench: &dyn Ben
     send(bench, "work", message("a")).await;
     let lease = one(&work).await.lease;
     work.release(lease, seconds(300)).await.expect("released");
-    bench.clock().advance(seconds(299));
+    bench.pass(seconds(299)).await;
     nothing(&work).await;
-    bench.clock().advance(seconds(1));
+    bench.pass(seconds(1)).await;
     one(&work).await;
 }
 
@@ -85,7 +85,7 @@ pub async fn a_lease_can_be_renewed_after_its_end_while_nobody_else_received(ben
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let mut lease = one(&work).await.lease;
-    bench.clock().advance(VISIBILITY + seconds(5));
+    bench.pass(VISIBILITY + seconds(5)).await;
     renew(&work, &mut lease, VISIBILITY).await.expect("renewed");
     nothing(&work).await;
     finish(&work, lease).await;
@@ -96,7 +96,7 @@ pub async fn a_lease_of_more_than_twelve_hours_in_total_is_refused(bench: &dyn B
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let mut lease = one(&work).await.lease;
-    bench.clock().advance(seconds(30));
+    bench.pass(seconds(30)).await;
     for want in [seconds(43_200), seconds(43_171), Duration::MAX] {
         let refused = renew(&work, &mut lease, want).await;
         assert_eq!(kind(refused), ErrorKind::Invalid, "{want:?}");
@@ -130,14 +130,14 @@ pub async fn a_receipt_that_nobody_wrote_cannot_be_renewed(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let (mut forged, mut good) = (forged("INVALID"), one(&work).await.lease);
-    bench.clock().advance(seconds(30));
+    bench.pass(seconds(30)).await;
     let renewed = work.renew(vec![&mut forged, &mut good], VISIBILITY).await;
     let kinds: Vec<_> = renewed
         .into_iter()
         .map(|entry| entry.map_err(|error| error.kind))
         .collect();
     assert_eq!(kinds, [Err(ErrorKind::Invalid), Ok(())]);
-    bench.clock().advance(seconds(59));
+    bench.pass(seconds(59)).await;
     nothing(&work).await;
 }
 
@@ -146,7 +146,7 @@ pub async fn a_lost_lease_cannot_be_renewed_or_given_back(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     let mut lost = one(&work).await.lease;
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     let held = one(&work).await.lease;
     let refused = renew(&work, &mut lost, seconds(600)).await;
     assert_eq!(kind(refused), ErrorKind::Invalid);

@@ -32,10 +32,10 @@ pub async fn a_waiting_receive_answers_nothing_after_its_wait(bench: &dyn Bench)
     let mut receiving = Box::pin(poll(&work, 1, WAIT));
     for step in [seconds(10), seconds(9)] {
         assert!(is_waiting(&mut receiving).await);
-        bench.clock().advance(step);
+        bench.pass(step).await;
     }
     assert!(is_waiting(&mut receiving).await);
-    bench.clock().advance(seconds(1));
+    bench.pass(seconds(1)).await;
     assert!(within(receiving).await.is_empty());
 }
 
@@ -50,7 +50,7 @@ pub async fn one_message_goes_to_one_of_two_waiting_receives(bench: &dyn Bench) 
             yield_now().await;
         }
         // Less than the visibility timeout, so that the message does not come back meanwhile.
-        bench.clock().advance(WAIT);
+        bench.pass(WAIT).await;
     };
     let (first, second, ()) =
         within(async { tokio::join!(poll(&first, 10, WAIT), poll(&second, 10, WAIT), arrival) })
@@ -63,10 +63,10 @@ pub async fn a_waiting_receive_returns_a_message_whose_lease_ends_meanwhile(benc
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     one(&work).await;
-    bench.clock().advance(VISIBILITY - seconds(10));
+    bench.pass(VISIBILITY - seconds(10)).await;
     let end = async {
         yield_now().await;
-        bench.clock().advance(seconds(10));
+        bench.pass(seconds(10)).await;
     };
     let (received, ()) = within(async { tokio::join!(poll(&work, 10, WAIT), end) }).await;
     assert_eq!(bodies(&received), ["a"]);
@@ -97,10 +97,10 @@ pub async fn a_cancelled_receive_leases_nothing_for_longer_than_the_timeout(benc
         "a",
         "the call was gone before the message came"
     );
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     // Now it is dropped while the message is being handed out.
     drop(polled_once(Box::pin(take(&work))).await);
-    bench.clock().advance(VISIBILITY);
+    bench.pass(VISIBILITY).await;
     assert_eq!(body(&one(&work).await), "a");
 }
 

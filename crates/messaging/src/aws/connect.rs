@@ -1,0 +1,41 @@
+//! The clients of SNS and SQS.
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One attempt of a call may take so long: more than the longest long poll (20 s), and short enough that a connection that hangs is
+/// noticed within 90 s.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(28);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where topics and queues are.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// An emulator instead of AWS.
+    pub endpoint: Option<String>,
+    /// ARNs of topics, by the names that pudato calls them.
+    pub topics: BTreeMap<String, String>,
+    /// URLs of queues, likewise; one that is not here is asked for by its name.
+    pub queues: BTreeMap<String, String>,
+}
+
+pub(super) async fn config(endpoint: Option<&str>) -> SdkConfig {
+    let http = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts);
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}

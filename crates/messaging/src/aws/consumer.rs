@@ -1,0 +1,473 @@
+//! Receives from SQS.
+
+use super::error::{entry, failed};
+use super::handled::Handled;
+use super::publisher::SnsPublisher;
+use super::wire::{self, Origin};
+use super::{Shared, dead_letters, receipt, settle};
+use crate::{
+    Answered, Consumer, Deleted, Delivery, Error, ErrorKind, IdempotencyStore, Lease, Limits,
+    Outgoing, Publisher, Receive, Settlement,
+};
+use async_trait::async_trait;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Entries of one batch (behaviours.md, row 3).
+const BATCH: usize = 10;
+
+/// Receives the messages of one queue.
+pub struct SqsConsumer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) publisher: SnsPublisher,
+    pub(super) queue: String,
+    pub(super) url: String,
+    visibility: Duration,
+    attempt_max: Option<u32>,
+    /// The ARN of the dead-letter queue.
+    pub(super) dead_letters: Option<String>,
+    pub(super) limits: Limits,
+    handled: Mutex<Handled>,
+    /// Messages in hand: SQS does not give one a second time to who must send it elsewhere.
+    held: Mutex<HashMap<String, Held>>,
+    answers: Option<Arc<dyn IdempotencyStore>>,
+}
+
+/// A message in hand.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) body: String,
+    pub(super) attributes: BTreeMap<String, String>,
+    until_ms: u64,
+}
+
+/// Milliseconds, as far as they can be written.
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole seconds, rounded up: SQS knows no others.
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX)
+}
+
+impl SqsConsumer {
+    pub(super) async fn new(
+        shared: Arc<Shared>,
+        publisher: SnsPublisher,
+        queue: &str,
+    ) -> Result<Self, Error> {
+        let url = shared.queue(queue).await?;
+        let asked = shared
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&url)
+            .attribute_names(QueueAttributeName::All);
+        let found = asked.send().await;
+        let found = found.map_err(|error| failed(&format!("queue {queue}"), error))?;
+        let attributes = found.attributes.unwrap_or_default();
+        let number = |name: QueueAttributeName| attributes.get(&name)?.parse::<u64>().ok();
+        let visibility = number(QueueAttributeName::VisibilityTimeout).unwrap_or(30);
+        let bytes = number(QueueAttributeName::MaximumMessageSize);
+        let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        let redrive: Value = attributes
+            .get(&QueueAttributeName::RedrivePolicy)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        // Some write the count as a number, some as a text.
+        let count = &redrive["maxReceiveCount"];
+        let count = count
+            .as_u64()
+            .or_else(|| count.as_str().and_then(|text| text.parse().ok()));
+        Ok(Self {
+            publisher,
+            queue: queue.to_owned(),
+            url,
+            visibility: Duration::from_secs(visibility),
+            attempt_max: count.and_then(|count| u32::try_from(count).ok()),
+            dead_letters: redrive["deadLetterTargetArn"].as_str().map(str::to_owned),
+            limits: Limits {
+                message_bytes_max: bytes.unwrap_or(Limits::SQS.message_bytes_max),
+                ..Limits::SQS
+            },
+            handled: Mutex::default(),
+            held: Mutex::default(),
+            answers: None,
+            shared,
+        })
+    }
+
+    /// Keeps answers in `answers` before what follows from them is published.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Arc<dyn IdempotencyStore>) -> Self {
+        self.answers = Some(answers);
+        self
+    }
+
+    /// Checks all that a settlement would do, before any of it is done.
+    pub(super) async fn check(&self, settlement: &Settlement) -> Result<(), Error> {
+        receipt::read(&self.queue, &settlement.lease)?;
+        for (topic, message) in &settlement.publish {
+            self.publisher.limits(topic).await?.check(message)?;
+        }
+        for (delay, message) in &settlement.schedule {
+            self.limits.check(message)?;
+            self.limits.check_delay(*delay)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn keep(&self, answered: Answered) -> Result<(), Error> {
+        match &self.answers {
+            Some(answers) => answers.finish(answered).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn visibility(&self) -> Duration {
+        self.visibility
+    }
+
+    /// The message of a lease.
+    pub(super) fn held(&self, lease: &Lease) -> Result<Held, Error> {
+        let receipt = receipt::read(&self.queue, lease)?;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(receipt.message_id).cloned().ok_or_else(|| {
+            let what = "lease: its message is not in hand any more";
+            Error::new(ErrorKind::Invalid, what)
+        })
+    }
+
+    fn hold(&self, deliveries: &[Delivery]) {
+        let now_ms = self.now_ms();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who lost a lease does not come back for its message.
+        held.retain(|_, held| held.until_ms > now_ms);
+        for delivery in deliveries {
+            let until_ms = now_ms.saturating_add(ms(self.limits.lease_max));
+            held.insert(
+                delivery.message_id.clone(),
+                Held {
+                    body: String::from_utf8_lossy(&delivery.body).into_owned(),
+                    attributes: delivery.attributes.clone(),
+                    until_ms,
+                },
+            );
+        }
+    }
+
+    fn let_go(&self, lease: &Lease) {
+        if let Ok(receipt) = receipt::read(&self.queue, lease) {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.remove(receipt.message_id);
+        }
+    }
+
+    pub(super) fn context(&self) -> String {
+        format!("queue {}", self.queue)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// Deletes again what was deleted before: its handler ran, and SQS forgot.
+    async fn delete_again(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let handled = |delivery: &Delivery| {
+            let handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+            handled.contains(&delivery.message_id)
+        };
+        let (again, new): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(handled);
+        if !again.is_empty() {
+            tracing::debug!(count = again.len(), queue = %self.queue, "deleted before and delivered again");
+            let leases = again.into_iter().map(|delivery| delivery.lease);
+            self.delete(leases.collect()).await;
+        }
+        new
+    }
+
+    async fn delete_batch(&self, leases: &[Lease]) -> Vec<Result<Deleted, Error>> {
+        let mut answers = Vec::with_capacity(leases.len());
+        let mut entries = Vec::new();
+        for (n, lease) in leases.iter().enumerate() {
+            let receipt = receipt::read(&self.queue, lease);
+            let silence = || Error::new(ErrorKind::Unavailable, "delete: no answer");
+            answers.push(match &receipt {
+                Ok(_) => Err(silence()),
+                Err(error) => Err(Error::new(error.kind, error.context.clone())),
+            });
+            if let Ok(receipt) = receipt {
+                let built = DeleteMessageBatchRequestEntry::builder()
+                    .id(n.to_string())
+                    .receipt_handle(receipt.handle)
+                    .build();
+                entries.extend(built.ok());
+            }
+        }
+        if entries.is_empty() {
+            return answers;
+        }
+        let call = self
+            .shared
+            .sqs
+            .delete_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
+        match call.send().await {
+            Err(error) => {
+                let error = failed(&self.context(), error);
+                for answer in answers.iter_mut().filter(|answer| is_silence(answer)) {
+                    *answer = Err(Error::new(error.kind, error.context.clone()));
+                }
+            }
+            Ok(done) => {
+                let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+                for deleted in done.successful() {
+                    let Some(n) = place(deleted.id(), leases.len()) else {
+                        continue;
+                    };
+                    answers[n] = Ok(Deleted::Unknown);
+                    if let Ok(receipt) = receipt::read(&self.queue, &leases[n]) {
+                        handled.insert(receipt.message_id, self.now_ms());
+                    }
+                }
+                for refused in done.failed() {
+                    let Some(n) = place(refused.id(), leases.len()) else {
+                        continue;
+                    };
+                    // It was handed out here, so it is no forgery: it is old, and SQS says nothing more of it. (SQS itself accepts
+                    // an old one; ministack 1.5.33 does not.)
+                    answers[n] = if refused.code().ends_with("ReceiptHandleIsInvalid") {
+                        Ok(Deleted::Unknown)
+                    } else {
+                        Err(entry("delete", refused.code(), refused.message()))
+                    };
+                }
+            }
+        }
+        answers
+    }
+
+    async fn renew_batch(
+        &self,
+        leases: &mut [&mut Lease],
+        want: Duration,
+    ) -> Vec<Result<(), Error>> {
+        let now_ms = self.now_ms();
+        let mut answers = Vec::with_capacity(leases.len());
+        let mut entries = Vec::new();
+        for (n, lease) in leases.iter().enumerate() {
+            let checked = self.check_renewal(lease, want, now_ms);
+            answers.push(match &checked {
+                Ok(_) => Err(Error::new(ErrorKind::Unavailable, "renew: no answer")),
+                Err(error) => Err(Error::new(error.kind, error.context.clone())),
+            });
+            if let Ok(handle) = checked {
+                let built = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(n.to_string())
+                    .receipt_handle(handle)
+                    .visibility_timeout(seconds(want))
+                    .build();
+                entries.extend(built.ok());
+            }
+        }
+        if entries.is_empty() {
+            return answers;
+        }
+        let call = self
+            .shared
+            .sqs
+            .change_message_visibility_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
+        match call.send().await {
+            Err(error) => {
+                let error = failed(&self.context(), error);
+                for answer in answers.iter_mut().filter(|answer| is_silence(answer)) {
+                    *answer = Err(Error::new(error.kind, error.context.clone()));
+                }
+            }
+            Ok(done) => {
+                for renewed in done.successful() {
+                    if let Some(n) = place(renewed.id(), leases.len()) {
+                        answers[n] = Ok(());
+                        leases[n].deadline_ms = now_ms.saturating_add(ms(want));
+                    }
+                }
+                for refused in done.failed() {
+                    if let Some(n) = place(refused.id(), leases.len()) {
+                        answers[n] = Err(entry("renew", refused.code(), refused.message()));
+                    }
+                }
+            }
+        }
+        answers
+    }
+
+    /// SQS refuses more than 12 hours from the receive (behaviours.md, row 11).
+    fn check_renewal<'a>(
+        &self,
+        lease: &'a Lease,
+        want: Duration,
+        now_ms: u64,
+    ) -> Result<&'a str, Error> {
+        let receipt = receipt::read(&self.queue, lease)?;
+        // SQS counts whole seconds.
+        let held_s = now_ms.saturating_sub(receipt.received_ms) / 1_000;
+        if held_s.saturating_add(want.as_secs()) > self.limits.lease_max.as_secs() {
+            let what = "lease: at most 12 hours from the receive";
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        Ok(receipt.handle)
+    }
+}
+
+fn place(id: &str, count: usize) -> Option<usize> {
+    id.parse().ok().filter(|n| *n < count)
+}
+
+/// An entry that the answer said nothing of.
+fn is_silence<T>(answer: &Result<T, Error>) -> bool {
+    answer
+        .as_ref()
+        .is_err_and(|error| error.kind == ErrorKind::Unavailable)
+}
+
+#[async_trait]
+impl Consumer for SqsConsumer {
+    async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
+        self.limits.check_receive(receive)?;
+        let received_ms = self.now_ms();
+        let call = self
+            .shared
+            .sqs
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(receive.max).unwrap_or(1))
+            .wait_time_seconds(seconds(receive.wait))
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names("All");
+        let received = call.send().await;
+        let received = received.map_err(|error| failed(&self.context(), error))?;
+        let origin = Origin {
+            queue: &self.queue,
+            // A long poll may have waited before it received.
+            received_ms: received_ms.max(self.now_ms().saturating_sub(1_000)),
+            visibility_ms: ms(self.visibility),
+            attempt_max: self.attempt_max,
+        };
+        let messages = received.messages.unwrap_or_default().into_iter();
+        let deliveries = messages.map(|message| wire::delivery(message, &origin));
+        let new = self.delete_again(deliveries.collect()).await;
+        self.hold(&new);
+        Ok(new)
+    }
+
+    async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>> {
+        let mut answers = Vec::with_capacity(leases.len());
+        for batch in leases.chunks(BATCH) {
+            answers.extend(self.delete_batch(batch).await);
+        }
+        leases.iter().for_each(|lease| self.let_go(lease));
+        answers
+    }
+
+    async fn renew(&self, mut leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>> {
+        let mut answers = Vec::with_capacity(leases.len());
+        for batch in leases.chunks_mut(BATCH) {
+            answers.extend(self.renew_batch(batch, want).await);
+        }
+        answers
+    }
+
+    async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {
+        let handle = self.check_renewal(&lease, after, self.now_ms())?;
+        let call = self
+            .shared
+            .sqs
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(handle)
+            .visibility_timeout(seconds(after));
+        let released = call.send().await;
+        released.map_err(|error| failed(&self.context(), error))?;
+        self.let_go(&lease);
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &self,
+        lease: Lease,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+    ) -> Result<(), Error> {
+        dead_letters::give_up(self, lease, reason, publish).await
+    }
+
+    async fn schedule(
+        &self,
+        messages: Vec<(Duration, Outgoing)>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        self.limits
+            .check_batch(messages.iter().map(|(_, message)| message))?;
+        let mut answers: Vec<Result<String, Error>> = Vec::with_capacity(messages.len());
+        let mut entries = Vec::new();
+        for (n, (delay, message)) in messages.iter().enumerate() {
+            let checked = self
+                .limits
+                .check(message)
+                .and_then(|()| self.limits.check_delay(*delay))
+                .and_then(|()| wire::sqs_attributes(&message.attributes));
+            let attributes = match checked {
+                Ok(attributes) => attributes,
+                Err(error) => {
+                    answers.push(Err(error));
+                    continue;
+                }
+            };
+            answers.push(Err(Error::new(
+                ErrorKind::Unavailable,
+                "schedule: no answer",
+            )));
+            let built = SendMessageBatchRequestEntry::builder()
+                .id(n.to_string())
+                .message_body(&message.body)
+                .delay_seconds(seconds(*delay))
+                .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
+                .build();
+            entries.extend(built.ok());
+        }
+        if entries.is_empty() {
+            return Ok(answers);
+        }
+        let call = self
+            .shared
+            .sqs
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
+        let sent = call.send().await;
+        let sent = sent.map_err(|error| failed(&self.context(), error))?;
+        for done in sent.successful() {
+            if let Some(n) = place(done.id(), messages.len()) {
+                answers[n] = Ok(done.message_id().to_owned());
+            }
+        }
+        for refused in sent.failed() {
+            if let Some(n) = place(refused.id(), messages.len()) {
+                answers[n] = Err(entry("schedule", refused.code(), refused.message()));
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>> {
+        settle::settle(self, settlements).await
+    }
+}

@@ -1,0 +1,251 @@
+//! What people do with queues. SQS has no way to look without receiving: looking counts as a receive, hides the messages from others
+//! for some seconds, and may miss some.
+
+use super::AwsFabric;
+use super::error::failed;
+use super::settle::one;
+use super::wire::{self, REASON, SOURCE};
+use crate::{Counts, Error, ErrorKind, Operations, Outgoing, Publisher, Stored};
+use async_trait::async_trait;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName};
+use std::collections::HashSet;
+
+/// How long messages that are looked at are hidden from others, in seconds.
+const LOOK_SECONDS: i32 = 10;
+/// Empty receives after which a queue counts as seen: each asks only some of its servers.
+const EMPTY_MAX: u32 = 2;
+
+impl AwsFabric {
+    /// Receives up to `max` messages and hands them to `each`, which says whether it is done with one; all others are given back.
+    async fn look(&self, queue: &str, max: usize) -> Result<Vec<Message>, Error> {
+        let url = self.shared.queue(queue).await?;
+        let mut found: Vec<Message> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut empty = 0;
+        while found.len() < max && empty < EMPTY_MAX {
+            let call = self
+                .shared
+                .sqs
+                .receive_message()
+                .queue_url(&url)
+                .max_number_of_messages(i32::try_from((max - found.len()).min(10)).unwrap_or(10))
+                .visibility_timeout(LOOK_SECONDS)
+                .wait_time_seconds(0)
+                .message_system_attribute_names(System::All)
+                .message_attribute_names("All");
+            let received = call.send().await;
+            let received = received.map_err(|error| failed(&format!("queue {queue}"), error))?;
+            let messages = received.messages.unwrap_or_default();
+            let before = found.len();
+            for message in messages {
+                if seen.insert(message.message_id.clone().unwrap_or_default()) {
+                    found.push(message);
+                }
+            }
+            empty = if found.len() == before { empty + 1 } else { 0 };
+        }
+        Ok(found)
+    }
+
+    async fn give_back(&self, url: &str, messages: &[Message]) {
+        for message in messages {
+            let call = self
+                .shared
+                .sqs
+                .change_message_visibility()
+                .queue_url(url)
+                .visibility_timeout(0)
+                .set_receipt_handle(message.receipt_handle.clone());
+            if let Err(error) = call.send().await {
+                let error = failed("give back", error);
+                tracing::debug!(%error, "it comes back by itself");
+            }
+        }
+    }
+
+    async fn delete(&self, url: &str, message: &Message) -> Result<(), Error> {
+        let call = self
+            .shared
+            .sqs
+            .delete_message()
+            .queue_url(url)
+            .set_receipt_handle(message.receipt_handle.clone());
+        call.send().await.map_err(|error| failed("delete", error))?;
+        Ok(())
+    }
+
+    async fn send_copy(
+        &self,
+        queue: &str,
+        message: &Message,
+        add: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let url = self.shared.queue(queue).await?;
+        let (mut attributes, _) = wire::attributes(message);
+        attributes.extend(
+            add.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let attributes = wire::sqs_attributes(&attributes)?;
+        let call = self
+            .shared
+            .sqs
+            .send_message()
+            .queue_url(url)
+            .message_body(message.body.clone().unwrap_or_default())
+            .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()));
+        call.send()
+            .await
+            .map_err(|error| failed(&format!("queue {queue}"), error))?;
+        Ok(())
+    }
+}
+
+fn stored(queue: &str, message: &Message) -> Stored {
+    let (attributes, dead_letter) = wire::attributes(message);
+    let sent_at_ms = wire::number(message, System::SentTimestamp).unwrap_or(0);
+    Stored {
+        queue: queue.to_owned(),
+        message_id: message.message_id.clone().unwrap_or_default(),
+        body: message.body.clone().unwrap_or_default().into_bytes(),
+        attributes,
+        sent_at_ms,
+        visible_at_ms: sent_at_ms,
+        receive_count: wire::number(message, System::ApproximateReceiveCount).unwrap_or(0),
+        first_received_ms: wire::number(message, System::ApproximateFirstReceiveTimestamp),
+        dead_letter,
+    }
+}
+
+#[async_trait]
+impl Operations for AwsFabric {
+    async fn counts(&self, queue: &str) -> Result<Counts, Error> {
+        let url = self.shared.queue(queue).await?;
+        let asked = self
+            .shared
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(QueueAttributeName::All);
+        let found = asked.send().await;
+        let found = found.map_err(|error| failed(&format!("queue {queue}"), error))?;
+        let found = found.attributes.unwrap_or_default();
+        let count = |name: QueueAttributeName| {
+            found
+                .get(&name)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0)
+        };
+        Ok(Counts {
+            visible: count(QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: count(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+        })
+    }
+
+    async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error> {
+        let found = self.look(queue, max).await?;
+        let url = self.shared.queue(queue).await?;
+        self.give_back(&url, &found).await;
+        let mut found: Vec<Stored> = found.iter().map(|message| stored(queue, message)).collect();
+        found.sort_by_key(|message| message.sent_at_ms);
+        Ok(found)
+    }
+
+    async fn find(&self, _name: &str, _value: &str) -> Result<Vec<Stored>, Error> {
+        let what = "SQS cannot be searched: look at one queue";
+        Err(Error::new(ErrorKind::Invalid, what))
+    }
+
+    async fn replay(
+        &self,
+        dead_letters: &str,
+        message_ids: &[String],
+        to: Option<&str>,
+    ) -> Result<u64, Error> {
+        if let Some(to) = to {
+            self.shared.queue(to).await?;
+        }
+        let url = self.shared.queue(dead_letters).await?;
+        let found = self.look(dead_letters, usize::MAX).await?;
+        let (asked, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|message| {
+            let id = message.message_id.as_deref().unwrap_or_default();
+            message_ids.iter().any(|asked| asked == id)
+        });
+        self.give_back(&url, &rest).await;
+        let mut ways = Vec::with_capacity(asked.len());
+        for message in &asked {
+            let source = wire::attributes(message).1.map(|dead| dead.source);
+            match to.map(str::to_owned).or(source) {
+                Some(way) => ways.push(way),
+                None => {
+                    self.give_back(&url, &asked).await;
+                    let what =
+                        format!("queue {dead_letters}: it is not known where a message came from");
+                    return Err(Error::new(ErrorKind::NotFound, what));
+                }
+            }
+        }
+        let mut moved = 0;
+        for (message, way) in asked.iter().zip(ways) {
+            self.send_copy(&way, message, &[]).await?;
+            self.delete(&url, message).await?;
+            moved += 1;
+        }
+        Ok(moved)
+    }
+
+    async fn purge(&self, queue: &str, message_ids: Option<&[String]>) -> Result<u64, Error> {
+        let url = self.shared.queue(queue).await?;
+        let Some(ids) = message_ids else {
+            let counts = self.counts(queue).await?;
+            let purged = self.shared.sqs.purge_queue().queue_url(url).send().await;
+            purged.map_err(|error| failed(&format!("queue {queue}"), error))?;
+            return Ok(counts.visible + counts.in_flight + counts.delayed);
+        };
+        let found = self.look(queue, usize::MAX).await?;
+        let (asked, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|message| {
+            let id = message.message_id.as_deref().unwrap_or_default();
+            ids.iter().any(|asked| asked == id)
+        });
+        self.give_back(&url, &rest).await;
+        for message in &asked {
+            self.delete(&url, message).await?;
+        }
+        Ok(asked.len() as u64)
+    }
+
+    async fn explain(
+        &self,
+        dead_letters: &str,
+        message_id: &str,
+        reason: &str,
+        publish: Vec<(String, Outgoing)>,
+    ) -> Result<bool, Error> {
+        for (topic, _) in &publish {
+            self.shared.topic(topic)?;
+        }
+        let url = self.shared.queue(dead_letters).await?;
+        let found = self.look(dead_letters, usize::MAX).await?;
+        let (mut asked, rest): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|message| message.message_id.as_deref() == Some(message_id));
+        self.give_back(&url, &rest).await;
+        let Some(message) = asked.pop() else {
+            return Ok(false);
+        };
+        let dead_letter = wire::attributes(&message).1;
+        let Some(dead_letter) = dead_letter.filter(|dead| dead.reason.is_none()) else {
+            self.give_back(&url, &[message]).await;
+            return Ok(false);
+        };
+        let publisher = self.publisher();
+        for (topic, outgoing) in publish {
+            one(publisher.publish(&topic, vec![outgoing]).await?)?;
+        }
+        let add = [(REASON, reason), (SOURCE, &dead_letter.source)];
+        self.send_copy(dead_letters, &message, &add).await?;
+        self.delete(&url, &message).await?;
+        Ok(true)
+    }
+}

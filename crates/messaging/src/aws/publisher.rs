@@ -1,0 +1,89 @@
+//! Publishes to SNS.
+
+use super::Shared;
+use super::batcher::Batcher;
+use super::error::failed;
+use crate::{Error, Limits, Outgoing, Publisher};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What SNS takes where a topic says nothing else (behaviours.md, row 5).
+const MESSAGE_BYTES: usize = 262_144;
+
+/// Publishes to topics, in batches. Clones share their batches.
+#[derive(Clone)]
+pub struct SnsPublisher {
+    shared: Arc<Shared>,
+    topics: Arc<Mutex<HashMap<String, Topic>>>,
+}
+
+#[derive(Clone)]
+struct Topic {
+    limits: Limits,
+    batcher: Batcher,
+}
+
+impl SnsPublisher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            topics: Arc::default(),
+        }
+    }
+
+    /// The topic, with the limit that is in force there.
+    async fn topic(&self, name: &str) -> Result<Topic, Error> {
+        let known = || self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = known().get(name) {
+            return Ok(topic.clone());
+        }
+        let arn = self.shared.topic(name)?;
+        let asked = self.shared.sns.get_topic_attributes().topic_arn(&arn);
+        let found = asked.send().await;
+        let found = found.map_err(|error| failed(&format!("topic {name}"), error))?;
+        let said = found
+            .attributes
+            .and_then(|mut all| all.remove("MaximumMessageSize"));
+        let bytes = said
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(MESSAGE_BYTES);
+        let limits = Limits {
+            message_bytes_max: bytes,
+            batch_bytes_max: bytes,
+            ..Limits::SQS
+        };
+        let topic = Topic {
+            batcher: Batcher::start(self.shared.sns.clone(), arn, limits.clone()),
+            limits,
+        };
+        known().insert(name.to_owned(), topic.clone());
+        Ok(topic)
+    }
+}
+
+#[async_trait]
+impl Publisher for SnsPublisher {
+    async fn limits(&self, topic: &str) -> Result<Limits, Error> {
+        Ok(self.topic(topic).await?.limits)
+    }
+
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: Vec<Outgoing>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        let topic = self.topic(topic).await?;
+        topic.limits.check_batch(messages.iter())?;
+        let sent = messages.into_iter().map(|message| {
+            // SNS drops silently what a queue cannot take: it is refused here.
+            let checked = topic.limits.check(&message);
+            let batcher = topic.batcher.clone();
+            async move {
+                checked?;
+                batcher.send(message).await
+            }
+        });
+        Ok(futures_util::future::join_all(sent).await)
+    }
+}

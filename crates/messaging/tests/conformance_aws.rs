@@ -1,0 +1,154 @@
+//! SNS and SQS keep the promises of the suite, as far as an emulator shows it. Time is the emulator's own, so each test waits as long as
+//! it says; all of them wait at once.
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use pudato_messaging::aws::{AwsFabric, Places};
+use pudato_messaging::conformance::{Bench, PROMISES};
+use pudato_messaging::memory::MemoryFabric;
+use pudato_messaging::{
+    Clock, Consumer, Error, IdempotencyStore, Operations, Publisher, SystemClock, Topology,
+};
+use pudato_testing::{Ministack, skipped};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+struct AwsBench {
+    fabric: AwsFabric,
+    publisher: Arc<dyn Publisher>,
+    answers: MemoryFabric,
+}
+
+/// An account of its own on the emulator.
+fn bench(emulator: &Ministack) -> AwsBench {
+    static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_000);
+    let account = ACCOUNTS.fetch_add(1, Ordering::Relaxed).to_string();
+    let credentials = Credentials::new(account, "test", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(emulator.url())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let fabric = AwsFabric::with_config(&config, Places::default(), Arc::new(SystemClock));
+    AwsBench {
+        publisher: Arc::new(fabric.publisher()),
+        answers: MemoryFabric::new(Arc::new(SystemClock)),
+        fabric,
+    }
+}
+
+#[async_trait]
+impl Bench for AwsBench {
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        Arc::clone(&self.publisher)
+    }
+
+    fn operations(&self) -> Arc<dyn Operations> {
+        Arc::new(self.fabric.clone())
+    }
+
+    fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
+        Arc::new(self.answers.clone())
+    }
+
+    async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error> {
+        let consumer = self.fabric.consumer(queue).await?;
+        Ok(Arc::new(consumer.with_answers(self.idempotency())))
+    }
+
+    async fn declare(&self, topology: Topology) -> Result<(), Error> {
+        self.fabric.declare(topology).await
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn tick(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+}
+
+/// What is left out, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "browsing_shows_the_oldest_messages_and_changes_nothing",
+        "SQS: looking is receiving",
+    ),
+    (
+        "a_moved_message_keeps_body_attributes_age_and_count",
+        "SQS: looking is receiving, and counts",
+    ),
+    (
+        "messages_are_found_by_an_attribute_on_any_queue",
+        "SQS cannot be searched",
+    ),
+    (
+        "a_lost_lease_settles_nothing",
+        "SQS: a settlement is no transaction",
+    ),
+    (
+        "settling_twice_publishes_once",
+        "SQS: a settlement is no transaction",
+    ),
+    (
+        "a_poison_message_ends_at_the_last_queue_of_a_chain",
+        "ministack 1.5.33 names the first queue of a chain as the source, however far the message went",
+    ),
+    (
+        "a_lease_on_a_replayed_message_is_lost",
+        "SQS: a message in hand cannot be replayed",
+    ),
+];
+
+/// They wait five to seventeen minutes: run where `PUDATO_TEST_SLOW` is set.
+const SLOW: &[&str] = &[
+    "a_message_given_back_for_later_is_absent_until_then",
+    "a_scheduled_message_is_absent_until_its_delay_is_over",
+    "a_delay_over_the_limit_is_refused",
+    "a_purge_takes_visible_leased_and_delayed_messages",
+    "the_counters_of_a_queue_sum_to_its_messages",
+];
+
+/// The longest promise that is not left out waits for two minutes.
+const HANGS: Duration = Duration::from_secs(200);
+
+/// All at once, because each waits for the time that it says, and most say a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_promise_holds_on_ministack() {
+    let emulator = match Ministack::shared() {
+        Ok(emulator) => emulator,
+        Err(why) => return skipped("every_promise_holds_on_ministack", &why),
+    };
+    let only = std::env::var("PUDATO_TEST_PROMISE").unwrap_or_default();
+    let slow = std::env::var_os("PUDATO_TEST_SLOW").is_some();
+    let hangs = if slow { 8 * HANGS } else { HANGS };
+    let promises = pudato_messaging::each_promise! { (futures || bench(emulator)) };
+    let mut running = Vec::new();
+    for (name, promise) in promises {
+        let is_left_out = LEFT_OUT.iter().any(|(left_out, _)| *left_out == name);
+        let is_left_out = is_left_out || (!slow && SLOW.contains(&name));
+        // Answers are kept by another store, which has a suite run of its own.
+        let is_left_out = is_left_out || PROMISES.contains(&("idempotency", name));
+        if !is_left_out && name.contains(&only) {
+            running.push((name, tokio::spawn(tokio::time::timeout(hangs, promise))));
+        }
+    }
+    let mut broken = Vec::new();
+    for (name, promise) in running {
+        match promise.await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => broken.push(format!("{name} (it does not end)")),
+            Err(_) => broken.push(name.to_owned()),
+        }
+    }
+    assert!(broken.is_empty(), "broken: {broken:#?}");
+}
