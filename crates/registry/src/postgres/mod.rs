@@ -39,7 +39,7 @@ use write::Datasets;
 /// How often a transaction is tried that another one made impossible.
 const TRIES_MAX: u32 = 10;
 
-/// The registry on a PostgreSQL server (14 or newer). Clones share its connections.
+/// The registry on a PostgreSQL server (tests ran with 15, 16 and 18). Clones share its connections.
 #[derive(Clone)]
 pub struct PostgresRegistry {
     pool: Pool,
