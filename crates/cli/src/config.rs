@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
+use pudato_runtime::handler::redact;
 use serde_json::{Value, json};
 
 /// Print every setting, its value and where it comes from; secrets are masked.
@@ -16,7 +17,8 @@ impl Config {
         let shown = |value: &str, is_secret: bool| match value {
             "" => String::new(),
             _ if is_secret => "********".into(),
-            value => value.into(),
+            // A URL may hold a password where nobody expects one.
+            value => redact(value).into_owned(),
         };
         let all = context.settings.all.iter().map(|setting| {
             let value = shown(&setting.value, setting.variable.is_secret);

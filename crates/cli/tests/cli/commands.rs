@@ -163,6 +163,7 @@ fn settings_are_shown_with_their_origin_and_secrets_masked() {
     let shown = installation
         .command(&["config"])
         .env("REGISTRY_DATABASE_URL", "sqlite:elsewhere/registry.db")
+        .env("OPENLINEAGE_URL", "https://me:hunter2@ol.example.org")
         .output()
         .expect("runs");
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
@@ -176,6 +177,8 @@ fn settings_are_shown_with_their_origin_and_secrets_masked() {
     );
     assert!(line("PUDATO_DATA_DIR").contains("environment (PUDATO_DATA_DIR)"));
     assert!(line("REGISTRY_DATABASE_URL").contains("********") && !shown.contains("elsewhere"));
+    // A password stands in no other setting either.
+    assert!(line("OPENLINEAGE_URL").contains("ol.example.org") && !shown.contains("hunter2"));
 }
 
 #[test]
