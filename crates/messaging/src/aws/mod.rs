@@ -29,6 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 #[derive(Clone)]
 pub struct AwsFabric {
     shared: Arc<Shared>,
+    publisher: SnsPublisher,
 }
 
 struct Shared {
@@ -56,20 +57,22 @@ impl AwsFabric {
     ) -> Self {
         let sns = aws_sdk_sns::Client::new(config);
         let sqs = aws_sdk_sqs::Client::new(config);
+        let shared = Arc::new(Shared {
+            sns,
+            sqs,
+            clock,
+            topics: RwLock::new(places.topics),
+            queues: RwLock::new(places.queues),
+        });
         Self {
-            shared: Arc::new(Shared {
-                sns,
-                sqs,
-                clock,
-                topics: RwLock::new(places.topics),
-                queues: RwLock::new(places.queues),
-            }),
+            publisher: SnsPublisher::new(Arc::clone(&shared)),
+            shared,
         }
     }
 
-    /// Publishes to its topics.
+    /// Publishes to its topics. All who publish share their batches.
     pub fn publisher(&self) -> SnsPublisher {
-        SnsPublisher::new(Arc::clone(&self.shared))
+        self.publisher.clone()
     }
 
     /// A consumer of `queue`.

@@ -16,7 +16,7 @@ const LOOK_SECONDS: i32 = 10;
 const EMPTY_MAX: u32 = 2;
 
 impl AwsFabric {
-    /// Receives up to `max` messages and hands them to `each`, which says whether it is done with one; all others are given back.
+    /// Receives up to `max` messages; they are hidden from others until they are given back.
     async fn look(&self, queue: &str, max: usize) -> Result<Vec<Message>, Error> {
         let url = self.shared.queue(queue).await?;
         let mut found: Vec<Message> = Vec::new();
