@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Error, Outgoing, Publisher, QueueConfig, Subscription, SystemClock, Topology,
+    Counts, Error, Operations, Outgoing, Publisher, QueueConfig, Subscription, SystemClock,
+    Topology,
 };
 use pudato_protocol::{Object, Result as Reply, encode};
 use pudato_registry::{RegistryStore, SqliteRegistry};
@@ -129,5 +130,7 @@ async fn child(folder: &Path) {
     assert!(registry.check().await.expect("checked").is_empty());
     drain.cancel();
     running.await.expect("no panic").expect("drained");
-    assert!(fabric.consumer("results").await.is_ok());
+    // Each was deleted after it was written, and none was given up.
+    let left = fabric.counts("results").await.expect("known");
+    assert_eq!(left, Counts::default());
 }
