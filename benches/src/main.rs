@@ -4,7 +4,6 @@ mod codec;
 mod e2e;
 mod figures;
 mod floor;
-mod hash;
 mod idle;
 mod latency;
 mod lineage;

@@ -3,6 +3,7 @@
 
 use pudato_runtime::protocol::{DataReference, Object, Result as Reply, Timestamp, encode};
 use pudato_runtime::registry::Incoming;
+use pudato_runtime::sha256_hex;
 use std::sync::Arc;
 
 /// 2026-01-01T00:00:00Z. Step `i` ends half a second after it began, `i` seconds later.
@@ -107,7 +108,7 @@ pub fn incoming(i: u64, repeated_after: u64) -> Incoming {
     let result = result(i, i % repeated_after);
     let body = encode(&result);
     Incoming {
-        identity: crate::hash::sha256_hex(body.as_bytes()),
+        identity: sha256_hex(body.as_bytes()),
         body: body.into(),
         recorded_at: result.timestamp.clone(),
         result: Arc::new(result),

@@ -1,9 +1,8 @@
 //! Which requests were answered, kept in the registry's database for fabrics that keep no answers themselves.
 
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// A request, by its service and the key that makes two messages the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +16,8 @@ pub struct AnswerKey<'a> {
 impl AnswerKey<'_> {
     /// One text for both, of the same length for all.
     pub(crate) fn text(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.service.len().to_le_bytes());
-        hash.update(self.service);
-        hash.update(self.key);
-        let mut text = String::with_capacity(64);
-        for byte in hash.finalize() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        let length = self.service.len().to_le_bytes();
+        sha256_hex(&[&length, self.service.as_bytes(), self.key.as_bytes()])
     }
 }
 

@@ -8,6 +8,7 @@ mod batch;
 mod error;
 mod fold;
 mod handler;
+mod hash;
 mod migrations;
 mod model;
 pub mod openlineage;

@@ -1,8 +1,7 @@
 //! Which migrations a database still needs. They only go forward; one that was released never changes.
 
 use crate::error::{Error, ErrorKind};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use crate::hash::sha256_hex;
 
 /// A migration that a database has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +13,7 @@ pub(crate) struct Migration {
 
 /// Tells one migration from another.
 pub(crate) fn checksum(sql: &str) -> String {
-    Sha256::digest(sql.as_bytes())
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    sha256_hex(&[sql.as_bytes()])
 }
 
 /// Those of `known` that are still to be done, with their versions.

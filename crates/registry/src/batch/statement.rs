@@ -3,15 +3,14 @@
 use super::{ADDED, READ, REPLACED, no_nul};
 use crate::error::Error;
 use crate::fold::StepStatus;
+use crate::hash::sha256_hex;
 use crate::micros;
 use crate::model::StepUpdate;
 use crate::store::Incoming;
 use pudato_protocol::{DataReference, Timestamp};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Write;
 
 /// Operations of an output that leave what was there before (docs/lineage.md). One that changes rows in place names its own table
 /// among its inputs and needs no such mark.
@@ -48,10 +47,7 @@ impl Said {
             "started_at": update.started_at.as_ref().map(Timestamp::as_str),
         })
         .to_string();
-        let mut identity = String::with_capacity(64);
-        for byte in Sha256::digest(body.as_bytes()) {
-            let _ = write!(identity, "{byte:02x}");
-        }
+        let identity = sha256_hex(&[body.as_bytes()]);
         Self { identity, body }
     }
 }

@@ -10,7 +10,7 @@ pub(super) struct Facets<'a> {
     pub(super) producer: &'a str,
 }
 
-/// Engines whose SQL is told with its dialect.
+/// The dialect of SQL whose engine does not say one.
 const SQL: &str = "sql";
 
 impl Facets<'_> {
@@ -123,7 +123,6 @@ impl Facets<'_> {
         let change = match text("operation").filter(|_| is_output) {
             Some("create") => Some("CREATE"),
             Some("alter") => Some("ALTER"),
-            Some("delete" | "drop") => None,
             _ => None,
         };
         if let Some(change) = change {
