@@ -1,5 +1,6 @@
 //! Measurements of pudato. Run them with `cargo xtask bench NAME`, which builds everything as a release first.
 
+mod aws;
 mod codec;
 mod e2e;
 mod figures;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: pudato-bench e2e|query|lineage|results|codec|idle [--json]";
+const USAGE: &str = "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle [--json]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         .filter(|a| *a != "--json")
         .collect();
     let outcome = match words[..] {
+        ["aws"] => aws::measure(&mut figures),
         ["e2e"] => e2e::measure(&mut figures),
         ["query"] => query::measure(&mut figures),
         ["lineage"] => lineage::measure(&mut figures),
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["codec"] => codec::measure(&mut figures),
         ["idle"] => idle::measure(&mut figures),
         // The other processes of a measurement.
+        ["aws-publisher", folder, count, from] => publisher::run_on_aws(folder, count, from),
         ["publisher", folder, kind, count, per_second] => {
             publisher::run(folder, kind, count, per_second)
         }

@@ -26,6 +26,40 @@ pub async fn open(folder: &str) -> Outcome<Pudato> {
     Ok(Pudato::open(settings).await?)
 }
 
+/// Publishes `count` commands that put objects, from number `from` on, as fast as it can, with the settings of `folder`.
+pub fn run_on_aws(folder: &str, count: &str, from: &str) -> Outcome<()> {
+    let (count, from): (usize, usize) = (count.parse()?, from.parse()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let file = std::path::Path::new(folder).join("pudato.toml");
+        let settings = Settings::load(&Sources {
+            flags: BTreeMap::from([("PUDATO_DATA_DIR", format!("{folder}/publisher"))]),
+            environment: &|name| std::env::var(name).ok(),
+            file: Some(&file),
+        })?;
+        let pudato = Arc::new(Pudato::open(settings).await?);
+        let mut tasks = tokio::task::JoinSet::new();
+        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        for n in from..from + count {
+            let mut command = command("put", n);
+            command.job_id = Some(format!("job-{from}"));
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            let pudato = Arc::clone(&pudato);
+            tasks.spawn(async move {
+                let published = Client::new(&pudato).publish(&command).await;
+                drop(permit);
+                published.map_err(|error| error.to_string())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        Ok(())
+    })
+}
+
 /// Publishes `count` commands of a kind, `per_second` of them a second, or as fast as it can when that is 0. Prints the time of
 /// each publish call in milliseconds since the Unix epoch when it is paced.
 pub fn run(folder: &str, kind: &str, count: &str, per_second: &str) -> Outcome<()> {

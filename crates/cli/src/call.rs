@@ -55,19 +55,33 @@ impl What {
     }
 }
 
-/// Publish a command and return at once; prints its correlation id.
+/// Publish a command and return at once; prints its correlation id. With --lines, publish many.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pudato publish storage head_object container=lake path=a.csv
+  pudato publish --lines commands.jsonl
   pudato trace CORRELATION_ID")]
 pub struct Publish {
     #[command(flatten)]
-    what: What,
+    what: Option<What>,
+    /// A file with a Command as JSON on every line, or - for stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "What",
+        required_unless_present = "service"
+    )]
+    lines: Option<String>,
 }
 
 impl Publish {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let command = self.what.command()?;
+        if let Some(file) = &self.lines {
+            return crate::lines::publish(context, file).await;
+        }
+        let what = self.what.as_ref();
+        let what = what.ok_or_else(|| Failure::usage("expected a service and an action"))?;
+        let command = what.command()?;
         let pudato = context.open().await?;
         let message_id = Client::new(&pudato).publish(&command).await?;
         if context.json {

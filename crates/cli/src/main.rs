@@ -10,6 +10,7 @@ mod exit;
 mod job;
 mod keep;
 mod lineage;
+mod lines;
 mod output;
 mod payload;
 mod pipeline;
@@ -17,6 +18,8 @@ mod progress;
 mod registry;
 mod run;
 mod svg;
+#[cfg(feature = "aws")]
+mod topology;
 mod trace;
 mod tree;
 
@@ -99,6 +102,10 @@ enum Command {
     /// Look at Events
     #[command(subcommand)]
     Events(events::Events),
+    /// Create, compare or remove topics and queues on AWS or an emulator
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Topology(topology::Topology),
     /// Print every setting and where it comes from
     Config(config::Config),
     /// Look for what is wrong with this installation
@@ -185,6 +192,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Trace(command) => command.run(&context).await,
         Command::Dlq(command) => command.run(&context).await,
         Command::Events(command) => command.run(&context).await,
+        #[cfg(feature = "aws")]
+        Command::Topology(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context).await,
         Command::Schema(command) => command.run(&context),

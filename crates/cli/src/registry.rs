@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::output::{self, thousands};
 use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::{PostgresRegistry, Prune, Pruned};
-use pudato_runtime::settings::RegistryPlace;
+use pudato_runtime::settings::DatabasePlace;
 use serde_json::json;
 use std::time::Duration;
 
@@ -108,7 +108,8 @@ async fn prune(context: &Context, older_than: Duration, dry_run: bool) -> Result
 }
 
 async fn migrate(context: &Context, grant: Option<&str>) -> Result<(), Failure> {
-    let RegistryPlace::Postgres(url) = &context.settings.registry else {
+    let place = pudato_runtime::registry_place(&context.settings).await?;
+    let DatabasePlace::Postgres(url) = &place else {
         let what = "REGISTRY_DATABASE_URL: expected postgres://..; a registry in a file brings itself up to date";
         return Err(Failure::configuration(what.to_owned()));
     };

@@ -4,6 +4,7 @@ use crate::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::Client;
+use pudato_runtime::messaging::Stored;
 use pudato_runtime::protocol::{Event, Result as Reply, Status, decode_claim};
 use serde_json::{Value, json};
 
@@ -46,7 +47,12 @@ impl Trace {
                 });
             }
         }
-        for stored in &trace.waiting {
+        if trace.waiting.is_none() {
+            eprintln!(
+                "pudato: SQS queues cannot be searched: messages that still wait are not shown"
+            );
+        }
+        for stored in trace.waiting.iter().flatten() {
             let state = if stored.visible_at_ms <= now_ms {
                 "waits"
             } else if stored.receive_count > 0 {
@@ -89,17 +95,17 @@ impl Trace {
         let read = |body: &str| serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
         let results: Vec<Value> = trace.results.iter().map(|r| read(&r.body)).collect();
         let events: Vec<Value> = trace.events.iter().map(|e| read(&e.body)).collect();
-        let waiting: Vec<Value> = trace
-            .waiting
-            .iter()
-            .map(|stored| {
+        let described = |all: &Vec<Stored>| -> Vec<Value> {
+            let each = all.iter().map(|stored| {
                 json!({
                     "queue": stored.queue, "message_id": stored.message_id,
                     "receive_count": stored.receive_count, "sent_at_ms": stored.sent_at_ms,
                     "reason": stored.dead_letter.as_ref().and_then(|d| d.reason.clone()),
                 })
-            })
-            .collect();
+            });
+            each.collect()
+        };
+        let waiting = trace.waiting.as_ref().map(described);
         output::json(&json!({
             "correlation_id": self.correlation_id, "waiting": waiting, "results": results, "events": events,
         }))

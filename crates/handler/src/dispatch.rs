@@ -96,13 +96,20 @@ pub async fn dispatch(
         follow_up,
         ..
     } = answer;
+    // A microsecond apart: an Event is known by its content, and two of one answer are two.
+    let at_us = result.timestamp.instant().unix_timestamp_nanos() / 1_000;
+    let at = |n: usize| match n {
+        0 => result.timestamp.clone(),
+        n => Timestamp::from_unix_us(i64::try_from(at_us + n as i128).unwrap_or(i64::MAX)),
+    };
     let events = events
         .into_iter()
-        .map(|(r#type, payload)| Event {
+        .enumerate()
+        .map(|(n, (r#type, payload))| Event {
             r#type,
             payload,
             correlation_id: command.correlation_id.clone(),
-            timestamp: result.timestamp.clone(),
+            timestamp: at(n),
             source: Some(source.clone()),
         })
         .collect();

@@ -139,6 +139,9 @@ pub trait Publisher: Send + Sync {
 /// Receives the messages of one queue and settles them.
 #[async_trait]
 pub trait Consumer: Send + Sync {
+    /// What the queue can carry.
+    fn limits(&self) -> Limits;
+
     /// Waits for messages. Returns as soon as there is one, without waiting for more; empty after `wait`. A call that
     /// is dropped leases no message for longer than the queue's visibility timeout.
     ///

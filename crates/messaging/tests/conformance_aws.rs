@@ -10,7 +10,7 @@ use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
     Clock, Consumer, Error, IdempotencyStore, Operations, Publisher, SystemClock, Topology,
 };
-use pudato_testing::{Ministack, skipped};
+use pudato_testing::{Emulator, skipped};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,7 +22,7 @@ struct AwsBench {
 }
 
 /// An account of its own on the emulator.
-fn bench(emulator: &Ministack) -> AwsBench {
+fn bench(emulator: &Emulator) -> AwsBench {
     static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_000);
     let account = ACCOUNTS.fetch_add(1, Ordering::Relaxed).to_string();
     let credentials = Credentials::new(account, "test", None, None, "test");
@@ -33,7 +33,7 @@ fn bench(emulator: &Ministack) -> AwsBench {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
-    let fabric = AwsFabric::with_config(&config, Places::default(), Arc::new(SystemClock));
+    let fabric = AwsFabric::new(&config, Places::default(), Arc::new(SystemClock));
     AwsBench {
         publisher: Arc::new(fabric.publisher()),
         answers: MemoryFabric::new(Arc::new(SystemClock)),
@@ -127,7 +127,7 @@ const APART: Duration = Duration::from_millis(100);
 /// All at once, because each waits for the time that it says, and most say a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_promise_holds_on_ministack() {
-    let emulator = match Ministack::shared() {
+    let emulator = match Emulator::shared() {
         Ok(emulator) => emulator,
         Err(why) => return skipped("every_promise_holds_on_ministack", &why),
     };
@@ -150,7 +150,7 @@ async fn every_promise_holds_on_ministack() {
 
 /// Those of the promises that are asked for which do not hold.
 async fn broken(
-    emulator: &'static Ministack,
+    emulator: &'static Emulator,
     hangs: Duration,
     asked: &dyn Fn(&'static str) -> bool,
 ) -> Vec<&'static str> {

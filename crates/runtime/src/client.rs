@@ -2,7 +2,7 @@
 
 use crate::outbox::publish_command;
 use crate::wiring::Pudato;
-use pudato_messaging::Stored;
+use pudato_messaging::{ErrorKind, Stored};
 use pudato_protocol::{Command, Result as Reply, Status, decode_claim};
 use pudato_registry::{StoredEvent, StoredResult};
 use std::fmt;
@@ -39,8 +39,8 @@ impl std::error::Error for CallError {}
 /// All that is known about a correlation id.
 #[derive(Debug)]
 pub struct Trace {
-    /// Its messages that still stand on a queue.
-    pub waiting: Vec<Stored>,
+    /// Its messages that still stand on a queue; `None` where queues cannot be searched, as on SQS.
+    pub waiting: Option<Vec<Stored>>,
     /// Its Results, the oldest first.
     pub results: Vec<StoredResult>,
     /// Its Events, the oldest first.
@@ -59,8 +59,7 @@ impl<'a> Client<'a> {
     /// [`CallError::Refused`], [`CallError::Unavailable`].
     pub async fn publish(&self, command: &Command) -> Result<String, CallError> {
         let topic = self.pudato.names.commands(&command.r#type);
-        let (publisher, outbox) = (&*self.pudato.publisher, &self.pudato.outbox);
-        publish_command(publisher, outbox, &topic, command)
+        publish_command(&self.pudato.outbox, &topic, command)
             .await
             .map_err(|error| {
                 if error.is_retryable() {
@@ -148,10 +147,14 @@ impl<'a> Client<'a> {
     pub async fn trace(&self, correlation_id: &str) -> Result<Trace, CallError> {
         let unavailable = |error: &dyn fmt::Display| CallError::Unavailable(error.to_string());
         let operations = &self.pudato.operations;
-        let waiting = operations.find("correlation_id", correlation_id).await;
+        let waiting = match operations.find("correlation_id", correlation_id).await {
+            Ok(waiting) => Some(waiting),
+            Err(error) if error.kind == ErrorKind::Invalid => None,
+            Err(error) => return Err(unavailable(&error)),
+        };
         let events = self.pudato.registry.events_of(correlation_id).await;
         Ok(Trace {
-            waiting: waiting.map_err(|error| unavailable(&error))?,
+            waiting,
             results: self.results(correlation_id).await?,
             events: events.map_err(|error| unavailable(&error))?,
         })

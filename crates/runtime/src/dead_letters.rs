@@ -5,12 +5,13 @@ use crate::outbox::Outbox;
 use crate::process::{Decision, reject};
 use pudato_messaging::claims;
 use pudato_messaging::{Clock, Error, Operations, Stored};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the dead-letter queues are looked at.
-const EVERY: Duration = Duration::from_secs(5);
+/// A queue that has as many messages as when all of them were known is looked at again after so many rounds.
+const ROUNDS_MAX: u32 = 10;
 /// Most messages looked at in one round and queue.
 const LOOK_MAX: usize = 100;
 
@@ -24,18 +25,30 @@ pub struct DeadLetterWatch {
     pub outbox: Outbox,
     /// Where they go.
     pub results_topic: String,
+    /// How often the queues are looked at.
+    pub every: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What is known of a queue since it was looked at.
+#[derive(Default)]
+struct Known {
+    /// How many messages it had, all of them explained.
+    count: u64,
+    /// How often it was not looked at since, because it still had as many.
+    rounds: u32,
 }
 
 impl DeadLetterWatch {
     /// Watches until `drain` is cancelled.
     pub async fn run(&self, drain: CancellationToken) {
+        let mut known = BTreeMap::new();
         loop {
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.round(&mut known).await {
                 tracing::warn!(%error, "the dead-letter queues could not be looked at");
             }
-            let every_ms = u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX);
+            let every_ms = u64::try_from(self.every.as_millis()).unwrap_or(u64::MAX);
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
@@ -44,21 +57,37 @@ impl DeadLetterWatch {
         }
     }
 
-    /// Looks once; answers how many messages were explained.
+    /// Looks at every queue once; answers how many messages were explained.
     ///
     /// # Errors
     /// The queues cannot be reached.
     pub async fn look(&self) -> Result<u64, Error> {
-        let mut explained = 0;
+        self.round(&mut BTreeMap::new()).await
+    }
+
+    /// Looks at the queues that may have something new: on SQS looking is receiving, and what lies there comes again for days.
+    async fn round(&self, known: &mut BTreeMap<String, Known>) -> Result<u64, Error> {
+        let mut all = 0;
         for queue in &self.queues {
+            let count = self.operations.counts(queue).await?.visible;
+            let known = known.entry(queue.clone()).or_default();
+            if count == known.count && (count == 0 || known.rounds < ROUNDS_MAX) {
+                known.rounds += 1;
+                continue;
+            }
+            let mut explained = 0;
             for message in self.operations.browse(queue, LOOK_MAX).await? {
                 let moved = message.dead_letter.as_ref();
                 if moved.is_some_and(|dead| dead.reason.is_none()) {
                     explained += u64::from(self.explain(queue, &message).await?);
                 }
             }
+            // Where there was something new there may be more.
+            let count = if explained == 0 { count } else { 0 };
+            *known = Known { count, rounds: 0 };
+            all += explained;
         }
-        Ok(explained)
+        Ok(all)
     }
 
     async fn explain(&self, queue: &str, message: &Stored) -> Result<bool, Error> {
@@ -75,10 +104,9 @@ impl DeadLetterWatch {
         let mut publish = Vec::new();
         if let Some(mut result) = result {
             result.timestamp = crate::time::timestamp(self.clock.now_ms());
-            publish.push((
-                self.results_topic.clone(),
-                self.outbox.result(&result).await?,
-            ));
+            let topic = self.results_topic.clone();
+            let message = self.outbox.result(&topic, &result).await?;
+            publish.push((topic, message));
         }
         tracing::error!(queue, message_id = message.message_id, %why, "a command was given up");
         self.operations

@@ -1,10 +1,15 @@
 //! What runs: settings, wiring, the worker and the results consumer.
 
+#[cfg(feature = "aws")]
+mod aws;
+mod backend;
 mod breaker;
 mod chance;
-mod claim_folder;
+mod claim_store;
 mod client;
 mod dead_letters;
+#[cfg(feature = "aws")]
+pub mod deployment;
 mod health;
 mod identity;
 mod kept_answers;
@@ -14,12 +19,14 @@ mod names;
 mod object_files;
 pub mod openlineage;
 mod outbox;
+mod patience;
 pub mod pipeline;
 mod process;
 mod results;
 pub mod settings;
 mod settler;
 mod spawn;
+mod stores;
 mod time;
 mod variables;
 mod wiring;
@@ -39,7 +46,7 @@ pub use spawn::{Spawn, TokioTasks};
 pub use time::{duration, timestamp};
 pub use tokio_util::sync::CancellationToken;
 pub use variables::{VARIABLES, Variable};
-pub use wiring::{OpenError, Part, Pudato};
+pub use wiring::{OpenError, Part, Pudato, registry_place};
 pub use worker::Worker;
 
 /// What a handler is, for programs that bring their own.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// Makes messages ready to be published.
 #[derive(Clone)]
 pub struct Outbox {
-    /// What the topics and queues can carry.
-    pub limits: Limits,
+    /// Says what each topic can carry, and sends it.
+    pub publisher: Arc<dyn Publisher>,
     /// Where what they cannot carry goes.
     pub claims: Arc<dyn ClaimStore>,
     /// Dates the claims.
@@ -19,24 +19,33 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// A Command, ready to be published.
+    /// A Command, ready to be published to `topic`.
+    ///
+    /// # Errors
+    /// The topic cannot be asked what it carries, or the claim cannot be stored.
+    pub async fn command(&self, topic: &str, command: &Command) -> Result<Outgoing, Error> {
+        let limits = self.publisher.limits(topic).await?;
+        self.follow_up(&limits, command).await
+    }
+
+    /// A Command, ready for a queue that carries `limits`.
     ///
     /// # Errors
     /// The claim cannot be stored.
-    pub async fn command(&self, command: &Command) -> Result<Outgoing, Error> {
+    pub async fn follow_up(&self, limits: &Limits, command: &Command) -> Result<Outgoing, Error> {
         let attributes = attributes([
             ("type", command.r#type.as_str()),
             ("action", command.action.as_str()),
             ("correlation_id", command.correlation_id.as_str()),
         ]);
-        self.ready(command, attributes).await
+        self.ready(limits, command, attributes).await
     }
 
-    /// A Result, ready to be published.
+    /// A Result, ready to be published to `topic`.
     ///
     /// # Errors
-    /// The claim cannot be stored.
-    pub async fn result(&self, result: &Reply) -> Result<Outgoing, Error> {
+    /// As [`Outbox::command`].
+    pub async fn result(&self, topic: &str, result: &Reply) -> Result<Outgoing, Error> {
         let status = match result.status {
             Status::Success => "success",
             Status::Error => "error",
@@ -59,23 +68,26 @@ impl Outbox {
         if keys > KEYS_MAX {
             return claims::put(outgoing, &*self.claims, &*self.clock).await;
         }
-        claims::offload(outgoing, &self.limits, &*self.claims, &*self.clock).await
+        let limits = self.publisher.limits(topic).await?;
+        claims::offload(outgoing, &limits, &*self.claims, &*self.clock).await
     }
 
-    /// An Event, ready to be published.
+    /// An Event, ready to be published to `topic`.
     ///
     /// # Errors
-    /// The claim cannot be stored.
-    pub async fn event(&self, event: &Event) -> Result<Outgoing, Error> {
+    /// As [`Outbox::command`].
+    pub async fn event(&self, topic: &str, event: &Event) -> Result<Outgoing, Error> {
         let attributes = attributes([
             ("type", event.r#type.as_str()),
             ("correlation_id", event.correlation_id.as_str()),
         ]);
-        self.ready(event, attributes).await
+        let limits = self.publisher.limits(topic).await?;
+        self.ready(&limits, event, attributes).await
     }
 
     async fn ready<M: Message>(
         &self,
+        limits: &Limits,
         message: &M,
         attributes: BTreeMap<String, String>,
     ) -> Result<Outgoing, Error> {
@@ -83,7 +95,7 @@ impl Outbox {
             body: encode(message),
             attributes,
         };
-        claims::offload(outgoing, &self.limits, &*self.claims, &*self.clock).await
+        claims::offload(outgoing, limits, &*self.claims, &*self.clock).await
     }
 }
 
@@ -104,13 +116,12 @@ fn attributes<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Stri
 /// # Errors
 /// As [`Publisher::publish`], or the claim cannot be stored.
 pub async fn publish_command(
-    publisher: &dyn Publisher,
     outbox: &Outbox,
     topic: &str,
     command: &Command,
 ) -> Result<String, Error> {
-    let message = outbox.command(command).await?;
-    let mut answers = publisher.publish(topic, vec![message]).await?;
+    let message = outbox.command(topic, command).await?;
+    let mut answers = outbox.publisher.publish(topic, vec![message]).await?;
     answers.pop().unwrap_or_else(|| {
         let context = format!("topic {topic}: the fabric gave no answer");
         Err(Error::new(ErrorKind::Unavailable, context))

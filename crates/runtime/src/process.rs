@@ -81,6 +81,9 @@ pub struct Processor {
     pub owner: String,
     /// How long a running request is this worker's, unless it is renewed.
     pub lease: Duration,
+    /// Whether settling is one transaction. Where it is not, a crash may publish an answer and leave its message, so every answer with
+    /// an effect is kept before it is published, and given again.
+    pub settles_at_once: bool,
 }
 
 /// A Command that was read, and what is known about its action.
@@ -115,7 +118,7 @@ impl Processor {
             .copied();
         let is_once = action.is_some_and(|action| action.effect == Effect::Once);
         let is_keyed = action.is_some_and(|action| action.effect == Effect::Keyed)
-            && command.metadata.contains_key("idempotency_key");
+            && (!self.settles_at_once || command.metadata.contains_key("idempotency_key"));
         let key = (is_once || is_keyed).then(|| Key {
             service: service.to_owned(),
             key: identity::key(&command, &resolved.body, &message.message_id),
@@ -141,6 +144,9 @@ impl Processor {
                 key: key.key.clone(),
                 fingerprint: identity::fingerprint(command, action.name),
             });
+        if let Some(decision) = self.failed_before(message, command).await {
+            return decision;
+        }
         if let (Some(key), Some(identity)) = (key, &identity) {
             let begun = self
                 .idempotency
@@ -197,7 +203,8 @@ impl Processor {
         if is_final_error {
             // A Command that is sent again shall run again; this delivery is settled with its answer.
             self.abandon(read.key.as_ref()).await;
-            return self.done(outcome, None);
+            let answered = self.keep_failure(message, read, &outcome).await;
+            return self.done(outcome, answered);
         }
         let answered = read.key.as_ref().map(|key| Answered {
             key: key.clone(),
@@ -205,6 +212,61 @@ impl Processor {
             answer: identity::keep(&outcome.result, &outcome.events),
         });
         self.done(outcome, answered)
+    }
+
+    /// The key of a final error: of this message alone, since the same Command that is sent again shall run again.
+    fn failure_key(&self, message: &Incoming) -> Key {
+        Key {
+            service: self.handler.service().to_owned(),
+            key: format!("failed:{}", message.message_id),
+        }
+    }
+
+    /// Keeps a final error where settling is no transaction; where that fails the error is published all the same.
+    async fn keep_failure(
+        &self,
+        message: &Incoming,
+        read: &Read,
+        outcome: &Handled,
+    ) -> Option<Answered> {
+        if self.settles_at_once {
+            return None;
+        }
+        let key = self.failure_key(message);
+        let fingerprint = identity::fingerprint(&read.command, &read.command.action);
+        let begun = self
+            .idempotency
+            .begin(&key, &fingerprint, &self.owner, self.lease)
+            .await;
+        matches!(begun, Ok(Begin::New)).then(|| Answered {
+            key,
+            owner: self.owner.clone(),
+            answer: identity::keep(&outcome.result, &outcome.events),
+        })
+    }
+
+    /// The final error that this message was answered with before, where it comes again.
+    async fn failed_before(&self, message: &Incoming, command: &Command) -> Option<Decision> {
+        if self.settles_at_once || message.attempt == Some(1) {
+            return None;
+        }
+        let key = self.failure_key(message);
+        let fingerprint = identity::fingerprint(command, &command.action);
+        let begun = self
+            .idempotency
+            .begin(&key, &fingerprint, &self.owner, self.lease)
+            .await;
+        match begun {
+            Ok(Begin::Done { answer }) => Some(self.again(command, &answer)),
+            Ok(Begin::New) => {
+                self.abandon(Some(&key)).await;
+                None
+            }
+            Ok(_) => None,
+            Err(error) => Some(Decision::Unavailable {
+                why: error.to_string(),
+            }),
+        }
     }
 
     fn done(&self, handled: Handled, answered: Option<Answered>) -> Decision {

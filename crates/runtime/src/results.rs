@@ -2,10 +2,14 @@
 
 use crate::chance::{Backoff, Chance};
 use crate::identity::sha256_hex;
+use crate::patience::Patience;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Clock, Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Receive};
 use pudato_protocol::{Event, Message, Result as Reply, decode, decode_claim};
 use pudato_registry::{Applied, Incoming, IncomingEvent, RegistryStore};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +25,8 @@ const CALLS_MAX: usize = 4;
 const BATCH_MAX: usize = 1_000;
 /// Bytes of them after which no more are received.
 const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Batches that are written at once, beside the one that is received.
+const WRITING_MAX: usize = 2;
 /// How often it is said what became of them.
 const REPORT_EVERY_MS: u64 = 60_000;
 
@@ -126,37 +132,55 @@ impl ResultsConsumer {
     /// # Errors
     /// The queue does not exist, or may not be read.
     pub async fn run(&self, drain: CancellationToken) -> Result<(), Error> {
-        let mut failures = 0;
+        let mut patience = Patience::default();
         let mut report = Report::default();
+        // While one batch is written the next is received: by one poll at a time, which on SQS is what an idle queue costs.
+        let mut writing = FuturesUnordered::new();
+        let mut gathering = None;
         loop {
+            let gather = gathering.get_or_insert_with(|| Box::pin(self.gather()));
             let received = tokio::select! {
                 biased;
-                () = drain.cancelled() => {
-                    report.say(self.kind);
-                    return Ok(());
+                Some(tally) = writing.next() => {
+                    report.add(tally);
+                    continue;
                 }
-                received = self.gather() => received,
+                () = drain.cancelled() => break,
+                received = gather, if writing.len() < WRITING_MAX => received,
             };
+            gathering = None;
             if self.clock.now_ms() >= report.next_ms {
                 report.say(self.kind);
                 report.next_ms = self.clock.now_ms() + REPORT_EVERY_MS;
             }
             match received {
-                Ok(deliveries) if deliveries.is_empty() => failures = 0,
                 Ok(deliveries) => {
-                    failures = 0;
-                    let tally = self.apply(deliveries, &drain).await;
-                    tracing::debug!(?tally, kind = ?self.kind, "applied");
-                    report.add(tally);
+                    patience.renew();
+                    if !deliveries.is_empty() {
+                        writing.push(self.apply(deliveries, &drain));
+                    }
                 }
-                Err(error) if error.kind == ErrorKind::Unavailable => {
-                    failures += 1;
-                    tracing::warn!(%error, failures, "receiving failed; it is tried again");
-                    self.pause(failures, &drain).await;
+                Err(error) => {
+                    let mut wait = pin!(patience.wait(error, &*self.clock, &self.chance, &drain));
+                    let waited = loop {
+                        tokio::select! {
+                            biased;
+                            Some(tally) = writing.next() => report.add(tally),
+                            waited = &mut wait => break waited,
+                        }
+                    };
+                    if let Err(error) = waited {
+                        while writing.next().await.is_some() {}
+                        return Err(error);
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
+        while let Some(tally) = writing.next().await {
+            report.add(tally);
+        }
+        report.say(self.kind);
+        Ok(())
     }
 
     /// What waits, up to a batch; waits for the first message alone. Dropped while it waits, it has nothing in hand but
@@ -201,6 +225,7 @@ impl ResultsConsumer {
         if !held.leases.is_empty() {
             self.write(held, &mut tally, drain).await;
         }
+        tracing::debug!(?tally, kind = ?self.kind, "applied");
         tally
     }
 
@@ -313,8 +338,8 @@ impl ResultsConsumer {
             }),
             Parsed::Events(events) => events.push(IncomingEvent {
                 event: Arc::new(read::<Event>(body, resolved.is_claim)?),
-                // Two Events may be equal to the last byte and still be two; a redelivered one is the same message.
-                identity: sha256_hex(format!("{}{identity}", delivery.message_id).as_bytes()),
+                // One that was published twice, because the answer to the first call was lost, is one.
+                identity,
                 body: text(),
                 recorded_at,
             }),

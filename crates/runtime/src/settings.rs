@@ -1,7 +1,7 @@
 //! Settings: flags before environment before `pudato.toml` before defaults, each with where it came from.
 
 use crate::openlineage::TransportSettings;
-use crate::variables::{NEEDED_ON_AWS, VARIABLES, Variable, nearest};
+use crate::variables::{VARIABLES, Variable, nearest};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,11 @@ pub struct Settings {
     /// Most bytes of a claim.
     pub claim_bytes_max: u64,
     /// Where the registry is.
-    pub registry: RegistryPlace,
+    pub registry: DatabasePlace,
+    /// Where answers are kept on AWS; `None`: in the registry's database.
+    pub answers: Option<DatabasePlace>,
+    /// An emulator instead of AWS.
+    pub endpoint: Option<String>,
     /// Messages in hand at once.
     pub concurrency: usize,
     /// How long a received message is hidden from others.
@@ -67,21 +71,64 @@ pub struct Settings {
     pub log_json: Option<bool>,
 }
 
-/// Where the registry is.
+/// Where a database is.
 #[derive(Clone, PartialEq, Eq)]
-pub enum RegistryPlace {
+pub enum DatabasePlace {
     /// A SQLite file.
     File(PathBuf),
     /// The URL of a PostgreSQL server; it may hold a password.
     Postgres(String),
+    /// A table of DynamoDB, for answers alone.
+    Dynamo(String),
+    /// A secret that holds the URL.
+    Secret(SecretName),
 }
 
-impl fmt::Debug for RegistryPlace {
+/// The name of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretName {
+    /// Of AWS Secrets Manager: name or ARN.
+    SecretsManager(String),
+    /// Of the parameter store of AWS Systems Manager.
+    Parameter(String),
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager(name) => write!(f, "secretsmanager:{name}"),
+            Self::Parameter(name) => write!(f, "ssm:{name}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabasePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "File({path:?})"),
             Self::Postgres(_) => f.write_str("Postgres(..)"),
+            Self::Dynamo(table) => write!(f, "Dynamo({table:?})"),
+            Self::Secret(name) => write!(f, "Secret({name:?})"),
         }
+    }
+}
+
+impl DatabasePlace {
+    /// Reads a URL; `None` where it is of no kind that is known.
+    pub(crate) fn parse(url: &str) -> Option<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Some(Self::Postgres(url.to_owned()));
+        }
+        let (scheme, rest) = url.split_once(':')?;
+        let name = rest.strip_prefix("//").unwrap_or(rest);
+        let place = match scheme {
+            "sqlite" => Self::File(name.into()),
+            "dynamodb" => Self::Dynamo(name.to_owned()),
+            "secretsmanager" => Self::Secret(SecretName::SecretsManager(rest.to_owned())),
+            "ssm" => Self::Secret(SecretName::Parameter(rest.to_owned())),
+            _ => return None,
+        };
+        (!name.is_empty()).then_some(place)
     }
 }
 
@@ -222,11 +269,7 @@ impl Settings {
             None
         });
         let registry = registry(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
-        if !get("PUDATO_IDEMPOTENCY_URL").is_empty() && fabric == Fabric::Embedded {
-            wrong.push(
-                "PUDATO_IDEMPOTENCY_URL: the embedded fabric keeps answers itself; unset it".into(),
-            );
-        }
+        let answers = answers(get("PUDATO_IDEMPOTENCY_URL"), fabric, &mut wrong);
         if !wrong.is_empty() {
             return Err(SettingsError(wrong));
         }
@@ -237,6 +280,8 @@ impl Settings {
             claims_container: get("PUDATO_CLAIMS_CONTAINER").to_owned(),
             claim_bytes_max,
             registry,
+            answers,
+            endpoint: Some(get("AWS_ENDPOINT_URL").to_owned()).filter(|url| !url.is_empty()),
             openlineage,
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             visibility: Duration::from_secs(visibility_s),
@@ -248,6 +293,37 @@ impl Settings {
             data_dir,
             all,
         })
+    }
+}
+
+impl Settings {
+    /// The value of the variable `name`; empty where it has none.
+    pub fn value(&self, name: &str) -> &str {
+        value(&self.all, name)
+    }
+
+    /// Refuses to start on AWS where anything in `needed` is not set.
+    ///
+    /// # Errors
+    /// All that is missing, at once, and why AWS it is.
+    pub fn require(&self, needed: &[String]) -> Result<(), SettingsError> {
+        let missing: Vec<&str> = needed
+            .iter()
+            .map(String::as_str)
+            .filter(|name| self.value(name).is_empty())
+            .collect();
+        if self.fabric == Fabric::Embedded || missing.is_empty() {
+            return Ok(());
+        }
+        let fabric = self
+            .all
+            .iter()
+            .find(|setting| setting.variable.name == "PUDATO_FABRIC");
+        let origin = fabric.map_or("", |setting| setting.origin.as_str());
+        Err(SettingsError(vec![format!(
+            "PUDATO_FABRIC is aws ({origin}), and these are not set: {}; `pudato topology apply` prints those of an emulator",
+            missing.join(", ")
+        )]))
     }
 }
 
@@ -282,7 +358,6 @@ fn find(variable: Variable, sources: &Sources<'_>, file: &BTreeMap<String, Strin
 
 /// Which fabric, and why: an AWS setting that stands there for nothing would be a silent mistake.
 fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
-    let is_set = |name: &str| !value(all, name).is_empty();
     let aws = all.iter().find(|setting| {
         let name = setting.variable.name;
         let is_aws = name.ends_with("_TOPIC_ARN")
@@ -291,11 +366,6 @@ fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
         is_aws && !setting.value.is_empty()
     });
     let because = aws.map(|setting| setting.variable.name);
-    let missing: Vec<&str> = NEEDED_ON_AWS
-        .iter()
-        .copied()
-        .filter(|name| !is_set(name))
-        .collect();
     let is_prod = value(all, "PUDATO_ENVIRONMENT") == "prod";
     let Some(setting) = all
         .iter_mut()
@@ -316,16 +386,7 @@ fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
     }
     match setting.value.as_str() {
         "embedded" => Fabric::Embedded,
-        "aws" => {
-            if !missing.is_empty() {
-                wrong.push(format!(
-                    "PUDATO_FABRIC is aws ({}), and these are not set: {}",
-                    setting.origin,
-                    missing.join(", ")
-                ));
-            }
-            Fabric::Aws
-        }
+        "aws" => Fabric::Aws,
         other => {
             wrong.push(format!(
                 "PUDATO_FABRIC: expected embedded or aws, found {other:?}"
@@ -335,25 +396,37 @@ fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
     }
 }
 
-fn registry(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> RegistryPlace {
-    let default = RegistryPlace::File(data_dir.join("registry.db"));
+fn registry(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> DatabasePlace {
+    let default = DatabasePlace::File(data_dir.join("registry.db"));
     if url.is_empty() {
         return default;
     }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return RegistryPlace::Postgres(url.to_owned());
-    }
-    match url.strip_prefix("sqlite:") {
-        Some(path) if !path.trim_start_matches("//").is_empty() => {
-            RegistryPlace::File(path.strip_prefix("//").unwrap_or(path).into())
-        }
+    match DatabasePlace::parse(url) {
+        Some(place) if !matches!(place, DatabasePlace::Dynamo(_)) => place,
         _ => {
             // The URL may hold a password, so it is not repeated.
-            let what = "REGISTRY_DATABASE_URL: expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+            let what = "REGISTRY_DATABASE_URL: expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE, secretsmanager:NAME or ssm:NAME";
             wrong.push(what.into());
             default
         }
     }
+}
+
+fn answers(url: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Option<DatabasePlace> {
+    if url.is_empty() {
+        return None;
+    }
+    if fabric == Fabric::Embedded {
+        let what = "PUDATO_IDEMPOTENCY_URL: the embedded fabric keeps answers itself; unset it";
+        wrong.push(what.into());
+        return None;
+    }
+    let place = DatabasePlace::parse(url);
+    if place.is_none() {
+        let what = "PUDATO_IDEMPOTENCY_URL: expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE, dynamodb:TABLE, secretsmanager:NAME or ssm:NAME";
+        wrong.push(what.into());
+    }
+    place
 }
 
 type Table = (BTreeMap<String, String>, BTreeMap<String, String>);
@@ -473,16 +546,50 @@ mod tests {
     }
 
     #[test]
-    fn an_aws_setting_chooses_aws_and_names_all_that_is_missing() {
+    fn an_aws_setting_chooses_aws_and_all_that_is_missing_is_named_at_once() {
         let environment = [("PUDATO_STORAGE_QUEUE_URL", "https://sqs/q")];
-        let error = load(&environment, None).expect_err("refused");
+        let settings = load(&environment, None).expect("settings");
+        assert_eq!(settings.fabric, Fabric::Aws);
+        let needed = [
+            "PUDATO_STORAGE_QUEUE_URL",
+            "PUDATO_RESULTS_TOPIC_ARN",
+            "REGISTRY_DATABASE_URL",
+        ];
+        let error = settings.require(&needed.map(str::to_owned));
+        let error = error.expect_err("refused").to_string();
         assert!(
             error.contains("because PUDATO_STORAGE_QUEUE_URL is set"),
             "{error}"
         );
         assert!(
-            error.contains("PUDATO_RESULTS_TOPIC_ARN") && error.contains("REGISTRY_DATABASE_URL")
+            error.contains("not set: PUDATO_RESULTS_TOPIC_ARN, REGISTRY_DATABASE_URL"),
+            "{error}"
         );
+    }
+
+    #[test]
+    fn answers_are_kept_where_a_known_scheme_says() {
+        let places = [
+            (
+                "sqlite:/a/b.db",
+                Some(DatabasePlace::File("/a/b.db".into())),
+            ),
+            (
+                "dynamodb:answers",
+                Some(DatabasePlace::Dynamo("answers".into())),
+            ),
+            (
+                "ssm:/pudato/url",
+                Some(DatabasePlace::Secret(SecretName::Parameter(
+                    "/pudato/url".into(),
+                ))),
+            ),
+            ("dynamodb:", None),
+            ("redis://x", None),
+        ];
+        for (url, place) in places {
+            assert_eq!(DatabasePlace::parse(url), place, "{url}");
+        }
     }
 
     #[test]

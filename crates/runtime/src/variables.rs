@@ -135,6 +135,12 @@ pub const VARIABLES: &[Variable] = &[
         "queue of Results",
     ),
     variable(
+        "PUDATO_HISTORY_QUEUE_URL",
+        "history_queue_url",
+        "",
+        "queue of Events that the registry keeps for trace and events tail; none are kept where it is unset",
+    ),
+    variable(
         "AWS_ENDPOINT_URL",
         "aws_endpoint_url",
         "",
@@ -144,13 +150,13 @@ pub const VARIABLES: &[Variable] = &[
         "REGISTRY_DATABASE_URL",
         "registry_database_url",
         "",
-        "the registry: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE; a file in the data folder where it is unset",
+        "the registry: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE, or secretsmanager:NAME or ssm:NAME that holds one; a file in the data folder where it is unset",
     ),
     secret(
         "PUDATO_IDEMPOTENCY_URL",
         "idempotency_url",
         "",
-        "where answers are kept; with the embedded fabric they are kept in it",
+        "where answers are kept on AWS: sqlite:PATH, postgres://.., dynamodb:TABLE, secretsmanager:NAME or ssm:NAME; the registry's database where it is unset; the embedded fabric keeps them itself",
     ),
     variable(
         "PUDATO_CLAIMS_CONTAINER",
@@ -344,22 +350,6 @@ pub const VARIABLES: &[Variable] = &[
         "",
         "which handler a Lambda runs; this version has no Lambda",
     ),
-];
-
-/// The queues and topics without which the aws fabric cannot start.
-pub(crate) const NEEDED_ON_AWS: &[&str] = &[
-    "PUDATO_STORAGE_TOPIC_ARN",
-    "PUDATO_QUERY_TOPIC_ARN",
-    "PUDATO_TRANSFORM_TOPIC_ARN",
-    "PUDATO_REGISTRY_TOPIC_ARN",
-    "PUDATO_RESULTS_TOPIC_ARN",
-    "PUDATO_EVENTS_TOPIC_ARN",
-    "PUDATO_STORAGE_QUEUE_URL",
-    "PUDATO_QUERY_QUEUE_URL",
-    "PUDATO_TRANSFORM_QUEUE_URL",
-    "PUDATO_REGISTRY_QUEUE_URL",
-    "PUDATO_RESULTS_QUEUE_URL",
-    "REGISTRY_DATABASE_URL",
 ];
 
 /// The key that is spelt most like `unknown`.

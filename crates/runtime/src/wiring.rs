@@ -1,7 +1,8 @@
 //! Puts the parts together. The one place that names backends.
 
+use crate::backend::Backend;
 use crate::chance::Chance;
-use crate::claim_folder::ClaimFolder;
+use crate::claim_store::ClaimObjects;
 use crate::dead_letters::DeadLetterWatch;
 use crate::health::{Readiness, serve};
 use crate::names::{HISTORY, Names, RESULTS};
@@ -9,20 +10,23 @@ use crate::openlineage::{Teller, Transport};
 use crate::outbox::Outbox;
 use crate::process::Processor;
 use crate::results::{Kind, ResultsConsumer};
-use crate::settings::{Fabric, RegistryPlace, Settings};
+use crate::settings::{DatabasePlace, Fabric, Settings};
 use crate::spawn::TokioTasks;
+use crate::stores;
 use crate::worker::Worker;
 use pudato_handler::Handler;
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
-    Clock, Consumer, Error, ErrorKind, IdempotencyStore, Limits, Operations, Publisher, SystemClock,
+    ClaimStore, Clock, Error, ErrorKind, Operations, Publisher, SystemClock, Topology,
 };
-use pudato_registry::{PostgresRegistry, RegistryHandler, RegistryStore, SqliteRegistry};
-use pudato_storage::{Containers, Objects, StorageHandler};
+use pudato_registry::{RegistryHandler, RegistryStore};
+use pudato_storage::{Containers, ContainersBuilder, Objects, StorageHandler};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +94,8 @@ pub struct Pudato {
     pub clock: Arc<dyn Clock>,
     /// The data folder, absolute.
     pub data_dir: PathBuf,
-    fabric: LocalFabric,
+    backend: Backend,
+    topology: Topology,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
     settings: Settings,
 }
@@ -113,47 +118,34 @@ impl Pudato {
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
+        #[cfg(not(feature = "aws"))]
         if settings.fabric == Fabric::Aws {
-            let what = "PUDATO_FABRIC: this build has the embedded fabric only; unset the AWS settings or build with aws";
+            let what = "PUDATO_FABRIC: this build has the embedded fabric only; unset the AWS settings or build with the feature aws";
             return Err(OpenError::Settings(what.into()));
         }
+        settings
+            .require(&["REGISTRY_DATABASE_URL".to_owned()])
+            .map_err(|error| OpenError::Settings(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let fabric = LocalFabric::open(&settings.data_dir, Arc::clone(&clock))?;
-        let data_dir = settings
-            .data_dir
-            .canonicalize()
-            .map_err(|error| OpenError::Unavailable(format!("data folder: {error}")))?;
-        let tells = settings.openlineage.is_some();
-        let registry: Arc<dyn RegistryStore> = match &settings.registry {
-            RegistryPlace::File(path) => {
-                let registry = SqliteRegistry::open(path)?;
-                Arc::new(if tells {
-                    registry.with_outbox()
-                } else {
-                    registry
-                })
+        let data_dir = data_dir(&settings)?;
+        #[cfg(feature = "aws")]
+        let config = crate::aws::config(&settings).await;
+        #[cfg(feature = "aws")]
+        let place = crate::aws::resolved(&settings.registry, config.as_ref()).await?;
+        #[cfg(not(feature = "aws"))]
+        let place = registry_place(&settings).await?;
+        let database = stores::open(&place, &settings)?;
+        let registry = Arc::clone(&database.registry);
+        let builder = || -> Result<ContainersBuilder, OpenError> {
+            let builder = Containers::builder();
+            #[cfg(feature = "aws")]
+            if let Some(config) = &config {
+                return Ok(builder.s3(crate::aws::s3(config)?));
             }
-            RegistryPlace::Postgres(url) => {
-                let registry = PostgresRegistry::new(url)?;
-                Arc::new(if tells {
-                    registry.with_outbox()
-                } else {
-                    registry
-                })
-            }
+            Ok(builder)
         };
-        let containers = containers(&settings, &data_dir, false)?;
-        let objects = Objects::new(containers);
-        let claims = ClaimFolder {
-            objects: Objects::new(self::containers(&settings, &data_dir, true)?),
-            container: settings.claims_container.clone(),
-            bytes_max: settings.claim_bytes_max,
-        };
-        let outbox = Outbox {
-            limits: Limits::SQS,
-            claims: Arc::new(claims),
-            clock: Arc::clone(&clock),
-        };
+        let objects = Objects::new(containers(&settings, &data_dir, builder()?)?);
+        let claims: Arc<dyn ClaimStore> = Arc::new(claims(&settings, &data_dir, builder()?)?);
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
         let built_in: Vec<Arc<dyn Handler>> = vec![
@@ -170,16 +162,40 @@ impl Pudato {
         let names = Names::new(&settings.prefix);
         let services: Vec<String> = handlers.keys().cloned().collect();
         let topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
-        fabric.declare(topology).await?;
+        let backend = match settings.fabric {
+            #[cfg(feature = "aws")]
+            Fabric::Aws => {
+                let config = config.as_ref().ok_or_else(|| {
+                    OpenError::Settings("PUDATO_FABRIC: AWS has no configuration".into())
+                })?;
+                let (claims, clock) = (Arc::clone(&claims), Arc::clone(&clock));
+                crate::aws::fabric(
+                    &settings, &names, &topology, config, &database, claims, clock,
+                )
+                .await?
+            }
+            _ => {
+                let fabric = LocalFabric::open(&settings.data_dir, Arc::clone(&clock))?;
+                fabric.declare(topology.clone()).await?;
+                Backend::Local(fabric)
+            }
+        };
+        let publisher = backend.publisher();
+        let outbox = Outbox {
+            publisher: Arc::clone(&publisher),
+            claims,
+            clock: Arc::clone(&clock),
+        };
         Ok(Self {
             names,
-            publisher: Arc::new(fabric.clone()),
-            operations: Arc::new(fabric.clone()),
+            publisher,
+            operations: backend.operations(),
             registry,
             outbox,
             clock,
             data_dir,
-            fabric,
+            backend,
+            topology,
             handlers,
             settings,
         })
@@ -190,13 +206,33 @@ impl Pudato {
         self.handlers.keys().map(String::as_str).collect()
     }
 
-    /// The dead-letter queues there are.
+    /// The dead-letter queues there are: on AWS those of the queues that the settings name.
     pub fn dead_letter_queues(&self) -> Vec<String> {
         let names = self.handlers.keys().map(String::as_str);
         names
             .chain([RESULTS, HISTORY])
+            .filter(|name| self.has_queue(name))
             .map(|name| self.names.dead_letters(name))
             .collect()
+    }
+
+    /// Whether the queue of `name` is known: the embedded fabric has all of them.
+    fn has_queue(&self, name: &str) -> bool {
+        if self.settings.fabric == Fabric::Embedded {
+            return true;
+        }
+        let variable = format!("PUDATO_{}_QUEUE_URL", name.to_ascii_uppercase());
+        let is_setting = self
+            .settings
+            .all
+            .iter()
+            .any(|setting| setting.variable.name == variable);
+        !is_setting || !self.settings.value(&variable).is_empty()
+    }
+
+    /// The topics, queues and subscriptions of this installation.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// Writes a copy of the fabric and the registry into the folder `to`, which must be new or empty. Objects are files:
@@ -212,9 +248,9 @@ impl Pudato {
             let what = format!("{}: expected a new or empty folder", to.display());
             return Err(OpenError::Settings(what));
         }
-        self.fabric.backup(&to.join("fabric.db")).await?;
+        self.backend.backup(&to.join("fabric.db")).await?;
         // A registry on a server is backed up there.
-        if let RegistryPlace::File(_) = self.settings.registry {
+        if let DatabasePlace::File(_) = self.settings.registry {
             self.registry.backup(&to.join("registry.db")).await?;
         }
         Ok(())
@@ -225,7 +261,7 @@ impl Pudato {
     /// # Errors
     /// They cannot be read at all.
     pub async fn check(&self) -> Result<Vec<String>, OpenError> {
-        let mut wrong = self.fabric.check().await?;
+        let mut wrong = self.backend.check().await?;
         wrong.extend(self.registry.check().await?);
         Ok(wrong)
     }
@@ -235,6 +271,9 @@ impl Pudato {
     /// # Errors
     /// A part cannot start or cannot go on; the others are drained then.
     pub async fn run(&self, parts: &[Part], drain: CancellationToken) -> Result<(), OpenError> {
+        self.settings
+            .require(&self.needed(parts))
+            .map_err(|error| OpenError::Settings(error.to_string()))?;
         let readiness = Readiness::default();
         if let Some(port) = self.settings.health_port {
             let listener = TcpListener::bind(("127.0.0.1", port)).await;
@@ -252,13 +291,13 @@ impl Pudato {
                     running.spawn(async move { worker.run(drain).await });
                 }
                 Part::Results => {
-                    // Two for the Results: one receives while the other writes.
-                    let queues = [
-                        (RESULTS, Kind::Results),
-                        (RESULTS, Kind::Results),
-                        (HISTORY, Kind::Events),
-                    ];
-                    for (name, kind) in queues {
+                    for (name, kind) in [(RESULTS, Kind::Results), (HISTORY, Kind::Events)] {
+                        if !self.has_queue(name) {
+                            tracing::info!(
+                                "Events are not kept: PUDATO_HISTORY_QUEUE_URL is not set"
+                            );
+                            continue;
+                        }
                         let consumer = self.results_consumer(name, kind).await?;
                         let drain = drain.clone();
                         running.spawn(async move { consumer.run(drain).await });
@@ -308,8 +347,8 @@ impl Pudato {
             return Err(OpenError::Settings(what));
         };
         let queue = self.names.queue(service);
-        let consumer: Arc<dyn Consumer> = Arc::new(self.fabric.consumer(&queue).await?);
-        let idempotency: Arc<dyn IdempotencyStore> = Arc::new(self.fabric.clone());
+        let consumer = self.backend.consumer(&queue).await?;
+        let idempotency = self.backend.idempotency();
         let chance = Chance::new();
         let processor = Processor {
             handler: Arc::clone(handler),
@@ -318,6 +357,7 @@ impl Pudato {
             clock: Arc::clone(&self.clock),
             owner: format!("{}-{:016x}", std::process::id(), chance.up_to(u64::MAX)),
             lease: self.settings.visibility,
+            settles_at_once: self.backend.settles_at_once(),
         };
         Ok(Worker {
             processor: Arc::new(processor),
@@ -336,7 +376,7 @@ impl Pudato {
     async fn results_consumer(&self, name: &str, kind: Kind) -> Result<ResultsConsumer, OpenError> {
         let queue = self.names.queue(name);
         Ok(ResultsConsumer {
-            consumer: Arc::new(self.fabric.consumer(&queue).await?),
+            consumer: self.backend.consumer(&queue).await?,
             registry: Arc::clone(&self.registry),
             claims: Arc::clone(&self.outbox.claims),
             clock: Arc::clone(&self.clock),
@@ -357,15 +397,80 @@ impl Pudato {
     }
 
     fn dead_letter_watch(&self) -> DeadLetterWatch {
-        let services = self.handlers.keys();
+        let services = self.handlers.keys().filter(|name| self.has_queue(name));
         DeadLetterWatch {
             operations: Arc::clone(&self.operations),
             queues: services.map(|name| self.names.dead_letters(name)).collect(),
             outbox: self.outbox.clone(),
             results_topic: self.names.results(),
+            every: match self.settings.fabric {
+                Fabric::Embedded => WATCH_EVERY,
+                Fabric::Aws => WATCH_EVERY_AWS,
+            },
             clock: Arc::clone(&self.clock),
         }
     }
+
+    /// The settings that `parts` need on AWS.
+    #[cfg(feature = "aws")]
+    fn needed(&self, parts: &[Part]) -> Vec<String> {
+        let mut topics = vec![self.names.results()];
+        let mut queues = Vec::new();
+        for part in parts {
+            match part {
+                Part::Handler(service) => {
+                    topics.push(self.names.events());
+                    queues.push(self.names.queue(service));
+                }
+                Part::Results => queues.push(self.names.queue(RESULTS)),
+            }
+        }
+        topics.dedup();
+        crate::aws::needed(&self.names, &topics, &queues)
+    }
+
+    #[cfg(not(feature = "aws"))]
+    fn needed(&self, _parts: &[Part]) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Where the registry is; a secret that holds its URL is read.
+///
+/// # Errors
+/// The secret cannot be read, or holds no URL.
+pub async fn registry_place(settings: &Settings) -> Result<DatabasePlace, OpenError> {
+    #[cfg(feature = "aws")]
+    {
+        let config = crate::aws::config(settings).await;
+        crate::aws::resolved(&settings.registry, config.as_ref()).await
+    }
+    #[cfg(not(feature = "aws"))]
+    match &settings.registry {
+        DatabasePlace::Secret(name) => {
+            let what =
+                format!("{name}: this build cannot read secrets of AWS; it needs the feature aws");
+            Err(OpenError::Settings(what))
+        }
+        place => Ok(place.clone()),
+    }
+}
+
+/// How often the dead-letter queues are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// The same on AWS, where every look costs a call for each of them.
+const WATCH_EVERY_AWS: Duration = Duration::from_secs(60);
+
+/// The data folder, absolute; made where it is not there.
+fn data_dir(settings: &Settings) -> Result<PathBuf, OpenError> {
+    let failed = |error: std::io::Error| {
+        let folder = settings.data_dir.display();
+        OpenError::Unavailable(format!("data folder {folder}: {error}"))
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(&settings.data_dir).map_err(failed)?;
+    settings.data_dir.canonicalize().map_err(failed)
 }
 
 /// The query handler, on DuckDB.
@@ -399,20 +504,55 @@ fn query(
     ))
 }
 
-/// The containers of the storage handler, or the one of claims.
+/// The containers of the storage handler. The embedded fabric has folders for all where none is listed; AWS has only those that are.
 fn containers(
     settings: &Settings,
     data_dir: &std::path::Path,
-    for_claims: bool,
+    mut builder: ContainersBuilder,
 ) -> Result<Containers, OpenError> {
-    let mut builder = Containers::builder().root(data_dir.join("objects"));
-    let claims = &settings.claims_container;
+    if settings.fabric == Fabric::Embedded {
+        builder = builder.root(data_dir.join("objects"));
+    }
     for (name, location) in &settings.containers {
-        if !for_claims || name == claims {
-            builder = builder.list(name, location);
-        }
+        builder = builder.list(name, location);
     }
     builder
         .build()
         .map_err(|error| OpenError::Settings(error.to_string()))
+}
+
+/// The container of claims. On AWS it is a bucket of that name, unless it is listed.
+fn claims(
+    settings: &Settings,
+    data_dir: &std::path::Path,
+    builder: ContainersBuilder,
+) -> Result<ClaimObjects, OpenError> {
+    let name = &settings.claims_container;
+    let location = match (settings.containers.get(name), settings.fabric) {
+        (Some(location), _) => Some(location.clone()),
+        (None, Fabric::Aws) => Some(format!("s3://{name}")),
+        (None, Fabric::Embedded) => None,
+    };
+    // Pointers name the bucket itself, so that AWS's own clients find what they point at.
+    let bucket = location
+        .as_deref()
+        .and_then(|location| location.strip_prefix("s3://"));
+    let bucket = bucket.map(|bucket| bucket.trim_end_matches('/').to_owned());
+    if bucket.as_ref().is_some_and(|bucket| bucket.contains('/')) {
+        let what = format!("containers.{name}: claims need a whole bucket, without a prefix");
+        return Err(OpenError::Settings(what));
+    }
+    let builder = match location {
+        Some(location) => builder.list(name, location),
+        None => builder.root(data_dir.join("objects")),
+    };
+    let containers = builder
+        .build()
+        .map_err(|error| OpenError::Settings(error.to_string()))?;
+    Ok(ClaimObjects {
+        objects: Objects::new(containers),
+        container: name.clone(),
+        pointed: bucket.unwrap_or_else(|| name.clone()),
+        bytes_max: settings.claim_bytes_max,
+    })
 }

@@ -5,13 +5,17 @@ use crate::chance::{Backoff, Chance};
 use crate::identity;
 use crate::leases::{Held, Keeper, Leases};
 use crate::outbox::Outbox;
+use crate::patience::Patience;
 use crate::process::{Decision, Incoming, Outcome, Processor, Read};
 use crate::settler::Settler;
 use crate::spawn::Spawn;
 use futures_util::future::join_all;
 use pudato_handler::FollowUp;
-use pudato_messaging::{Consumer, Deleted, Delivery, Error, ErrorKind, Receive, Settlement};
+use pudato_messaging::{
+    Answered, Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, Receive, Settlement,
+};
 use pudato_protocol::Result as Reply;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,8 +34,6 @@ const QUICK_BATCH_MAX: usize = 40;
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
 const RECEIVE_MAX: usize = 10;
-/// How often a queue may be missing before the worker ends: SQS takes up to a minute to know a new one.
-const MISSING_MAX: u32 = 5;
 
 /// A worker of one service.
 pub struct Worker {
@@ -122,7 +124,7 @@ impl Worker {
 
 impl Running {
     async fn receive(self: &Arc<Self>) -> Result<(), Error> {
-        let (mut failures, mut missing) = (0, 0);
+        let mut patience = Patience::default();
         // After a full batch there is probably more: then several receives run at once, and none waits.
         let mut is_busy = false;
         loop {
@@ -141,7 +143,7 @@ impl Running {
             };
             match received {
                 Ok(deliveries) => {
-                    (failures, missing) = (0, 0);
+                    patience.renew();
                     is_busy = deliveries.len() >= max.min(RECEIVE_MAX);
                     for delivery in deliveries {
                         let Ok(in_hand) = Arc::clone(&self.in_hand).acquire_owned().await else {
@@ -154,18 +156,9 @@ impl Running {
                         }));
                     }
                 }
-                Err(error) if error.kind == ErrorKind::Unavailable => {
-                    failures += 1;
-                    tracing::warn!(%error, failures, "receiving failed; it is tried again");
-                    self.pause(failures).await;
-                }
                 Err(error) => {
-                    missing += 1;
-                    if missing >= MISSING_MAX {
-                        return Err(error);
-                    }
-                    tracing::error!(%error, "receiving was refused");
-                    self.pause(missing).await;
+                    let (clock, chance) = (&self.worker.processor.clock, &self.worker.chance);
+                    patience.wait(error, &**clock, chance, &self.drain).await?;
                 }
             }
         }
@@ -215,17 +208,6 @@ impl Running {
             // What was received is handled; a failure that lasts shows again.
             Some(error) if all.is_empty() => Err(error),
             _ => Ok(all),
-        }
-    }
-
-    async fn pause(&self, failures: u32) {
-        let wait = Backoff::PROBE.wait(failures, &self.worker.chance);
-        let clock = &self.worker.processor.clock;
-        let until_ms = clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(0).max(100);
-        tokio::select! {
-            biased;
-            () = self.drain.cancelled() => {}
-            () = clock.sleep_until(until_ms) => {}
         }
     }
 
@@ -393,7 +375,7 @@ impl Running {
 
     async fn settle(
         &self,
-        lease: pudato_messaging::Lease,
+        lease: Lease,
         outcome: Outcome,
         follow_up: Option<FollowUp>,
     ) -> Result<(), Error> {
@@ -401,11 +383,13 @@ impl Running {
         let mut publish = self.told(Some(&outcome.result)).await?;
         for event in &outcome.events {
             let topic = self.worker.events_topic.clone();
-            publish.push((topic, outbox.event(event).await?));
+            let message = outbox.event(&topic, event).await?;
+            publish.push((topic, message));
         }
         let mut schedule = Vec::new();
         if let Some(FollowUp { after, command }) = follow_up {
-            schedule.push((after, outbox.command(&command).await?));
+            let limits = self.worker.consumer.limits();
+            schedule.push((after, outbox.follow_up(&limits, &command).await?));
         }
         let settlement = Settlement {
             lease,
@@ -413,7 +397,7 @@ impl Running {
             schedule,
             answered: outcome.answered,
         };
-        match self.settler.settle(settlement).await? {
+        match self.settle_until(settlement).await? {
             Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
                 tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
@@ -422,23 +406,108 @@ impl Running {
         Ok(())
     }
 
-    async fn told(
-        &self,
-        result: Option<&Reply>,
-    ) -> Result<Vec<(String, pudato_messaging::Outgoing)>, Error> {
+    /// Settles, and while the fabric does not take it keeps the message and tries again: a topic that is gone for a while must not
+    /// spend the attempts of a command that was handled.
+    async fn settle_until(&self, mut settlement: Settlement) -> Result<Deleted, Error> {
+        let mut failures = 0;
+        loop {
+            let (again, receipt) = (Again::of(&settlement), settlement.lease.receipt.clone());
+            let error = match self.settler.settle(settlement).await {
+                Err(error)
+                    if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotFound) =>
+                {
+                    error
+                }
+                settled => {
+                    if settled.is_ok() {
+                        self.breaker.close();
+                    }
+                    return settled;
+                }
+            };
+            failures += 1;
+            if !self.breaker.is_open() {
+                tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
+            }
+            self.breaker.open();
+            let mut lease = Lease {
+                receipt,
+                deadline_ms: 0,
+            };
+            if !self.wait_to_settle(failures, &mut lease).await? {
+                // It is answered the same, by whoever receives it next.
+                let _ = self.worker.consumer.release(lease, Duration::ZERO).await;
+                return Err(error);
+            }
+            settlement = again.with(lease);
+        }
+    }
+
+    /// Waits until it is this settlement's turn to be tried again, and holds its lease meanwhile; false when it drains.
+    async fn wait_to_settle(&self, failures: u32, lease: &mut Lease) -> Result<bool, Error> {
+        let clock = &*self.worker.processor.clock;
+        let half_ms = u64::try_from(self.worker.visibility.as_millis() / 2).unwrap_or(u64::MAX);
+        let mut turn = pin!(self.breaker.turn(failures, clock, &self.worker.chance));
+        loop {
+            let is_turn = tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return Ok(false),
+                turn = &mut turn => turn.is_some(),
+                () = clock.sleep_until(clock.now_ms() + half_ms.max(1)) => false,
+            };
+            let (consumer, want) = (&self.worker.consumer, self.worker.visibility);
+            for renewed in consumer.renew(vec![&mut *lease], want).await {
+                match renewed {
+                    Err(error) if error.kind != ErrorKind::Unavailable => return Err(error),
+                    _ => {}
+                }
+            }
+            if is_turn {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn told(&self, result: Option<&Reply>) -> Result<Vec<(String, Outgoing)>, Error> {
         let Some(result) = result else {
             return Ok(Vec::new());
         };
-        let outbox = &self.worker.outbox;
-        let message = match outbox.result(result).await {
+        let (outbox, topic) = (&self.worker.outbox, &self.worker.results_topic);
+        let message = match outbox.result(topic, result).await {
             // Too large even for a claim: then a small Result says so, and keeps the lineage of what was done.
             Err(error) if error.kind == ErrorKind::TooLarge => {
                 tracing::error!(%error, "the Result is too large");
-                outbox.result(&without_data(result, &error)).await?
+                outbox.result(topic, &without_data(result, &error)).await?
             }
             message => message?,
         };
-        Ok(vec![(self.worker.results_topic.clone(), message)])
+        Ok(vec![(topic.clone(), message)])
+    }
+}
+
+/// What a settlement does, for when it must be tried again.
+struct Again {
+    publish: Vec<(String, Outgoing)>,
+    schedule: Vec<(Duration, Outgoing)>,
+    answered: Option<Answered>,
+}
+
+impl Again {
+    fn of(settlement: &Settlement) -> Self {
+        Self {
+            publish: settlement.publish.clone(),
+            schedule: settlement.schedule.clone(),
+            answered: settlement.answered.clone(),
+        }
+    }
+
+    fn with(self, lease: Lease) -> Settlement {
+        Settlement {
+            lease,
+            publish: self.publish,
+            schedule: self.schedule,
+            answered: self.answered,
+        }
     }
 }
 

@@ -19,23 +19,44 @@ pub struct Containers {
 enum Allowed {
     /// Any valid name is a folder below this one.
     Any(PathBuf),
-    /// These names, and the folder of each; other names are refused.
-    Listed(BTreeMap<String, PathBuf>),
+    /// These names, and the place of each; other names are refused.
+    Listed(BTreeMap<String, Listed>),
+}
+
+/// Where a listed container lies.
+enum Listed {
+    Folder(PathBuf),
+    #[cfg(feature = "s3")]
+    Bucket(crate::s3::Bucket),
 }
 
 /// A container that is open.
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) store: Arc<dyn ObjectStore>,
-    /// The canonical folder.
-    pub(crate) root: PathBuf,
+    pub(crate) place: Place,
 }
 
+/// Where an open container lies: what its store cannot do by itself depends on it.
+pub(crate) enum Place {
+    /// The canonical folder.
+    Folder(PathBuf),
+    /// The namespace of its objects in lineage, `s3://bucket`, and what their names begin with there.
+    Bucket { namespace: String, prefix: String },
+}
+
+#[cfg(feature = "s3")]
+const EXPECTED: &str = "file:///absolute/folder or s3://bucket/prefix";
+#[cfg(not(feature = "s3"))]
+const EXPECTED: &str = "file:///absolute/folder (this build has no S3)";
+
 /// Says which containers there are.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ContainersBuilder {
     root: Option<PathBuf>,
     listed: BTreeMap<String, String>,
+    #[cfg(feature = "s3")]
+    s3: Option<crate::S3Access>,
 }
 
 impl ContainersBuilder {
@@ -46,7 +67,15 @@ impl ContainersBuilder {
         self
     }
 
-    /// Lists a container, e.g. `data-lake` at `file:///data/lake`.
+    /// How buckets are reached.
+    #[cfg(feature = "s3")]
+    #[must_use]
+    pub fn s3(mut self, access: crate::S3Access) -> Self {
+        self.s3 = Some(access);
+        self
+    }
+
+    /// Lists a container, e.g. `data-lake` at `file:///data/lake` or `s3://bucket/prefix`.
     #[must_use]
     pub fn list(mut self, name: impl Into<String>, location: impl Into<String>) -> Self {
         self.listed.insert(name.into(), location.into());
@@ -56,7 +85,7 @@ impl ContainersBuilder {
     /// Checks everything.
     ///
     /// # Errors
-    /// `Invalid`: a name or a location that cannot be used, or neither a root nor a list.
+    /// `Invalid`: a name or a location that cannot be used.
     pub fn build(self) -> Result<Containers, Error> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let mut listed = BTreeMap::new();
@@ -64,25 +93,31 @@ impl ContainersBuilder {
             key::check_container(&name)
                 .map_err(|what| invalid(format!("containers: {name}: {what}")))?;
             // The one place that chooses the backend of a container.
-            let path = match location.split_once("://") {
-                Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
+            let place = match location.split_once("://") {
+                Some(("file", path)) if path.starts_with('/') => Listed::Folder(path.into()),
+                #[cfg(feature = "s3")]
+                Some(("s3", rest)) => {
+                    let Some(access) = &self.s3 else {
+                        let what = format!("containers.{name}: nobody said how S3 is reached");
+                        return Err(invalid(what));
+                    };
+                    let bucket = crate::s3::Bucket::new(rest, access.clone());
+                    Listed::Bucket(
+                        bucket.map_err(|what| invalid(format!("containers.{name}: {what}")))?,
+                    )
+                }
                 _ => {
                     return Err(invalid(format!(
-                        "containers.{name}: expected file:///absolute/folder, found {location:?}; \
-                         other stores are not built in"
+                        "containers.{name}: expected {EXPECTED}, found {location:?}"
                     )));
                 }
             };
-            listed.insert(name, path);
+            listed.insert(name, place);
         }
         let allowed = match self.root {
             _ if !listed.is_empty() => Allowed::Listed(listed),
             Some(root) => Allowed::Any(root),
-            None => {
-                return Err(invalid(
-                    "containers: expected a root folder or a list".into(),
-                ));
-            }
+            None => Allowed::Listed(listed),
         };
         Ok(Containers {
             allowed,
@@ -102,50 +137,32 @@ impl Containers {
         if let Some(open) = self.lock().get(name) {
             return Ok(Arc::clone(open));
         }
-        let folder = self.folder(name)?;
-        let doing = format!("container {name}");
-        if folder.is_symlink() {
-            let context = format!("{doing}: its folder must not be a symbolic link");
-            return Err(Error::new(ErrorKind::Invalid, context));
-        }
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder
-            .create(&folder)
-            .map_err(|error| Error::io(&doing, &error))?;
-        let root = folder
-            .canonicalize()
-            .map_err(|error| Error::io(&doing, &error))?;
-        let store = LocalFileSystem::new_with_prefix(&root)
-            .map_err(|error| Error::store(&doing, &error))?
-            .with_fsync(true);
-        let container = Arc::new(Container {
-            name: name.to_owned(),
-            store: Arc::new(store),
-            root,
+        let container = Arc::new(match &self.allowed {
+            Allowed::Any(root) => {
+                key::check_container(name).map_err(|what| {
+                    Error::new(ErrorKind::Invalid, format!("payload.container: {what}"))
+                })?;
+                folder(name, &root.join(name))?
+            }
+            Allowed::Listed(listed) => match listed.get(name) {
+                Some(Listed::Folder(path)) => folder(name, path)?,
+                #[cfg(feature = "s3")]
+                Some(Listed::Bucket(bucket)) => bucket.open(name)?,
+                None => {
+                    let names: Vec<&str> = listed.keys().map(String::as_str).collect();
+                    let expected = match names.is_empty() {
+                        true => "none is".to_owned(),
+                        false => format!("expected one of {}", names.join(", ")),
+                    };
+                    let context = format!(
+                        "payload.container: {name:?} is not listed under [containers]; {expected}"
+                    );
+                    return Err(Error::new(ErrorKind::Invalid, context));
+                }
+            },
         });
         self.lock().insert(name.to_owned(), Arc::clone(&container));
         Ok(container)
-    }
-
-    fn folder(&self, name: &str) -> Result<PathBuf, Error> {
-        let refused = |what: String| Err(Error::new(ErrorKind::Invalid, what));
-        match &self.allowed {
-            Allowed::Any(root) => match key::check_container(name) {
-                Ok(()) => Ok(root.join(name)),
-                Err(what) => refused(format!("payload.container: {what}")),
-            },
-            Allowed::Listed(listed) => match listed.get(name) {
-                Some(folder) => Ok(folder.clone()),
-                None => {
-                    let names: Vec<&str> = listed.keys().map(String::as_str).collect();
-                    refused(format!(
-                        "payload.container: {name:?} is not listed under [containers]; expected one of {}",
-                        names.join(", ")
-                    ))
-                }
-            },
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Container>>> {
@@ -154,16 +171,61 @@ impl Containers {
     }
 }
 
+/// A container that is a folder; it is made where it is not there.
+fn folder(name: &str, folder: &Path) -> Result<Container, Error> {
+    let doing = format!("container {name}");
+    if folder.is_symlink() {
+        let context = format!("{doing}: its folder must not be a symbolic link");
+        return Err(Error::new(ErrorKind::Invalid, context));
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(folder)
+        .map_err(|error| Error::io(&doing, &error))?;
+    let root = folder
+        .canonicalize()
+        .map_err(|error| Error::io(&doing, &error))?;
+    let store = LocalFileSystem::new_with_prefix(&root)
+        .map_err(|error| Error::store(&doing, &error))?
+        .with_fsync(true);
+    Ok(Container {
+        name: name.to_owned(),
+        store: Arc::new(store),
+        place: Place::Folder(root),
+    })
+}
+
 impl Container {
     /// Where an object lies, as lineage names it.
     pub(crate) fn location(&self, path: &str) -> String {
-        let root = self.root.to_string_lossy();
-        Dataset::file(&format!("{root}/{path}")).location()
+        match &self.place {
+            Place::Folder(root) => {
+                let root = root.to_string_lossy();
+                Dataset::file(&format!("{root}/{path}")).location()
+            }
+            Place::Bucket { namespace, prefix } => Dataset {
+                namespace: namespace.clone(),
+                name: format!("{prefix}{path}"),
+            }
+            .location(),
+        }
+    }
+
+    /// The folder, where it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Folder(root) => Some(root),
+            Place::Bucket { .. } => None,
+        }
     }
 
     /// Refuses a path on which a symbolic link leads out of the container: the object store would follow it.
     pub(crate) fn check_links(&self, path: &str) -> Result<(), Error> {
-        let mut at = self.root.clone();
+        let Some(root) = self.folder() else {
+            return Ok(());
+        };
+        let mut at = root.to_owned();
         for segment in path.split('/') {
             at.push(segment);
             match at.symlink_metadata() {
@@ -179,7 +241,7 @@ impl Container {
     fn check_target(&self, link: &Path, path: &str) -> Result<(), Error> {
         let stays = link
             .canonicalize()
-            .is_ok_and(|target| target.starts_with(&self.root));
+            .is_ok_and(|target| self.folder().is_some_and(|root| target.starts_with(root)));
         if stays {
             return Ok(());
         }

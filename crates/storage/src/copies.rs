@@ -1,11 +1,11 @@
 //! Objects of any size as files: copied piece by piece, so that memory does not grow with them.
 
 use crate::error::{Error, ErrorKind};
-use crate::objects::{ObjectInfo, Objects, info};
+use crate::objects::{ObjectInfo, Objects, info, kept_by_store};
 use crate::sidecar::{self, Sidecar};
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStoreExt, PutMultipartOptions, PutPayload};
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -33,14 +33,14 @@ impl Objects {
             let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
             return Err(Error::new(ErrorKind::TooLarge, context));
         }
-        let meta = found.meta.clone();
+        let (meta, attributes) = (found.meta.clone(), found.attributes.clone());
         let mut file = tokio::fs::File::create_new(to).await.map_err(io)?;
         let mut pieces = found.into_stream();
         while let Some(piece) = pieces.try_next().await.map_err(failed)? {
             file.write_all(&piece).await.map_err(io)?;
         }
         file.flush().await.map_err(io)?;
-        let kept = sidecar::read(&container, path).await?;
+        let kept = sidecar::read(&container, path, &attributes).await?;
         Ok(info(&container, path, &meta, kept))
     }
 
@@ -66,7 +66,12 @@ impl Objects {
         };
         sidecar::write(&container, path, &sidecar).await?;
         let mut file = tokio::fs::File::open(from).await.map_err(io)?;
-        let mut upload = container.store.put_multipart(&key).await.map_err(failed)?;
+        let options = PutMultipartOptions {
+            attributes: kept_by_store(&container, &sidecar)?,
+            ..PutMultipartOptions::default()
+        };
+        let upload = container.store.put_multipart_opts(&key, options).await;
+        let mut upload = upload.map_err(failed)?;
         let copied = copy(&mut file, &mut *upload, &doing).await;
         if copied.is_err() {
             let _ = upload.abort().await;

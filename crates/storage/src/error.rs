@@ -50,9 +50,24 @@ impl Error {
             | Store::NotImplemented { .. } => {
                 Self::new(ErrorKind::Invalid, format!("{doing}: {error}"))
             }
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+                let advice = "give this role access to the bucket and its key, it is tried again";
+                Self::new(
+                    ErrorKind::Unavailable,
+                    format!("{doing}: {error}; {advice}"),
+                )
+            }
             other => match io_error(other) {
                 Some(io) => Self::io(doing, io),
-                None => Self::new(ErrorKind::Unavailable, format!("{doing}: {other}")),
+                None => {
+                    let text = other.to_string();
+                    // The object store's own words for a redirect to nowhere.
+                    let advice = match text.contains("incorrectly configured region") {
+                        true => "; the bucket lies in another region, set AWS_REGION to it",
+                        false => "",
+                    };
+                    Self::new(ErrorKind::Unavailable, format!("{doing}: {text}{advice}"))
+                }
             },
         }
     }

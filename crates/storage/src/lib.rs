@@ -7,9 +7,13 @@ mod handler;
 mod key;
 mod lineage;
 mod objects;
+#[cfg(feature = "s3")]
+mod s3;
 mod sidecar;
 
 pub use containers::{Containers, ContainersBuilder};
 pub use error::{Error, ErrorKind};
 pub use handler::StorageHandler;
 pub use objects::{Listing, Object, ObjectInfo, Objects, Put};
+#[cfg(feature = "s3")]
+pub use s3::S3Access;

@@ -7,7 +7,10 @@ use crate::sidecar::{self, Sidecar};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload,
+};
 use pudato_protocol::{Object as Fields, Timestamp};
 use std::sync::Arc;
 
@@ -107,6 +110,7 @@ impl Objects {
             } else {
                 PutMode::Overwrite
             },
+            attributes: kept_by_store(&container, &sidecar)?,
             ..PutOptions::default()
         };
         let payload = PutPayload::from(put.bytes.clone());
@@ -146,9 +150,9 @@ impl Objects {
             let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
             return Err(Error::new(ErrorKind::TooLarge, context));
         }
-        let meta = found.meta.clone();
+        let (meta, attributes) = (found.meta.clone(), found.attributes.clone());
         let bytes = found.bytes().await.map_err(failed)?;
-        let kept = sidecar::read(&container, path).await?;
+        let kept = sidecar::read(&container, path, &attributes).await?;
         Ok(Object {
             info: info(&container, path, &meta, kept),
             bytes,
@@ -161,11 +165,15 @@ impl Objects {
     /// `Invalid`, `NotFound`, `Unavailable`.
     pub async fn head(&self, container: &str, path: &str) -> Result<ObjectInfo, Error> {
         let (container, key) = self.at(container, path)?;
-        let found = container.store.head(&key).await;
-        let meta =
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let found = container.store.get_opts(&key, options).await;
+        let found =
             found.map_err(|error| Error::store(&format!("{}/{path}", container.name), &error))?;
-        let kept = sidecar::read(&container, path).await?;
-        Ok(info(&container, path, &meta, kept))
+        let kept = sidecar::read(&container, path, &found.attributes).await?;
+        Ok(info(&container, path, &found.meta, kept))
     }
 
     /// Deletes an object; answers whether there was one.
@@ -176,10 +184,19 @@ impl Objects {
         let (container, key) = self.at(container, path)?;
         let location = container.location(path);
         let doing = format!("{}/{path}", container.name);
+        // S3 does not say whether there was one.
+        let was_there = match container.folder() {
+            Some(_) => true,
+            None => match container.store.head(&key).await {
+                Ok(_) => true,
+                Err(object_store::Error::NotFound { .. }) => false,
+                Err(error) => return Err(Error::store(&doing, &error)),
+            },
+        };
         let deleted = match container.store.delete(&key).await {
             Ok(()) => {
                 sync_parent(&container, path, &doing).await?;
-                true
+                was_there
             }
             Err(object_store::Error::NotFound { .. }) => false,
             Err(error) => return Err(Error::store(&doing, &error)),
@@ -212,23 +229,40 @@ impl Objects {
             }
             None => None,
         };
-        let found: Vec<ObjectMeta> = container
-            .store
-            .list(folder.as_ref())
-            .try_collect()
-            .await
-            .map_err(|error| Error::store(&doing, &error))?;
         let hidden = format!("{HIDDEN}/");
-        let mut found: Vec<ObjectMeta> = found
-            .into_iter()
-            .filter(|meta| {
-                let path = meta.location.as_ref();
-                path.starts_with(prefix)
-                    && !path.starts_with(&hidden)
-                    && after.is_none_or(|after| path > after)
-                    && container.check_links(path).is_ok()
-            })
-            .collect();
+        let is_meant = |meta: &ObjectMeta| {
+            let path = meta.location.as_ref();
+            path.starts_with(prefix)
+                && !path.starts_with(&hidden)
+                && after.is_none_or(|after| path > after)
+                && container.check_links(path).is_ok()
+        };
+        let is_ordered = container.folder().is_none();
+        // All that begins with the prefix comes after what begins with less of it.
+        let less = &prefix[..prefix
+            .char_indices()
+            .next_back()
+            .map_or(0, |(last, _)| last)];
+        let from = after.filter(|after| *after >= prefix).unwrap_or(less);
+        let mut listed = match Path::parse(from) {
+            Ok(from) if is_ordered && !from.is_root() => {
+                container.store.list_with_offset(folder.as_ref(), &from)
+            }
+            _ => container.store.list(folder.as_ref()),
+        };
+        let mut found: Vec<ObjectMeta> = Vec::new();
+        let failed = |error| Error::store(&doing, &error);
+        while let Some(meta) = listed.try_next().await.map_err(failed)? {
+            let is_past =
+                meta.location.as_ref() > prefix && !meta.location.as_ref().starts_with(prefix);
+            if is_meant(&meta) {
+                found.push(meta);
+            }
+            // S3 lists in the order of the paths: no more of it is read than is asked for.
+            if is_ordered && (found.len() > max || is_past) {
+                break;
+            }
+        }
         found.sort_by(|a, b| a.location.as_ref().cmp(b.location.as_ref()));
         let truncated = found.len() > max;
         found.truncate(max);
@@ -260,9 +294,19 @@ async fn same(
     Err(Error::new(ErrorKind::AlreadyExists, context))
 }
 
+/// What a bucket keeps with an object itself; a folder keeps it beside.
+pub(crate) fn kept_by_store(container: &Container, sidecar: &Sidecar) -> Result<Attributes, Error> {
+    match container.folder() {
+        Some(_) => Ok(Attributes::new()),
+        None => sidecar.attributes(),
+    }
+}
+
 /// Makes a removal durable.
 async fn sync_parent(container: &Container, path: &str, doing: &str) -> Result<(), Error> {
-    let file = container.root.join(path);
+    let Some(file) = container.folder().map(|root| root.join(path)) else {
+        return Ok(());
+    };
     let synced = tokio::task::spawn_blocking(move || {
         let parent = file.parent().unwrap_or(&file);
         std::fs::File::open(parent)?.sync_all()

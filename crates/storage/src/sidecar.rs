@@ -1,11 +1,11 @@
-//! What a file system cannot keep with a file: content type and metadata, in a file of its own where they are not the
-//! default.
+//! Content type and metadata. A bucket keeps them with the object; a file system cannot, so there they lie in a file of their own
+//! where they are not the default.
 
 use crate::containers::Container;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::HIDDEN;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
+use object_store::{Attribute, AttributeValue, Attributes, ObjectStoreExt, PutPayload};
 use pudato_protocol::Object as Fields;
 use serde_json::{Value, json};
 
@@ -16,10 +16,102 @@ pub(crate) struct Sidecar {
     pub(crate) metadata: Fields,
 }
 
+/// The one name under which metadata goes that is no plain text under a plain name.
+const JSON: &str = "pudato-metadata";
+/// Most bytes of all metadata of an object, names and values (S3's user guide, "Working with object metadata").
+const METADATA_BYTES_MAX: usize = 2_048;
+
 impl Sidecar {
+    /// As a bucket keeps it: texts under lower-case names as they are, so that other programs read them; all else as one JSON text.
+    ///
+    /// # Errors
+    /// `Invalid`: it is more than S3 keeps.
+    pub(crate) fn attributes(&self) -> Result<Attributes, Error> {
+        let mut attributes = Attributes::new();
+        if let Some(content_type) = &self.content_type {
+            attributes.insert(Attribute::ContentType, content_type.clone().into());
+        }
+        let mut bytes = 0;
+        let mut insert = |name: &str, value: String| {
+            bytes += name.len() + value.len();
+            let value = AttributeValue::from(value);
+            attributes.insert(Attribute::Metadata(name.to_owned().into()), value);
+        };
+        let (plain, other): (Vec<_>, Vec<_>) = self
+            .metadata
+            .iter()
+            .partition(|(name, value)| is_plain(name, value));
+        for (name, value) in plain {
+            insert(name, value.as_str().unwrap_or_default().to_owned());
+        }
+        if !other.is_empty() {
+            let other: Fields = other
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            insert(JSON, ascii(&Value::Object(other).to_string()));
+        }
+        if bytes > METADATA_BYTES_MAX {
+            let context =
+                format!("payload.metadata: {bytes} bytes; S3 keeps {METADATA_BYTES_MAX} at most");
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        Ok(attributes)
+    }
+
+    fn of(attributes: &Attributes) -> Self {
+        let mut sidecar = Self::default();
+        for (attribute, value) in attributes {
+            match attribute {
+                // What S3 and others say of an object that nobody gave a type.
+                Attribute::ContentType if value.as_ref().ends_with("/octet-stream") => {}
+                Attribute::ContentType => sidecar.content_type = Some(value.as_ref().to_owned()),
+                Attribute::Metadata(name) if name == JSON => {
+                    if let Ok(Value::Object(other)) = serde_json::from_str(value) {
+                        sidecar.metadata.extend(other);
+                    }
+                }
+                Attribute::Metadata(name) => {
+                    let value = value.as_ref().into();
+                    sidecar.metadata.insert(name.clone().into_owned(), value);
+                }
+                _ => {}
+            }
+        }
+        sidecar
+    }
+
     fn is_default(&self) -> bool {
         self.content_type.is_none() && self.metadata.is_empty()
     }
+}
+
+/// Whether a header can carry it, and gives it back as it was.
+fn is_plain(name: &str, value: &Value) -> bool {
+    let is_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let is_value = |text: &str| {
+        let is_printable = text.bytes().all(|c| (b' '..=b'~').contains(&c));
+        !text.is_empty() && is_printable && text.trim() == text
+    };
+    !name.is_empty()
+        && name != JSON
+        && name.bytes().all(is_name)
+        && value.as_str().is_some_and(is_value)
+}
+
+/// The same JSON without a character that a header cannot carry.
+fn ascii(json: &str) -> String {
+    use std::fmt::Write;
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
 }
 
 fn path(object: &str) -> Path {
@@ -37,12 +129,22 @@ fn fnv(text: &str) -> String {
     format!("{hash:032x}")
 }
 
-/// Writes what is kept beside `object`; called before the object itself is published.
+/// Whether there is a file for any object of a container.
+fn has_any(container: &Container) -> bool {
+    container
+        .folder()
+        .is_some_and(|root| root.join(HIDDEN).is_dir())
+}
+
+/// Writes what is kept beside `object`, where its store does not keep it itself; called before the object itself is published.
 pub(crate) async fn write(
     container: &Container,
     object: &str,
     sidecar: &Sidecar,
 ) -> Result<(), Error> {
+    if container.folder().is_none() {
+        return Ok(());
+    }
     if sidecar.is_default() {
         return remove(container, object).await;
     }
@@ -58,9 +160,16 @@ pub(crate) async fn write(
         .map_err(|error| Error::store(&format!("{}/{object}: metadata", container.name), &error))
 }
 
-/// Reads what is kept beside `object`.
-pub(crate) async fn read(container: &Container, object: &str) -> Result<Sidecar, Error> {
-    if !container.root.join(HIDDEN).is_dir() {
+/// Reads what is kept with `object`: by the store itself, or beside it.
+pub(crate) async fn read(
+    container: &Container,
+    object: &str,
+    attributes: &Attributes,
+) -> Result<Sidecar, Error> {
+    if container.folder().is_none() {
+        return Ok(Sidecar::of(attributes));
+    }
+    if !has_any(container) {
         return Ok(Sidecar::default());
     }
     let doing = || format!("{}/{object}: metadata", container.name);
@@ -91,7 +200,7 @@ pub(crate) async fn read(container: &Container, object: &str) -> Result<Sidecar,
 
 /// Forgets what is kept beside `object`.
 pub(crate) async fn remove(container: &Container, object: &str) -> Result<(), Error> {
-    if !container.root.join(HIDDEN).is_dir() {
+    if !has_any(container) {
         return Ok(());
     }
     match container.store.delete(&path(object)).await {

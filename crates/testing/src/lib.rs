@@ -1,10 +1,12 @@
 //! Real servers for the tests and measurements of pudato: on loopback, on free ports, stopped when who started them ends.
 
-mod ministack;
+mod emulator;
 mod postgres;
+mod proxy;
 
-pub use ministack::Ministack;
+pub use emulator::Emulator;
 pub use postgres::{Database, Postgres};
+pub use proxy::{Call, Fault, Proxy};
 
 /// What to do where a part that a test needs cannot be had: in CI, which sets `CI`, that is a failure; elsewhere the test says why
 /// it did nothing.

@@ -16,7 +16,7 @@ usage: cargo xtask <command>
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
   test          run every test
-  bench <name>  measure: e2e, query, lineage, results, codec or idle; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, lineage, results, codec or idle; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -44,12 +44,14 @@ fn main() -> ExitCode {
 /// Some tests let other programs prove what pudato says, so those are installed first.
 fn test() -> Result<(), String> {
     python::ensure()?;
-    let test = ["test", "--workspace", "--features", "pudato-messaging/aws"];
-    tools::build("running every test", &test)
+    tools::build("running every test", &["test", "--workspace"])
 }
 
 /// Benches measure what people would run, so they are built like a release.
 fn bench(args: &[&str]) -> Result<(), String> {
+    if args.first() == Some(&"aws") {
+        python::ensure()?;
+    }
     let build = [
         "build",
         "--release",

@@ -1,4 +1,4 @@
-//! The clients of SNS and SQS.
+//! How AWS is reached.
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -15,15 +15,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where topics and queues are.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// An emulator instead of AWS.
-    pub endpoint: Option<String>,
     /// ARNs of topics, by the names that pudato calls them.
     pub topics: BTreeMap<String, String>,
     /// URLs of queues, likewise; one that is not here is asked for by its name.
     pub queues: BTreeMap<String, String>,
 }
 
-pub(super) async fn config(endpoint: Option<&str>) -> SdkConfig {
+/// Credentials, region, profile and endpoint by the SDK's own chain; `endpoint` is an emulator instead of AWS.
+pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();

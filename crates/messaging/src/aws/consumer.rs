@@ -6,8 +6,8 @@ use super::publisher::SnsPublisher;
 use super::wire::{self, Origin};
 use super::{Shared, dead_letters, receipt, settle};
 use crate::{
-    Answered, Consumer, Deleted, Delivery, Error, ErrorKind, IdempotencyStore, Lease, Limits,
-    Outgoing, Publisher, Receive, Settlement,
+    Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, IdempotencyStore, Lease,
+    Limits, Outgoing, Publisher, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{
@@ -37,6 +37,7 @@ pub struct SqsConsumer {
     /// Messages in hand: SQS does not give one a second time to who must send it elsewhere.
     held: Mutex<HashMap<String, Held>>,
     answers: Option<Arc<dyn IdempotencyStore>>,
+    pub(super) claims: Option<Arc<dyn ClaimStore>>,
 }
 
 /// A message in hand.
@@ -99,6 +100,7 @@ impl SqsConsumer {
             handled: Mutex::default(),
             held: Mutex::default(),
             answers: None,
+            claims: None,
             shared,
         })
     }
@@ -107,6 +109,13 @@ impl SqsConsumer {
     #[must_use]
     pub fn with_answers(mut self, answers: Arc<dyn IdempotencyStore>) -> Self {
         self.answers = Some(answers);
+        self
+    }
+
+    /// Puts a dead letter that its reason makes too large into `claims`.
+    #[must_use]
+    pub fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
+        self.claims = Some(claims);
         self
     }
 
@@ -341,6 +350,10 @@ fn is_silence<T>(answer: &Result<T, Error>) -> bool {
 
 #[async_trait]
 impl Consumer for SqsConsumer {
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
         self.limits.check_receive(receive)?;
         let received_ms = self.now_ms();

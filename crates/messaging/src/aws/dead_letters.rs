@@ -5,7 +5,8 @@ use super::consumer::SqsConsumer;
 use super::error::failed;
 use super::settle::one;
 use super::wire::{self, REASON, SOURCE};
-use crate::{Consumer, Error, ErrorKind, Lease, Outgoing, Publisher};
+use crate::{Consumer, Error, ErrorKind, Lease, Limits, Outgoing, Publisher, claims};
+use std::collections::BTreeMap;
 
 /// A reason is cut so that it leaves room for the message.
 const REASON_CHARS: usize = 1_000;
@@ -31,28 +32,21 @@ pub(super) async fn give_up(
     }
     let name = arn.rsplit(':').next().unwrap_or(arn);
     let url = consumer.shared.queue(name).await?;
-    let mut attributes = held.attributes;
-    let text: String = reason
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(REASON_CHARS)
-        .collect();
-    attributes.insert(
-        REASON.into(),
-        if text.is_empty() {
-            "unknown".into()
-        } else {
-            text
-        },
-    );
-    attributes.insert(SOURCE.into(), consumer.queue.clone());
+    let message = labelled(held.body, held.attributes, reason, &consumer.queue);
+    let message = match &consumer.claims {
+        Some(claims) => {
+            let clock = &*consumer.shared.clock;
+            claims::offload(message, &consumer.limits, &**claims, clock).await?
+        }
+        None => message,
+    };
     let sent = consumer
         .shared
         .sqs
         .send_message()
         .queue_url(url)
-        .message_body(held.body)
-        .set_message_attributes(Some(wire::sqs_attributes(&attributes)?))
+        .message_body(message.body)
+        .set_message_attributes(Some(wire::sqs_attributes(&message.attributes)?))
         .send()
         .await;
     sent.map_err(|error| failed(&format!("queue {name}"), error))?;
@@ -60,4 +54,48 @@ pub(super) async fn give_up(
         deleted?;
     }
     Ok(())
+}
+
+/// The message with its reason and where it came from. SQS takes ten attributes; those that do not fit stand in the reason.
+fn labelled(
+    body: String,
+    mut attributes: BTreeMap<String, String>,
+    reason: &str,
+    queue: &str,
+) -> Outgoing {
+    // Reason, source, and the size of a claim, which it may become.
+    let room = Limits::SQS.attributes_max - 3;
+    let mut text = reason.to_owned();
+    while attributes.len() > room {
+        if let Some((name, value)) = attributes.pop_last() {
+            text.push_str(&format!(" [{name}: {value}]"));
+        }
+    }
+    let text: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(REASON_CHARS)
+        .collect();
+    let text = match text.is_empty() {
+        true => "unknown".into(),
+        false => text,
+    };
+    attributes.insert(REASON.into(), text);
+    attributes.insert(SOURCE.into(), queue.to_owned());
+    Outgoing { body, attributes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_has_at_most_ten_attributes_and_says_what_did_not_fit() {
+        let many = (0..10).map(|n| (format!("a{n}"), n.to_string()));
+        let message = labelled("{}".into(), many.collect(), "why\n", "work");
+        assert!(message.attributes.len() < Limits::SQS.attributes_max);
+        assert_eq!(message.attributes[REASON], "why [a9: 9] [a8: 8] [a7: 7]");
+        assert_eq!(message.attributes[SOURCE], "work");
+        assert_eq!(message.attributes["a6"], "6");
+    }
 }

@@ -3,24 +3,27 @@
 //! What this backend cannot tell: whether a delete with an old receipt deleted anything ([`Deleted::Unknown`](crate::Deleted)), and
 //! the messages of all queues by an attribute.
 
+mod answers;
 mod batcher;
 mod connect;
 mod consumer;
 mod dead_letters;
-mod declare;
 mod error;
 mod handled;
 mod operations;
 mod publisher;
 mod receipt;
 mod settle;
+mod topology;
 mod wire;
 
-pub use connect::Places;
+pub use answers::DynamoAnswers;
+pub use connect::{Places, sdk_config};
 pub use consumer::SqsConsumer;
 pub use publisher::SnsPublisher;
+pub use topology::{Difference, Wrong};
 
-use crate::{Clock, Error, ErrorKind, Topology};
+use crate::{Clock, Error, ErrorKind};
 use error::failed;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -35,6 +38,7 @@ pub struct AwsFabric {
 struct Shared {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
+    sts: aws_sdk_sts::Client,
     clock: Arc<dyn Clock>,
     /// The ARN of each topic, by the name that pudato calls it.
     topics: RwLock<BTreeMap<String, String>>,
@@ -43,23 +47,15 @@ struct Shared {
 }
 
 impl AwsFabric {
-    /// Connects by the SDK's own chain of credentials, region, profile and endpoint. `places` says where topics and queues are.
-    pub async fn connect(places: Places, clock: Arc<dyn Clock>) -> Self {
-        let config = connect::config(places.endpoint.as_deref()).await;
-        Self::with_config(&config, places, clock)
-    }
-
-    /// As [`Self::connect`], with what the caller has configured.
-    pub fn with_config(
-        config: &aws_config::SdkConfig,
-        places: Places,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    /// Uses what the SDK's configuration says ([`sdk_config`]); `places` says where topics and queues are.
+    pub fn new(config: &aws_config::SdkConfig, places: Places, clock: Arc<dyn Clock>) -> Self {
         let sns = aws_sdk_sns::Client::new(config);
         let sqs = aws_sdk_sqs::Client::new(config);
+        let sts = aws_sdk_sts::Client::new(config);
         let shared = Arc::new(Shared {
             sns,
             sqs,
+            sts,
             clock,
             topics: RwLock::new(places.topics),
             queues: RwLock::new(places.queues),
@@ -81,15 +77,6 @@ impl AwsFabric {
     /// `NotFound`: the queue is unknown or gone.
     pub async fn consumer(&self, queue: &str) -> Result<SqsConsumer, Error> {
         SqsConsumer::new(Arc::clone(&self.shared), self.publisher(), queue).await
-    }
-
-    /// Creates topics, queues and subscriptions; what exists with the same attributes stays as it is. For emulators and tests:
-    /// Terraform is the way on AWS.
-    ///
-    /// # Errors
-    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes.
-    pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
-        declare::declare(&self.shared, topology).await
     }
 }
 
@@ -113,6 +100,11 @@ impl Shared {
     fn remember_topic(&self, name: &str, arn: &str) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.insert(name.to_owned(), arn.to_owned());
+    }
+
+    fn forget_queue(&self, name: &str) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        queues.remove(name);
     }
 
     fn remember_queue(&self, name: &str, url: &str) {

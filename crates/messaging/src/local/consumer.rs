@@ -63,6 +63,10 @@ impl LocalConsumer {
 
 #[async_trait]
 impl Consumer for LocalConsumer {
+    fn limits(&self) -> Limits {
+        Limits::SQS
+    }
+
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
         Limits::SQS.check_receive(receive)?;
         let fabric = &self.fabric;

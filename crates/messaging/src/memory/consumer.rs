@@ -29,6 +29,10 @@ impl MemoryConsumer {
 
 #[async_trait]
 impl Consumer for MemoryConsumer {
+    fn limits(&self) -> Limits {
+        Limits::SQS
+    }
+
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
         Limits::SQS.check_receive(receive)?;
         let (fabric, name) = (&self.fabric, &self.queue.name);

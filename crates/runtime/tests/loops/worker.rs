@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Clock, Consumer, Counts, Limits, ManualClock, Operations, QueueConfig, Receive, Subscription,
+    Clock, Consumer, Counts, ManualClock, Operations, QueueConfig, Receive, Subscription,
     Topology,
 };
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
@@ -97,7 +97,7 @@ async fn bench(script: Vec<Act>) -> Bench {
     };
     fabric.declare(topology).await.expect("declared");
     let outbox = Outbox {
-        limits: Limits::SQS,
+        publisher: Arc::new(fabric.clone()),
         claims: Arc::new(NoClaims),
         clock: Arc::clone(&shared),
     };
@@ -111,6 +111,7 @@ async fn bench(script: Vec<Act>) -> Bench {
         clock: shared,
         owner: "worker".into(),
         lease: visibility,
+        settles_at_once: true,
     };
     let tasks = Tasks::default();
     let worker = Worker {
@@ -143,7 +144,7 @@ impl Bench {
     async fn send(&self) {
         let mut command = Command::new("test", "act", Object::new());
         command.step_id = Some("step-1".into());
-        let sent = publish_command(&self.fabric, &self.outbox, "commands", &command).await;
+        let sent = publish_command(&self.outbox, "commands", &command).await;
         sent.expect("published");
         settle_down().await;
     }

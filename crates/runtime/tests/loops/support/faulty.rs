@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pudato_messaging::memory::MemoryConsumer;
 use pudato_messaging::{
-    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, Receive, Settlement,
+    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Limits, Outgoing, Receive, Settlement,
 };
 use pudato_runtime::Chance;
 use std::sync::Arc;
@@ -44,6 +44,10 @@ fn all<T>(count: usize) -> Vec<Result<T, Error>> {
 
 #[async_trait]
 impl Consumer for Faulty {
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
         let fault = self.fault();
         if matches!(fault, Some(Fault::Before)) {

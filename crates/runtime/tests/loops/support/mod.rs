@@ -8,7 +8,7 @@ use handler::Unreliable;
 use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Clock, Consumer, Error, ErrorKind, Limits, ManualClock, Operations, QueueConfig, Subscription,
+    Clock, Consumer, Error, ErrorKind, ManualClock, Operations, QueueConfig, Subscription,
     Topology,
 };
 use pudato_protocol::Command;
@@ -99,7 +99,7 @@ impl World {
 
     fn outbox(&self) -> Outbox {
         Outbox {
-            limits: Limits::SQS,
+            publisher: Arc::new(self.fabric.clone()),
             claims: Arc::new(NoClaims),
             clock: Arc::new(self.clock.clone()),
         }
@@ -126,6 +126,7 @@ impl World {
             clock,
             owner: format!("worker-{n}"),
             lease: VISIBILITY,
+            settles_at_once: true,
         };
         let tasks = Tasks::default();
         let worker = Worker {
@@ -163,6 +164,7 @@ impl World {
             queues: vec![DEAD.into()],
             outbox: self.outbox(),
             results_topic: RESULTS.into(),
+            every: Duration::from_secs(5),
             clock: Arc::new(self.clock.clone()),
         };
         let (one, two) = (drain.clone(), drain.clone());
@@ -176,7 +178,7 @@ impl World {
     /// Publishes a command, sometimes twice, as a publisher does that did not hear the answer.
     pub async fn publish(&self, command: &Command) -> bool {
         let outbox = self.outbox();
-        let publish = || publish_command(&self.fabric, &outbox, COMMANDS, command);
+        let publish = || publish_command(&outbox, COMMANDS, command);
         let published = publish().await.is_ok();
         if published && self.chance.up_to(5) == 0 {
             let _ = publish().await;

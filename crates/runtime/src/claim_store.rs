@@ -1,20 +1,22 @@
-//! Claims over the storage folder.
+//! Claims as objects.
 
 use async_trait::async_trait;
 use pudato_messaging::{ClaimStore, Error, ErrorKind};
 use pudato_storage::{ErrorKind as StorageErrorKind, Objects, Put};
 
 /// Claims as objects of one container.
-pub(crate) struct ClaimFolder {
+pub(crate) struct ClaimObjects {
     pub(crate) objects: Objects,
     pub(crate) container: String,
+    /// What pointers call it.
+    pub(crate) pointed: String,
     pub(crate) bytes_max: u64,
 }
 
 #[async_trait]
-impl ClaimStore for ClaimFolder {
+impl ClaimStore for ClaimObjects {
     fn container(&self) -> &str {
-        &self.container
+        &self.pointed
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {

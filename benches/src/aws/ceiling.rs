@@ -1,0 +1,190 @@
+//! The same calls from a load generator that does nothing else: no decisions, no leases, no registry. Nothing that uses the emulator
+//! so can be faster.
+
+use super::calls::Calls;
+use super::installation::Installation;
+use crate::Outcome;
+use crate::publisher::content;
+use aws_sdk_sns::types::PublishBatchRequestEntry;
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use object_store::ObjectStoreExt;
+use object_store::aws::AmazonS3Builder;
+use pudato_runtime::messaging::aws::sdk_config;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Calls on their way at once.
+const IN_FLIGHT: usize = 16;
+/// Bytes of a Command, a Result and an Event as pudato writes them for small objects.
+const COMMAND_BYTES: usize = 1_500;
+const RESULT_BYTES: usize = 1_000;
+const EVENT_BYTES: usize = 400;
+
+struct Load {
+    sns: aws_sdk_sns::Client,
+    sqs: aws_sdk_sqs::Client,
+    store: object_store::aws::AmazonS3,
+}
+
+/// Commands per second, of calls of the same verbs, as many of each, with messages of the same size.
+pub fn per_second(installation: &Installation, count: usize, calls: &Calls) -> Outcome<f64> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let config = sdk_config(Some(&installation.emulator.url())).await;
+        let load = Arc::new(Load {
+            sns: aws_sdk_sns::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            store: store(installation)?,
+        });
+        let (topic, queue) = load.prepare().await?;
+        let publishes = calls.of("SNS PublishBatch");
+        let (receives, deletes) = (
+            calls.of("SQS ReceiveMessage"),
+            calls.of("SQS DeleteMessageBatch"),
+        );
+        let started = Instant::now();
+        // Of three kinds, in equal parts, as many messages as there were.
+        let messages = count * 3;
+        let sizes = [COMMAND_BYTES, RESULT_BYTES, EVENT_BYTES];
+        load.each(publishes, |load, n| {
+            let topic = topic.clone();
+            async move {
+                let (from, to) = (messages * n / publishes, messages * (n + 1) / publishes);
+                load.publish(&topic, from, to, sizes[n % 3]).await
+            }
+        })
+        .await?;
+        load.each(count, |load, n| async move { load.put(n).await })
+            .await?;
+        let received = Arc::new(std::sync::Mutex::new(Vec::new()));
+        load.each(receives, |load, _| {
+            let (queue, received) = (queue.clone(), Arc::clone(&received));
+            async move {
+                let some = load.receive(&queue).await?;
+                received.lock().map_err(|_| "a panic")?.extend(some);
+                Ok(())
+            }
+        })
+        .await?;
+        let handles = received.lock().map_err(|_| "a panic")?.clone();
+        let handles = Arc::new(handles);
+        load.each(deletes, |load, n| {
+            let (queue, handles) = (queue.clone(), Arc::clone(&handles));
+            async move {
+                let (from, to) = (
+                    handles.len() * n / deletes,
+                    handles.len() * (n + 1) / deletes,
+                );
+                load.delete(&queue, &handles[from..to]).await
+            }
+        })
+        .await?;
+        Ok(count as f64 / started.elapsed().as_secs_f64())
+    })
+}
+
+fn store(installation: &Installation) -> Outcome<object_store::aws::AmazonS3> {
+    Ok(AmazonS3Builder::new()
+        .with_endpoint(installation.emulator.url())
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_access_key_id("test")
+        .with_secret_access_key("test")
+        .with_bucket_name(super::installation::BUCKET)
+        .build()?)
+}
+
+impl Load {
+    /// A topic, and a queue that hears it.
+    async fn prepare(&self) -> Outcome<(String, String)> {
+        let topic = self.sns.create_topic().name("ceiling").send().await?;
+        let topic = topic.topic_arn.ok_or("no topic")?;
+        let queue = self.sqs.create_queue().queue_name("ceiling").send().await?;
+        let url = queue.queue_url.ok_or("no queue")?;
+        let arn = topic.replace(":sns:", ":sqs:");
+        let subscribe = self
+            .sns
+            .subscribe()
+            .topic_arn(&topic)
+            .protocol("sqs")
+            .endpoint(arn);
+        subscribe
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await?;
+        Ok((topic, url))
+    }
+
+    /// Calls `call` with 0..count, [`IN_FLIGHT`] at once.
+    async fn each<F, R>(self: &Arc<Self>, count: usize, call: F) -> Outcome<()>
+    where
+        F: Fn(Arc<Self>, usize) -> R,
+        R: Future<Output = Outcome<()>>,
+    {
+        let next = AtomicUsize::new(0);
+        let workers = (0..IN_FLIGHT).map(|_| async {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return Ok::<_, Box<dyn std::error::Error>>(());
+                }
+                call(Arc::clone(self), n).await?;
+            }
+        });
+        try_join_all(workers).await?;
+        Ok(())
+    }
+
+    async fn publish(&self, topic: &str, from: usize, to: usize, bytes: usize) -> Outcome<()> {
+        let entries = (from..to).map(|n| {
+            PublishBatchRequestEntry::builder()
+                .id(n.to_string())
+                .message("x".repeat(bytes))
+                .build()
+        });
+        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+        let call = self.sns.publish_batch().topic_arn(topic);
+        call.set_publish_batch_request_entries(Some(entries))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    async fn put(&self, n: usize) -> Outcome<()> {
+        let path = format!("ceiling/{n}").into();
+        self.store
+            .put(&path, Bytes::from(content(n)).into())
+            .await?;
+        Ok(())
+    }
+
+    async fn receive(&self, queue: &str) -> Outcome<Vec<String>> {
+        let call = self.sqs.receive_message().queue_url(queue);
+        let received = call.max_number_of_messages(10).send().await?;
+        let messages = received.messages.unwrap_or_default().into_iter();
+        Ok(messages
+            .filter_map(|message| message.receipt_handle)
+            .collect())
+    }
+
+    async fn delete(&self, queue: &str, handles: &[String]) -> Outcome<()> {
+        // Ten at most; where fewer calls deleted more, they were not all full.
+        for ten in handles.chunks(10) {
+            let entries = ten.iter().enumerate().map(|(n, handle)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(n.to_string())
+                    .receipt_handle(handle)
+                    .build()
+            });
+            let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+            let call = self.sqs.delete_message_batch().queue_url(queue);
+            call.set_entries(Some(entries)).send().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! `pudato publish --lines`: many commands, from a file or a pipe.
+
+use crate::Context;
+use crate::exit::{FAILED, Failure};
+use crate::output;
+use pudato_runtime::protocol::{Command, decode};
+use pudato_runtime::{Client, Pudato};
+use serde_json::json;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Commands on their way at once: enough that batches fill.
+const IN_FLIGHT: usize = 64;
+
+/// Publishes a Command for every line that is not empty. Each is tried; what failed is named at the end.
+pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
+    let unreadable = |error: std::io::Error| Failure::usage(format!("--lines: {file}: {error}"));
+    let reader: Box<dyn Read + Send> = match file {
+        "-" => Box::new(std::io::stdin()),
+        path => Box::new(std::fs::File::open(path).map_err(unreadable)?),
+    };
+    let pudato = Arc::new(context.open().await?);
+    let mut running = JoinSet::new();
+    let mut failed = 0;
+    for (n, line) in BufReader::new(reader).lines().enumerate() {
+        let line = line.map_err(unreadable)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        while running.len() >= IN_FLIGHT {
+            if let Some(done) = running.join_next().await {
+                failed += told(context, done)?;
+            }
+        }
+        let pudato = Arc::clone(&pudato);
+        running.spawn(async move { one(&pudato, &line).await.map_err(|why| (n + 1, why)) });
+    }
+    while let Some(done) = running.join_next().await {
+        failed += told(context, done)?;
+    }
+    match failed {
+        0 => Ok(()),
+        failed => {
+            let what = format!("{failed} commands could not be published; the others were");
+            Err(Failure::new(FAILED, what))
+        }
+    }
+}
+
+/// Publishes one; answers its correlation id and the message's.
+async fn one(pudato: &Pudato, line: &str) -> Result<(String, String), String> {
+    let command: Command = decode(line.as_bytes()).map_err(|error| error.to_string())?;
+    let published = Client::new(pudato).publish(&command).await;
+    let message_id = published.map_err(|error| error.to_string())?;
+    Ok((command.correlation_id, message_id))
+}
+
+type Done = Result<Result<(String, String), (usize, String)>, tokio::task::JoinError>;
+
+/// Prints what became of one; answers how many failed.
+fn told(context: &Context, done: Done) -> Result<usize, Failure> {
+    let done = done.map_err(|error| Failure::failed(error.to_string()))?;
+    match done {
+        Ok((id, message_id)) if context.json => {
+            output::json_line(&json!({"correlation_id": id, "message_id": message_id}))?;
+            Ok(0)
+        }
+        Ok((id, _)) => {
+            output::line(&id)?;
+            Ok(0)
+        }
+        Err((line, why)) => {
+            eprintln!("pudato: line {line}: {why}");
+            Ok(1)
+        }
+    }
+}

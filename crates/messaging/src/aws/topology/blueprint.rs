@@ -1,0 +1,300 @@
+//! What a topology is on AWS: each resource with the attributes it must have. Nothing is asked here.
+
+use crate::{QueueConfig, Subscription, Topology};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// How long a queue keeps a message that nobody handles: 7 days (contract.md, "Topics and queues").
+const RETENTION_SECONDS: u64 = 7 * 86_400;
+/// A dead-letter queue keeps it longer, since the time since it was sent counts there too (behaviours.md, row 20): 14 days, the most
+/// that SQS allows.
+const RETENTION_DEAD_SECONDS: u64 = 14 * 86_400;
+
+/// Whose resources they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) partition: String,
+    pub(super) region: String,
+    pub(super) id: String,
+}
+
+impl Account {
+    pub(super) fn arn(&self, service: &str, name: &str) -> String {
+        let Self {
+            partition,
+            region,
+            id,
+        } = self;
+        format!("arn:{partition}:{service}:{region}:{id}:{name}")
+    }
+}
+
+/// What a resource is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Topic,
+    Queue,
+    Subscription { topic: String, queue: String },
+}
+
+/// A resource as it must be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Resource {
+    pub(super) kind: Kind,
+    /// As people read it: `queue pudato-storage-queue`.
+    pub(super) title: String,
+    pub(super) name: String,
+    /// Numbers and words as texts, policies as JSON.
+    pub(super) attributes: BTreeMap<&'static str, Value>,
+}
+
+/// Where a subscription puts what it could not deliver.
+fn undelivered(queue: &str) -> String {
+    let name = queue.strip_suffix("-queue").unwrap_or(queue);
+    format!("{name}-undelivered")
+}
+
+/// Everything, in an order in which it can be made: what is named stands before who names it.
+///
+/// # Errors
+/// Dead-letter queues that lead in a circle; the text says so.
+pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Resource>, String> {
+    let topics = topology.topics.iter().map(|name| topic(name, account));
+    let mut all: Vec<Resource> = topics.collect();
+    let mut left: Vec<&QueueConfig> = topology.queues.iter().collect();
+    while !left.is_empty() {
+        let is_left = |name: &str| left.iter().any(|queue| queue.name == name);
+        let is_ready = |queue: &&QueueConfig| {
+            let redrive = queue.redrive.as_ref();
+            redrive.is_none_or(|redrive| !is_left(&redrive.dead_letter_queue))
+        };
+        let place = left.iter().position(is_ready);
+        let place = place.ok_or("queues: their dead-letter queues lead in a circle")?;
+        all.push(queue(left.remove(place), topology, account));
+    }
+    for subscription in &topology.subscriptions {
+        let undelivered = undelivered(&subscription.queue);
+        if all.iter().any(|known| known.name == undelivered) {
+            continue;
+        }
+        let heard = topology.subscriptions.iter();
+        let heard = heard.filter(|other| self::undelivered(&other.queue) == undelivered);
+        all.push(Resource {
+            kind: Kind::Queue,
+            title: format!("queue {undelivered}"),
+            attributes: BTreeMap::from([
+                (
+                    "MessageRetentionPeriod",
+                    json!(RETENTION_DEAD_SECONDS.to_string()),
+                ),
+                ("SqsManagedSseEnabled", json!("true")),
+                ("Policy", policy(&undelivered, heard, account)),
+            ]),
+            name: undelivered,
+        });
+    }
+    let subscriptions = topology.subscriptions.iter();
+    all.extend(subscriptions.map(|subscription| self::subscription(subscription, account)));
+    Ok(all)
+}
+
+fn topic(name: &str, account: &Account) -> Resource {
+    let arn = account.arn("sns", name);
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": arn,
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }],
+    });
+    Resource {
+        kind: Kind::Topic,
+        title: format!("topic {name}"),
+        name: name.to_owned(),
+        attributes: BTreeMap::from([("Policy", policy)]),
+    }
+}
+
+fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resource {
+    let name = &queue.name;
+    let gives_up = |other: &&QueueConfig| {
+        let redrive = other.redrive.as_ref();
+        redrive.is_some_and(|redrive| redrive.dead_letter_queue == *name)
+    };
+    let sources = topology.queues.iter().filter(gives_up);
+    let sources: Vec<String> = sources
+        .map(|source| account.arn("sqs", &source.name))
+        .collect();
+    let retention = match sources.is_empty() {
+        true => RETENTION_SECONDS,
+        false => RETENTION_DEAD_SECONDS,
+    };
+    let heard = topology.subscriptions.iter();
+    let heard = heard.filter(|subscription| subscription.queue == *name);
+    let mut attributes = BTreeMap::from([
+        (
+            "VisibilityTimeout",
+            json!(queue.visibility.as_secs().to_string()),
+        ),
+        ("DelaySeconds", json!(queue.delay.as_secs().to_string())),
+        ("MessageRetentionPeriod", json!(retention.to_string())),
+        ("SqsManagedSseEnabled", json!("true")),
+        ("Policy", policy(name, heard, account)),
+    ]);
+    if let Some(redrive) = &queue.redrive {
+        let to = account.arn("sqs", &redrive.dead_letter_queue);
+        let policy = json!({
+            "deadLetterTargetArn": to, "maxReceiveCount": redrive.max_receive_count.to_string(),
+        });
+        attributes.insert("RedrivePolicy", policy);
+    }
+    if !sources.is_empty() {
+        // No other queue can put its messages here (behaviours.md, security line 5).
+        let policy = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources});
+        attributes.insert("RedriveAllowPolicy", policy);
+    }
+    Resource {
+        kind: Kind::Queue,
+        title: format!("queue {name}"),
+        name: name.clone(),
+        attributes,
+    }
+}
+
+/// Lets the topics that a queue hears write to it and nobody else, and only over TLS (behaviours.md, security lines 1 and 2).
+fn policy<'a>(
+    queue: &str,
+    heard: impl Iterator<Item = &'a Subscription>,
+    account: &Account,
+) -> Value {
+    let arn = account.arn("sqs", queue);
+    let mut topics: Vec<String> = heard
+        .map(|subscription| account.arn("sns", &subscription.topic))
+        .collect();
+    topics.sort();
+    topics.dedup();
+    let mut statements = vec![json!({
+        "Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    })];
+    if !topics.is_empty() {
+        statements.push(json!({
+            "Sid": "TopicsWrite", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage", "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topics}, "StringEquals": {"aws:SourceAccount": account.id}},
+        }));
+    }
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+fn subscription(subscription: &Subscription, account: &Account) -> Resource {
+    let Subscription {
+        topic,
+        queue,
+        filter,
+    } = subscription;
+    let dead = json!({"deadLetterTargetArn": account.arn("sqs", &undelivered(queue))});
+    Resource {
+        kind: Kind::Subscription {
+            topic: topic.clone(),
+            queue: queue.clone(),
+        },
+        title: format!("subscription of {queue} to {topic}"),
+        name: format!("{topic} {queue}"),
+        attributes: BTreeMap::from([
+            ("RawMessageDelivery", json!("true")),
+            ("FilterPolicy", json!(filter)),
+            ("RedrivePolicy", dead),
+        ]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            id: "123456789012".into(),
+        }
+    }
+
+    fn topology() -> Topology {
+        Topology {
+            topics: vec!["p-storage-commands".into()],
+            queues: vec![
+                QueueConfig::new("p-storage-queue").redrive(6, "p-storage-dlq"),
+                QueueConfig::new("p-storage-dlq"),
+            ],
+            subscriptions: vec![Subscription::new("p-storage-commands", "p-storage-queue")],
+        }
+    }
+
+    fn named(name: &str) -> Resource {
+        let all = resources(&topology(), &account()).expect("no circle");
+        let found = all.into_iter().find(|resource| resource.name == name);
+        found.unwrap_or_else(|| panic!("{name} is missing"))
+    }
+
+    #[test]
+    fn what_is_named_is_made_before_who_names_it() {
+        let all = resources(&topology(), &account()).expect("no circle");
+        let names: Vec<&str> = all.iter().map(|resource| resource.name.as_str()).collect();
+        let expected = [
+            "p-storage-commands",
+            "p-storage-dlq",
+            "p-storage-queue",
+            "p-storage-undelivered",
+            "p-storage-commands p-storage-queue",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_queue_takes_messages_from_its_topic_alone_and_over_tls_alone() {
+        let queue = named("p-storage-queue");
+        let statements = queue.attributes["Policy"]["Statement"].as_array();
+        let statements = statements.expect("statements");
+        let allowed: Vec<&Value> = statements
+            .iter()
+            .filter(|statement| statement["Effect"] == "Allow")
+            .collect();
+        assert_eq!(allowed.len(), 1);
+        assert_eq!(
+            allowed[0]["Principal"],
+            json!({"Service": "sns.amazonaws.com"})
+        );
+        let topic = "arn:aws:sns:eu-west-1:123456789012:p-storage-commands";
+        let condition = &allowed[0]["Condition"];
+        assert_eq!(condition["ArnEquals"]["aws:SourceArn"], json!([topic]));
+        assert_eq!(
+            condition["StringEquals"]["aws:SourceAccount"],
+            "123456789012"
+        );
+        let denied = statements
+            .iter()
+            .find(|statement| statement["Effect"] == "Deny")
+            .expect("a denial");
+        assert_eq!(denied["Condition"]["Bool"]["aws:SecureTransport"], "false");
+    }
+
+    #[test]
+    fn a_dead_letter_queue_keeps_longer_and_belongs_to_its_queue() {
+        let dead = named("p-storage-dlq");
+        assert_eq!(dead.attributes["MessageRetentionPeriod"], "1209600");
+        let source = "arn:aws:sqs:eu-west-1:123456789012:p-storage-queue";
+        assert_eq!(
+            dead.attributes["RedriveAllowPolicy"]["sourceQueueArns"],
+            json!([source])
+        );
+    }
+
+    #[test]
+    fn dead_letter_queues_in_a_circle_are_refused() {
+        let mut circle = topology();
+        circle.queues[1] = QueueConfig::new("p-storage-dlq").redrive(6, "p-storage-queue");
+        assert!(resources(&circle, &account()).is_err());
+    }
+}

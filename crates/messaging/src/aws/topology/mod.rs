@@ -1,0 +1,319 @@
+//! Topics, queues and subscriptions: compared with what they must be, created, changed, removed.
+
+mod blueprint;
+mod deployed;
+
+use super::error::failed;
+use super::{AwsFabric, Shared};
+use crate::{Error, ErrorKind, Topology};
+use aws_sdk_sqs::types::QueueAttributeName;
+use blueprint::{Account, Kind, Resource};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt;
+
+/// How what is deployed is not what it must be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Of what: `queue pudato-storage-queue`.
+    pub resource: String,
+    /// What is wrong with it.
+    pub what: Wrong,
+}
+
+/// What is wrong with a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wrong {
+    /// It is not there.
+    Missing,
+    /// An attribute has another value.
+    Differs {
+        /// Its name, as AWS spells it.
+        attribute: String,
+        /// What it must be.
+        expected: Value,
+        /// What it is.
+        found: Value,
+    },
+    /// It is there and belongs to nothing.
+    Unknown,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        match &self.what {
+            Wrong::Missing => write!(f, "{}: missing", self.resource),
+            Wrong::Unknown => write!(f, "{}: it belongs to nothing here", self.resource),
+            Wrong::Differs {
+                attribute,
+                expected,
+                found,
+            } => {
+                let (expected, found) = (text(expected), text(found));
+                let resource = &self.resource;
+                write!(
+                    f,
+                    "{resource}: {attribute}: expected {expected}, found {found}"
+                )
+            }
+        }
+    }
+}
+
+impl AwsFabric {
+    /// Creates topics, queues and subscriptions; what exists with the same attributes stays as it is.
+    ///
+    /// # Errors
+    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes, and then nothing is created.
+    pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
+        let shared = &*self.shared;
+        let wanted = wanted(shared, &topology).await?;
+        let found = compare(shared, &wanted).await?;
+        let differing = found
+            .iter()
+            .find(|found| matches!(found.what, Wrong::Differs { .. }));
+        if let Some(difference) = differing {
+            let what = format!("{difference} (it exists)");
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        change(shared, &wanted, &found).await
+    }
+
+    /// Names everything that is deployed otherwise than `topology` says, and queues that begin with `prefix` and belong to nothing.
+    ///
+    /// # Errors
+    /// As [`Topology::check`], or AWS cannot be asked.
+    pub async fn diff(&self, topology: &Topology, prefix: &str) -> Result<Vec<Difference>, Error> {
+        let wanted = wanted(&self.shared, topology).await?;
+        let mut found = compare(&self.shared, &wanted).await?;
+        for name in deployed::queues(&self.shared, prefix).await? {
+            if !wanted.iter().any(|known| known.name == name) {
+                found.push(Difference {
+                    resource: format!("queue {name}"),
+                    what: Wrong::Unknown,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Creates what is missing, changes what differs, and answers what that was. For emulators and tests: Terraform is the way on
+    /// AWS.
+    ///
+    /// # Errors
+    /// As [`Self::diff`]; what was done by then stays.
+    pub async fn apply(&self, topology: &Topology) -> Result<Vec<Difference>, Error> {
+        let wanted = wanted(&self.shared, topology).await?;
+        let found = compare(&self.shared, &wanted).await?;
+        change(&self.shared, &wanted, &found).await?;
+        Ok(found)
+    }
+
+    /// Removes everything that `topology` names, with all messages; answers what was removed.
+    ///
+    /// # Errors
+    /// As [`Self::diff`]; what was done by then stays.
+    pub async fn destroy(&self, topology: &Topology) -> Result<Vec<String>, Error> {
+        let shared = &*self.shared;
+        let wanted = wanted(shared, topology).await?;
+        let mut removed = Vec::new();
+        for resource in wanted.iter().rev() {
+            if deployed::remove(shared, resource).await? {
+                removed.push(resource.title.clone());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The ARN of a topic that was named or declared.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn topic_arn(&self, name: &str) -> Result<String, Error> {
+        self.shared.topic(name)
+    }
+
+    /// The URL of a queue.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn queue_url(&self, name: &str) -> Result<String, Error> {
+        self.shared.queue(name).await
+    }
+}
+
+/// What must be there; its topics are known from then on.
+async fn wanted(shared: &Shared, topology: &Topology) -> Result<Vec<Resource>, Error> {
+    topology.check()?;
+    let account = account(shared).await?;
+    for topic in &topology.topics {
+        shared.remember_topic(topic, &account.arn("sns", topic));
+    }
+    blueprint::resources(topology, &account).map_err(|what| Error::new(ErrorKind::Invalid, what))
+}
+
+async fn account(shared: &Shared) -> Result<Account, Error> {
+    let asked = shared.sts.get_caller_identity().send().await;
+    let who = asked.map_err(|error| failed("account", error))?;
+    // arn:aws:iam::123456789012:user/me
+    let arn = who.arn().unwrap_or_default();
+    let region = shared.sts.config().region().map(ToString::to_string);
+    let region = region.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Invalid,
+            "there is no region; set AWS_REGION or a profile that has one",
+        )
+    })?;
+    Ok(Account {
+        partition: arn.split(':').nth(1).unwrap_or("aws").to_owned(),
+        region,
+        id: who.account().unwrap_or_default().to_owned(),
+    })
+}
+
+async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>, Error> {
+    let mut found = Vec::new();
+    for resource in wanted {
+        let of = |what: Wrong| Difference {
+            resource: resource.title.clone(),
+            what,
+        };
+        let Some(attributes) = deployed::attributes(shared, resource).await? else {
+            found.push(of(Wrong::Missing));
+            continue;
+        };
+        for (name, expected) in &resource.attributes {
+            let is = deployed::value(&attributes, name);
+            if is != *expected {
+                found.push(of(Wrong::Differs {
+                    attribute: (*name).to_owned(),
+                    expected: expected.clone(),
+                    found: is,
+                }));
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn change(shared: &Shared, wanted: &[Resource], found: &[Difference]) -> Result<(), Error> {
+    for resource in wanted {
+        let of = found
+            .iter()
+            .filter(|difference| difference.resource == resource.title);
+        let mut differing = Vec::new();
+        let mut is_missing = false;
+        for difference in of {
+            match &difference.what {
+                Wrong::Missing => is_missing = true,
+                Wrong::Differs { attribute, .. } => differing.push(attribute.as_str()),
+                Wrong::Unknown => {}
+            }
+        }
+        if is_missing {
+            create(shared, resource).await?;
+        } else if !differing.is_empty() {
+            set(shared, resource, &differing).await?;
+        }
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or(value.to_string(), str::to_owned)
+}
+
+/// An attribute that is empty is not set: an empty filter lets nothing pass on some emulators.
+fn is_set(value: &Value) -> bool {
+    value.as_object().is_none_or(|object| !object.is_empty())
+}
+
+async fn create(shared: &Shared, resource: &Resource) -> Result<(), Error> {
+    let title = &resource.title;
+    let set = resource
+        .attributes
+        .iter()
+        .filter(|(_, value)| is_set(value))
+        .map(|(name, value)| ((*name).to_owned(), text(value)));
+    match &resource.kind {
+        Kind::Topic => {
+            let created = shared
+                .sns
+                .create_topic()
+                .name(&resource.name)
+                .set_attributes(Some(set.collect()))
+                .send()
+                .await;
+            let created = created.map_err(|error| failed(title, error))?;
+            shared.remember_topic(&resource.name, &created.topic_arn.unwrap_or_default());
+        }
+        Kind::Queue => {
+            let set: HashMap<_, _> = set
+                .map(|(name, value)| (QueueAttributeName::from(name.as_str()), value))
+                .collect();
+            let created = shared
+                .sqs
+                .create_queue()
+                .queue_name(&resource.name)
+                .set_attributes(Some(set))
+                .send()
+                .await;
+            let created = created.map_err(|error| failed(title, error))?;
+            shared.remember_queue(&resource.name, &created.queue_url.unwrap_or_default());
+        }
+        Kind::Subscription { topic, queue } => {
+            let call = shared
+                .sns
+                .subscribe()
+                .topic_arn(shared.topic(topic)?)
+                .protocol("sqs")
+                .endpoint(deployed::queue_arn(shared, queue).await?)
+                .set_attributes(Some(set.collect()));
+            call.send().await.map_err(|error| failed(title, error))?;
+        }
+    }
+    Ok(())
+}
+
+async fn set(shared: &Shared, resource: &Resource, differing: &[&str]) -> Result<(), Error> {
+    let title = &resource.title;
+    let set = resource
+        .attributes
+        .iter()
+        .filter(|(name, _)| differing.contains(name))
+        .map(|(name, value)| ((*name).to_owned(), text(value)));
+    match &resource.kind {
+        Kind::Topic => {
+            for (name, value) in set {
+                let call = shared
+                    .sns
+                    .set_topic_attributes()
+                    .topic_arn(shared.topic(&resource.name)?)
+                    .attribute_name(name)
+                    .attribute_value(value);
+                call.send().await.map_err(|error| failed(title, error))?;
+            }
+        }
+        Kind::Queue => {
+            let url = shared.queue(&resource.name).await?;
+            let set = set.map(|(name, value)| (QueueAttributeName::from(name.as_str()), value));
+            let call = shared.sqs.set_queue_attributes().queue_url(url);
+            let call = call.set_attributes(Some(set.collect()));
+            call.send().await.map_err(|error| failed(title, error))?;
+        }
+        Kind::Subscription { topic, queue } => {
+            let arn = deployed::subscription(shared, topic, queue).await?;
+            for (name, value) in set {
+                let call = shared
+                    .sns
+                    .set_subscription_attributes()
+                    .set_subscription_arn(arn.clone())
+                    .attribute_name(name)
+                    .attribute_value(value);
+                call.send().await.map_err(|error| failed(title, error))?;
+            }
+        }
+    }
+    Ok(())
+}

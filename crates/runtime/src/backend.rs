@@ -1,0 +1,96 @@
+//! The fabric that the settings choose, behind the ports.
+
+use crate::kept_answers::KeptAnswers;
+use pudato_messaging::local::LocalFabric;
+use pudato_messaging::{Clock, Consumer, Error, IdempotencyStore, Operations, Publisher};
+use pudato_registry::AnswerStore;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A fabric. The one place where the loops meet its type.
+#[derive(Clone)]
+pub(crate) enum Backend {
+    /// The data folder.
+    Local(LocalFabric),
+    /// SNS and SQS, and what they need beside.
+    #[cfg(feature = "aws")]
+    Aws(Aws),
+}
+
+/// SNS and SQS, which keep no answers themselves.
+#[cfg(feature = "aws")]
+#[derive(Clone)]
+pub(crate) struct Aws {
+    pub(crate) fabric: pudato_messaging::aws::AwsFabric,
+    pub(crate) answers: Arc<dyn IdempotencyStore>,
+    pub(crate) claims: Arc<dyn pudato_messaging::ClaimStore>,
+}
+
+impl Backend {
+    pub(crate) fn publisher(&self) -> Arc<dyn Publisher> {
+        match self {
+            Self::Local(fabric) => Arc::new(fabric.clone()),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => Arc::new(aws.fabric.publisher()),
+        }
+    }
+
+    pub(crate) fn operations(&self) -> Arc<dyn Operations> {
+        match self {
+            Self::Local(fabric) => Arc::new(fabric.clone()),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => Arc::new(aws.fabric.clone()),
+        }
+    }
+
+    pub(crate) fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
+        match self {
+            Self::Local(fabric) => Arc::new(fabric.clone()),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => Arc::clone(&aws.answers),
+        }
+    }
+
+    /// Whether settling is one transaction.
+    pub(crate) fn settles_at_once(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    pub(crate) async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error> {
+        Ok(match self {
+            Self::Local(fabric) => Arc::new(fabric.consumer(queue).await?),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => {
+                let consumer = aws.fabric.consumer(queue).await?;
+                let consumer = consumer.with_answers(Arc::clone(&aws.answers));
+                Arc::new(consumer.with_claims(Arc::clone(&aws.claims)))
+            }
+        })
+    }
+
+    /// Copies what lies in the data folder.
+    pub(crate) async fn backup(&self, to: &Path) -> Result<(), Error> {
+        match self {
+            Self::Local(fabric) => fabric.backup(to).await,
+            #[cfg(feature = "aws")]
+            Self::Aws(_) => Ok(()),
+        }
+    }
+
+    /// Reads every page of what lies in the data folder; says what is wrong.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Local(fabric) => fabric.check().await,
+            #[cfg(feature = "aws")]
+            Self::Aws(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Answers in a database of the registry.
+pub(crate) fn answers(
+    store: Arc<dyn AnswerStore>,
+    clock: Arc<dyn Clock>,
+) -> Arc<dyn IdempotencyStore> {
+    Arc::new(KeptAnswers { store, clock })
+}

@@ -1,0 +1,86 @@
+//! What is deployed on AWS, compared with what contract.md says, created and removed.
+
+use crate::aws;
+use crate::names::{HISTORY, Names, RESULTS};
+use crate::settings::Settings;
+use crate::wiring::OpenError;
+use pudato_messaging::aws::{AwsFabric, Difference, Places, sdk_config};
+use pudato_messaging::{SystemClock, Topology};
+use std::sync::Arc;
+
+/// The services that pudato has a handler for.
+const SERVICES: [&str; 3] = ["storage", "query", "registry"];
+/// A topic without a queue: nothing in this version reads it.
+const TOPIC_ONLY: &str = "transform";
+
+/// The topics, queues and subscriptions of one prefix in one account and region.
+pub struct Deployment {
+    /// The fabric that they are.
+    pub fabric: AwsFabric,
+    /// What there must be.
+    pub topology: Topology,
+    names: Names,
+    prefix: String,
+    endpoint: Option<String>,
+}
+
+impl Deployment {
+    /// That of `settings`: its prefix, visibility and endpoint. Topics and queues are found by their names.
+    pub async fn new(settings: &Settings) -> Self {
+        let names = Names::new(&settings.prefix);
+        let services = SERVICES.map(str::to_owned);
+        let mut topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
+        topology.topics.push(names.commands(TOPIC_ONLY));
+        let config = sdk_config(settings.endpoint.as_deref()).await;
+        Self {
+            fabric: AwsFabric::new(&config, Places::default(), Arc::new(SystemClock)),
+            topology,
+            names,
+            prefix: settings.prefix.clone(),
+            endpoint: settings.endpoint.clone(),
+        }
+    }
+
+    /// Names everything that is deployed otherwise.
+    ///
+    /// # Errors
+    /// AWS cannot be asked.
+    pub async fn diff(&self) -> Result<Vec<Difference>, OpenError> {
+        let prefix = format!("{}-", self.prefix);
+        Ok(self.fabric.diff(&self.topology, &prefix).await?)
+    }
+
+    /// The settings of what is deployed, as `pudato.toml` has them.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub async fn settings(&self) -> Result<String, OpenError> {
+        let mut lines = vec!["fabric = \"aws\"".to_owned()];
+        if self.prefix != "pudato" {
+            lines.push(format!("prefix = {:?}", self.prefix));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            lines.push(format!("aws_endpoint_url = {endpoint:?}"));
+        }
+        for topic in &self.topology.topics {
+            if let Some(variable) = aws::topic_variable(&self.names, topic) {
+                let arn = self.fabric.topic_arn(topic)?;
+                lines.push(format!("{} = {arn:?}", key(&variable)));
+            }
+        }
+        for name in SERVICES.iter().chain(&[RESULTS, HISTORY]) {
+            let queue = self.names.queue(name);
+            if let Some(variable) = aws::queue_variable(&self.names, &queue) {
+                let url = self.fabric.queue_url(&queue).await?;
+                lines.push(format!("{} = {url:?}", key(&variable)));
+            }
+        }
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The key of a variable in `pudato.toml`.
+fn key(variable: &str) -> String {
+    let name = variable.strip_prefix("PUDATO_").unwrap_or(variable);
+    name.to_ascii_lowercase()
+}

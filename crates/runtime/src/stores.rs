@@ -1,0 +1,43 @@
+//! Databases, by what the settings say.
+
+use crate::settings::{DatabasePlace, Settings};
+use crate::wiring::OpenError;
+use pudato_registry::{AnswerStore, PostgresRegistry, RegistryStore, SqliteRegistry};
+use std::sync::Arc;
+
+/// A database in its two roles.
+pub(crate) struct Database {
+    pub(crate) registry: Arc<dyn RegistryStore>,
+    pub(crate) answers: Arc<dyn AnswerStore>,
+}
+
+/// Opens the database at `place`, which holds no secret any more.
+pub(crate) fn open(place: &DatabasePlace, settings: &Settings) -> Result<Database, OpenError> {
+    let tells = settings.openlineage.is_some();
+    match place {
+        DatabasePlace::File(path) => {
+            let mut store = SqliteRegistry::open(path)?;
+            if tells {
+                store = store.with_outbox();
+            }
+            Ok(database(Arc::new(store)))
+        }
+        DatabasePlace::Postgres(url) => {
+            let mut store = PostgresRegistry::new(url)?;
+            if tells {
+                store = store.with_outbox();
+            }
+            Ok(database(Arc::new(store)))
+        }
+        DatabasePlace::Dynamo(_) | DatabasePlace::Secret(_) => Err(OpenError::Settings(
+            "REGISTRY_DATABASE_URL: expected sqlite: or postgres://".into(),
+        )),
+    }
+}
+
+fn database<S: RegistryStore + AnswerStore + 'static>(store: Arc<S>) -> Database {
+    Database {
+        registry: Arc::clone(&store) as Arc<dyn RegistryStore>,
+        answers: store,
+    }
+}

@@ -1,0 +1,147 @@
+//! Containers that are buckets of S3, or of what speaks its language.
+
+use crate::containers::{Container, Place};
+use crate::error::{Error, ErrorKind};
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{CredentialProvider, ObjectStore};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How S3 is reached: by the SDK's own chain of credentials, region, profile and endpoint.
+#[derive(Clone)]
+pub struct S3Access {
+    region: String,
+    endpoint: Option<String>,
+    credentials: Arc<Credentials>,
+}
+
+impl S3Access {
+    /// Takes them from the SDK's configuration.
+    ///
+    /// # Errors
+    /// `Invalid`: it has no region or no credentials.
+    pub fn new(config: &SdkConfig) -> Result<Self, Error> {
+        let missing = |what: &str| Error::new(ErrorKind::Invalid, format!("S3: {what}"));
+        let region = config
+            .region()
+            .ok_or_else(|| missing("there is no region; set AWS_REGION"))?;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| missing("there are no credentials; `aws configure` sets them"))?;
+        Ok(Self {
+            region: region.to_string(),
+            endpoint: config.endpoint_url().map(str::to_owned),
+            credentials: Arc::new(Credentials {
+                provider,
+                kept: Mutex::default(),
+            }),
+        })
+    }
+}
+
+/// A bucket, or what lies below a prefix of it.
+pub(crate) struct Bucket {
+    name: String,
+    /// Empty, or ends with a slash.
+    prefix: String,
+    access: S3Access,
+}
+
+impl Bucket {
+    /// Reads `bucket/prefix`; the text says what is wrong with it.
+    pub(crate) fn new(text: &str, access: S3Access) -> Result<Self, String> {
+        let (name, prefix) = text.split_once('/').unwrap_or((text, ""));
+        crate::key::check_container(name).map_err(|what| format!("bucket: {what}"))?;
+        let prefix = prefix.trim_end_matches('/');
+        if !prefix.is_empty() {
+            crate::key::check(prefix).map_err(|what| format!("prefix: {what}"))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            prefix: match prefix {
+                "" => String::new(),
+                prefix => format!("{prefix}/"),
+            },
+            access,
+        })
+    }
+
+    pub(crate) fn open(&self, container: &str) -> Result<Container, Error> {
+        // The client of the object store takes what the process has agreed on; another part may have done so before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let access = &self.access;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.name)
+            .with_region(&access.region)
+            .with_credentials(Arc::clone(&access.credentials) as _);
+        if let Some(endpoint) = &access.endpoint {
+            builder = builder
+                .with_endpoint(endpoint)
+                .with_allow_http(endpoint.starts_with("http://"));
+        }
+        let doing = format!("container {container}");
+        let bucket = builder
+            .build()
+            .map_err(|error| Error::store(&doing, &error))?;
+        let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
+            "" => Arc::new(bucket),
+            prefix => Arc::new(PrefixStore::new(bucket, Path::from(prefix))),
+        };
+        Ok(Container {
+            name: container.to_owned(),
+            store,
+            place: Place::Bucket {
+                namespace: format!("s3://{}", self.name),
+                prefix: self.prefix.clone(),
+            },
+        })
+    }
+}
+
+/// Credentials are asked for anew so long before they expire.
+const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+
+/// The SDK's credentials, as the object store asks for them: before every call, so they are kept.
+#[derive(Debug)]
+struct Credentials {
+    provider: SharedCredentialsProvider,
+    kept: Mutex<Option<(Option<SystemTime>, Arc<AwsCredential>)>>,
+}
+
+impl Credentials {
+    fn kept(&self) -> Option<Arc<AwsCredential>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (expires, credential) = kept.as_ref()?;
+        let is_fresh = expires.is_none_or(|at| SystemTime::now() + REFRESH_BEFORE < at);
+        is_fresh.then(|| Arc::clone(credential))
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Credentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        if let Some(kept) = self.kept() {
+            return Ok(kept);
+        }
+        let found = self.provider.provide_credentials().await;
+        let found = found.map_err(|error| object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(error),
+        })?;
+        let credential = Arc::new(AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some((found.expiry(), Arc::clone(&credential)));
+        Ok(credential)
+    }
+}

@@ -1,0 +1,94 @@
+//! Objects in a bucket of an emulator, below a prefix.
+
+use crate::suite::promises;
+use crate::support::Storage;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use object_store::ObjectStoreExt;
+use object_store::aws::AmazonS3Builder;
+use pudato_storage::{Containers, Objects, S3Access};
+use pudato_testing::{Emulator, skipped};
+use serde_json::json;
+
+fn access(emulator: &Emulator) -> S3Access {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(emulator.url())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    S3Access::new(&config).expect("complete")
+}
+
+/// A bucket of its own for each promise.
+async fn open(promise: &str) -> Option<Storage> {
+    let emulator = match Emulator::shared() {
+        Ok(emulator) => emulator,
+        Err(why) => {
+            skipped(promise, &why);
+            return None;
+        }
+    };
+    let bucket = promise.replace('_', "-");
+    let bucket = bucket[..bucket.len().min(60)].trim_end_matches('-');
+    emulator.create_bucket(bucket).expect("a bucket");
+    let lake = format!("s3://{bucket}/some/prefix");
+    let containers = Containers::builder()
+        .s3(access(emulator))
+        .list("lake", &lake)
+        .build();
+    Some(Storage::new(
+        Objects::new(containers.expect("containers")),
+        lake,
+    ))
+}
+
+promises!(open);
+
+#[tokio::test]
+async fn other_programs_see_what_is_put_and_what_they_put_is_got() {
+    let Some(storage) = open("other_programs_see_what_is_put").await else {
+        return;
+    };
+    let put = json!({"container": "lake", "path": "a/x.csv", "data": "1", "content_type": "text/csv",
+        "metadata": {"source": "faa"}});
+    storage.data("put_object", put).await;
+    let emulator = Emulator::shared().expect("it runs");
+    let bucket = storage.lake.trim_start_matches("s3://");
+    let bucket = bucket.split('/').next().expect("a bucket");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let plain = AmazonS3Builder::new()
+        .with_endpoint(emulator.url())
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_access_key_id("test")
+        .with_secret_access_key("test")
+        .with_bucket_name(bucket)
+        .build()
+        .expect("a client");
+    let found = plain.get(&"some/prefix/a/x.csv".into()).await;
+    let found = found.expect("where a plain client looks");
+    let kept: Vec<String> = found
+        .attributes
+        .iter()
+        .map(|(name, value)| format!("{name:?}={value:?}"))
+        .collect();
+    let kept = kept.join(" ");
+    assert!(
+        kept.contains("text/csv") && kept.contains("source") && kept.contains("faa"),
+        "{kept}"
+    );
+    let written = plain
+        .put(&"some/prefix/b.txt".into(), "theirs".into())
+        .await;
+    written.expect("written");
+    let at = json!({"container": "lake", "path": "b.txt"});
+    let data = storage.data("get_object", at).await;
+    assert_eq!(data["data"], "theirs");
+    // Metadata that S3 would refuse is refused by name.
+    let put = json!({"container": "lake", "path": "m", "data": "1", "metadata": {"a": "x".repeat(3_000)}});
+    let error = storage.refused("put_object", put).await;
+    assert!(error.starts_with("payload.metadata: 3001 bytes"), "{error}");
+}

@@ -1,0 +1,46 @@
+//! What every backend promises, and what a bench does for it.
+
+use pudato_handler::{Handled, dispatch};
+use pudato_protocol::{Command, Status, Timestamp};
+use pudato_storage::{Objects, StorageHandler};
+use serde_json::Value;
+
+/// A handler on some backend, with a container `lake`.
+pub struct Storage {
+    pub objects: Objects,
+    pub handler: StorageHandler,
+    /// What locations of its container `lake` begin with.
+    pub lake: String,
+}
+
+impl Storage {
+    pub fn new(objects: Objects, lake: String) -> Self {
+        let handler = StorageHandler::new(objects.clone(), 1 << 20);
+        Self {
+            objects,
+            handler,
+            lake,
+        }
+    }
+
+    pub async fn call(&self, action: &str, payload: Value) -> Handled {
+        let Value::Object(payload) = payload else {
+            panic!("a payload is an object");
+        };
+        let command = Command::new("storage", action, payload);
+        let handled = dispatch(&self.handler, &command, None, &Timestamp::now).await;
+        handled.expect("the store can be reached")
+    }
+
+    pub async fn data(&self, action: &str, payload: Value) -> Value {
+        let result = self.call(action, payload).await.result;
+        assert_eq!(result.status, Status::Success, "{:?}", result.errors);
+        Value::Object(result.data.expect("data"))
+    }
+
+    pub async fn refused(&self, action: &str, payload: Value) -> String {
+        let result = self.call(action, payload).await.result;
+        assert_eq!(result.status, Status::Error);
+        result.errors.join("; ")
+    }
+}
