@@ -1,8 +1,10 @@
-//! Answers in the registry's database keep every promise of the suite, on SQLite and on PostgreSQL.
+//! Answers keep every promise of the suite in the registry's database, SQLite or PostgreSQL, and in a table of DynamoDB.
 
 use async_trait::async_trait;
 use pudato_messaging::conformance::{Bench, idempotency};
 use pudato_messaging::memory::MemoryFabric;
+#[cfg(feature = "aws")]
+use pudato_messaging::{Answered, Begin, Key};
 use pudato_messaging::{
     Clock, Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
 };
@@ -15,18 +17,109 @@ use std::time::Duration;
 /// The fabric in memory, with other answers.
 struct AnswersBench {
     fabric: MemoryFabric,
-    store: Arc<dyn AnswerStore>,
+    answers: Arc<dyn IdempotencyStore>,
     clock: ManualClock,
 }
 
-fn bench(store: Arc<dyn AnswerStore>) -> AnswersBench {
+fn bench(answers: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn IdempotencyStore>) -> AnswersBench {
     let clock = ManualClock::at(1_795_392_000_000);
     let fabric = MemoryFabric::new(Arc::new(clock.clone()));
     AnswersBench {
         fabric,
-        store,
+        answers: answers(Arc::new(clock.clone())),
         clock,
     }
+}
+
+/// In a database of the registry.
+fn in_database(store: impl AnswerStore + 'static) -> AnswersBench {
+    let store: Arc<dyn AnswerStore> = Arc::new(store);
+    bench(|clock| Arc::new(KeptAnswers { store, clock }))
+}
+
+/// In a table of its own, with claims for what is too large.
+#[cfg(feature = "aws")]
+async fn in_table(emulator: &pudato_testing::Emulator, name: &str) -> AnswersBench {
+    use aws_sdk_dynamodb::config::{
+        BehaviorVersion, Credentials, Region, SharedCredentialsProvider,
+    };
+    use aws_sdk_dynamodb::types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    };
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(emulator.url())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(pudato_messaging::aws::http_client())
+        .build();
+    let key = KeySchemaElement::builder()
+        .attribute_name("id")
+        .key_type(KeyType::Hash);
+    let id = AttributeDefinition::builder()
+        .attribute_name("id")
+        .attribute_type(ScalarAttributeType::S);
+    let created = aws_sdk_dynamodb::Client::new(&config)
+        .create_table()
+        .table_name(name)
+        .key_schema(key.build().expect("complete"))
+        .attribute_definitions(id.build().expect("complete"))
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await;
+    created.expect("a table");
+    let claims = Arc::new(Claims::default());
+    bench(|clock| {
+        let answers = pudato_messaging::aws::DynamoAnswers::new(&config, name, claims, clock);
+        Arc::new(answers)
+    })
+}
+
+#[cfg(feature = "aws")]
+#[derive(Default)]
+struct Claims(std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>);
+
+#[cfg(feature = "aws")]
+#[async_trait]
+impl pudato_messaging::ClaimStore for Claims {
+    fn container(&self) -> &str {
+        "claims"
+    }
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        self.0.lock().expect("no panic").insert(key.into(), bytes);
+        Ok(())
+    }
+    async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.0.lock().expect("no panic")[key].clone())
+    }
+}
+
+/// An item of DynamoDB has 400 KB at most.
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn a_large_answer_is_given_again_from_a_table_too() {
+    let emulator = match pudato_testing::Emulator::shared() {
+        Ok(emulator) => emulator,
+        Err(why) => return skipped("a_large_answer", &why),
+    };
+    let bench = in_table(emulator, "large").await;
+    let key = Key {
+        service: "query".into(),
+        key: "a".into(),
+    };
+    let lease = Duration::from_secs(60);
+    let begun = bench.answers.begin(&key, "f", "me", lease).await;
+    assert_eq!(begun.expect("begun"), Begin::New);
+    let answer = "x".repeat(900_000);
+    let answered = Answered {
+        key: key.clone(),
+        owner: "me".into(),
+        answer: answer.clone(),
+    };
+    bench.answers.finish(answered).await.expect("kept");
+    let begun = bench.answers.begin(&key, "f", "other", lease).await;
+    assert_eq!(begun.expect("found"), Begin::Done { answer });
 }
 
 #[async_trait]
@@ -40,10 +133,7 @@ impl Bench for AnswersBench {
     }
 
     fn idempotency(&self) -> Arc<dyn IdempotencyStore> {
-        Arc::new(KeptAnswers {
-            store: Arc::clone(&self.store),
-            clock: Arc::new(self.clock.clone()),
-        })
+        Arc::clone(&self.answers)
     }
 
     async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error> {
@@ -70,7 +160,7 @@ macro_rules! promises {
                 #[tokio::test]
                 async fn $promise() {
                     let store = super::SqliteRegistry::in_memory().expect("memory");
-                    super::idempotency::$promise(&super::bench(super::Arc::new(store))).await;
+                    super::idempotency::$promise(&super::in_database(store)).await;
                 }
             )+
         }
@@ -84,7 +174,21 @@ macro_rules! promises {
                     };
                     let database = server.database().expect("a database");
                     let store = super::PostgresRegistry::open(&database.url).await.expect("opened");
-                    super::idempotency::$promise(&super::bench(super::Arc::new(store))).await;
+                    super::idempotency::$promise(&super::in_database(store)).await;
+                }
+            )+
+        }
+        #[cfg(feature = "aws")]
+        mod dynamodb {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    let emulator = match pudato_testing::Emulator::shared() {
+                        Ok(emulator) => emulator,
+                        Err(why) => return super::skipped(stringify!($promise), &why),
+                    };
+                    let bench = super::in_table(emulator, stringify!($promise)).await;
+                    super::idempotency::$promise(&bench).await;
                 }
             )+
         }

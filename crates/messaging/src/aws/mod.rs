@@ -18,7 +18,7 @@ mod topology;
 mod wire;
 
 pub use answers::DynamoAnswers;
-pub use connect::{Places, sdk_config};
+pub use connect::{Places, http_client, sdk_config};
 pub use consumer::SqsConsumer;
 pub use publisher::SnsPublisher;
 pub use topology::{Difference, Wrong};

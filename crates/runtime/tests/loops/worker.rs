@@ -5,8 +5,7 @@ use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Clock, Consumer, Counts, ManualClock, Operations, QueueConfig, Receive, Subscription,
-    Topology,
+    Clock, Consumer, Counts, ManualClock, Operations, QueueConfig, Receive, Subscription, Topology,
 };
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
 use pudato_runtime::{

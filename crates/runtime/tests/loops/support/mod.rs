@@ -8,8 +8,7 @@ use handler::Unreliable;
 use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Clock, Consumer, Error, ErrorKind, ManualClock, Operations, QueueConfig, Subscription,
-    Topology,
+    Clock, Consumer, Error, ErrorKind, ManualClock, Operations, QueueConfig, Subscription, Topology,
 };
 use pudato_protocol::Command;
 use pudato_registry::{RegistryStore, SqliteRegistry};
