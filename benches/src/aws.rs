@@ -27,7 +27,6 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
     let ours = installation.throughput(COMMANDS, 0)?;
     let calls = Calls::count(&installation.emulator.requests()[before..]);
     figures.note(&calls.to_string());
-    let shapes = calls.clone();
     figures.figure("aws.commands_per_s", ours, "commands/s");
     figures.figure(
         "aws.calls_per_command",
@@ -35,8 +34,8 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         "calls",
     );
     check_objects(&installation)?;
-    let ceiling = ceiling::per_second(&installation, COMMANDS, &shapes)?;
-    figures.note(&format!("the same calls without pudato: {ceiling:.0}/s"));
+    let ceiling = ceiling::per_second(&installation, COMMANDS)?;
+    figures.note(&format!("the same work without pudato: {ceiling:.0}/s"));
     figures.figure("aws.ceiling_ratio", ours / ceiling, "ratio");
     match peer::per_second(&installation, COMMANDS) {
         Ok(peer) => {

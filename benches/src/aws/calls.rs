@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// How often each verb was called.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Calls(BTreeMap<String, usize>);
 
 impl Calls {
@@ -24,11 +24,6 @@ impl Calls {
             *calls.0.entry(name).or_default() += 1;
         }
         calls
-    }
-
-    /// Calls of one verb.
-    pub fn of(&self, name: &str) -> usize {
-        self.0.get(name).copied().unwrap_or(0)
     }
 
     /// All of SNS and SQS.

@@ -1,11 +1,10 @@
-//! The same calls from a load generator that does nothing else: no decisions, no leases, no registry. Nothing that uses the emulator
-//! so can be faster.
+//! The same work from a load generator that does nothing else: every batch is full, and there are no decisions, no leases, no registry.
 
-use super::calls::Calls;
 use super::installation::Installation;
 use crate::Outcome;
 use crate::publisher::content;
 use aws_sdk_sns::types::PublishBatchRequestEntry;
+use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -16,8 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Calls on their way at once.
-const IN_FLIGHT: usize = 16;
+/// Batches on their way at once.
+const IN_FLIGHT: usize = 8;
+/// Messages of a call: as many as it takes, so that this has the fewest calls there can be.
+const BATCH: usize = 10;
 /// Bytes of a Command, a Result and an Event as pudato writes them for small objects.
 const COMMAND_BYTES: usize = 1_500;
 const RESULT_BYTES: usize = 1_000;
@@ -29,58 +30,47 @@ struct Load {
     store: object_store::aws::AmazonS3,
 }
 
-/// Commands per second, of calls of the same verbs, as many of each, with messages of the same size.
-pub fn per_second(installation: &Installation, count: usize, calls: &Calls) -> Outcome<f64> {
+/// Commands per second, of calls of the same verbs, with messages of the same size.
+pub fn per_second(installation: &Installation, count: usize) -> Outcome<f64> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let config = sdk_config(Some(&installation.emulator.url())).await;
+        let credentials = Credentials::new("test", "test", None, None, "bench");
+        let config = sdk_config(Some(&installation.emulator.url()))
+            .await
+            .into_builder()
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
         let load = Arc::new(Load {
             sns: aws_sdk_sns::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             store: store(installation)?,
         });
-        let (topic, queue) = load.prepare().await?;
-        let publishes = calls.of("SNS PublishBatch");
-        let (receives, deletes) = (
-            calls.of("SQS ReceiveMessage"),
-            calls.of("SQS DeleteMessageBatch"),
-        );
+        let mut places = Vec::new();
+        for name in ["ceiling-commands", "ceiling-results", "ceiling-events"] {
+            places.push(load.prepare(name).await?);
+        }
+        let places = Arc::new(places);
         let started = Instant::now();
-        // Of three kinds, in equal parts, as many messages as there were.
-        let messages = count * 3;
-        let sizes = [COMMAND_BYTES, RESULT_BYTES, EVENT_BYTES];
-        load.each(publishes, |load, n| {
-            let topic = topic.clone();
+        load.each(count / BATCH, |load, n| {
+            let places = Arc::clone(&places);
             async move {
-                let (from, to) = (messages * n / publishes, messages * (n + 1) / publishes);
-                load.publish(&topic, from, to, sizes[n % 3]).await
-            }
-        })
-        .await?;
-        load.each(count, |load, n| async move { load.put(n).await })
-            .await?;
-        let received = Arc::new(std::sync::Mutex::new(Vec::new()));
-        load.each(receives, |load, _| {
-            let (queue, received) = (queue.clone(), Arc::clone(&received));
-            async move {
-                let some = load.receive(&queue).await?;
-                received.lock().map_err(|_| "a panic")?.extend(some);
+                let [commands, results, events] = &places[..] else {
+                    return Err("three of them".into());
+                };
+                load.publish(&commands.0, COMMAND_BYTES).await?;
+                let handles = load.receive(&commands.1).await?;
+                try_join_all((0..BATCH).map(|k| load.put(n * BATCH + k))).await?;
+                load.publish(&results.0, RESULT_BYTES).await?;
+                load.publish(&events.0, EVENT_BYTES).await?;
+                load.delete(&commands.1, &handles).await?;
+                for (_, queue) in [results, events] {
+                    let handles = load.receive(queue).await?;
+                    load.delete(queue, &handles).await?;
+                }
                 Ok(())
-            }
-        })
-        .await?;
-        let handles = received.lock().map_err(|_| "a panic")?.clone();
-        let handles = Arc::new(handles);
-        load.each(deletes, |load, n| {
-            let (queue, handles) = (queue.clone(), Arc::clone(&handles));
-            async move {
-                let (from, to) = (
-                    handles.len() * n / deletes,
-                    handles.len() * (n + 1) / deletes,
-                );
-                load.delete(&queue, &handles[from..to]).await
             }
         })
         .await?;
@@ -89,6 +79,8 @@ pub fn per_second(installation: &Installation, count: usize, calls: &Calls) -> O
 }
 
 fn store(installation: &Installation) -> Outcome<object_store::aws::AmazonS3> {
+    // Its client takes what the process has agreed on.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(AmazonS3Builder::new()
         .with_endpoint(installation.emulator.url())
         .with_allow_http(true)
@@ -101,10 +93,10 @@ fn store(installation: &Installation) -> Outcome<object_store::aws::AmazonS3> {
 
 impl Load {
     /// A topic, and a queue that hears it.
-    async fn prepare(&self) -> Outcome<(String, String)> {
-        let topic = self.sns.create_topic().name("ceiling").send().await?;
+    async fn prepare(&self, name: &str) -> Outcome<(String, String)> {
+        let topic = self.sns.create_topic().name(name).send().await?;
         let topic = topic.topic_arn.ok_or("no topic")?;
-        let queue = self.sqs.create_queue().queue_name("ceiling").send().await?;
+        let queue = self.sqs.create_queue().queue_name(name).send().await?;
         let url = queue.queue_url.ok_or("no queue")?;
         let arn = topic.replace(":sns:", ":sqs:");
         let subscribe = self
@@ -140,8 +132,8 @@ impl Load {
         Ok(())
     }
 
-    async fn publish(&self, topic: &str, from: usize, to: usize, bytes: usize) -> Outcome<()> {
-        let entries = (from..to).map(|n| {
+    async fn publish(&self, topic: &str, bytes: usize) -> Outcome<()> {
+        let entries = (0..BATCH).map(|n| {
             PublishBatchRequestEntry::builder()
                 .id(n.to_string())
                 .message("x".repeat(bytes))
@@ -173,9 +165,8 @@ impl Load {
     }
 
     async fn delete(&self, queue: &str, handles: &[String]) -> Outcome<()> {
-        // Ten at most; where fewer calls deleted more, they were not all full.
-        for ten in handles.chunks(10) {
-            let entries = ten.iter().enumerate().map(|(n, handle)| {
+        if !handles.is_empty() {
+            let entries = handles.iter().enumerate().map(|(n, handle)| {
                 DeleteMessageBatchRequestEntry::builder()
                     .id(n.to_string())
                     .receipt_handle(handle)

@@ -87,7 +87,7 @@ impl Installation {
         let mut publisher = publisher.stdout(Stdio::null()).spawn()?;
         let done = format!(
             "SELECT count(*) FROM pudato.step JOIN pudato.edge ON edge.step = step.id
-             WHERE status = 'success' AND job_id = 'job-{from}'"
+             JOIN pudato.job ON job.id = step.job WHERE step.status = 'success' AND job_id = 'job-{from}'"
         );
         self.wait_for(&done, count)?;
         let took = started.elapsed().as_secs_f64();

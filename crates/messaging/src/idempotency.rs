@@ -57,11 +57,12 @@ pub trait IdempotencyStore: Send + Sync {
         lease: Duration,
     ) -> Result<Begin, Error>;
 
-    /// Keeps the answer. Backends whose [`crate::Consumer::settle`] keeps it in the same transaction do it there instead.
+    /// Keeps the answer; answers whether the request is the owner's: where another owner has it by now, nothing is kept. An answer that was
+    /// kept before stands. Backends whose [`crate::Consumer::settle`] keeps it in the same transaction do it there instead.
     ///
     /// # Errors
     /// `Unavailable`; the request is still begun then.
-    async fn finish(&self, answered: Answered) -> Result<(), Error>;
+    async fn finish(&self, answered: Answered) -> Result<bool, Error>;
 
     /// Forgets a request that was begun by `owner` and had no effect, so that it may run again at once.
     ///

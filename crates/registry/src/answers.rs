@@ -50,7 +50,7 @@ pub trait AnswerStore: Send + Sync {
         until_ms: u64,
     ) -> Result<Begun, Error>;
 
-    /// Keeps the answer of a request that `owner` holds and that has none yet; else nothing changes.
+    /// Keeps the answer of a request that `owner` holds and that has none yet; else nothing changes. Answers whether it is the owner's.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -60,7 +60,7 @@ pub trait AnswerStore: Send + Sync {
         owner: &str,
         answer: &str,
         now_ms: u64,
-    ) -> Result<(), Error>;
+    ) -> Result<bool, Error>;
 
     /// Forgets a request that `owner` holds and that has no answer; else nothing changes.
     ///
@@ -82,7 +82,7 @@ pub(crate) const STANDING: &str =
     "SELECT fingerprint, answer, busy_until_ms FROM answer WHERE key = $1";
 
 pub(crate) const KEEP: &str =
-    "UPDATE answer SET answer = $1, at_ms = $2 WHERE key = $3 AND owner = $4 AND answer IS NULL";
+    "UPDATE answer SET answer = COALESCE(answer, $1), at_ms = $2 WHERE key = $3 AND owner = $4";
 
 pub(crate) const ABANDON: &str =
     "DELETE FROM answer WHERE key = $1 AND owner = $2 AND answer IS NULL";

@@ -48,7 +48,7 @@ impl IdempotencyStore for KeptAnswers {
         })
     }
 
-    async fn finish(&self, answered: Answered) -> Result<(), Error> {
+    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
         let Answered {
             key: request,
             owner,

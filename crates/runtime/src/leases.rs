@@ -10,13 +10,21 @@ use tokio_util::sync::CancellationToken;
 /// Most leases of one renewal (SQS's batch, behaviours.md row 3).
 const BATCH_MAX: usize = 10;
 
+/// A request that runs.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) key: Key,
+    pub(crate) fingerprint: String,
+    pub(crate) owner: String,
+}
+
 /// A message in hand.
 pub(crate) struct Held {
     lease: AsyncMutex<Option<Lease>>,
     /// When the handler has had all its time.
     give_up_ms: Mutex<u64>,
-    /// The running request (its key and fingerprint), which stays this worker's as long as the lease does.
-    request: Mutex<Option<(Key, String)>>,
+    /// The running request, which stays its owner's as long as the lease does.
+    request: Mutex<Option<Request>>,
     /// Cancelled when the lease is lost or the time is up.
     pub(crate) lost: CancellationToken,
 }
@@ -28,7 +36,7 @@ impl Held {
     }
 
     /// Says how long the handler may run, and which request it runs.
-    pub(crate) fn runs(&self, until_ms: u64, request: Option<(Key, String)>) {
+    pub(crate) fn runs(&self, until_ms: u64, request: Option<Request>) {
         *guard(&self.give_up_ms) = until_ms;
         *guard(&self.request) = request;
     }
@@ -121,9 +129,14 @@ impl Leases {
         }
         for (held, _) in &due {
             let request = guard(&held.request).clone();
-            if let Some((key, fingerprint)) = request {
-                let (owner, lease) = (&keeper.owner, self.visibility);
-                let begun = keeper.idempotency.begin(&key, &fingerprint, owner, lease);
+            if let Some(Request {
+                key,
+                fingerprint,
+                owner,
+            }) = request
+            {
+                let lease = self.visibility;
+                let begun = keeper.idempotency.begin(&key, &fingerprint, &owner, lease);
                 if let Err(error) = begun.await {
                     tracing::warn!(%error, "a running request could not be renewed");
                 }
@@ -150,7 +163,6 @@ pub(crate) struct Keeper {
     pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) owner: String,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What shall happen to a message (design.md, "Process").
@@ -84,6 +85,8 @@ pub struct Processor {
     /// Whether settling is one transaction. Where it is not, a crash may publish an answer and leave its message, so every answer with
     /// an effect is kept before it is published, and given again.
     pub settles_at_once: bool,
+    /// Deliveries so far.
+    pub deliveries: AtomicU64,
 }
 
 /// A Command that was read, and what is known about its action.
@@ -91,6 +94,9 @@ pub(crate) struct Read {
     pub(crate) command: Command,
     pub(crate) action: Option<Action>,
     pub(crate) key: Option<Key>,
+    /// This delivery's name among the owners of running requests: the same worker may have the same message twice, where its first
+    /// lease was lost.
+    pub(crate) owner: String,
 }
 
 impl Processor {
@@ -127,6 +133,11 @@ impl Processor {
             command,
             action,
             key,
+            owner: format!(
+                "{}-{}",
+                self.owner,
+                self.deliveries.fetch_add(1, Ordering::Relaxed)
+            ),
         })
     }
 
@@ -136,6 +147,7 @@ impl Processor {
             command,
             action,
             key,
+            owner,
         } = read;
         let identity = key
             .as_ref()
@@ -144,13 +156,13 @@ impl Processor {
                 key: key.key.clone(),
                 fingerprint: identity::fingerprint(command, action.name),
             });
-        if let Some(decision) = self.failed_before(message, command).await {
+        if let Some(decision) = self.failed_before(message, read).await {
             return decision;
         }
         if let (Some(key), Some(identity)) = (key, &identity) {
             let begun = self
                 .idempotency
-                .begin(key, &identity.fingerprint, &self.owner, self.lease)
+                .begin(key, &identity.fingerprint, owner, self.lease)
                 .await;
             match begun {
                 Ok(Begin::New) => {}
@@ -181,7 +193,7 @@ impl Processor {
         match handled {
             Ok(handled) => self.handled(message, read, handled).await,
             Err(later) => {
-                self.abandon(key.as_ref()).await;
+                self.abandon(key.as_ref(), owner).await;
                 last_attempt(later_decision(later), message, command, self)
             }
         }
@@ -202,13 +214,13 @@ impl Processor {
         let is_final_error = outcome.result.status == pudato_protocol::Status::Error;
         if is_final_error {
             // A Command that is sent again shall run again; this delivery is settled with its answer.
-            self.abandon(read.key.as_ref()).await;
+            self.abandon(read.key.as_ref(), &read.owner).await;
             let answered = self.keep_failure(message, read, &outcome).await;
             return self.done(outcome, answered);
         }
         let answered = read.key.as_ref().map(|key| Answered {
             key: key.clone(),
-            owner: self.owner.clone(),
+            owner: read.owner.clone(),
             answer: identity::keep(&outcome.result, &outcome.events),
         });
         self.done(outcome, answered)
@@ -236,30 +248,31 @@ impl Processor {
         let fingerprint = identity::fingerprint(&read.command, &read.command.action);
         let begun = self
             .idempotency
-            .begin(&key, &fingerprint, &self.owner, self.lease)
+            .begin(&key, &fingerprint, &read.owner, self.lease)
             .await;
         matches!(begun, Ok(Begin::New)).then(|| Answered {
             key,
-            owner: self.owner.clone(),
+            owner: read.owner.clone(),
             answer: identity::keep(&outcome.result, &outcome.events),
         })
     }
 
     /// The final error that this message was answered with before, where it comes again.
-    async fn failed_before(&self, message: &Incoming, command: &Command) -> Option<Decision> {
+    async fn failed_before(&self, message: &Incoming, read: &Read) -> Option<Decision> {
         if self.settles_at_once || message.attempt == Some(1) {
             return None;
         }
         let key = self.failure_key(message);
+        let command = &read.command;
         let fingerprint = identity::fingerprint(command, &command.action);
         let begun = self
             .idempotency
-            .begin(&key, &fingerprint, &self.owner, self.lease)
+            .begin(&key, &fingerprint, &read.owner, self.lease)
             .await;
         match begun {
             Ok(Begin::Done { answer }) => Some(self.again(command, &answer)),
             Ok(Begin::New) => {
-                self.abandon(Some(&key)).await;
+                self.abandon(Some(&key), &read.owner).await;
                 None
             }
             Ok(_) => None,
@@ -336,9 +349,9 @@ impl Processor {
         result
     }
 
-    async fn abandon(&self, key: Option<&Key>) {
+    async fn abandon(&self, key: Option<&Key>, owner: &str) {
         if let Some(key) = key
-            && let Err(error) = self.idempotency.abandon(key, &self.owner).await
+            && let Err(error) = self.idempotency.abandon(key, owner).await
         {
             // It is free again when its lease ends.
             tracing::warn!(%error, "the request stays marked as running");

@@ -193,14 +193,17 @@ impl ResultsConsumer {
         let mut all = self.consumer.receive(receive(WAIT)).await?;
         let mut is_full = all.len() == RECEIVE_MAX;
         let bytes = |all: &[Delivery]| all.iter().map(|one| one.body.len()).sum::<usize>();
+        // The more there is the more calls at once: the last of them are in vain.
+        let mut calls = 1;
         while is_full && all.len() < BATCH_MAX && bytes(&all) < BATCH_BYTES_MAX {
-            let calls = (0..CALLS_MAX).map(|_| self.consumer.receive(receive(Duration::ZERO)));
-            for received in futures_util::future::join_all(calls).await {
+            let now = (0..calls).map(|_| self.consumer.receive(receive(Duration::ZERO)));
+            for received in futures_util::future::join_all(now).await {
                 // What was received is applied; a failure that lasts shows again at the next receive.
                 let more = received.unwrap_or_default();
                 is_full &= more.len() == RECEIVE_MAX;
                 all.extend(more);
             }
+            calls = (calls * 2).min(CALLS_MAX);
         }
         Ok(all)
     }

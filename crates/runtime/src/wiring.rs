@@ -26,6 +26,7 @@ use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -358,6 +359,7 @@ impl Pudato {
             owner: format!("{}-{:016x}", std::process::id(), chance.up_to(u64::MAX)),
             lease: self.settings.visibility,
             settles_at_once: self.backend.settles_at_once(),
+            deliveries: AtomicU64::new(0),
         };
         Ok(Worker {
             processor: Arc::new(processor),

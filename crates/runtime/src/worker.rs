@@ -3,7 +3,7 @@
 use crate::breaker::Breaker;
 use crate::chance::{Backoff, Chance};
 use crate::identity;
-use crate::leases::{Held, Keeper, Leases};
+use crate::leases::{Held, Keeper, Leases, Request};
 use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::process::{Decision, Incoming, Outcome, Processor, Read};
@@ -28,8 +28,10 @@ use tracing::Instrument;
 const SETTLING: usize = 64;
 /// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
 const QUICK_MS: u64 = 50;
+/// Receives at once.
+const CALLS_MAX: usize = 4;
 /// Most messages of several receives at once.
-const QUICK_BATCH_MAX: usize = 40;
+const QUICK_BATCH_MAX: usize = RECEIVE_MAX * CALLS_MAX;
 /// Longest long poll (SQS, behaviours.md row 14).
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
@@ -117,7 +119,6 @@ impl Worker {
             consumer: Arc::clone(&self.consumer),
             idempotency: Arc::clone(&self.processor.idempotency),
             clock: Arc::clone(&self.processor.clock),
-            owner: self.processor.owner.clone(),
         }
     }
 }
@@ -125,8 +126,8 @@ impl Worker {
 impl Running {
     async fn receive(self: &Arc<Self>) -> Result<(), Error> {
         let mut patience = Patience::default();
-        // After a full batch there is probably more: then several receives run at once, and none waits.
-        let mut is_busy = false;
+        // After full batches there is probably more: then receives do not wait, and more of them run at once the longer it lasts.
+        let mut calls = 0;
         loop {
             tokio::select! {
                 biased;
@@ -139,12 +140,17 @@ impl Running {
             let received = tokio::select! {
                 biased;
                 () = self.drain.cancelled() => return Ok(()),
-                received = self.poll(max, is_busy) => received,
+                received = self.poll(max, calls) => received,
             };
             match received {
                 Ok(deliveries) => {
                     patience.renew();
-                    is_busy = deliveries.len() >= max.min(RECEIVE_MAX);
+                    let is_full = deliveries.len() >= max.min(RECEIVE_MAX * calls.max(1));
+                    calls = if is_full {
+                        (calls * 2).clamp(1, CALLS_MAX)
+                    } else {
+                        0
+                    };
                     for delivery in deliveries {
                         let Ok(in_hand) = Arc::clone(&self.in_hand).acquire_owned().await else {
                             return Ok(());
@@ -169,7 +175,9 @@ impl Running {
     async fn room(&self) -> Option<usize> {
         let is_quick = self.is_quick.load(Ordering::Relaxed);
         let free = async {
-            let in_hand = self.in_hand.acquire().await;
+            // Quick ones leave soon, so that a whole batch has room: receives cost.
+            let room = if is_quick { RECEIVE_MAX as u32 } else { 1 };
+            let in_hand = self.in_hand.acquire_many(room).await;
             let handler = match is_quick {
                 true => None,
                 false => Some(self.handlers.acquire().await),
@@ -188,13 +196,13 @@ impl Running {
         Some(self.handlers.available_permits().min(in_hand).max(1))
     }
 
-    /// Receives up to `max` messages: in one call that waits, or in several at once that do not.
-    async fn poll(&self, max: usize, is_busy: bool) -> Result<Vec<Delivery>, Error> {
+    /// Receives up to `max` messages: in one call that waits, or in `calls` at once that do not.
+    async fn poll(&self, max: usize, calls: usize) -> Result<Vec<Delivery>, Error> {
         let receive = |max, wait| self.worker.consumer.receive(Receive { max, wait });
-        if !is_busy {
+        if calls == 0 {
             return receive(max.min(RECEIVE_MAX), WAIT).await;
         }
-        let calls = (0..max).step_by(RECEIVE_MAX);
+        let calls = (0..max).step_by(RECEIVE_MAX).take(calls);
         let calls = calls.map(|from| receive((max - from).min(RECEIVE_MAX), Duration::ZERO));
         let mut all = Vec::with_capacity(max);
         let mut failure = None;
@@ -334,7 +342,11 @@ impl Running {
         let lease_max_ms = u64::try_from(lease_max.as_millis()).unwrap_or(u64::MAX);
         let request = read.key.clone().zip(read.action).map(|(key, action)| {
             let fingerprint = identity::fingerprint(&read.command, action.name);
-            (key, fingerprint)
+            Request {
+                key,
+                fingerprint,
+                owner: read.owner.clone(),
+            }
         });
         let mut failures = 0;
         loop {

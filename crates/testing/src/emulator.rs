@@ -229,7 +229,12 @@ impl Emulator {
     /// Its log of requests, of ministack: a line each, with method, path, status, SQS's verb and the client.
     pub fn requests(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.join("access")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        // Before it stand time, process and level, in brackets.
+        let line = |line: &str| {
+            line.rsplit_once("[INFO] ")
+                .map(|(_, request)| request.to_owned())
+        };
+        text.lines().filter_map(line).collect()
     }
 }
 

@@ -153,7 +153,7 @@ impl IdempotencyStore for DynamoAnswers {
         })
     }
 
-    async fn finish(&self, answered: Answered) -> Result<(), Error> {
+    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
         let Answered { key, owner, answer } = answered;
         let (name, value) = if answer.len() <= INLINE_BYTES_MAX {
             ("answer", answer)
@@ -175,14 +175,19 @@ impl IdempotencyStore for DynamoAnswers {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#expires", "expires")
             .expression_attribute_values(":answer", text(value))
-            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":owner", text(owner.clone()))
             .expression_attribute_values(":expires", self.expires())
             .send()
             .await;
         match kept.map_err(|error| failed(&self.what(), error)) {
-            Err(error) if !is_refused(&error) => Err(error),
+            Ok(_) => Ok(true),
             // The first answer stands, and who lost the request keeps none.
-            _ => Ok(()),
+            Err(error) if is_refused(&error) => {
+                let standing = self.read(&id(&key)).await?;
+                let own = standing.get("owner").and_then(|value| value.as_s().ok());
+                Ok(own == Some(&owner))
+            }
+            Err(error) => Err(error),
         }
     }
 

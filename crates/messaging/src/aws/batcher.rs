@@ -7,6 +7,8 @@ use super::error::{entry, failed};
 use super::wire;
 use crate::{Error, ErrorKind, Limits, Outgoing};
 use aws_sdk_sns::types::PublishBatchRequestEntry;
+use futures_util::future::join_all;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -14,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// Batches of one topic on their way at once; more wait, and who publishes waits with them.
 const CALLS_MAX: usize = 4;
-/// Messages that wait for a batch.
+/// Groups of messages that wait for a batch.
 const WAITING_MAX: usize = 100;
 /// How long a batch is filled while others are on their way.
 const FILL: Duration = Duration::from_millis(50);
@@ -32,7 +34,7 @@ struct Waiting {
 /// The messages of one topic.
 #[derive(Clone)]
 pub(super) struct Batcher {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<Vec<Waiting>>,
 }
 
 struct Sender {
@@ -53,57 +55,81 @@ impl Batcher {
         Self { queue }
     }
 
-    /// Answers the message's id when SNS has it.
-    pub(super) async fn send(&self, message: Outgoing) -> Result<String, Error> {
-        let (answer, answered) = oneshot::channel();
+    /// Sends what is a message, together where there is room; the answers, and what was none, stand in the order of the messages.
+    pub(super) async fn send(
+        &self,
+        messages: Vec<Result<Outgoing, Error>>,
+    ) -> Vec<Result<String, Error>> {
         let gone = || Error::new(ErrorKind::Unavailable, "publish: the program ends");
-        let waiting = Waiting { message, answer };
-        self.queue.send(waiting).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let (mut group, mut answers) = (Vec::new(), Vec::with_capacity(messages.len()));
+        for message in messages {
+            answers.push(message.map(|message| {
+                let (answer, answered) = oneshot::channel();
+                group.push(Waiting { message, answer });
+                answered
+            }));
+        }
+        if !group.is_empty() {
+            // Where this fails the answers do as well.
+            let _ = self.queue.send(group).await;
+        }
+        let answers = answers.into_iter().map(|answer| async move {
+            match answer {
+                Ok(answered) => answered.await.unwrap_or_else(|_| Err(gone())),
+                Err(error) => Err(error),
+            }
+        });
+        join_all(answers).await
     }
 }
 
-async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
     let calls = Arc::new(Semaphore::new(CALLS_MAX));
-    let mut left_over = None;
+    let mut left: VecDeque<Waiting> = VecDeque::new();
     loop {
-        let first = match left_over.take() {
-            Some(first) => first,
-            None => match waiting.recv().await {
-                Some(first) => first,
+        if left.is_empty() {
+            match waiting.recv().await {
+                Some(group) => left.extend(group),
                 None => return,
-            },
-        };
+            }
+        }
         let Ok(permit) = Arc::clone(&calls).acquire_owned().await else {
             return;
         };
         // Our own call is one of them.
         let others = CALLS_MAX - 1 - calls.available_permits();
-        let until = Instant::now() + if others == 0 { Duration::ZERO } else { FILL };
-        let mut bytes = first.message.bytes();
-        let mut batch = vec![first];
-        while batch.len() < sender.limits.batch_entries_max {
-            let next = match waiting.try_recv() {
-                Ok(next) => Some(next),
-                Err(_) if others == 0 => None,
-                Err(_) => timeout_at(until, waiting.recv()).await.ok().flatten(),
-            };
-            let Some(next) = next else {
-                break;
-            };
-            bytes += next.message.bytes();
-            if bytes > sender.limits.batch_bytes_max {
-                left_over = Some(next);
-                break;
+        let until = Instant::now() + FILL;
+        let batch = loop {
+            while let Ok(group) = waiting.try_recv() {
+                left.extend(group);
             }
-            batch.push(next);
-        }
+            let (count, is_full) = fitting(&left, &sender.limits);
+            if is_full || others == 0 {
+                break left.drain(..count).collect();
+            }
+            match timeout_at(until, waiting.recv()).await {
+                Ok(Some(group)) => left.extend(group),
+                _ => break left.drain(..count).collect(),
+            }
+        };
         let sender = Arc::clone(&sender);
         tokio::spawn(async move {
             sender.send(batch).await;
             drop(permit);
         });
     }
+}
+
+/// How many of the first fit into one call, and whether no more would.
+fn fitting(left: &VecDeque<Waiting>, limits: &Limits) -> (usize, bool) {
+    let mut bytes = 0;
+    for (n, waiting) in left.iter().enumerate() {
+        bytes += waiting.message.bytes();
+        if n == limits.batch_entries_max || (n > 0 && bytes > limits.batch_bytes_max) {
+            return (n, true);
+        }
+    }
+    (left.len(), left.len() == limits.batch_entries_max)
 }
 
 impl Sender {

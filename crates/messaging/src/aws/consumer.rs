@@ -18,9 +18,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// Entries of one batch (behaviours.md, row 3).
 const BATCH: usize = 10;
+
+/// After a receive that found some messages and not as many as it asked for, the next begins no earlier than this: AWS bills calls,
+/// and what comes in the meantime comes in one of them.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Receives the messages of one queue.
 pub struct SqsConsumer {
@@ -36,6 +41,8 @@ pub struct SqsConsumer {
     handled: Mutex<Handled>,
     /// Messages in hand: SQS does not give one a second time to who must send it elsewhere.
     held: Mutex<HashMap<String, Held>>,
+    /// Before this no receive begins.
+    next_receive: Mutex<Option<Instant>>,
     answers: Option<Arc<dyn IdempotencyStore>>,
     pub(super) claims: Option<Arc<dyn ClaimStore>>,
 }
@@ -99,6 +106,7 @@ impl SqsConsumer {
             },
             handled: Mutex::default(),
             held: Mutex::default(),
+            next_receive: Mutex::default(),
             answers: None,
             claims: None,
             shared,
@@ -132,10 +140,11 @@ impl SqsConsumer {
         Ok(())
     }
 
-    pub(super) async fn keep(&self, answered: Answered) -> Result<(), Error> {
+    /// Keeps an answer; false where the request is another's by now.
+    pub(super) async fn keep(&self, answered: Answered) -> Result<bool, Error> {
         match &self.answers {
             Some(answers) => answers.finish(answered).await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 
@@ -356,6 +365,15 @@ impl Consumer for SqsConsumer {
 
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error> {
         self.limits.check_receive(receive)?;
+        if receive.wait > Duration::ZERO {
+            let next = *self
+                .next_receive
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(next) = next {
+                sleep_until(next).await;
+            }
+        }
         let received_ms = self.now_ms();
         let call = self
             .shared
@@ -375,7 +393,14 @@ impl Consumer for SqsConsumer {
             visibility_ms: ms(self.visibility),
             attempt_max: self.attempt_max,
         };
-        let messages = received.messages.unwrap_or_default().into_iter();
+        let messages = received.messages.unwrap_or_default();
+        let is_some = !messages.is_empty() && messages.len() < receive.max;
+        let next = is_some.then(|| Instant::now() + GATHER);
+        *self
+            .next_receive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = next;
+        let messages = messages.into_iter();
         let deliveries = messages.map(|message| wire::delivery(message, &origin));
         let new = self.delete_again(deliveries.collect()).await;
         self.hold(&new);

@@ -32,6 +32,21 @@ impl SnsPublisher {
         }
     }
 
+    /// As [`Publisher::publish`], of any number and size.
+    pub(super) async fn publish_any(
+        &self,
+        topic: &str,
+        messages: Vec<Outgoing>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        let topic = self.topic(topic).await?;
+        // SNS drops silently what a queue cannot take: it is refused here.
+        let checked = messages.into_iter().map(|message| {
+            topic.limits.check(&message)?;
+            Ok(message)
+        });
+        Ok(topic.batcher.send(checked.collect()).await)
+    }
+
     /// The topic, with the limit that is in force there.
     async fn topic(&self, name: &str) -> Result<Topic, Error> {
         let known = || self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,17 +88,8 @@ impl Publisher for SnsPublisher {
         topic: &str,
         messages: Vec<Outgoing>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
-        let topic = self.topic(topic).await?;
-        topic.limits.check_batch(messages.iter())?;
-        let sent = messages.into_iter().map(|message| {
-            // SNS drops silently what a queue cannot take: it is refused here.
-            let checked = topic.limits.check(&message);
-            let batcher = topic.batcher.clone();
-            async move {
-                checked?;
-                batcher.send(message).await
-            }
-        });
-        Ok(futures_util::future::join_all(sent).await)
+        let limits = self.topic(topic).await?.limits;
+        limits.check_batch(messages.iter())?;
+        self.publish_any(topic, messages).await
     }
 }

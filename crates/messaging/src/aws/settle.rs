@@ -2,59 +2,128 @@
 //! to be delivered again; the answer that was kept is then given again without running anything twice.
 
 use super::consumer::SqsConsumer;
-use crate::{Consumer, Deleted, Error, ErrorKind, Publisher, Settlement};
+use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Outgoing, Settlement};
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far a settlement came.
+struct State {
+    lease: Option<Lease>,
+    schedule: Vec<(Duration, Outgoing)>,
+    outcome: Result<Deleted, Error>,
+}
+
+impl State {
+    fn is_open(&self) -> bool {
+        matches!(self.outcome, Ok(Deleted::Unknown))
+    }
+
+    fn fail(&mut self, error: Error) {
+        if self.is_open() {
+            self.outcome = Err(error);
+        }
+    }
+}
 
 pub(super) async fn settle(
     consumer: &SqsConsumer,
     settlements: Vec<Settlement>,
 ) -> Vec<Result<Deleted, Error>> {
-    let mut leases = Vec::with_capacity(settlements.len());
-    let mut works = Vec::with_capacity(settlements.len());
-    for settlement in settlements {
-        let checked = consumer.check(&settlement).await;
-        let Settlement {
-            lease,
-            publish,
-            schedule,
-            answered,
-        } = settlement;
-        leases.push(lease);
-        works.push(async move {
-            checked?;
-            if let Some(answered) = answered {
-                consumer.keep(answered).await?;
+    let begun = settlements
+        .into_iter()
+        .map(|settlement| begin(consumer, settlement));
+    let (mut states, publishes): (Vec<State>, Vec<_>) = join_all(begun).await.into_iter().unzip();
+    publish(consumer, &mut states, publishes).await;
+    for state in &mut states {
+        if state.is_open() && !state.schedule.is_empty() {
+            let scheduled = consumer.schedule(std::mem::take(&mut state.schedule)).await;
+            let failed = scheduled.and_then(|all| all.into_iter().collect::<Result<Vec<_>, _>>());
+            if let Err(error) = failed {
+                state.fail(error);
             }
-            for (topic, message) in publish {
-                one(consumer.publisher.publish(&topic, vec![message]).await?)?;
-            }
-            if !schedule.is_empty() {
-                for sent in consumer.schedule(schedule).await? {
-                    sent?;
-                }
-            }
-            Ok::<(), Error>(())
-        });
-    }
-    // Side by side, so that they share batches.
-    let done = join_all(works).await;
-    let mut answers: Vec<Result<Deleted, Error>> = Vec::with_capacity(done.len());
-    let (mut settled, mut places) = (Vec::new(), Vec::new());
-    for (lease, done) in leases.into_iter().zip(done) {
-        match done {
-            Ok(()) => {
-                places.push(answers.len());
-                settled.push(lease);
-                answers.push(Ok(Deleted::Unknown));
-            }
-            Err(error) => answers.push(Err(error)),
         }
     }
-    let deleted = consumer.delete(settled).await;
-    for (place, deleted) in places.into_iter().zip(deleted) {
-        answers[place] = deleted;
+    let (mut leases, mut places) = (Vec::new(), Vec::new());
+    for (place, state) in states.iter_mut().enumerate() {
+        if state.is_open() {
+            leases.extend(state.lease.take());
+            places.push(place);
+        }
     }
-    answers
+    let deleted = consumer.delete(leases).await;
+    for (place, deleted) in places.into_iter().zip(deleted) {
+        states[place].outcome = deleted;
+    }
+    states.into_iter().map(|state| state.outcome).collect()
+}
+
+/// Checks a settlement, and keeps its answer.
+async fn begin(consumer: &SqsConsumer, settlement: Settlement) -> (State, Vec<(String, Outgoing)>) {
+    let checked = consumer.check(&settlement).await;
+    let Settlement {
+        lease,
+        publish,
+        schedule,
+        answered,
+    } = settlement;
+    let kept = match (checked, answered) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Some(answered)) => consumer.keep(answered).await,
+        (Ok(()), None) => Ok(true),
+    };
+    let outcome = match kept {
+        Ok(true) => Ok(Deleted::Unknown),
+        // Another has the request by now, and answers it.
+        Ok(false) => Ok(Deleted::LeaseLost),
+        Err(error) => Err(error),
+    };
+    let state = State {
+        lease: Some(lease),
+        schedule,
+        outcome,
+    };
+    (state, publish)
+}
+
+/// Publishes what all of them say, together for each topic: so they share calls.
+async fn publish(
+    consumer: &SqsConsumer,
+    states: &mut [State],
+    publishes: Vec<Vec<(String, Outgoing)>>,
+) {
+    let mut topics: BTreeMap<String, (Vec<usize>, Vec<Outgoing>)> = BTreeMap::new();
+    for (place, publish) in publishes.into_iter().enumerate() {
+        if states[place].is_open() {
+            for (topic, message) in publish {
+                let (places, messages) = topics.entry(topic).or_default();
+                places.push(place);
+                messages.push(message);
+            }
+        }
+    }
+    let calls = topics
+        .into_iter()
+        .map(|(topic, (places, messages))| async move {
+            let sent = consumer.publisher.publish_any(&topic, messages).await;
+            (places, sent)
+        });
+    for (places, sent) in join_all(calls).await {
+        match sent {
+            Ok(answers) => {
+                for (place, answer) in places.into_iter().zip(answers) {
+                    if let Err(error) = answer {
+                        states[place].fail(error);
+                    }
+                }
+            }
+            Err(error) => {
+                for place in places {
+                    states[place].fail(Error::new(error.kind, error.context.clone()));
+                }
+            }
+        }
+    }
 }
 
 /// The answer for the only message of a call.

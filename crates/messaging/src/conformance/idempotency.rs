@@ -30,7 +30,7 @@ pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn 
         assert_eq!(begin(bench, "a", owner).await, Begin::Done { answer });
     }
     // The first answer stands.
-    finish_request(bench, "a", "owner", "43").await;
+    assert!(finish_request(bench, "a", "owner", "43").await);
     let answer = "42".to_owned();
     assert_eq!(begin(bench, "a", "owner").await, Begin::Done { answer });
 }
@@ -51,7 +51,7 @@ pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn 
     begin(bench, "a", "owner").await;
     bench.pass(LEASE).await;
     begin(bench, "a", "other").await;
-    finish_request(bench, "a", "owner", "stale").await;
+    assert!(!finish_request(bench, "a", "owner", "stale").await);
     abandon(bench, "a", "owner").await;
     assert!(matches!(
         begin(bench, "a", "third").await,
@@ -159,14 +159,15 @@ async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &st
     begun.expect("the store answers")
 }
 
-async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) {
+/// Answers whether the request is the owner's.
+async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) -> bool {
     let answered = Answered {
         key: key(name),
         owner: owner.into(),
         answer: answer.into(),
     };
     let finished = bench.idempotency().finish(answered).await;
-    finished.expect("the store answers");
+    finished.expect("the store answers")
 }
 
 async fn abandon(bench: &dyn Bench, name: &str, owner: &str) {

@@ -67,10 +67,11 @@ pub(super) fn begin(
     Ok(Begin::New)
 }
 
-pub(super) fn finish(transaction: &Transaction<'_>, answered: &Answered) -> Result<(), Error> {
-    run(
+/// Answers whether the request is the owner's.
+pub(super) fn finish(transaction: &Transaction<'_>, answered: &Answered) -> Result<bool, Error> {
+    let changed = run(
         transaction,
-        "UPDATE idempotency SET answer = ? WHERE service = ? AND key = ? AND owner = ? AND answer IS NULL",
+        "UPDATE idempotency SET answer = COALESCE(answer, ?) WHERE service = ? AND key = ? AND owner = ?",
         params![
             answered.answer,
             answered.key.service,
@@ -78,7 +79,7 @@ pub(super) fn finish(transaction: &Transaction<'_>, answered: &Answered) -> Resu
             answered.owner
         ],
     )?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 pub(super) fn abandon(transaction: &Transaction<'_>, key: &Key, owner: &str) -> Result<(), Error> {

@@ -214,7 +214,7 @@ impl IdempotencyStore for LocalFabric {
         .await
     }
 
-    async fn finish(&self, answered: Answered) -> Result<(), Error> {
+    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
         self.write(Durability::Synced, move |transaction| {
             idempotency::finish(transaction, &answered)
         })

@@ -46,10 +46,14 @@ impl Requests {
         Begin::New
     }
 
-    pub(super) fn finish(&mut self, answered: Answered) {
+    /// Answers whether the request is the owner's.
+    pub(super) fn finish(&mut self, answered: Answered) -> bool {
         if let Some(request) = self.open(&answered.key, &answered.owner) {
             request.answer = Some(answered.answer);
+            return true;
         }
+        let request = self.0.get(&answered.key);
+        request.is_some_and(|request| request.owner == answered.owner)
     }
 
     pub(super) fn abandon(&mut self, key: &Key, owner: &str) {

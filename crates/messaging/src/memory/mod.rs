@@ -113,9 +113,8 @@ impl IdempotencyStore for MemoryFabric {
         Ok(state.requests.begin(key, fingerprint, owner, lease, now_ms))
     }
 
-    async fn finish(&self, answered: Answered) -> Result<(), Error> {
-        self.state().requests.finish(answered);
-        Ok(())
+    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
+        Ok(self.state().requests.finish(answered))
     }
 
     async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {

@@ -41,11 +41,10 @@ impl AnswerStore for PostgresRegistry {
         owner: &str,
         answer: &str,
         now_ms: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let session = self.session().await?;
         let params: [&(dyn ToSql + Sync); 4] = [&answer, &ms(now_ms), &key.text(), &owner];
-        run(&session, KEEP, &params).await?;
-        Ok(())
+        Ok(run(&session, KEEP, &params).await? > 0)
     }
 
     async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error> {

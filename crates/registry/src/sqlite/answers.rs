@@ -37,12 +37,12 @@ impl AnswerStore for SqliteRegistry {
         owner: &str,
         answer: &str,
         now_ms: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (key, owner, answer) = (key.text(), owner.to_owned(), answer.to_owned());
         self.write(move |change| {
             let params = params![answer, ms(now_ms), key, owner];
-            change.transaction.prepare_cached(KEEP)?.execute(params)?;
-            Ok(())
+            let changed = change.transaction.prepare_cached(KEEP)?.execute(params)?;
+            Ok(changed > 0)
         })
         .await
     }

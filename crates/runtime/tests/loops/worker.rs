@@ -111,6 +111,7 @@ async fn bench(script: Vec<Act>) -> Bench {
         owner: "worker".into(),
         lease: visibility,
         settles_at_once: true,
+        deliveries: Default::default(),
     };
     let tasks = Tasks::default();
     let worker = Worker {

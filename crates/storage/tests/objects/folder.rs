@@ -104,7 +104,7 @@ async fn only_listed_containers_can_be_used() {
 
 #[tokio::test]
 async fn without_a_list_a_container_needs_a_valid_name() {
-    let (root, storage) = storage();
+    let (_root, storage) = storage();
     for name in ["..", "Lake", "a", "a/b", "lake.", "-lake", "la..ke"] {
         let error = storage
             .refused("get_object", json!({"container": name, "path": "x"}))

@@ -126,6 +126,7 @@ impl World {
             owner: format!("worker-{n}"),
             lease: VISIBILITY,
             settles_at_once: true,
+            deliveries: Default::default(),
         };
         let tasks = Tasks::default();
         let worker = Worker {
