@@ -6,6 +6,7 @@ use pudato_runtime::settings::Sources;
 use pudato_runtime::{Client, Pudato, Settings};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -42,6 +43,10 @@ pub fn run_on_aws(folder: &str, count: &str, from: &str) -> Outcome<()> {
         let pudato = Arc::new(Pudato::open(settings).await?);
         let mut tasks = tokio::task::JoinSet::new();
         let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        // Ready, and then told to begin by the end of stdin.
+        std::io::stdout().write_all(b".")?;
+        std::io::stdout().flush()?;
+        std::io::stdin().read_to_end(&mut Vec::new())?;
         for n in from..from + count {
             let mut command = command("put", n);
             command.job_id = Some(format!("job-{from}"));

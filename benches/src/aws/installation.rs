@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::up::{role, target};
 use pudato_testing::{Database, Emulator, Postgres};
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,10 @@ impl Installation {
             database.url
         );
         std::fs::write(folder.path().join("pudato.toml"), settings)?;
+        let migrated = pudato(&["registry", "migrate"])?.output()?;
+        if !migrated.status.success() {
+            return Err(String::from_utf8_lossy(&migrated.stderr).into());
+        }
         let log = std::fs::File::create(folder.path().join("log"))?;
         let up = pudato(&["up"])?.stdout(Stdio::null()).stderr(log).spawn()?;
         Ok(Self {
@@ -76,7 +81,6 @@ impl Installation {
 
     /// Commands per second from the first publish call to the last step in the registry. The first has the number `from`.
     pub fn throughput(&self, count: usize, from: usize) -> Outcome<f64> {
-        let started = Instant::now();
         let mut publisher = role(&[
             "aws-publisher",
             &self.folder.path().display().to_string(),
@@ -84,9 +88,16 @@ impl Installation {
             &from.to_string(),
         ])?;
         environment(&mut publisher, &self.emulator);
-        let mut publisher = publisher.stdout(Stdio::null()).spawn()?;
+        publisher.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut publisher = publisher.spawn()?;
+        // It says when it is ready, and begins when it is told to.
+        let mut ready = [0];
+        let stdout = publisher.stdout.as_mut().ok_or("no pipe")?;
+        stdout.read_exact(&mut ready)?;
+        let started = Instant::now();
+        drop(publisher.stdin.take());
         let done = format!(
-            "SELECT count(*) FROM pudato.step JOIN pudato.edge ON edge.step = step.id
+            "SELECT count(*) FROM pudato.step JOIN pudato.edge ON edge.step = step.id \
              JOIN pudato.job ON job.id = step.job WHERE step.status = 'success' AND job_id = 'job-{from}'"
         );
         self.wait_for(&done, count)?;
@@ -100,9 +111,9 @@ impl Installation {
     /// Waits until `sql` answers `count`.
     pub fn wait_for(&self, sql: &str, count: usize) -> Outcome<()> {
         let started = Instant::now();
+        let mut session = self.postgres.session(&self.database.name)?;
         loop {
-            let found = self.postgres.psql(&self.database.name, sql);
-            let found = found.ok().and_then(|text| text.parse::<usize>().ok());
+            let found = session.ask(sql)?.parse::<usize>().ok();
             if found.is_some_and(|found| found >= count) {
                 return Ok(());
             }
@@ -110,7 +121,7 @@ impl Installation {
                 let log = std::fs::read_to_string(self.folder.path().join("log"))?;
                 return Err(format!("{found:?} of {count} after {WAIT_MAX:?}: {log}").into());
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(30));
         }
     }
 

@@ -16,6 +16,7 @@ impl Limits {
         batch_bytes_max: 1_048_576,
         attributes_max: 10,
         lease_max: LEASE_MAX,
+        batch_fill: Duration::ZERO,
         delay_max: Some(DELAY_MAX),
     };
 

@@ -14,6 +14,9 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Most attributes of one message.
     pub attributes_max: usize,
+    /// How long it pays to wait for more before a batch that is not full is sent while others are on their way: nothing where calls
+    /// cost nothing.
+    pub batch_fill: Duration,
     /// Longest lease that can be asked for.
     pub lease_max: Duration,
     /// Longest delay of a scheduled message, `None` where the backend has no delay.

@@ -3,6 +3,7 @@
 use crate::chance::{Backoff, Chance};
 use crate::identity::sha256_hex;
 use crate::patience::Patience;
+use crate::worker::{CALLS_MAX, CALLS_MAX_BILLED};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pudato_messaging::claims::{self, ClaimStore};
@@ -18,8 +19,6 @@ use tokio_util::sync::CancellationToken;
 const WAIT: Duration = Duration::from_secs(20);
 /// Most messages of one receive.
 const RECEIVE_MAX: usize = 10;
-/// Receives that run at once when there is much.
-const CALLS_MAX: usize = 4;
 /// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
 /// does not wait long for the last.
 const BATCH_MAX: usize = 1_000;
@@ -195,6 +194,10 @@ impl ResultsConsumer {
         let bytes = |all: &[Delivery]| all.iter().map(|one| one.body.len()).sum::<usize>();
         // The more there is the more calls at once: the last of them are in vain.
         let mut calls = 1;
+        let calls_max = match self.consumer.limits().batch_fill.is_zero() {
+            true => CALLS_MAX,
+            false => CALLS_MAX_BILLED,
+        };
         while is_full && all.len() < BATCH_MAX && bytes(&all) < BATCH_BYTES_MAX {
             let now = (0..calls).map(|_| self.consumer.receive(receive(Duration::ZERO)));
             for received in futures_util::future::join_all(now).await {
@@ -203,7 +206,7 @@ impl ResultsConsumer {
                 is_full &= more.len() == RECEIVE_MAX;
                 all.extend(more);
             }
-            calls = (calls * 2).min(CALLS_MAX);
+            calls = (calls * 2).min(calls_max);
         }
         Ok(all)
     }

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use pudato_messaging::{Consumer, Deleted, Error, ErrorKind, Settlement};
+use pudato_messaging::{Clock, Consumer, Deleted, Error, ErrorKind, Settlement};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +11,8 @@ const BATCH_MAX: usize = 10;
 /// Settlements that may wait; more make their tasks wait.
 const WAITING_MAX: usize = 256;
 
+/// How long a batch is filled where calls cost: what handlers finish at the same time is settled together.
+const FILL_MS: u64 = 10;
 /// Calls on their way at once: enough that none waits for a slow one, few enough that batches fill.
 const CALLS_MAX: usize = 4;
 
@@ -23,22 +25,44 @@ pub(crate) struct Settler {
 
 impl Settler {
     /// The settler, and the loop that does its work until every clone of it is dropped.
-    pub(crate) fn new(consumer: Arc<dyn Consumer>) -> (Self, impl Future<Output = ()> + Send) {
+    pub(crate) fn new(
+        consumer: Arc<dyn Consumer>,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (waiting, mut incoming) = mpsc::channel::<(Settlement, Answer)>(WAITING_MAX);
         let work = async move {
+            let fill_ms = match consumer.limits().batch_fill.is_zero() {
+                true => 0,
+                false => FILL_MS,
+            };
             let mut batch = Vec::with_capacity(BATCH_MAX);
             let mut calls = FuturesUnordered::new();
+            let mut due_ms = 0;
             loop {
+                let is_ready = batch.len() == BATCH_MAX
+                    || (!batch.is_empty() && (calls.is_empty() || clock.now_ms() >= due_ms));
+                let is_free = calls.len() < CALLS_MAX;
+                if is_ready && is_free {
+                    calls.push(settle(&*consumer, std::mem::take(&mut batch)));
+                    continue;
+                }
+                let room = BATCH_MAX - batch.len();
                 tokio::select! {
                     biased;
                     Some(()) = calls.next() => {}
-                    received = incoming.recv_many(&mut batch, BATCH_MAX), if calls.len() < CALLS_MAX => {
+                    received = incoming.recv_many(&mut batch, room), if room > 0 => {
                         if received == 0 {
                             break;
                         }
-                        calls.push(settle(&*consumer, std::mem::take(&mut batch)));
+                        if received == batch.len() {
+                            due_ms = clock.now_ms().saturating_add(fill_ms);
+                        }
                     }
+                    () = clock.sleep_until(due_ms), if is_free && !batch.is_empty() => {}
                 }
+            }
+            if !batch.is_empty() {
+                calls.push(settle(&*consumer, batch));
             }
             while calls.next().await.is_some() {}
         };

@@ -29,7 +29,9 @@ const SETTLING: usize = 64;
 /// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
 const QUICK_MS: u64 = 50;
 /// Receives at once.
-const CALLS_MAX: usize = 4;
+pub(crate) const CALLS_MAX: usize = 4;
+/// The same where calls are billed: those that find nothing are in vain.
+pub(crate) const CALLS_MAX_BILLED: usize = 2;
 /// Most messages of several receives at once.
 const QUICK_BATCH_MAX: usize = RECEIVE_MAX * CALLS_MAX;
 /// Longest long poll (SQS, behaviours.md row 14).
@@ -86,7 +88,10 @@ impl Worker {
     /// # Errors
     /// The queue does not exist, or the worker may not read it.
     pub async fn run(self, drain: CancellationToken) -> Result<(), Error> {
-        let (settler, settling) = Settler::new(Arc::clone(&self.consumer));
+        let (settler, settling) = Settler::new(
+            Arc::clone(&self.consumer),
+            Arc::clone(&self.processor.clock),
+        );
         let spawn = Arc::clone(&self.spawn);
         spawn.spawn(Box::pin(settling));
         let concurrency = self.concurrency.max(1);
@@ -128,6 +133,10 @@ impl Running {
         let mut patience = Patience::default();
         // After full batches there is probably more: then receives do not wait, and more of them run at once the longer it lasts.
         let mut calls = 0;
+        let calls_max = match self.worker.consumer.limits().batch_fill.is_zero() {
+            true => CALLS_MAX,
+            false => CALLS_MAX_BILLED,
+        };
         loop {
             tokio::select! {
                 biased;
@@ -147,7 +156,7 @@ impl Running {
                     patience.renew();
                     let is_full = deliveries.len() >= max.min(RECEIVE_MAX * calls.max(1));
                     calls = if is_full {
-                        (calls * 2).clamp(1, CALLS_MAX)
+                        (calls * 2).clamp(1, calls_max)
                     } else {
                         0
                     };

@@ -167,7 +167,7 @@ impl Emulator {
             Program::Ministack => "GET /_ministack/health",
             Program::LocalStack => "GET /_localstack/health",
         };
-        self.request(path)
+        self.request(path, "", "")
             .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
@@ -176,7 +176,7 @@ impl Emulator {
     /// # Errors
     /// The emulator refuses it.
     pub fn create_bucket(&self, name: &str) -> Result<(), String> {
-        let answer = self.request(&format!("PUT /{name}"))?;
+        let answer = self.request(&format!("PUT /{name}"), "", "")?;
         match answer.starts_with("HTTP/1.1 200") {
             true => Ok(()),
             false => Err(format!("bucket {name}: {answer}")),
@@ -188,22 +188,42 @@ impl Emulator {
     /// # Errors
     /// There is none.
     pub fn object(&self, bucket: &str, key: &str) -> Result<String, String> {
-        let answer = self.request(&format!("GET /{bucket}/{}", key.replace('=', "%3D")))?;
+        let answer = self.request(
+            &format!("GET /{bucket}/{}", key.replace('=', "%3D")),
+            "",
+            "",
+        )?;
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
             _ => Err(format!("{bucket}/{key}: {answer}")),
         }
     }
 
-    /// What it answers to a request without body and signature, which it does not ask for.
-    fn request(&self, line: &str) -> Result<String, String> {
+    /// What it answers to a call of SQS, with JSON in and out.
+    ///
+    /// # Errors
+    /// It refuses the call.
+    pub fn sqs(&self, verb: &str, body: &str) -> Result<String, String> {
+        let headers = format!(
+            "X-Amz-Target: AmazonSQS.{verb}\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        );
+        let answer = self.request("POST /", &headers, body)?;
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+            _ => Err(format!("{verb}: {answer}")),
+        }
+    }
+
+    /// What it answers to a request without signature, which it does not ask for.
+    fn request(&self, line: &str, headers: &str, body: &str) -> Result<String, String> {
         let text = |error: std::io::Error| error.to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(text)?;
         stream
             .set_read_timeout(Some(Duration::from_secs(5)))
             .map_err(text)?;
         let request = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).map_err(text)?;
         let mut answer = String::new();

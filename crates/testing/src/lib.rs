@@ -5,7 +5,7 @@ mod postgres;
 mod proxy;
 
 pub use emulator::Emulator;
-pub use postgres::{Database, Postgres};
+pub use postgres::{Database, Postgres, Session};
 pub use proxy::{Call, Fault, Proxy};
 
 /// What to do where a part that a test needs cannot be had: in CI, which sets `CI`, that is a failure; elsewhere the test says why

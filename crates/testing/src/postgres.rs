@@ -1,9 +1,9 @@
 //! A PostgreSQL server of one's own.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -318,9 +318,58 @@ impl Postgres {
         done(psql.args(["--command", sql]))
     }
 
+    /// A session that is asked again and again: a program for each question would cost more than the answer.
+    ///
+    /// # Errors
+    /// `psql` does not start.
+    pub fn session(&self, database: &str) -> Result<Session, String> {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+        psql.args(["--dbname", &self.url("owner", database)]);
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = psql.spawn().map_err(|error| error.to_string())?;
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("no pipe".into());
+        };
+        Ok(Session {
+            child,
+            to,
+            from: BufReader::new(from),
+        })
+    }
+
     /// The folder of its data.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+}
+
+/// A `psql` that waits for questions.
+pub struct Session {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// The one value that `sql` answers, a single line of SQL.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub fn ask(&mut self, sql: &str) -> Result<String, String> {
+        let text = |error: std::io::Error| error.to_string();
+        writeln!(self.to, "{sql};").map_err(text)?;
+        self.to.flush().map_err(text)?;
+        let mut line = String::new();
+        self.from.read_line(&mut line).map_err(text)?;
+        Ok(line.trim().to_owned())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

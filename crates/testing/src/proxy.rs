@@ -156,6 +156,10 @@ fn serve(client: TcpStream, port: u16, decide: &Mutex<Arc<Decide>>) -> std::io::
     let mut to = client;
     let mut emulator: Option<BufReader<TcpStream>> = None;
     while let Some(mut request) = Message::read_head(&mut from)? {
+        if request.header("expect").is_some() {
+            to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            request.headers.retain(|(name, _)| name != "expect");
+        }
         // SNS has its verb in the body, so that is read before it is decided; a reset comes as well then.
         request.read_body(&mut from)?;
         let call = call(&request);

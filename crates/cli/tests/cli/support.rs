@@ -68,6 +68,11 @@ impl Installation {
         self.prepared(command)
     }
 
+    /// Another program, with the same settings.
+    pub fn program(&self, path: &str) -> Command {
+        self.prepared(Command::new(path))
+    }
+
     /// A shell that has the program as `$0`.
     pub fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -84,11 +89,11 @@ impl Installation {
                 command.env_remove(&*name);
             }
         }
+        command.env("PUDATO_DATA_DIR", "data");
+        command.env("PUDATO_VISIBILITY_SECONDS", "2");
         for (name, value) in &self.settings {
             command.env(name, value);
         }
-        command.env("PUDATO_DATA_DIR", "data");
-        command.env("PUDATO_VISIBILITY_SECONDS", "2");
         command
     }
 

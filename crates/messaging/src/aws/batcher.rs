@@ -18,8 +18,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 const CALLS_MAX: usize = 4;
 /// Groups of messages that wait for a batch.
 const WAITING_MAX: usize = 100;
-/// How long a batch is filled while others are on their way.
-const FILL: Duration = Duration::from_millis(50);
 /// How often an entry is tried that failed though its batch did not.
 const TRIES_MAX: u32 = 5;
 /// Longest wait before the second try; it doubles.
@@ -98,7 +96,7 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
         };
         // Our own call is one of them.
         let others = CALLS_MAX - 1 - calls.available_permits();
-        let until = Instant::now() + FILL;
+        let until = Instant::now() + sender.limits.batch_fill;
         let batch = loop {
             while let Ok(group) = waiting.try_recv() {
                 left.extend(group);

@@ -23,9 +23,11 @@ use tokio::time::{Instant, sleep_until};
 /// Entries of one batch (behaviours.md, row 3).
 const BATCH: usize = 10;
 
+/// How long a batch is filled while others are on their way.
+pub(super) const FILL: Duration = Duration::from_millis(50);
 /// After a receive that found some messages and not as many as it asked for, the next begins no earlier than this: AWS bills calls,
 /// and what comes in the meantime comes in one of them.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Receives the messages of one queue.
 pub struct SqsConsumer {
@@ -102,6 +104,7 @@ impl SqsConsumer {
             dead_letters: redrive["deadLetterTargetArn"].as_str().map(str::to_owned),
             limits: Limits {
                 message_bytes_max: bytes.unwrap_or(Limits::SQS.message_bytes_max),
+                batch_fill: FILL,
                 ..Limits::SQS
             },
             handled: Mutex::default(),

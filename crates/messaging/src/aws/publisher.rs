@@ -2,11 +2,13 @@
 
 use super::Shared;
 use super::batcher::Batcher;
+use super::consumer::FILL;
 use super::error::failed;
 use crate::{Error, Limits, Outgoing, Publisher};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
 
 /// What SNS takes where a topic says nothing else (behaviours.md, row 5).
 const MESSAGE_BYTES: usize = 262_144;
@@ -15,7 +17,8 @@ const MESSAGE_BYTES: usize = 262_144;
 #[derive(Clone)]
 pub struct SnsPublisher {
     shared: Arc<Shared>,
-    topics: Arc<Mutex<HashMap<String, Topic>>>,
+    /// Each is asked for once, however many want it at the same time.
+    topics: Arc<Mutex<HashMap<String, Arc<OnceCell<Topic>>>>>,
 }
 
 #[derive(Clone)]
@@ -49,10 +52,14 @@ impl SnsPublisher {
 
     /// The topic, with the limit that is in force there.
     async fn topic(&self, name: &str) -> Result<Topic, Error> {
-        let known = || self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(topic) = known().get(name) {
-            return Ok(topic.clone());
-        }
+        let known = {
+            let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(topics.entry(name.to_owned()).or_default())
+        };
+        known.get_or_try_init(|| self.ask(name)).await.cloned()
+    }
+
+    async fn ask(&self, name: &str) -> Result<Topic, Error> {
         let arn = self.shared.topic(name)?;
         let asked = self.shared.sns.get_topic_attributes().topic_arn(&arn);
         let found = asked.send().await;
@@ -66,14 +73,13 @@ impl SnsPublisher {
         let limits = Limits {
             message_bytes_max: bytes,
             batch_bytes_max: bytes,
+            batch_fill: FILL,
             ..Limits::SQS
         };
-        let topic = Topic {
+        Ok(Topic {
             batcher: Batcher::start(self.shared.sns.clone(), arn, limits.clone()),
             limits,
-        };
-        known().insert(name.to_owned(), topic.clone());
-        Ok(topic)
+        })
     }
 }
 

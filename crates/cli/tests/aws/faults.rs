@@ -1,0 +1,135 @@
+//! What networks and clouds do, between pudato and an emulator: nothing is lost, and nothing is twice in the registry.
+
+use crate::on_aws::OnAws;
+use pudato_testing::{Call, Fault};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const COMMANDS: usize = 5_000;
+/// Long enough that a call that is tried again comes in time, short enough that what was lost on the way comes back soon.
+const VISIBILITY: &str = "10";
+
+/// A number below `n`, spread well enough (the finalizer of SplitMix64).
+fn chance(n: u64) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut x = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) % n
+}
+
+/// Publishes, handles and records the commands while calls fail as `fault` says and `during` is done.
+fn survive(
+    test: &str,
+    fault: impl Fn(&Call) -> Fault + Send + Sync + 'static,
+    during: impl FnOnce(&OnAws),
+) {
+    let Some(aws) = OnAws::new(test, VISIBILITY) else {
+        return;
+    };
+    let _serving = [aws.worker(), aws.consumer()];
+    aws.proxy.decide(fault);
+    let publishing = aws.publish(0, COMMANDS, Duration::ZERO);
+    during(&aws);
+    let accepted = publishing.accepted();
+    assert!(
+        accepted.len() >= COMMANDS * 9 / 10,
+        "{} accepted",
+        accepted.len()
+    );
+    aws.check(&accepted);
+}
+
+#[test]
+fn calls_that_are_throttled_fail_or_are_cut_off_lose_nothing() {
+    let fault = |_: &Call| match chance(30) {
+        0 => Fault::Throttled,
+        1 => Fault::Broken,
+        2 => Fault::Reset,
+        _ => Fault::None,
+    };
+    survive("calls_that_are_throttled", fault, |_| {});
+}
+
+#[test]
+fn an_entry_of_a_batch_that_fails_alone_loses_nothing() {
+    let fault = |_: &Call| match chance(10) {
+        0 => Fault::OneEntry,
+        _ => Fault::None,
+    };
+    survive("an_entry_of_a_batch_that_fails", fault, |_| {});
+}
+
+#[test]
+fn an_answer_that_does_not_arrive_loses_nothing_and_repeats_nothing() {
+    let fault = |_: &Call| match chance(20) {
+        0 => Fault::LostAnswer,
+        _ => Fault::None,
+    };
+    survive("an_answer_that_does_not_arrive", fault, |_| {});
+}
+
+#[test]
+fn a_lease_that_ends_under_a_slow_handler_repeats_nothing() {
+    let fault = |call: &Call| {
+        if call.name.starts_with("SQS ChangeMessageVisibility") {
+            return Fault::Broken;
+        }
+        // Longer than the lease.
+        let is_slow = call.name == "S3 PUT" && call.path.contains("objects") && chance(300) == 0;
+        match is_slow {
+            true => Fault::Late(Duration::from_secs(13)),
+            false => Fault::None,
+        }
+    };
+    survive("a_lease_that_ends", fault, |_| {});
+}
+
+#[test]
+fn an_emulator_that_stops_and_starts_again_loses_nothing() {
+    // It says of itself that it keeps its state when it is told to stop.
+    survive(
+        "an_emulator_that_stops",
+        |_| Fault::None,
+        |aws| {
+            std::thread::sleep(Duration::from_secs(3));
+            aws.emulator.stop();
+            std::thread::sleep(Duration::from_secs(3));
+            aws.emulator.run().expect("it starts again");
+        },
+    );
+}
+
+#[test]
+fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
+    survive(
+        "a_results_topic_that_is_gone",
+        |_| Fault::None,
+        |aws| {
+            std::thread::sleep(Duration::from_secs(2));
+            let topic = "arn:aws:sns:us-east-1:000000000000:pudato-results";
+            aws.aws(&["sns", "delete-topic", "--topic-arn", topic]);
+            std::thread::sleep(Duration::from_secs(60));
+            aws.installation.ok(&["topology", "apply"]);
+        },
+    );
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_finishes_or_gives_back() {
+    let Some(aws) = OnAws::new("a_worker_that_is_told_to_stop", VISIBILITY) else {
+        return;
+    };
+    let (mut worker, mut consumer) = (aws.worker(), aws.consumer());
+    let publishing = aws.publish(0, COMMANDS, Duration::ZERO);
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(1_500));
+        for serving in [&mut worker, &mut consumer] {
+            serving.signal("-TERM");
+            assert_eq!(serving.ended(), Some(0));
+        }
+        worker = aws.worker();
+        consumer = aws.consumer();
+    }
+    aws.check(&publishing.accepted());
+}

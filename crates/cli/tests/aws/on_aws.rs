@@ -1,0 +1,236 @@
+//! An installation on an emulator, reached through a proxy, and what must be true of it in the end.
+
+use crate::support::{Installation, Serving};
+use pudato_testing::{Emulator, Proxy, skipped};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything; beyond it something is lost.
+const WAIT_MAX: Duration = Duration::from_secs(240);
+/// The services and others whose queues are looked at.
+const QUEUES: [&str; 5] = ["storage", "query", "registry", "results", "history"];
+
+pub struct OnAws {
+    pub installation: Installation,
+    pub emulator: Emulator,
+    pub proxy: Proxy,
+    /// Keeps its objects while this lives.
+    pub bucket: &'static str,
+}
+
+impl OnAws {
+    /// `None`, said aloud, where there is no emulator.
+    pub fn new(test: &str, visibility: &str) -> Option<Self> {
+        let emulator = match Emulator::ministack() {
+            Ok(emulator) => emulator,
+            Err(why) => {
+                skipped(test, &why);
+                return None;
+            }
+        };
+        let proxy = Proxy::start(emulator.port()).expect("a free port");
+        let mut installation = Installation::new();
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", proxy.url().as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("PUDATO_VISIBILITY_SECONDS", visibility),
+        ] {
+            installation.set(name, value);
+        }
+        let bucket = "acme-lake";
+        for name in [bucket, "pudato-claims"] {
+            emulator.create_bucket(name).expect("a bucket");
+        }
+        let settings = installation.ok(&["topology", "apply"]);
+        let settings = format!(
+            "{settings}registry_database_url = \"sqlite:data/registry.db\"\n[containers]\nlake = \"s3://{bucket}/objects\"\n"
+        );
+        std::fs::write(installation.folder.path().join("pudato.toml"), settings).expect("written");
+        Some(Self {
+            installation,
+            emulator,
+            proxy,
+            bucket,
+        })
+    }
+
+    pub fn worker(&self) -> Serving {
+        self.installation.serve(&["runner", "--handler", "storage"])
+    }
+
+    pub fn consumer(&self) -> Serving {
+        self.installation.serve(&["results"])
+    }
+
+    /// A program of the Python environment, with this installation's settings.
+    pub fn python(&self, args: &[&str]) -> Output {
+        let mut command = self.tool("python");
+        command.args(args).output().expect("Python runs")
+    }
+
+    /// The AWS CLI; gives what it printed.
+    pub fn aws(&self, args: &[&str]) -> String {
+        // The CLI's SQS does not look at AWS_ENDPOINT_URL.
+        let endpoint = ["--endpoint-url", &self.proxy.url()];
+        let mut tool = self.tool("aws");
+        let output = tool.args(endpoint).args(args).output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "aws {args:?}: {error}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/");
+        self.installation.program(&format!("{root}{name}"))
+    }
+
+    /// Begins to publish commands `from..to`, each of which puts an object; one every `pause`.
+    pub fn publish(&self, from: usize, to: usize, pause: Duration) -> Publishing {
+        let mut child = self
+            .installation
+            .command(&["publish", "--lines", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = child.stdin.take().expect("a pipe");
+        std::thread::spawn(move || {
+            for n in from..to {
+                let line = format!(
+                    "{{\"type\":\"storage\",\"action\":\"put_object\",\"correlation_id\":\"request-{n}\",\"job_id\":\"job-1\",\
+                     \"step_id\":\"step-{n}\",\"timestamp\":\"2026-01-01T00:00:00Z\",\
+                     \"payload\":{{\"container\":\"lake\",\"path\":\"part={}/{n}.txt\",\"data\":\"{}\"}}}}\n",
+                    n % 7,
+                    content(n),
+                );
+                if lines.write_all(line.as_bytes()).is_err() {
+                    return;
+                }
+                if !pause.is_zero() {
+                    std::thread::sleep(pause);
+                }
+            }
+        });
+        Publishing(child)
+    }
+
+    /// Waits until every command of `accepted` has a Result, and checks that none has two, that every object is there, and that
+    /// nothing is left on any queue.
+    pub fn check(&self, accepted: &BTreeSet<usize>) {
+        let count = |sql: &str| self.installation.count("registry.db", sql);
+        let done = || {
+            usize::try_from(count("SELECT COUNT(DISTINCT correlation_id) FROM result"))
+                .is_ok_and(|done| done >= accepted.len())
+        };
+        self.wait("every Result", done);
+        self.wait("empty queues", || {
+            QUEUES
+                .iter()
+                .all(|name| self.depth(&format!("pudato-{name}-queue")) == 0)
+        });
+        // What was written last is written now.
+        self.wait("every Event", || {
+            usize::try_from(count("SELECT COUNT(*) FROM event"))
+                .is_ok_and(|events| events >= accepted.len())
+        });
+        let twice = count("SELECT COUNT(*) - COUNT(DISTINCT correlation_id) FROM result");
+        assert_eq!(twice, 0, "Results twice: {}", self.twice());
+        let twice = count("SELECT COUNT(*) - COUNT(DISTINCT correlation_id) FROM event");
+        assert_eq!(twice, 0, "no Event twice");
+        let failed = "SELECT COALESCE(MAX(body), '') FROM result WHERE body NOT LIKE '{\"status\":\"success\"%'";
+        let failed: String = self
+            .installation
+            .open("registry.db")
+            .query_row(failed, [], |row| row.get(0))
+            .expect("read");
+        assert_eq!(failed, "", "every one succeeded");
+        let registry = self.installation.open("registry.db");
+        for n in accepted {
+            let sql = "SELECT COUNT(*) FROM step JOIN edge ON edge.step = step.id WHERE step_id = ? AND status = 'success'";
+            let edges: i64 = registry
+                .query_row(sql, [format!("step-{n}")], |row| row.get(0))
+                .expect("counted");
+            assert_eq!(edges, 1, "step-{n} wrote one object once");
+        }
+        for n in accepted.iter().step_by(97) {
+            let path = format!("objects/part={}/{n}.txt", n % 7);
+            let stored = self.emulator.object(self.bucket, &path).expect("an object");
+            assert_eq!(stored, content(*n), "{path} is whole");
+        }
+        for name in QUEUES {
+            for kind in ["dlq", "undelivered"] {
+                let queue = format!("pudato-{name}-{kind}");
+                assert_eq!(self.depth(&queue), 0, "{queue} is empty");
+            }
+        }
+    }
+
+    fn twice(&self) -> String {
+        let sql = "SELECT group_concat(body, char(10)) FROM result WHERE correlation_id =
+            (SELECT correlation_id FROM result GROUP BY correlation_id HAVING COUNT(*) > 1 LIMIT 1)";
+        let registry = self.installation.open("registry.db");
+        registry
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap_or_default()
+    }
+
+    /// Messages on a queue, in hand or not, asked of the emulator itself.
+    pub fn depth(&self, queue: &str) -> u64 {
+        let answer = self.emulator.sqs(
+            "GetQueueAttributes",
+            &format!(
+                "{{\"QueueUrl\":\"{}/000000000000/{queue}\",\"AttributeNames\":[\"All\"]}}",
+                self.emulator.url()
+            ),
+        );
+        let answer: serde_json::Value =
+            serde_json::from_str(&answer.expect("an answer")).expect("JSON");
+        let number = |name: &str| {
+            let text = answer["Attributes"][name].as_str();
+            text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+        };
+        number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
+    }
+
+    pub fn wait(&self, what: &str, done: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !done() {
+            let log = self.installation.logged();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            assert!(
+                started.elapsed() < WAIT_MAX,
+                "waited too long for {what}: {last:#?}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// A publisher at work.
+pub struct Publishing(Child);
+
+impl Publishing {
+    /// The numbers of the commands that were accepted.
+    pub fn accepted(mut self) -> BTreeSet<usize> {
+        let stdout = self.0.stdout.take().expect("a pipe");
+        let lines = BufReader::new(stdout).lines();
+        let numbers = lines.map(|line| {
+            let line = line.expect("text");
+            let number = line.strip_prefix("request-").expect("an id");
+            number.parse().expect("a number")
+        });
+        let numbers = numbers.collect();
+        let _ = self.0.wait();
+        numbers
+    }
+}
+
+pub fn content(n: usize) -> String {
+    format!("object {n} ").repeat(20)
+}
