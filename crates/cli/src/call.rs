@@ -84,6 +84,7 @@ impl Publish {
         let command = what.command()?;
         let pudato = context.open().await?;
         let message_id = Client::new(&pudato).publish(&command).await?;
+        pudato.record_calls();
         if context.json {
             let id = &command.correlation_id;
             return output::json(&json!({"correlation_id": id, "message_id": message_id}));
@@ -111,7 +112,9 @@ impl Call {
         let command = self.what.command()?;
         let pudato = context.open().await?;
         let timeout = Duration::from_secs(self.timeout);
-        let result = Client::new(&pudato).call(&command, timeout).await?;
+        let result = Client::new(&pudato).call(&command, timeout).await;
+        pudato.record_calls();
+        let result = result?;
         if context.json {
             output::line(&encode(&result))?;
         } else if let Some(data) = &result.data {

@@ -6,6 +6,7 @@ use crate::output;
 use pudato_runtime::Pudato;
 use pudato_runtime::messaging::Stored;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Most messages that are looked at, of one queue.
 const LOOK_MAX: usize = 10_000;
@@ -26,10 +27,23 @@ pub enum Dlq {
         message_id: String,
     },
     /// Send dead letters back to the queue they came from
-    #[command(
-        after_help = "Example:\n  pudato dlq replay --all pudato-storage-dlq\n  pudato dlq replay MESSAGE_ID"
-    )]
-    Replay(Which),
+    #[command(after_help = "Examples:
+  pudato dlq replay MESSAGE_ID
+  pudato dlq replay --all pudato-storage-dlq --rate 10
+  pudato dlq replay --all pudato-storage-dlq --where action=put_object --where reason=timeout --dry-run")]
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// Only those with this attribute, or whose reason contains the text; several must all hold
+        #[arg(long = "where", value_name = "NAME=VALUE")]
+        filter: Vec<String>,
+        /// At most so many a second
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+        rate: Option<u32>,
+        /// Only say how many there are
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Delete dead letters for good
     #[command(
         after_help = "Example:\n  pudato dlq purge MESSAGE_ID\n  pudato dlq purge --all pudato-storage-dlq --yes"
@@ -60,15 +74,28 @@ impl Dlq {
         match self {
             Self::List { queue } => list(context, &pudato, queue.as_deref()).await,
             Self::Show { message_id } => show(context, &pudato, message_id).await,
-            Self::Replay(which) => {
-                let mut moved = 0;
-                for (queue, ids) in which.find(&pudato).await? {
-                    moved += pudato.operations.replay(&queue, &ids, None).await?;
+            Self::Replay {
+                which,
+                filter,
+                rate,
+                dry_run,
+            } => {
+                let filter = Filter::read(filter)?;
+                if let (Some(queue), true, false) = (&which.all, filter.0.is_empty(), dry_run) {
+                    queues(&pudato, Some(queue))?;
+                    let to = queue.trim_end_matches("-dlq").to_owned() + "-queue";
+                    let moved = pudato.operations.replay_all(queue, &to, *rate).await?;
+                    return count(context, "replayed", moved);
                 }
-                count(context, "replayed", moved)
+                let found = which.find(&pudato, &filter).await?;
+                if *dry_run {
+                    let all: u64 = found.iter().map(|(_, ids)| ids.len() as u64).sum();
+                    return count(context, "would_be_replayed", all);
+                }
+                count(context, "replayed", replay(&pudato, found, *rate).await?)
             }
             Self::Purge { which, yes } => {
-                let found = which.find(&pudato).await?;
+                let found = which.find(&pudato, &Filter(Vec::new())).await?;
                 if !yes {
                     let all: u64 = found.iter().map(|(_, ids)| ids.len() as u64).sum();
                     count(context, "would_be_purged", all)?;
@@ -84,13 +111,62 @@ impl Dlq {
     }
 }
 
+/// What dead letters must have: names and values.
+struct Filter(Vec<(String, String)>);
+
+impl Filter {
+    fn read(texts: &[String]) -> Result<Self, Failure> {
+        let read = texts.iter().map(|text| {
+            let wrong = || Failure::usage(format!("--where: {text:?}: expected NAME=VALUE"));
+            let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+            Ok::<_, Failure>((name.to_owned(), value.to_owned()))
+        });
+        Ok(Self(read.collect::<Result<_, Failure>>()?))
+    }
+
+    fn passes(&self, message: &Stored) -> bool {
+        self.0.iter().all(|(name, value)| match name.as_str() {
+            "reason" => reason(message).is_some_and(|reason| reason.contains(value.as_str())),
+            name => message.attributes.get(name) == Some(value),
+        })
+    }
+}
+
+/// Replays messages, some of them in each second.
+async fn replay(
+    pudato: &Pudato,
+    found: Vec<(String, Vec<String>)>,
+    rate: Option<u32>,
+) -> Result<u64, Failure> {
+    let mut moved = 0;
+    for (queue, ids) in found {
+        let some = rate.map_or(ids.len(), |rate| {
+            usize::try_from(rate).unwrap_or(usize::MAX)
+        });
+        for ids in ids.chunks(some.max(1)) {
+            moved += pudato.operations.replay(&queue, ids, None).await?;
+            if rate.is_some() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    Ok(moved)
+}
+
 impl Which {
     /// The messages, by their queue.
-    async fn find(&self, pudato: &Pudato) -> Result<Vec<(String, Vec<String>)>, Failure> {
+    async fn find(
+        &self,
+        pudato: &Pudato,
+        filter: &Filter,
+    ) -> Result<Vec<(String, Vec<String>)>, Failure> {
         let mut found = Vec::new();
         for queue in queues(pudato, self.all.as_deref())? {
             let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
-            let ids = messages.into_iter().map(|message| message.message_id);
+            let messages = messages
+                .into_iter()
+                .filter(|message| filter.passes(message));
+            let ids = messages.map(|message| message.message_id);
             let ids = ids.filter(|id| self.all.is_some() || self.message_ids.contains(id));
             let ids: Vec<String> = ids.collect();
             if !ids.is_empty() {

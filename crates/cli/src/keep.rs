@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::Pudato;
+use pudato_runtime::{Fabric, Pudato};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// A message that waits longer than this has no reader, or one that cannot keep up.
 const WAIT_MS_MAX: u64 = 60_000;
 
-/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads.
+/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads. On AWS also
+/// what is deployed otherwise than it must be, and whether a canary comes through every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato doctor && echo fine")]
@@ -22,7 +23,14 @@ impl Doctor {
         let pudato = context.open().await?;
         let mut wrong = pudato.check().await?;
         wrong.extend(permissions(&pudato));
-        wrong.extend(queues(&pudato).await?);
+        wrong.extend(dead_letters(&pudato).await?);
+        match pudato.settings().fabric {
+            Fabric::Embedded => wrong.extend(waiting(&pudato).await?),
+            #[cfg(feature = "aws")]
+            Fabric::Aws => wrong.extend(pudato_runtime::examination::examine(&pudato).await?),
+            #[cfg(not(feature = "aws"))]
+            Fabric::Aws => {}
+        }
         if context.json {
             output::json(&json!({"findings": wrong}))?;
         } else {
@@ -58,7 +66,7 @@ fn permissions(pudato: &Pudato) -> Vec<String> {
     wrong
 }
 
-async fn queues(pudato: &Pudato) -> Result<Vec<String>, Failure> {
+async fn dead_letters(pudato: &Pudato) -> Result<Vec<String>, Failure> {
     let mut wrong = Vec::new();
     for queue in pudato.dead_letter_queues() {
         let counts = pudato.operations.counts(&queue).await?;
@@ -68,6 +76,14 @@ async fn queues(pudato: &Pudato) -> Result<Vec<String>, Failure> {
                 "{queue}: {dead} dead letters; `pudato dlq list {queue}`"
             ));
         }
+    }
+    Ok(wrong)
+}
+
+/// Queues where a message waits too long.
+async fn waiting(pudato: &Pudato) -> Result<Vec<String>, Failure> {
+    let mut wrong = Vec::new();
+    for queue in pudato.dead_letter_queues() {
         let queue = queue.trim_end_matches("-dlq").to_owned() + "-queue";
         let now_ms = pudato.clock.now_ms();
         let oldest = pudato.operations.browse(&queue, 1).await?;

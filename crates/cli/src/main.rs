@@ -4,6 +4,8 @@ mod answer;
 mod call;
 mod collapse;
 mod config;
+#[cfg(feature = "aws")]
+mod cost;
 mod dlq;
 mod events;
 mod exit;
@@ -106,6 +108,9 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Topology(topology::Topology),
+    /// Show what a command costs on AWS, in calls and in money
+    #[cfg(feature = "aws")]
+    Cost(cost::Cost),
     /// Print every setting and where it comes from
     Config(config::Config),
     /// Look for what is wrong with this installation
@@ -194,6 +199,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Events(command) => command.run(&context).await,
         #[cfg(feature = "aws")]
         Command::Topology(command) => command.run(&context).await,
+        #[cfg(feature = "aws")]
+        Command::Cost(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context).await,
         Command::Schema(command) => command.run(&context),

@@ -1,6 +1,7 @@
 use crate::{DeadLetter, Error, Outgoing};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How many messages a queue holds, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +70,19 @@ pub trait Operations: Send + Sync {
         to: Option<&str>,
     ) -> Result<u64, Error>;
 
+    /// Sends all messages of a dead-letter queue to `to`, at most `per_second` of them a second; answers how many.
+    ///
+    /// # Errors
+    /// As [`Operations::replay`]; what was moved by then stays moved.
+    async fn replay_all(
+        &self,
+        dead_letters: &str,
+        to: &str,
+        per_second: Option<u32>,
+    ) -> Result<u64, Error> {
+        replay_by_ids(self, dead_letters, to, per_second).await
+    }
+
     /// Deletes messages of `queue` by their ids, or all of them; answers how many.
     ///
     /// # Errors
@@ -87,4 +101,29 @@ pub trait Operations: Send + Sync {
         reason: &str,
         publish: Vec<(String, Outgoing)>,
     ) -> Result<bool, Error>;
+}
+
+/// Looks at what there is, and replays it message by message.
+pub(crate) async fn replay_by_ids<O: Operations + ?Sized>(
+    operations: &O,
+    dead_letters: &str,
+    to: &str,
+    per_second: Option<u32>,
+) -> Result<u64, Error> {
+    let found = operations.browse(dead_letters, usize::MAX).await?;
+    let ids: Vec<String> = found
+        .into_iter()
+        .map(|message| message.message_id)
+        .collect();
+    let some = per_second.map_or(ids.len(), |rate| {
+        usize::try_from(rate).unwrap_or(usize::MAX)
+    });
+    let mut moved = 0;
+    for (n, some) in ids.chunks(some.max(1)).enumerate() {
+        if n > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        moved += operations.replay(dead_letters, some, Some(to)).await?;
+    }
+    Ok(moved)
 }

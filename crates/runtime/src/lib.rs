@@ -4,12 +4,16 @@
 mod aws;
 mod backend;
 mod breaker;
+#[cfg(feature = "aws")]
+pub mod calls;
 mod chance;
 mod claim_store;
 mod client;
 mod dead_letters;
 #[cfg(feature = "aws")]
 pub mod deployment;
+#[cfg(feature = "aws")]
+pub mod examination;
 mod health;
 mod identity;
 mod kept_answers;

@@ -85,8 +85,8 @@ pub struct Processor {
     /// Whether settling is one transaction. Where it is not, a crash may publish an answer and leave its message, so every answer with
     /// an effect is kept before it is published, and given again.
     pub settles_at_once: bool,
-    /// Deliveries so far.
-    pub deliveries: AtomicU64,
+    /// Deliveries so far, of all workers of this program.
+    pub deliveries: Arc<AtomicU64>,
 }
 
 /// A Command that was read, and what is known about its action.

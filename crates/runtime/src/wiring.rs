@@ -26,7 +26,7 @@ use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +97,9 @@ pub struct Pudato {
     pub data_dir: PathBuf,
     backend: Backend,
     topology: Topology,
+    deliveries: Arc<AtomicU64>,
+    #[cfg(feature = "aws")]
+    ledger: crate::calls::Ledger,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
     settings: Settings,
 }
@@ -181,6 +184,8 @@ impl Pudato {
                 Backend::Local(fabric)
             }
         };
+        #[cfg(feature = "aws")]
+        let began = crate::time::timestamp(clock.now_ms());
         let publisher = backend.publisher();
         let outbox = Outbox {
             publisher: Arc::clone(&publisher),
@@ -194,7 +199,10 @@ impl Pudato {
             registry,
             outbox,
             clock,
-            data_dir,
+            data_dir: data_dir.clone(),
+            #[cfg(feature = "aws")]
+            ledger: crate::calls::Ledger::new(&data_dir, began),
+            deliveries: Arc::default(),
             backend,
             topology,
             handlers,
@@ -218,7 +226,7 @@ impl Pudato {
     }
 
     /// Whether the queue of `name` is known: the embedded fabric has all of them.
-    fn has_queue(&self, name: &str) -> bool {
+    pub(crate) fn has_queue(&self, name: &str) -> bool {
         if self.settings.fabric == Fabric::Embedded {
             return true;
         }
@@ -320,6 +328,7 @@ impl Pudato {
             }
         }
         readiness.set(true);
+        let mut due = tokio::time::interval(RECORD_EVERY);
         let told = drain.clone();
         let ready = readiness.clone();
         tokio::spawn(async move {
@@ -327,7 +336,17 @@ impl Pudato {
             ready.set(false);
         });
         let mut outcome = Ok(());
-        while let Some(ended) = running.join_next().await {
+        loop {
+            let ended = tokio::select! {
+                ended = running.join_next() => ended,
+                _ = due.tick() => {
+                    self.record_calls();
+                    continue;
+                }
+            };
+            let Some(ended) = ended else {
+                break;
+            };
             let ended = ended.unwrap_or_else(|error| {
                 let context = format!("a part of pudato stopped: {error}");
                 Err(Error::new(ErrorKind::Unavailable, context))
@@ -338,7 +357,22 @@ impl Pudato {
                 outcome = Err(OpenError::Unavailable(error.to_string()));
             }
         }
+        self.record_calls();
         outcome
+    }
+
+    /// Writes down what this program called, for `pudato cost`; the embedded fabric has nothing to write.
+    pub fn record_calls(&self) {
+        #[cfg(feature = "aws")]
+        if let Backend::Aws(aws) = &self.backend {
+            let commands = self.deliveries.load(Ordering::Relaxed);
+            self.ledger.write(commands, &aws.fabric.calls());
+        }
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     async fn worker(&self, service: &str) -> Result<Worker, OpenError> {
@@ -359,7 +393,7 @@ impl Pudato {
             owner: format!("{}-{:016x}", std::process::id(), chance.up_to(u64::MAX)),
             lease: self.settings.visibility,
             settles_at_once: self.backend.settles_at_once(),
-            deliveries: AtomicU64::new(0),
+            deliveries: Arc::clone(&self.deliveries),
         };
         Ok(Worker {
             processor: Arc::new(processor),
@@ -458,6 +492,8 @@ pub async fn registry_place(settings: &Settings) -> Result<DatabasePlace, OpenEr
     }
 }
 
+/// How often it is written down what was called.
+const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// How often the dead-letter queues are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// The same on AWS, where every look costs a call for each of them.

@@ -25,6 +25,8 @@ pub struct Emulator {
     folder: PathBuf,
     /// Nobody drops it, so its folder goes when the process that holds it ends.
     is_shared: bool,
+    /// Whether objects are kept over a stop as well, which costs a file for each.
+    keeps_objects: bool,
     running: Mutex<Option<(Child, ChildStdin)>>,
 }
 
@@ -54,17 +56,25 @@ impl Emulator {
         static SHARED: OnceLock<Result<Emulator, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| {
             python(Program::Ministack)?;
-            Ok(Self::start(Program::Ministack, true).expect("an emulator"))
+            Ok(Self::start(Program::Ministack, true, false).expect("an emulator"))
         });
         shared.as_ref().map_err(Clone::clone)
     }
 
-    /// A ministack of its own. It keeps what it holds over [`Emulator::stop`].
+    /// A ministack of its own. It keeps what it holds over [`Emulator::stop`], but for objects.
     ///
     /// # Errors
     /// It is not installed, or does not start.
     pub fn ministack() -> Result<Self, String> {
-        Self::start(Program::Ministack, false)
+        Self::start(Program::Ministack, false, false)
+    }
+
+    /// A ministack of its own that keeps objects as well.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub fn ministack_with_disk() -> Result<Self, String> {
+        Self::start(Program::Ministack, false, true)
     }
 
     /// A LocalStack of its own, with SNS, SQS, S3 and STS.
@@ -72,10 +82,10 @@ impl Emulator {
     /// # Errors
     /// It is not installed, or does not start.
     pub fn localstack() -> Result<Self, String> {
-        Self::start(Program::LocalStack, false)
+        Self::start(Program::LocalStack, false, false)
     }
 
-    fn start(program: Program, is_shared: bool) -> Result<Self, String> {
+    fn start(program: Program, is_shared: bool, is_kept: bool) -> Result<Self, String> {
         python(program)?;
         let text = |error: std::io::Error| error.to_string();
         let folder = tempfile::tempdir().map_err(text)?.keep();
@@ -85,6 +95,7 @@ impl Emulator {
             port: port.map_err(text)?.port(),
             folder,
             is_shared,
+            keeps_objects: is_kept,
             running: Mutex::default(),
         };
         emulator.run()?;
@@ -117,6 +128,10 @@ impl Emulator {
                 shell.env("GATEWAY_PORT", self.port.to_string());
                 shell.env("PERSIST_STATE", "1");
                 shell.env("STATE_DIR", self.folder.join("state"));
+                if self.keeps_objects {
+                    shell.env("S3_PERSIST", "1");
+                    shell.env("S3_DATA_DIR", self.folder.join("objects"));
+                }
             }
             Program::LocalStack => {
                 shell.arg("localstack.runtime.main");

@@ -16,6 +16,7 @@ usage: cargo xtask <command>
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
   test          run every test
+  localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
   bench <name>  measure: aws, e2e, query, lineage, results, codec or idle; --json prints one line per figure";
 
 fn main() -> ExitCode {
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["duckdb"] => duckdb::ensure().map(|_| ()),
         ["install"] => install::install(),
         ["test"] => test(),
+        ["localstack"] => localstack(),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
             eprintln!("{USAGE}");
@@ -45,6 +47,23 @@ fn main() -> ExitCode {
 fn test() -> Result<(), String> {
     python::ensure()?;
     tools::build("running every test", &["test", "--workspace"])
+}
+
+/// LocalStack needs a minute to install and an environment of its own, so it is no part of every run.
+fn localstack() -> Result<(), String> {
+    python::ensure_localstack()?;
+    let suite = [
+        "test",
+        "-p",
+        "pudato-messaging",
+        "--features",
+        "aws",
+        "--test",
+        "conformance_aws",
+    ];
+    let mut test = Command::new(env!("CARGO"));
+    test.args(suite).args(["--", "localstack", "--nocapture"]);
+    run(test.env("PUDATO_TEST_LOCALSTACK", "1"))
 }
 
 /// Benches measure what people would run, so they are built like a release.

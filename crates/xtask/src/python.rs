@@ -20,8 +20,17 @@ pub fn ensure() -> Result<(), String> {
     }
 }
 
+/// Sees to it that `.venv-localstack` has LocalStack, whose packages do not go together with the others.
+pub fn ensure_localstack() -> Result<(), String> {
+    install(".venv-localstack", "fixtures/requirements-localstack.txt")
+}
+
 fn installed() -> Result<(), String> {
-    let (folder, file) = (root().join(".venv"), root().join(REQUIREMENTS));
+    install(".venv", REQUIREMENTS)
+}
+
+fn install(folder: &str, requirements: &str) -> Result<(), String> {
+    let (folder, file) = (root().join(folder), root().join(requirements));
     let wanted =
         fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     // Written last, so that an installation that was cut off is done again.
@@ -29,7 +38,7 @@ fn installed() -> Result<(), String> {
     if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
-    eprintln!("xtask: installing {REQUIREMENTS} in .venv");
+    eprintln!("xtask: installing {requirements} in {}", folder.display());
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(&folder))?;

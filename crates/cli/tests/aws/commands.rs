@@ -90,3 +90,177 @@ fn everything_that_is_missing_is_named_at_once_and_nothing_starts() {
         assert!(said.contains(name), "{said}");
     }
 }
+
+#[test]
+fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
+    let Some(aws) = OnAws::new("the_doctor", "60") else {
+        return;
+    };
+    let pudato = &aws.installation;
+    let mut up = pudato.serve(&["up"]);
+    aws.wait("pudato up", || pudato.data().join("up.lock").exists());
+    assert_eq!(pudato.ok(&["doctor"]).trim(), "nothing is wrong");
+    // A subscription is lost, and somebody turns encryption off.
+    let topic = "arn:aws:sns:us-east-1:000000000000:pudato-storage-commands";
+    let listed = aws.aws(&[
+        "sns",
+        "list-subscriptions-by-topic",
+        "--topic-arn",
+        topic,
+        "--query",
+        "Subscriptions[0].SubscriptionArn",
+        "--output",
+        "text",
+    ]);
+    aws.aws(&["sns", "unsubscribe", "--subscription-arn", listed.trim()]);
+    let url = format!("{}/000000000000/pudato-results-queue", aws.emulator.url());
+    aws.aws(&[
+        "sqs",
+        "set-queue-attributes",
+        "--queue-url",
+        &url,
+        "--attributes",
+        "SqsManagedSseEnabled=false",
+    ]);
+    let found = pudato.run(&["doctor"]);
+    assert_eq!(found.status.code(), Some(1));
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    for line in [
+        "- subscription of pudato-storage-queue to pudato-storage-commands: missing",
+        "- queue pudato-results-queue: SqsManagedSseEnabled: expected true, found false",
+        "- topic pudato-storage-commands: its canary was not answered",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+    assert!(!found.contains("topic pudato-query-commands"), "{found}");
+    up.signal("-TERM");
+    assert_eq!(up.ended(), Some(0));
+    // Its last polls still wait at the emulator, and would take the message for nobody.
+    std::thread::sleep(std::time::Duration::from_secs(21));
+    pudato.ok(&["publish", "query", "execute_sql", "sql=SELECT 1"]);
+    let found = pudato.run(&["doctor"]);
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    for line in [
+        "- pudato-query-queue: 1 messages wait and nobody reads them",
+        "- topic pudato-query-commands: its canary was not answered",
+        "- topic pudato-events: its canary was not kept",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+}
+
+#[test]
+fn dead_letters_are_listed_filtered_and_replayed() {
+    let Some(aws) = OnAws::new("dead_letters_are_listed", "30") else {
+        return;
+    };
+    let pudato = &aws.installation;
+    let worker = aws.worker();
+    let topic = "arn:aws:sns:us-east-1:000000000000:pudato-storage-commands";
+    for (n, kind) in ["one", "one", "other"].into_iter().enumerate() {
+        let attributes = format!("kind={{DataType=String,StringValue={kind}}}");
+        let message = format!("{{\"type\": {n}");
+        aws.aws(&[
+            "sns",
+            "publish",
+            "--topic-arn",
+            topic,
+            "--message",
+            &message,
+            "--message-attributes",
+            &attributes,
+        ]);
+    }
+    aws.wait("three dead letters", || {
+        aws.depth("pudato-storage-dlq") == 3
+    });
+    drop(worker);
+    let listed = pudato.ok(&["dlq", "list", "pudato-storage-dlq", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["count"], 3);
+    let reason = listed["dead_letters"][0]["reason"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(reason.contains("expected a JSON object"), "{reason}");
+    let replay = |args: &[&str]| {
+        pudato.ok(&[&["dlq", "replay", "--all", "pudato-storage-dlq"], args].concat())
+    };
+    let would = replay(&["--where", "kind=one", "--where", "reason=JSON", "--dry-run"]);
+    assert_eq!(would.trim(), "would be replayed: 2");
+    assert_eq!(aws.depth("pudato-storage-dlq"), 3);
+    assert_eq!(
+        replay(&["--where", "kind=one", "--rate", "1"]).trim(),
+        "replayed: 2"
+    );
+    assert_eq!(aws.depth("pudato-storage-queue"), 2);
+    // All of what is left, by SQS's own task.
+    assert_eq!(replay(&[]).trim(), "replayed: 1");
+    assert_eq!(
+        (
+            aws.depth("pudato-storage-dlq"),
+            aws.depth("pudato-storage-queue")
+        ),
+        (0, 3)
+    );
+    // What came back is what was sent, and ends where it did.
+    let _worker = aws.worker();
+    aws.wait("three dead letters again", || {
+        aws.depth("pudato-storage-dlq") == 3
+    });
+    let listed = pudato.ok(&["dlq", "list", "pudato-storage-dlq", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let mut kinds: Vec<&str> = (0..3)
+        .filter_map(|n| listed["dead_letters"][n]["attributes"]["kind"].as_str())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["one", "one", "other"]);
+    let (code, said) = pudato.fails(&["dlq", "replay", "--all", "pudato-storage-queue"]);
+    assert!(
+        code == 2 && said.contains("is no dead-letter queue"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_cost_of_a_command_is_counted() {
+    let Some(aws) = OnAws::new("the_cost_of_a_command", "30") else {
+        return;
+    };
+    let pudato = &aws.installation;
+    let (code, said) = pudato.fails(&["cost"]);
+    assert!(
+        code == 1 && said.contains("no command was handled"),
+        "{said}"
+    );
+    let (mut worker, mut consumer) = (aws.worker(), aws.consumer());
+    let accepted = aws.publish(0, 500, std::time::Duration::ZERO).accepted();
+    aws.check(&accepted);
+    for serving in [&mut worker, &mut consumer] {
+        serving.signal("-TERM");
+        assert_eq!(serving.ended(), Some(0));
+    }
+    let cost: serde_json::Value =
+        serde_json::from_str(&pudato.ok(&["cost", "--json"])).expect("JSON");
+    assert_eq!(cost["commands"], 500);
+    let verbs = cost["verbs"].as_array().expect("verbs");
+    let of = |name: &str| {
+        let verb = verbs.iter().find(|verb| verb["verb"] == name);
+        verb.and_then(|verb| verb["calls_per_1000_commands"].as_f64())
+            .unwrap_or_else(|| panic!("{name} in {cost}"))
+    };
+    // Three messages for a command, ten in a call where they come together.
+    let publishes = of("SNS PublishBatch");
+    assert!((300.0..900.0).contains(&publishes), "{publishes}");
+    assert!(of("SQS ReceiveMessage") >= 300.0 && of("SQS DeleteMessageBatch") >= 300.0);
+    let counted = aws.emulator.requests();
+    let receives = counted
+        .iter()
+        .filter(|line| line.contains("ReceiveMessage"))
+        .count() as f64;
+    let said = of("SQS ReceiveMessage") / 2.0;
+    assert!(
+        (said - receives).abs() <= 3.0,
+        "{said} said, {receives} logged"
+    );
+    assert!(pudato.ok(&["cost"]).contains("$ PER 1,000,000 COMMANDS"));
+}

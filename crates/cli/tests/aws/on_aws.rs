@@ -23,7 +23,7 @@ pub struct OnAws {
 impl OnAws {
     /// `None`, said aloud, where there is no emulator.
     pub fn new(test: &str, visibility: &str) -> Option<Self> {
-        let emulator = match Emulator::ministack() {
+        let emulator = match Emulator::ministack_with_disk() {
             Ok(emulator) => emulator,
             Err(why) => {
                 skipped(test, &why);

@@ -397,6 +397,9 @@ impl Consumer for SqsConsumer {
             attempt_max: self.attempt_max,
         };
         let messages = received.messages.unwrap_or_default();
+        if messages.is_empty() {
+            self.shared.calls.empty_receive();
+        }
         let is_some = !messages.is_empty() && messages.len() < receive.max;
         let next = is_some.then(|| Instant::now() + GATHER);
         *self

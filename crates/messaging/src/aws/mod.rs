@@ -5,6 +5,7 @@
 
 mod answers;
 mod batcher;
+mod calls;
 mod connect;
 mod consumer;
 mod dead_letters;
@@ -18,12 +19,14 @@ mod topology;
 mod wire;
 
 pub use answers::DynamoAnswers;
+pub use calls::EMPTY_RECEIVES;
 pub use connect::{Places, http_client, sdk_config};
 pub use consumer::SqsConsumer;
 pub use publisher::SnsPublisher;
 pub use topology::{Difference, Wrong};
 
 use crate::{Clock, Error, ErrorKind};
+use calls::Calls;
 use error::failed;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -39,6 +42,7 @@ struct Shared {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
+    calls: Calls,
     clock: Arc<dyn Clock>,
     /// The ARN of each topic, by the name that pudato calls it.
     topics: RwLock<BTreeMap<String, String>>,
@@ -49,13 +53,17 @@ struct Shared {
 impl AwsFabric {
     /// Uses what the SDK's configuration says ([`sdk_config`]); `places` says where topics and queues are.
     pub fn new(config: &aws_config::SdkConfig, places: Places, clock: Arc<dyn Clock>) -> Self {
-        let sns = aws_sdk_sns::Client::new(config);
-        let sqs = aws_sdk_sqs::Client::new(config);
+        let calls = Calls::default();
+        let sns = aws_sdk_sns::config::Builder::from(config).interceptor(calls.clone());
+        let sns = aws_sdk_sns::Client::from_conf(sns.build());
+        let sqs = aws_sdk_sqs::config::Builder::from(config).interceptor(calls.clone());
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
         let sts = aws_sdk_sts::Client::new(config);
         let shared = Arc::new(Shared {
             sns,
             sqs,
             sts,
+            calls,
             clock,
             topics: RwLock::new(places.topics),
             queues: RwLock::new(places.queues),
@@ -69,6 +77,11 @@ impl AwsFabric {
     /// Publishes to its topics. All who publish share their batches.
     pub fn publisher(&self) -> SnsPublisher {
         self.publisher.clone()
+    }
+
+    /// How often each verb of SNS and SQS was called since this was made, by `SQS ReceiveMessage` and the like.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.shared.calls.all()
     }
 
     /// A consumer of `queue`.

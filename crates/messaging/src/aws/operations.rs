@@ -5,10 +5,12 @@ use super::AwsFabric;
 use super::error::failed;
 use super::settle::one;
 use super::wire::{self, REASON, SOURCE};
+use crate::operations::replay_by_ids;
 use crate::{Counts, Error, ErrorKind, Operations, Outgoing, Publisher, Stored};
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// How long messages that are looked at are hidden from others, in seconds.
 const LOOK_SECONDS: i32 = 10;
@@ -193,6 +195,62 @@ impl Operations for AwsFabric {
             moved += 1;
         }
         Ok(moved)
+    }
+
+    /// By SQS itself, which moves what it has without handing it to anybody. The destination is always named: it does not know where
+    /// a message came from that pudato gave up.
+    async fn replay_all(
+        &self,
+        dead_letters: &str,
+        to: &str,
+        per_second: Option<u32>,
+    ) -> Result<u64, Error> {
+        let what = format!("replay of {dead_letters}");
+        let source = self.shared.queue_arn(dead_letters).await?;
+        let destination = self.shared.queue_arn(to).await?;
+        let limit = per_second;
+        let per_second = per_second.and_then(|rate| i32::try_from(rate).ok());
+        let started = self
+            .shared
+            .sqs
+            .start_message_move_task()
+            .source_arn(&source)
+            .destination_arn(destination)
+            .set_max_number_of_messages_per_second(per_second)
+            .send()
+            .await;
+        match started.map_err(|error| failed(&what, error)) {
+            Ok(_) => {}
+            // Not every emulator has it (ministack 1.5.33).
+            Err(error) if error.context.contains("InvalidAction") => {
+                return replay_by_ids(self, dead_letters, to, limit).await;
+            }
+            Err(error) => return Err(error),
+        }
+        loop {
+            let asked = self.shared.sqs.list_message_move_tasks();
+            let listed = asked.source_arn(&source).max_results(1).send().await;
+            let listed = listed.map_err(|error| failed(&what, error))?;
+            let task = listed.results.unwrap_or_default().into_iter().next();
+            let Some(task) = task else {
+                return Err(Error::new(ErrorKind::Unavailable, what));
+            };
+            let moved = u64::try_from(task.approximate_number_of_messages_moved).unwrap_or(0);
+            match task.status() {
+                Some("RUNNING") => tokio::time::sleep(Duration::from_millis(500)).await,
+                Some("COMPLETED") => return Ok(moved),
+                status => {
+                    let (status, why) = (
+                        status.unwrap_or("unknown"),
+                        task.failure_reason().unwrap_or("no reason"),
+                    );
+                    let what = format!(
+                        "{what}: {status} after {moved} messages: {why}; the others are where they were"
+                    );
+                    return Err(Error::new(ErrorKind::Invalid, what));
+                }
+            }
+        }
     }
 
     async fn purge(&self, queue: &str, message_ids: Option<&[String]>) -> Result<u64, Error> {

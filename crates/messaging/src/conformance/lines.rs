@@ -83,7 +83,7 @@ lines! {
     39 Suite [dead_letters::a_poison_message_ends_at_the_last_queue_of_a_chain, topology::a_dead_letter_queue_must_exist_elsewhere_and_allow_a_receive] "";
     40 Suite [operations::replayed_messages_return_to_their_own_sources, operations::replayed_messages_go_to_the_queue_that_is_named] "";
     41 Suite [operations::a_replay_without_a_way_back_moves_nothing, operations::a_replay_from_an_ordinary_queue_is_refused] "A replay is one call, so no second one can meet it running; queues are not deleted.";
-    42 LeftOut [] "A replay has neither rate nor cancel: the caller chooses the ids of each call.";
+    42 LeftOut [] "A replay is cancelled by ending who asked for it; what was not moved by then stays.";
     43 Suite [delay_and_counters::a_scheduled_message_is_absent_until_its_delay_is_over, delay_and_counters::a_delay_over_the_limit_is_refused] "";
     44 Suite [delay_and_counters::a_message_without_delay_passes_the_delay_of_its_queue] "";
     46 Suite [dead_letters::a_moved_message_keeps_body_attributes_age_and_count] "Retention is not on the port; the age that it would count from is kept.";

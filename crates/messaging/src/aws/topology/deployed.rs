@@ -79,9 +79,12 @@ async fn queue(shared: &Shared, name: &str) -> Result<HashMap<String, String>, E
         .collect())
 }
 
-pub(super) async fn queue_arn(shared: &Shared, name: &str) -> Result<String, Error> {
-    let mut found = queue(shared, name).await?;
-    Ok(found.remove("QueueArn").unwrap_or_default())
+impl Shared {
+    /// The ARN of a queue.
+    pub(in crate::aws) async fn queue_arn(&self, name: &str) -> Result<String, Error> {
+        let mut found = queue(self, name).await?;
+        Ok(found.remove("QueueArn").unwrap_or_default())
+    }
 }
 
 /// The ARN of the subscription of a queue to a topic.
@@ -90,7 +93,7 @@ pub(super) async fn subscription(
     topic: &str,
     queue: &str,
 ) -> Result<Option<String>, Error> {
-    let queue_arn = queue_arn(shared, queue).await?;
+    let queue_arn = shared.queue_arn(queue).await?;
     let mut pages = shared
         .sns
         .list_subscriptions_by_topic()

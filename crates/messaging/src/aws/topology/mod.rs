@@ -268,7 +268,7 @@ async fn create(shared: &Shared, resource: &Resource) -> Result<(), Error> {
                 .subscribe()
                 .topic_arn(shared.topic(topic)?)
                 .protocol("sqs")
-                .endpoint(deployed::queue_arn(shared, queue).await?)
+                .endpoint(shared.queue_arn(queue).await?)
                 .set_attributes(Some(set.collect()));
             call.send().await.map_err(|error| failed(title, error))?;
         }
