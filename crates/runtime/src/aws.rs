@@ -129,7 +129,8 @@ fn places(settings: &Settings, names: &Names, topology: &Topology) -> Result<Pla
             continue;
         };
         let arn = settings.value(&variable);
-        if !arn.is_empty() && !(arn.starts_with("arn:") && arn.split(':').count() == 6) {
+        let is_arn = arn.starts_with("arn:") && arn.split(':').count() == 6;
+        if !arn.is_empty() && !is_arn {
             let what =
                 format!("{variable}: expected arn:aws:sns:REGION:ACCOUNT:TOPIC, found {arn:?}");
             return Err(OpenError::Settings(what));

@@ -7,16 +7,17 @@ use pudato_storage::{ErrorKind as StorageErrorKind, Objects, Put};
 /// Claims as objects of one container.
 pub(crate) struct ClaimObjects {
     pub(crate) objects: Objects,
-    pub(crate) container: String,
+    /// What the settings call the container.
+    pub(crate) name: String,
     /// What pointers call it.
-    pub(crate) pointed: String,
+    pub(crate) container: String,
     pub(crate) bytes_max: u64,
 }
 
 #[async_trait]
 impl ClaimStore for ClaimObjects {
     fn container(&self) -> &str {
-        &self.pointed
+        &self.container
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
@@ -32,12 +33,12 @@ impl ClaimStore for ClaimObjects {
             bytes: bytes.into(),
             ..Put::default()
         };
-        let stored = self.objects.put(&self.container, key, put).await;
+        let stored = self.objects.put(&self.name, key, put).await;
         stored.map(|_| ()).map_err(translate)
     }
 
     async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
-        let found = self.objects.get(&self.container, key, self.bytes_max).await;
+        let found = self.objects.get(&self.name, key, self.bytes_max).await;
         found.map(|object| object.bytes.to_vec()).map_err(translate)
     }
 }

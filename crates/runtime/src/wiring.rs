@@ -589,8 +589,8 @@ fn claims(
         .map_err(|error| OpenError::Settings(error.to_string()))?;
     Ok(ClaimObjects {
         objects: Objects::new(containers),
-        container: name.clone(),
-        pointed: bucket.unwrap_or_else(|| name.clone()),
+        name: name.clone(),
+        container: bucket.unwrap_or_else(|| name.clone()),
         bytes_max: settings.claim_bytes_max,
     })
 }

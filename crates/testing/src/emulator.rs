@@ -246,6 +246,11 @@ impl Emulator {
         Ok(answer)
     }
 
+    /// Whether it is LocalStack.
+    pub fn is_localstack(&self) -> bool {
+        self.program == Program::LocalStack
+    }
+
     /// The port on loopback.
     pub fn port(&self) -> u16 {
         self.port

@@ -69,6 +69,7 @@ impl Installation {
     }
 
     /// Another program, with the same settings.
+    #[allow(dead_code, reason = "the tests on AWS need it")]
     pub fn program(&self, path: &str) -> Command {
         self.prepared(Command::new(path))
     }
