@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 struct AwsBench {
+    /// What is waited longer than a promise says.
+    slack: Duration,
+    config: SdkConfig,
     fabric: AwsFabric,
     publisher: Arc<dyn Publisher>,
     answers: MemoryFabric,
@@ -46,7 +49,7 @@ impl Publisher for Arriving {
 }
 
 /// An account of its own on the emulator.
-fn bench(emulator: &Emulator) -> AwsBench {
+fn bench(emulator: &Emulator, slack: Duration) -> AwsBench {
     static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_000);
     let account = ACCOUNTS.fetch_add(1, Ordering::Relaxed).to_string();
     let credentials = Credentials::new(account, "test", None, None, "test");
@@ -59,6 +62,7 @@ fn bench(emulator: &Emulator) -> AwsBench {
         .build();
     let fabric = AwsFabric::new(&config, Places::default(), Arc::new(SystemClock));
     AwsBench {
+        slack,
         publisher: Arc::new(Arriving {
             publisher: fabric.publisher(),
             // LocalStack delivers when it finds the time, as SNS itself does; ministack before it answers.
@@ -69,6 +73,7 @@ fn bench(emulator: &Emulator) -> AwsBench {
         }),
         answers: MemoryFabric::new(Arc::new(SystemClock)),
         fabric,
+        config,
     }
 }
 
@@ -100,7 +105,7 @@ impl Bench for AwsBench {
     }
 
     async fn pass(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(time + self.slack).await;
     }
 
     fn tick(&self) -> Duration {
@@ -178,6 +183,74 @@ async fn every_promise_holds_on_localstack() {
     hold(Box::leak(Box::new(emulator)), GAPS_OF_LOCALSTACK).await;
 }
 
+// The lines of the list of behaviours that only this adapter can keep: 64 and 68 below; 45 and 48 are SQS's own and have no verb of the
+// ports (retention is declared, see `aws::topology`; a second purge within a minute is refused by SQS and its error passed on); 32, 65
+// and 66 speak of FIFO queues, message structures and signatures, which are not used; 71 and 72 of Lambda.
+
+/// Lines 63 and 64: the subscription's own dead-letter queue gets what its queue does not. (ministack 1.5.33 throws it away.)
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deleted_queue_would_have_got_is_kept_and_the_subscription_stays_on_localstack() {
+    if std::env::var_os("PUDATO_TEST_LOCALSTACK").is_none() {
+        return;
+    }
+    let emulator = Emulator::localstack().expect("`cargo xtask localstack` installs it");
+    let bench = bench(&emulator, Duration::ZERO);
+    let topology = Topology {
+        topics: vec!["commands".into()],
+        queues: vec![QueueConfig::new("work-queue")],
+        subscriptions: vec![Subscription::new("commands", "work-queue")],
+    };
+    bench.declare(topology.clone()).await.expect("declared");
+    let url = bench.fabric.queue_url("work-queue").await.expect("known");
+    let sqs = aws_sdk_sqs::Client::new(&bench.config);
+    let deleted = sqs.delete_queue().queue_url(url).send().await;
+    deleted.expect("deleted");
+    for n in 0..2_u64 {
+        let message = Outgoing {
+            body: format!("{{\"n\":{n}}}"),
+            attributes: Default::default(),
+        };
+        let sent = bench.publisher.publish("commands", vec![message]).await;
+        assert!(sent.expect("sent").iter().all(Result::is_ok));
+        while bench
+            .fabric
+            .counts("work-undelivered")
+            .await
+            .expect("counted")
+            .visible
+            < n + 1
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let kept = bench.fabric.browse("work-undelivered", 10).await;
+    let kept = kept.expect("found");
+    assert!(kept.iter().any(|message| message.body == b"{\"n\":0}"));
+}
+
+/// Line 68: SNS would accept it and throw it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_too_many_attributes_is_refused_before_anything_is_sent() {
+    let emulator = match Emulator::shared() {
+        Ok(emulator) => emulator,
+        Err(why) => return skipped("a_message_with_too_many_attributes", &why),
+    };
+    let bench = bench(emulator, Duration::ZERO);
+    let topology = Topology {
+        topics: vec!["commands".into()],
+        ..Topology::default()
+    };
+    bench.declare(topology).await.expect("declared");
+    let message = Outgoing {
+        body: "{}".into(),
+        attributes: (0..11).map(|n| (format!("a{n}"), "x".into())).collect(),
+    };
+    let sent = bench.publisher.publish("commands", vec![message]).await;
+    let refused = sent.expect("per entry").pop().expect("one");
+    assert!(refused.is_err());
+    assert_eq!(bench.fabric.calls().get("SNS PublishBatch"), None);
+}
+
 /// By SQS's own task, which ministack 1.5.33 does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
@@ -185,7 +258,7 @@ async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
         return;
     }
     let emulator = Emulator::localstack().expect("`cargo xtask localstack` installs it");
-    let bench = bench(&emulator);
+    let bench = bench(&emulator, Duration::ZERO);
     let topology = Topology {
         topics: vec!["to-dead".into()],
         queues: vec![
@@ -237,20 +310,27 @@ async fn hold(emulator: &'static Emulator, gaps: &[(&str, &str)]) {
         !is_left_out && name.contains(&only)
     };
     let hangs = if slow { 8 * HANGS } else { HANGS };
-    let broken = broken(emulator, hangs, &asked).await;
+    // LocalStack looks once a second for leases and delays that are over: some promises need that second, others must not have it.
+    let slack = match emulator.is_localstack() {
+        true => Duration::from_millis(1_500),
+        false => Duration::ZERO,
+    };
+    let broken = broken(emulator, slack, hangs, &asked).await;
     // The machine may have been busy with something else for the second that a promise counts: a promise that is broken is
     // broken twice.
-    let broken = self::broken(emulator, hangs, &|name| broken.contains(&name)).await;
+    let again = |name| broken.contains(&name);
+    let broken = self::broken(emulator, Duration::ZERO, hangs, &again).await;
     assert!(broken.is_empty(), "broken: {broken:#?}");
 }
 
 /// Those of the promises that are asked for which do not hold.
 async fn broken(
     emulator: &'static Emulator,
+    slack: Duration,
     hangs: Duration,
     asked: &dyn Fn(&'static str) -> bool,
 ) -> Vec<&'static str> {
-    let promises = pudato_messaging::each_promise! { (futures || bench(emulator)) };
+    let promises = pudato_messaging::each_promise! { (futures || bench(emulator, slack)) };
     let mut running = Vec::new();
     for (name, promise) in promises {
         if asked(name) {

@@ -67,6 +67,12 @@ pub trait AnswerStore: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error>;
+
+    /// Forgets requests that were begun or answered before `before_ms`; answers how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn forget_answers(&self, before_ms: u64) -> Result<u64, Error>;
 }
 
 /// Takes a request that is new, the owner's own, or nobody's any more.
@@ -86,6 +92,8 @@ pub(crate) const KEEP: &str =
 
 pub(crate) const ABANDON: &str =
     "DELETE FROM answer WHERE key = $1 AND owner = $2 AND answer IS NULL";
+
+pub(crate) const FORGET: &str = "DELETE FROM answer WHERE at_ms < $1 AND busy_until_ms < $1";
 
 /// What a request that could not be taken is.
 pub(crate) fn standing(

@@ -194,19 +194,29 @@ pub(crate) async fn fabric(
         Some(place) => Some(resolved(place, Some(config)).await?),
         None => None,
     };
-    let answers = match place {
-        None => backend::answers(Arc::clone(&registry.answers), clock),
-        Some(DatabasePlace::Dynamo(table)) => Arc::new(DynamoAnswers::new(
+    let kept = match &place {
+        None => Some(Arc::clone(&registry.answers)),
+        // A table forgets by itself.
+        Some(DatabasePlace::Dynamo(_)) => None,
+        Some(place) => Some(stores::open(place, settings)?.answers),
+    };
+    let answers = match (&kept, place) {
+        (Some(kept), _) => backend::answers(Arc::clone(kept), clock),
+        (None, Some(DatabasePlace::Dynamo(table))) => Arc::new(DynamoAnswers::new(
             config,
             table,
             Arc::clone(&claims),
             clock,
         )),
-        Some(place) => backend::answers(stores::open(&place, settings)?.answers, clock),
+        (None, _) => {
+            let what = "PUDATO_IDEMPOTENCY_URL: expected a database or a table";
+            return Err(OpenError::Settings(what.into()));
+        }
     };
     Ok(Backend::Aws(Aws {
         fabric,
         answers,
+        kept,
         claims,
     }))
 }

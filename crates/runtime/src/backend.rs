@@ -23,6 +23,8 @@ pub(crate) enum Backend {
 pub(crate) struct Aws {
     pub(crate) fabric: pudato_messaging::aws::AwsFabric,
     pub(crate) answers: Arc<dyn IdempotencyStore>,
+    /// Where they lie, if nobody else forgets those that are old.
+    pub(crate) kept: Option<Arc<dyn AnswerStore>>,
     pub(crate) claims: Arc<dyn pudato_messaging::ClaimStore>,
 }
 
@@ -66,6 +68,15 @@ impl Backend {
                 Arc::new(consumer.with_claims(Arc::clone(&aws.claims)))
             }
         })
+    }
+
+    /// Answers that somebody has to forget when they are old.
+    pub(crate) fn kept(&self) -> Option<Arc<dyn AnswerStore>> {
+        match self {
+            Self::Local(_) => None,
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => aws.kept.clone(),
+        }
     }
 
     /// Copies what lies in the data folder.

@@ -5,6 +5,7 @@ use pudato_messaging::{Answered, Begin, Clock, Error, ErrorKind, IdempotencyStor
 use pudato_registry::{AnswerKey, AnswerStore, Begun};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// An [`IdempotencyStore`] on a database of the registry.
 pub struct KeptAnswers {
@@ -12,6 +13,32 @@ pub struct KeptAnswers {
     pub store: Arc<dyn AnswerStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Answers are kept longer than their messages can come again: 7 days on the queue, 14 on its dead-letter queue.
+const KEEP_MS: u64 = 30 * 86_400_000;
+/// How often those that are older are forgotten.
+const FORGET_EVERY_MS: u64 = 3_600_000;
+
+/// Forgets answers that are too old to be asked for, until `drain` is cancelled.
+pub(crate) async fn forget_old(
+    store: &dyn AnswerStore,
+    clock: &dyn Clock,
+    drain: &CancellationToken,
+) {
+    loop {
+        let now_ms = clock.now_ms();
+        match store.forget_answers(now_ms.saturating_sub(KEEP_MS)).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "answers of old requests were forgotten"),
+            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        }
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            () = clock.sleep_until(now_ms.saturating_add(FORGET_EVERY_MS)) => {}
+        }
+    }
 }
 
 fn key(key: &Key) -> AnswerKey<'_> {

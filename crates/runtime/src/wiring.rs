@@ -318,6 +318,13 @@ impl Pudato {
                             Ok(())
                         });
                     }
+                    if let Some(kept) = self.backend.kept() {
+                        let (clock, drain) = (Arc::clone(&self.clock), drain.clone());
+                        running.spawn(async move {
+                            crate::kept_answers::forget_old(&*kept, &*clock, &drain).await;
+                            Ok(())
+                        });
+                    }
                     let watch = self.dead_letter_watch();
                     let drain = drain.clone();
                     running.spawn(async move {

@@ -153,6 +153,50 @@ impl Bench for AnswersBench {
     }
 }
 
+#[tokio::test]
+async fn answers_are_forgotten_when_they_are_old_and_not_while_they_run() {
+    let mut stores: Vec<Arc<dyn AnswerStore>> =
+        vec![Arc::new(SqliteRegistry::in_memory().expect("memory"))];
+    match Postgres::shared() {
+        Ok(server) => {
+            let database = server.database().expect("a database");
+            let store = PostgresRegistry::open(&database.url).await;
+            stores.push(Arc::new(store.expect("opened")));
+        }
+        Err(why) => skipped("answers_are_forgotten", &why),
+    }
+    for store in stores {
+        let key = |key| pudato_registry::AnswerKey {
+            service: "query",
+            key,
+        };
+        // Answered long ago, answered now, and begun long ago by somebody who still has it.
+        for (name, at_ms, until_ms) in [("old", 10, 20), ("new", 1_000, 1_010), ("runs", 10, 5_000)]
+        {
+            let begun = store
+                .begin_answer(key(name), "f", "me", at_ms, until_ms)
+                .await;
+            assert_eq!(begun.expect("begun"), pudato_registry::Begun::New);
+        }
+        for (name, at_ms) in [("old", 15), ("new", 1_005)] {
+            let kept = store.keep_answer(key(name), "me", "answer", at_ms).await;
+            assert!(kept.expect("kept"));
+        }
+        assert_eq!(store.forget_answers(500).await.expect("forgotten"), 1);
+        let standing = store
+            .begin_answer(key("old"), "f", "other", 2_000, 2_010)
+            .await;
+        assert_eq!(standing.expect("gone"), pudato_registry::Begun::New);
+        let standing = store
+            .begin_answer(key("runs"), "f", "other", 2_000, 2_010)
+            .await;
+        assert_eq!(
+            standing.expect("there"),
+            pudato_registry::Begun::Busy(5_000)
+        );
+    }
+}
+
 macro_rules! promises {
     ($($promise:ident),+ $(,)?) => {
         mod sqlite {

@@ -116,6 +116,29 @@ fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
 }
 
 #[test]
+fn a_receive_that_hangs_is_noticed_within_90_seconds() {
+    let Some(aws) = OnAws::new("a_receive_that_hangs", VISIBILITY) else {
+        return;
+    };
+    static HUNG: AtomicU64 = AtomicU64::new(0);
+    aws.proxy.decide(|call| {
+        let is_first = || HUNG.fetch_add(1, Ordering::Relaxed) < 3;
+        match call.name == "SQS ReceiveMessage" && is_first() {
+            true => Fault::Late(Duration::from_secs(600)),
+            false => Fault::None,
+        }
+    });
+    // Worker, Results and Events: their first receives hang.
+    let _serving = [aws.worker(), aws.consumer()];
+    let started = std::time::Instant::now();
+    let accepted = aws.publish(0, 1, Duration::ZERO).accepted();
+    aws.check(&accepted);
+    assert!(started.elapsed() < Duration::from_secs(90));
+    let log = aws.installation.logged();
+    assert!(log.contains("receiving failed; it is tried again"), "{log}");
+}
+
+#[test]
 fn a_worker_that_is_told_to_stop_finishes_or_gives_back() {
     let Some(aws) = OnAws::new("a_worker_that_is_told_to_stop", VISIBILITY) else {
         return;

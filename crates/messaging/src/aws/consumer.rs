@@ -10,6 +10,7 @@ use crate::{
     Limits, Outgoing, Publisher, Receive, Settlement,
 };
 use async_trait::async_trait;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
@@ -386,7 +387,10 @@ impl Consumer for SqsConsumer {
             .max_number_of_messages(i32::try_from(receive.max).unwrap_or(1))
             .wait_time_seconds(seconds(receive.wait))
             .message_system_attribute_names(MessageSystemAttributeName::All)
-            .message_attribute_names("All");
+            .message_attribute_names("All")
+            .customize()
+            // Whoever receives tries again, and says so: a call that hangs shows after one attempt's time.
+            .config_override(aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled()));
         let received = call.send().await;
         let received = received.map_err(|error| failed(&self.context(), error))?;
         let origin = Origin {

@@ -1,6 +1,8 @@
 use super::PostgresRegistry;
 use super::session::{rows, run};
-use crate::answers::{ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, KEEP, STANDING, ms, standing};
+use crate::answers::{
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KEEP, STANDING, ms, standing,
+};
 use crate::error::{Error, ErrorKind};
 use async_trait::async_trait;
 use tokio_postgres::types::ToSql;
@@ -51,5 +53,10 @@ impl AnswerStore for PostgresRegistry {
         let session = self.session().await?;
         run(&session, ABANDON, &[&key.text(), &owner]).await?;
         Ok(())
+    }
+
+    async fn forget_answers(&self, before_ms: u64) -> Result<u64, Error> {
+        let session = self.session().await?;
+        run(&session, FORGET, &[&ms(before_ms)]).await
     }
 }

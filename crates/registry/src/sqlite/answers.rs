@@ -1,6 +1,8 @@
 use super::SqliteRegistry;
 use super::columns::first;
-use crate::answers::{ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, KEEP, STANDING, ms, standing};
+use crate::answers::{
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KEEP, STANDING, ms, standing,
+};
 use crate::error::Error;
 use async_trait::async_trait;
 use rusqlite::params;
@@ -55,6 +57,14 @@ impl AnswerStore for SqliteRegistry {
                 .prepare_cached(ABANDON)?
                 .execute([key, owner])?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn forget_answers(&self, before_ms: u64) -> Result<u64, Error> {
+        self.write(move |change| {
+            let mut forget = change.transaction.prepare_cached(FORGET)?;
+            Ok(forget.execute([ms(before_ms)])? as u64)
         })
         .await
     }

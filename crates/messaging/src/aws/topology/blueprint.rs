@@ -48,10 +48,16 @@ pub(super) struct Resource {
     pub(super) attributes: BTreeMap<&'static str, Value>,
 }
 
+const UNDELIVERED: &str = "-undelivered";
+/// Longest name of a queue (behaviours.md, row 25).
+const NAME_CHARS_MAX: usize = 80;
+
 /// Where a subscription puts what it could not deliver.
 fn undelivered(queue: &str) -> String {
     let name = queue.strip_suffix("-queue").unwrap_or(queue);
-    format!("{name}-undelivered")
+    // Names are of letters, digits, '-' and '_' alone, so every byte is a character.
+    let room = NAME_CHARS_MAX - UNDELIVERED.len();
+    format!("{}{UNDELIVERED}", &name[..name.len().min(room)])
 }
 
 /// Everything, in an order in which it can be made: what is named stands before who names it.
@@ -289,6 +295,15 @@ mod tests {
             dead.attributes["RedriveAllowPolicy"]["sourceQueueArns"],
             json!([source])
         );
+    }
+
+    #[test]
+    fn the_name_of_what_was_not_delivered_is_never_too_long() {
+        assert_eq!(
+            undelivered("pudato-storage-queue"),
+            "pudato-storage-undelivered"
+        );
+        assert_eq!(undelivered(&"a".repeat(80)).len(), 80);
     }
 
     #[test]
