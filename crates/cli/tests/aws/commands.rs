@@ -264,3 +264,97 @@ fn the_cost_of_a_command_is_counted() {
     );
     assert!(pudato.ok(&["cost"]).contains("$ PER 1,000,000 COMMANDS"));
 }
+
+#[test]
+fn a_queue_that_is_gone_ends_its_worker_which_says_what_to_do() {
+    let Some(aws) = OnAws::new("a_queue_that_is_gone", "30") else {
+        return;
+    };
+    let mut worker = aws.worker();
+    let mut consumer = aws.consumer();
+    let accepted = aws.publish(0, 1, std::time::Duration::ZERO).accepted();
+    aws.check(&accepted);
+    let url = format!("{}/000000000000/pudato-storage-queue", aws.emulator.url());
+    aws.aws(&["sqs", "delete-queue", "--queue-url", &url]);
+    // After several tries: a queue that is new takes a minute to be known everywhere.
+    assert_eq!(worker.ended(), Some(4));
+    let log = aws.installation.logged();
+    assert!(
+        log.contains("queue pudato-storage-queue")
+            && log.contains("create it, or correct its ARN or URL"),
+        "{log}"
+    );
+    consumer.signal("-TERM");
+    assert_eq!(consumer.ended(), Some(0));
+}
+
+#[test]
+fn secrets_are_read_and_answers_are_kept_where_the_settings_say() {
+    let Some(mut aws) = OnAws::new("secrets_are_read", "30") else {
+        return;
+    };
+    let url = "sqlite:data/registry.db";
+    aws.aws(&[
+        "secretsmanager",
+        "create-secret",
+        "--name",
+        "pudato/registry",
+        "--secret-string",
+        url,
+    ]);
+    aws.aws(&[
+        "ssm",
+        "put-parameter",
+        "--name",
+        "/pudato/registry",
+        "--type",
+        "SecureString",
+        "--value",
+        url,
+    ]);
+    aws.aws(&[
+        "dynamodb",
+        "create-table",
+        "--table-name",
+        "answers",
+        "--billing-mode",
+        "PAY_PER_REQUEST",
+        "--attribute-definitions",
+        "AttributeName=id,AttributeType=S",
+        "--key-schema",
+        "AttributeName=id,KeyType=HASH",
+    ]);
+    aws.installation
+        .set("PUDATO_IDEMPOTENCY_URL", "dynamodb:answers");
+    for (n, reference) in ["secretsmanager:pudato/registry", "ssm:/pudato/registry"]
+        .into_iter()
+        .enumerate()
+    {
+        aws.installation.set("REGISTRY_DATABASE_URL", reference);
+        let (mut worker, mut consumer) = (aws.worker(), aws.consumer());
+        let accepted = aws
+            .publish(n * 10, n * 10 + 10, std::time::Duration::ZERO)
+            .accepted();
+        assert_eq!(accepted.len(), 10);
+        aws.check(&accepted);
+        for serving in [&mut worker, &mut consumer] {
+            serving.signal("-TERM");
+            assert_eq!(serving.ended(), Some(0));
+        }
+    }
+    let kept = aws.aws(&[
+        "dynamodb",
+        "scan",
+        "--table-name",
+        "answers",
+        "--select",
+        "COUNT",
+        "--query",
+        "Count",
+    ]);
+    assert_eq!(kept.trim(), "20");
+    aws.installation
+        .set("REGISTRY_DATABASE_URL", "ssm:/pudato/nothing");
+    let (code, said) = aws.installation.fails(&["call", "registry", "query_jobs"]);
+    assert!(code == 4 && said.contains("ssm:/pudato/nothing"), "{said}");
+}

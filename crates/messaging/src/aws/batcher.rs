@@ -3,7 +3,8 @@
 //! A message that comes while nothing is on its way is sent at once. While calls are on their way, what comes is kept until there
 //! are ten entries, the bytes of a batch, or 50 ms have passed.
 
-use super::error::{entry, failed};
+use super::entries::Answers;
+use super::error::failed;
 use super::wire;
 use crate::{Error, ErrorKind, Limits, Outgoing};
 use aws_sdk_sns::types::PublishBatchRequestEntry;
@@ -156,49 +157,42 @@ impl Sender {
 
     /// One call; the answers stand in the order of the batch.
     async fn call(&self, batch: &[Waiting]) -> Vec<Result<String, Error>> {
-        let all = |error: Error| {
-            let each = batch
-                .iter()
-                .map(|_| Err(Error::new(error.kind, error.context.clone())));
-            each.collect::<Vec<_>>()
-        };
-        let entries = batch.iter().enumerate().map(|(n, waiting)| {
-            let attributes = wire::sns_attributes(&waiting.message)?;
-            PublishBatchRequestEntry::builder()
-                .id(n.to_string())
-                .message(&waiting.message.body)
-                .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
-                .build()
-                .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
-        });
-        let entries = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => entries,
-            Err(error) => return all(error),
-        };
+        let mut answers = Answers::new("publish");
+        let mut entries = Vec::new();
+        for waiting in batch {
+            match wire::sns_attributes(&waiting.message) {
+                Err(error) => answers.refused(error),
+                Ok(attributes) => {
+                    let built = PublishBatchRequestEntry::builder()
+                        .id(answers.sent())
+                        .message(&waiting.message.body)
+                        .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
+                        .build();
+                    entries.extend(built.ok());
+                }
+            }
+        }
+        if entries.is_empty() {
+            return answers.into_vec();
+        }
         let call = self
             .sns
             .publish_batch()
             .topic_arn(&self.topic_arn)
             .set_publish_batch_request_entries(Some(entries));
-        let sent = match call.send().await {
-            Ok(sent) => sent,
-            Err(error) => return all(failed("publish", error)),
-        };
-        // An entry that the answer says nothing of may have been sent: its sender tries again.
-        let silence = || Err(Error::new(ErrorKind::Unavailable, "publish: no answer"));
-        let mut answers: Vec<Result<String, Error>> = batch.iter().map(|_| silence()).collect();
-        for done in sent.successful() {
-            let place = done.id().and_then(|id| id.parse::<usize>().ok());
-            if let Some(answer) = place.and_then(|n| answers.get_mut(n)) {
-                *answer = Ok(done.message_id().unwrap_or_default().to_owned());
+        match call.send().await {
+            Err(error) => answers.all_failed(&failed("publish", error)),
+            Ok(sent) => {
+                for done in sent.successful() {
+                    if let Some(n) = done.id().and_then(|id| answers.place(id)) {
+                        answers.set(n, Ok(done.message_id().unwrap_or_default().to_owned()));
+                    }
+                }
+                for refused in sent.failed() {
+                    answers.failed(refused.id(), refused.code(), refused.message());
+                }
             }
         }
-        for refused in sent.failed() {
-            let place = refused.id().parse::<usize>().ok();
-            if let Some(answer) = place.and_then(|n| answers.get_mut(n)) {
-                *answer = Err(entry("publish", refused.code(), refused.message()));
-            }
-        }
-        answers
+        answers.into_vec()
     }
 }

@@ -1,6 +1,7 @@
 //! Receives from SQS.
 
-use super::error::{entry, failed};
+use super::entries::Answers;
+use super::error::failed;
 use super::handled::Handled;
 use super::publisher::SnsPublisher;
 use super::wire::{self, Origin};
@@ -215,25 +216,22 @@ impl SqsConsumer {
     }
 
     async fn delete_batch(&self, leases: &[Lease]) -> Vec<Result<Deleted, Error>> {
-        let mut answers = Vec::with_capacity(leases.len());
+        let mut answers = Answers::new("delete");
         let mut entries = Vec::new();
-        for (n, lease) in leases.iter().enumerate() {
-            let receipt = receipt::read(&self.queue, lease);
-            let silence = || Error::new(ErrorKind::Unavailable, "delete: no answer");
-            answers.push(match &receipt {
-                Ok(_) => Err(silence()),
-                Err(error) => Err(Error::new(error.kind, error.context.clone())),
-            });
-            if let Ok(receipt) = receipt {
-                let built = DeleteMessageBatchRequestEntry::builder()
-                    .id(n.to_string())
-                    .receipt_handle(receipt.handle)
-                    .build();
-                entries.extend(built.ok());
+        for lease in leases {
+            match receipt::read(&self.queue, lease) {
+                Err(error) => answers.refused(error),
+                Ok(receipt) => {
+                    let built = DeleteMessageBatchRequestEntry::builder()
+                        .id(answers.sent())
+                        .receipt_handle(receipt.handle)
+                        .build();
+                    entries.extend(built.ok());
+                }
             }
         }
         if entries.is_empty() {
-            return answers;
+            return answers.into_vec();
         }
         let call = self
             .shared
@@ -242,38 +240,31 @@ impl SqsConsumer {
             .queue_url(&self.url)
             .set_entries(Some(entries));
         match call.send().await {
-            Err(error) => {
-                let error = failed(&self.context(), error);
-                for answer in answers.iter_mut().filter(|answer| is_silence(answer)) {
-                    *answer = Err(Error::new(error.kind, error.context.clone()));
-                }
-            }
+            Err(error) => answers.all_failed(&failed(&self.context(), error)),
             Ok(done) => {
                 let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
                 for deleted in done.successful() {
-                    let Some(n) = place(deleted.id(), leases.len()) else {
+                    let Some(n) = answers.place(deleted.id()) else {
                         continue;
                     };
-                    answers[n] = Ok(Deleted::Unknown);
+                    answers.set(n, Ok(Deleted::Unknown));
                     if let Ok(receipt) = receipt::read(&self.queue, &leases[n]) {
                         handled.insert(receipt.message_id, self.now_ms());
                     }
                 }
                 for refused in done.failed() {
-                    let Some(n) = place(refused.id(), leases.len()) else {
-                        continue;
-                    };
                     // It was handed out here, so it is no forgery: it is old, and SQS says nothing more of it. (SQS itself accepts
                     // an old one; ministack 1.5.33 does not.)
-                    answers[n] = if refused.code().ends_with("ReceiptHandleIsInvalid") {
-                        Ok(Deleted::Unknown)
-                    } else {
-                        Err(entry("delete", refused.code(), refused.message()))
-                    };
+                    match answers.place(refused.id()) {
+                        Some(n) if refused.code().ends_with("ReceiptHandleIsInvalid") => {
+                            answers.set(n, Ok(Deleted::Unknown));
+                        }
+                        _ => answers.failed(refused.id(), refused.code(), refused.message()),
+                    }
                 }
             }
         }
-        answers
+        answers.into_vec()
     }
 
     async fn renew_batch(
@@ -282,25 +273,23 @@ impl SqsConsumer {
         want: Duration,
     ) -> Vec<Result<(), Error>> {
         let now_ms = self.now_ms();
-        let mut answers = Vec::with_capacity(leases.len());
+        let mut answers = Answers::new("renew");
         let mut entries = Vec::new();
-        for (n, lease) in leases.iter().enumerate() {
-            let checked = self.check_renewal(lease, want, now_ms);
-            answers.push(match &checked {
-                Ok(_) => Err(Error::new(ErrorKind::Unavailable, "renew: no answer")),
-                Err(error) => Err(Error::new(error.kind, error.context.clone())),
-            });
-            if let Ok(handle) = checked {
-                let built = ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(n.to_string())
-                    .receipt_handle(handle)
-                    .visibility_timeout(seconds(want))
-                    .build();
-                entries.extend(built.ok());
+        for lease in leases.iter() {
+            match self.check_renewal(lease, want, now_ms) {
+                Err(error) => answers.refused(error),
+                Ok(handle) => {
+                    let built = ChangeMessageVisibilityBatchRequestEntry::builder()
+                        .id(answers.sent())
+                        .receipt_handle(handle)
+                        .visibility_timeout(seconds(want))
+                        .build();
+                    entries.extend(built.ok());
+                }
             }
         }
         if entries.is_empty() {
-            return answers;
+            return answers.into_vec();
         }
         let call = self
             .shared
@@ -309,27 +298,20 @@ impl SqsConsumer {
             .queue_url(&self.url)
             .set_entries(Some(entries));
         match call.send().await {
-            Err(error) => {
-                let error = failed(&self.context(), error);
-                for answer in answers.iter_mut().filter(|answer| is_silence(answer)) {
-                    *answer = Err(Error::new(error.kind, error.context.clone()));
-                }
-            }
+            Err(error) => answers.all_failed(&failed(&self.context(), error)),
             Ok(done) => {
                 for renewed in done.successful() {
-                    if let Some(n) = place(renewed.id(), leases.len()) {
-                        answers[n] = Ok(());
+                    if let Some(n) = answers.place(renewed.id()) {
+                        answers.set(n, Ok(()));
                         leases[n].deadline_ms = now_ms.saturating_add(ms(want));
                     }
                 }
                 for refused in done.failed() {
-                    if let Some(n) = place(refused.id(), leases.len()) {
-                        answers[n] = Err(entry("renew", refused.code(), refused.message()));
-                    }
+                    answers.failed(refused.id(), refused.code(), refused.message());
                 }
             }
         }
-        answers
+        answers.into_vec()
     }
 
     /// SQS refuses more than 12 hours from the receive (behaviours.md, row 11).
@@ -348,17 +330,6 @@ impl SqsConsumer {
         }
         Ok(receipt.handle)
     }
-}
-
-fn place(id: &str, count: usize) -> Option<usize> {
-    id.parse().ok().filter(|n| *n < count)
-}
-
-/// An entry that the answer said nothing of.
-fn is_silence<T>(answer: &Result<T, Error>) -> bool {
-    answer
-        .as_ref()
-        .is_err_and(|error| error.kind == ErrorKind::Unavailable)
 }
 
 #[async_trait]
@@ -389,8 +360,12 @@ impl Consumer for SqsConsumer {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All")
             .customize()
-            // Whoever receives tries again, and says so: a call that hangs shows after one attempt's time.
-            .config_override(aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled()));
+            // A connection that the other side has closed meanwhile is tried once more; all else the loop does, and says so. Two attempts
+            // that hang are noticed in less than a minute.
+            .config_override(
+                aws_sdk_sqs::Config::builder()
+                    .retry_config(RetryConfig::standard().with_max_attempts(2)),
+            );
         let received = call.send().await;
         let received = received.map_err(|error| failed(&self.context(), error))?;
         let origin = Origin {
@@ -464,35 +439,29 @@ impl Consumer for SqsConsumer {
     ) -> Result<Vec<Result<String, Error>>, Error> {
         self.limits
             .check_batch(messages.iter().map(|(_, message)| message))?;
-        let mut answers: Vec<Result<String, Error>> = Vec::with_capacity(messages.len());
+        let mut answers = Answers::new("schedule");
         let mut entries = Vec::new();
-        for (n, (delay, message)) in messages.iter().enumerate() {
+        for (delay, message) in &messages {
             let checked = self
                 .limits
                 .check(message)
                 .and_then(|()| self.limits.check_delay(*delay))
                 .and_then(|()| wire::sqs_attributes(&message.attributes));
-            let attributes = match checked {
-                Ok(attributes) => attributes,
-                Err(error) => {
-                    answers.push(Err(error));
-                    continue;
+            match checked {
+                Err(error) => answers.refused(error),
+                Ok(attributes) => {
+                    let built = SendMessageBatchRequestEntry::builder()
+                        .id(answers.sent())
+                        .message_body(&message.body)
+                        .delay_seconds(seconds(*delay))
+                        .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
+                        .build();
+                    entries.extend(built.ok());
                 }
-            };
-            answers.push(Err(Error::new(
-                ErrorKind::Unavailable,
-                "schedule: no answer",
-            )));
-            let built = SendMessageBatchRequestEntry::builder()
-                .id(n.to_string())
-                .message_body(&message.body)
-                .delay_seconds(seconds(*delay))
-                .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
-                .build();
-            entries.extend(built.ok());
+            }
         }
         if entries.is_empty() {
-            return Ok(answers);
+            return Ok(answers.into_vec());
         }
         let call = self
             .shared
@@ -503,16 +472,14 @@ impl Consumer for SqsConsumer {
         let sent = call.send().await;
         let sent = sent.map_err(|error| failed(&self.context(), error))?;
         for done in sent.successful() {
-            if let Some(n) = place(done.id(), messages.len()) {
-                answers[n] = Ok(done.message_id().to_owned());
+            if let Some(n) = answers.place(done.id()) {
+                answers.set(n, Ok(done.message_id().to_owned()));
             }
         }
         for refused in sent.failed() {
-            if let Some(n) = place(refused.id(), messages.len()) {
-                answers[n] = Err(entry("schedule", refused.code(), refused.message()));
-            }
+            answers.failed(refused.id(), refused.code(), refused.message());
         }
-        Ok(answers)
+        Ok(answers.into_vec())
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>> {

@@ -9,6 +9,7 @@ mod calls;
 mod connect;
 mod consumer;
 mod dead_letters;
+mod entries;
 mod error;
 mod handled;
 mod operations;
