@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 struct What {
-    /// The service: storage, registry, or one of your own
+    /// The service: storage, query, registry, or one of your own
     service: String,
     /// What it shall do
     action: String,

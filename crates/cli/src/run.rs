@@ -33,7 +33,7 @@ impl Up {
 #[command(after_help = "Example:
   pudato runner --handler storage")]
 pub struct Runner {
-    /// The service: storage or registry
+    /// The service: storage, query or registry
     #[arg(long, value_name = "NAME")]
     handler: String,
 }
