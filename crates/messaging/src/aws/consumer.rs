@@ -360,12 +360,8 @@ impl Consumer for SqsConsumer {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All")
             .customize()
-            // A connection that the other side has closed meanwhile is tried once more; all else the loop does, and says so. Two attempts
-            // that hang are noticed in less than a minute.
-            .config_override(
-                aws_sdk_sqs::Config::builder()
-                    .retry_config(RetryConfig::standard().with_max_attempts(2)),
-            );
+            // Whoever receives tries again, and says so: a call that hangs shows after one attempt's time.
+            .config_override(aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled()));
         let received = call.send().await;
         let received = received.map_err(|error| failed(&self.context(), error))?;
         let origin = Origin {
