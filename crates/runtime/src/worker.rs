@@ -386,12 +386,17 @@ impl Running {
         }
         self.breaker.open();
         let clock = &*self.worker.processor.clock;
-        tokio::select! {
+        let is_turn = tokio::select! {
             biased;
             () = held.lost.cancelled() => false,
             () = self.drain.cancelled() => false,
             turn = self.breaker.turn(*failures, clock, &self.worker.chance) => turn.is_some(),
+        };
+        if !is_turn {
+            // Nobody may be left who would ask whether the backend is back: the next message does.
+            self.breaker.close();
         }
+        is_turn
     }
 
     async fn settle(
@@ -440,9 +445,7 @@ impl Running {
                     error
                 }
                 settled => {
-                    if settled.is_ok() {
-                        self.breaker.close();
-                    }
+                    self.breaker.close();
                     return settled;
                 }
             };
@@ -455,7 +458,12 @@ impl Running {
                 receipt,
                 deadline_ms: 0,
             };
-            if !self.wait_to_settle(failures, &mut lease).await? {
+            let is_turn = self.wait_to_settle(failures, &mut lease).await;
+            if !matches!(is_turn, Ok(true)) {
+                // Nobody may be left who would ask whether the fabric is back: the next message does.
+                self.breaker.close();
+            }
+            if !is_turn? {
                 // It is answered the same, by whoever receives it next.
                 let _ = self.worker.consumer.release(lease, Duration::ZERO).await;
                 return Err(error);

@@ -295,3 +295,18 @@ async fn a_result_that_no_message_and_no_claim_can_carry_becomes_a_small_error()
     );
     assert_eq!(bench.counts("work").await, Counts::default());
 }
+
+#[tokio::test]
+async fn a_message_that_is_gone_while_a_backend_is_down_does_not_stop_the_worker_for_ever() {
+    // Longer than it takes to notice that the message is gone.
+    let bench = bench((0..9).map(|_| Act::Unavailable).collect()).await;
+    bench.send().await;
+    let purged = bench.fabric.purge("work", None).await;
+    assert_eq!(purged.expect("declared"), 1);
+    bench.pass(200).await;
+    bench.send().await;
+    bench.pass(300).await;
+    let answers = bench.answers().await;
+    assert_eq!(answers.len(), 1, "the second message is handled");
+    assert_eq!(answers[0].0, Status::Success);
+}
