@@ -84,7 +84,7 @@ impl Publish {
         let command = what.command()?;
         let pudato = context.open().await?;
         let message_id = Client::new(&pudato).publish(&command).await?;
-        pudato.record_calls();
+        pudato.record_last_calls();
         if context.json {
             let id = &command.correlation_id;
             return output::json(&json!({"correlation_id": id, "message_id": message_id}));
@@ -113,7 +113,7 @@ impl Call {
         let pudato = context.open().await?;
         let timeout = Duration::from_secs(self.timeout);
         let result = Client::new(&pudato).call(&command, timeout).await;
-        pudato.record_calls();
+        pudato.record_last_calls();
         let result = result?;
         if context.json {
             output::line(&encode(&result))?;

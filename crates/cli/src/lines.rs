@@ -39,7 +39,7 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
     while let Some(done) = running.join_next().await {
         failed += told(context, done)?;
     }
-    pudato.record_calls();
+    pudato.record_last_calls();
     match failed {
         0 => Ok(()),
         failed => {

@@ -4,10 +4,13 @@ use crate::wiring::OpenError;
 use pudato_protocol::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The folder of the files.
 const FOLDER: &str = "calls";
+/// The file of programs that did not serve, a line each.
+const CALLERS: &str = "callers.jsonl";
 
 /// Calls of SNS and SQS, and the commands that were handled with them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +23,24 @@ pub struct Spent {
     pub calls: BTreeMap<String, u64>,
 }
 
+impl Spent {
+    fn add(&mut self, entry: &Value) {
+        self.commands += entry["commands"].as_u64().unwrap_or(0);
+        for (name, count) in entry["calls"].as_object().into_iter().flatten() {
+            *self.calls.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
+        }
+        let since = entry["since"].as_str();
+        let since = since.and_then(|text| Timestamp::parse(text).ok());
+        let is_first = |since: &Timestamp| {
+            let known = self.since.as_ref();
+            known.is_none_or(|known| since.instant() < known.instant())
+        };
+        if let Some(since) = since.filter(is_first) {
+            self.since = Some(since);
+        }
+    }
+}
+
 /// Where one program writes.
 pub(crate) struct Ledger {
     file: PathBuf,
@@ -29,30 +50,52 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Of this program, on this data folder. Nothing is written yet.
     pub(crate) fn new(data_dir: &Path, since: Timestamp) -> Self {
-        let name = format!("{}-{}.json", std::process::id(), uuid(&since));
+        // Process ids come again.
+        let began = since.instant().unix_timestamp_nanos();
+        let name = format!("{}-{began}.json", std::process::id());
         Self {
             file: data_dir.join(FOLDER).join(name),
             since,
         }
     }
 
-    /// Writes the sums so far; a disk that refuses is no reason to stop.
+    /// Writes the sums so far.
     pub(crate) fn write(&self, commands: u64, calls: &BTreeMap<String, u64>) {
-        let entry = json!({"since": self.since.as_str(), "commands": commands, "calls": calls});
-        let folder = self.file.parent().unwrap_or(&self.file);
         let next = self.file.with_extension("next");
-        let written = std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&next, entry.to_string()))
+        let written = std::fs::create_dir_all(self.folder())
+            .and_then(|()| std::fs::write(&next, self.entry(commands, calls)))
             .and_then(|()| std::fs::rename(&next, &self.file));
-        if let Err(error) = written {
-            tracing::debug!(%error, "the calls could not be written down");
-        }
+        said(written);
+    }
+
+    /// Adds what a program called that ends now to the one file of all such: there may be very many of them.
+    pub(crate) fn append(&self, calls: &BTreeMap<String, u64>) {
+        let line = self.entry(0, calls) + "\n";
+        let written = std::fs::create_dir_all(self.folder()).and_then(|()| {
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.append(true).create(true);
+            // One write, so that lines of several programs do not mix.
+            file.open(self.folder().join(CALLERS))?
+                .write_all(line.as_bytes())
+        });
+        said(written);
+    }
+
+    fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(&self.file)
+    }
+
+    fn entry(&self, commands: u64, calls: &BTreeMap<String, u64>) -> String {
+        let since = self.since.as_str();
+        json!({"since": since, "commands": commands, "calls": calls}).to_string()
     }
 }
 
-/// Digits of a time: process ids come again.
-fn uuid(at: &Timestamp) -> i128 {
-    at.instant().unix_timestamp_nanos()
+/// A disk that refuses is no reason to stop.
+fn said(written: std::io::Result<()>) {
+    if let Err(error) = written {
+        tracing::debug!(%error, "the calls could not be written down");
+    }
 }
 
 /// The sums of all programs that ran on a data folder.
@@ -65,31 +108,16 @@ pub fn spent(data_dir: &Path) -> Result<Spent, OpenError> {
     let Ok(entries) = std::fs::read_dir(&folder) else {
         return Ok(spent);
     };
-    for entry in entries.flatten().map(|entry| entry.path()) {
-        if entry
-            .extension()
-            .is_none_or(|extension| extension != "json")
-        {
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let extension = path.extension().unwrap_or_default();
+        if extension != "json" && extension != "jsonl" {
             continue;
         }
-        let failed = |what: String| OpenError::Unavailable(format!("{}: {what}", entry.display()));
-        let text = std::fs::read_to_string(&entry).map_err(|error| failed(error.to_string()))?;
-        let entry: Value =
-            serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-        spent.commands += entry["commands"].as_u64().unwrap_or(0);
-        for (name, count) in entry["calls"].as_object().into_iter().flatten() {
-            *spent.calls.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
-        }
-        let since = entry["since"]
-            .as_str()
-            .and_then(|text| Timestamp::parse(text).ok());
-        if let Some(since) = since
-            && spent
-                .since
-                .as_ref()
-                .is_none_or(|known| since.instant() < known.instant())
-        {
-            spent.since = Some(since);
+        let failed = |what: String| OpenError::Unavailable(format!("{}: {what}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        for line in text.lines() {
+            let entry = serde_json::from_str(line).map_err(|error| failed(error.to_string()))?;
+            spent.add(&entry);
         }
     }
     Ok(spent)
@@ -109,10 +137,17 @@ mod tests {
             let calls = BTreeMap::from([("SQS ReceiveMessage".to_owned(), second)]);
             ledger.write(1, &BTreeMap::new());
             ledger.write(10, &calls);
+            ledger.append(&calls);
         }
+        let files = std::fs::read_dir(folder.path().join(FOLDER)).expect("listed");
+        assert_eq!(
+            files.count(),
+            3,
+            "one of each that served, and one of all others"
+        );
         let spent = spent(folder.path()).expect("read");
         assert_eq!(spent.commands, 20);
-        assert_eq!(spent.calls["SQS ReceiveMessage"], 8);
+        assert_eq!(spent.calls["SQS ReceiveMessage"], 16);
         assert_eq!(spent.since, Some(Timestamp::from_unix_ms(3_000)));
     }
 }

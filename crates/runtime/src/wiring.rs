@@ -368,8 +368,17 @@ impl Pudato {
         outcome
     }
 
-    /// Writes down what this program called, for `pudato cost`; the embedded fabric has nothing to write.
-    pub fn record_calls(&self) {
+    /// Writes down what this program called that does not serve and ends now, for `pudato cost`; the embedded fabric has nothing to
+    /// write.
+    pub fn record_last_calls(&self) {
+        #[cfg(feature = "aws")]
+        if let Backend::Aws(aws) = &self.backend {
+            self.ledger.append(&aws.fabric.calls());
+        }
+    }
+
+    /// The same, of a program that serves: what it called so far.
+    fn record_calls(&self) {
         #[cfg(feature = "aws")]
         if let Backend::Aws(aws) = &self.backend {
             let commands = self.deliveries.load(Ordering::Relaxed);
