@@ -1,5 +1,6 @@
 use crate::Error;
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use std::time::Duration;
 
 /// What makes two messages the same request.
@@ -18,6 +19,8 @@ pub struct Answered {
     pub key: Key,
     /// Who began the request; an owner that lost it to another keeps nothing.
     pub owner: String,
+    /// What identifies the payload, where the request was not begun: it is begun and answered at once then, unless another has it.
+    pub fingerprint: Option<String>,
     /// The Result and Events as they are published, in a form that only its writer reads.
     pub answer: String,
 }
@@ -63,6 +66,12 @@ pub trait IdempotencyStore: Send + Sync {
     /// # Errors
     /// `Unavailable`; the request is still begun then.
     async fn finish(&self, answered: Answered) -> Result<bool, Error>;
+
+    /// Keeps several answers of different requests as [`IdempotencyStore::finish`] does, with one answer for each, in their order;
+    /// together where the store can.
+    async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
+        join_all(answered.into_iter().map(|one| self.finish(one))).await
+    }
 
     /// Forgets a request that was begun by `owner` and had no effect, so that it may run again at once.
     ///

@@ -13,6 +13,19 @@ pub struct AnswerKey<'a> {
     pub key: &'a str,
 }
 
+/// An answer that shall be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptAnswer<'a> {
+    /// Which request it answers.
+    pub key: AnswerKey<'a>,
+    /// Who has the request.
+    pub owner: &'a str,
+    /// What identifies the payload, where the request was not begun: it is begun and answered at once then, unless another has it.
+    pub fingerprint: Option<&'a str>,
+    /// The answer.
+    pub answer: &'a str,
+}
+
 impl AnswerKey<'_> {
     /// One text for both, of the same length for all.
     pub(crate) fn text(&self) -> String {
@@ -50,17 +63,16 @@ pub trait AnswerStore: Send + Sync {
         until_ms: u64,
     ) -> Result<Begun, Error>;
 
-    /// Keeps the answer of a request that `owner` holds and that has none yet; else nothing changes. Answers whether it is the owner's.
+    /// Keeps the answers of requests that their owners hold and that have none yet; of others nothing changes. Answers for each, in
+    /// their order, whether the request is the owner's. All are kept, or none.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn keep_answer(
+    async fn keep_answers(
         &self,
-        key: AnswerKey<'_>,
-        owner: &str,
-        answer: &str,
+        answers: &[KeptAnswer<'_>],
         now_ms: u64,
-    ) -> Result<bool, Error>;
+    ) -> Result<Vec<bool>, Error>;
 
     /// Forgets a request that `owner` holds and that has no answer; else nothing changes.
     ///
@@ -86,9 +98,6 @@ pub(crate) const BEGIN: &str =
 /// Why it could not be taken.
 pub(crate) const STANDING: &str =
     "SELECT fingerprint, answer, busy_until_ms FROM answer WHERE key = $1";
-
-pub(crate) const KEEP: &str =
-    "UPDATE answer SET answer = COALESCE(answer, $1), at_ms = $2 WHERE key = $3 AND owner = $4";
 
 pub(crate) const ABANDON: &str =
     "DELETE FROM answer WHERE key = $1 AND owner = $2 AND answer IS NULL";

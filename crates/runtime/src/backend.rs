@@ -28,6 +28,18 @@ pub(crate) struct Aws {
     pub(crate) claims: Arc<dyn pudato_messaging::ClaimStore>,
 }
 
+#[cfg(feature = "aws")]
+impl Aws {
+    pub(crate) async fn consumer(
+        &self,
+        queue: &str,
+    ) -> Result<pudato_messaging::aws::SqsConsumer, Error> {
+        let consumer = self.fabric.consumer(queue).await?;
+        let consumer = consumer.with_answers(Arc::clone(&self.answers));
+        Ok(consumer.with_claims(Arc::clone(&self.claims)))
+    }
+}
+
 impl Backend {
     pub(crate) fn publisher(&self) -> Arc<dyn Publisher> {
         match self {
@@ -62,11 +74,7 @@ impl Backend {
         Ok(match self {
             Self::Local(fabric) => Arc::new(fabric.consumer(queue).await?),
             #[cfg(feature = "aws")]
-            Self::Aws(aws) => {
-                let consumer = aws.fabric.consumer(queue).await?;
-                let consumer = consumer.with_answers(Arc::clone(&aws.answers));
-                Arc::new(consumer.with_claims(Arc::clone(&aws.claims)))
-            }
+            Self::Aws(aws) => Arc::new(aws.consumer(queue).await?),
         })
     }
 

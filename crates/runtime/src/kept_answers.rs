@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pudato_messaging::{Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key};
-use pudato_registry::{AnswerKey, AnswerStore, Begun};
+use pudato_registry::{AnswerKey, AnswerStore, Begun, KeptAnswer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -27,17 +27,23 @@ pub(crate) async fn forget_old(
     drain: &CancellationToken,
 ) {
     loop {
+        forget(store, clock).await;
         let now_ms = clock.now_ms();
-        match store.forget_answers(now_ms.saturating_sub(KEEP_MS)).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "answers of old requests were forgotten"),
-            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
-        }
         tokio::select! {
             biased;
             () = drain.cancelled() => return,
             () = clock.sleep_until(now_ms.saturating_add(FORGET_EVERY_MS)) => {}
         }
+    }
+}
+
+/// Forgets them once.
+pub(crate) async fn forget(store: &dyn AnswerStore, clock: &dyn Clock) {
+    let before_ms = clock.now_ms().saturating_sub(KEEP_MS);
+    match store.forget_answers(before_ms).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "answers of old requests were forgotten"),
+        Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
     }
 }
 
@@ -76,14 +82,28 @@ impl IdempotencyStore for KeptAnswers {
     }
 
     async fn finish(&self, answered: Answered) -> Result<bool, Error> {
-        let Answered {
-            key: request,
-            owner,
-            answer,
-        } = &answered;
-        let now_ms = self.clock.now_ms();
-        let kept = self.store.keep_answer(key(request), owner, answer, now_ms);
-        kept.await.map_err(unavailable)
+        let mut kept = self.finish_all(vec![answered]).await;
+        kept.pop().expect("an answer for each")
+    }
+
+    async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
+        let answers: Vec<KeptAnswer<'_>> = answered
+            .iter()
+            .map(|one| KeptAnswer {
+                key: key(&one.key),
+                owner: &one.owner,
+                fingerprint: one.fingerprint.as_deref(),
+                answer: &one.answer,
+            })
+            .collect();
+        match self.store.keep_answers(&answers, self.clock.now_ms()).await {
+            Ok(kept) => kept.into_iter().map(Ok).collect(),
+            Err(error) => {
+                let why = error.to_string();
+                let failed = || Err(Error::new(ErrorKind::Unavailable, why.clone()));
+                answers.iter().map(|_| failed()).collect()
+            }
+        }
     }
 
     async fn abandon(&self, request: &Key, owner: &str) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What runs: settings, wiring, the worker and the results consumer.
 
+mod answering;
 #[cfg(feature = "aws")]
 mod aws;
 mod backend;
@@ -17,6 +18,8 @@ pub mod examination;
 mod health;
 mod identity;
 mod kept_answers;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 mod leases;
 pub mod logs;
 mod names;

@@ -94,6 +94,9 @@ pub(crate) struct Read {
     pub(crate) command: Command,
     pub(crate) action: Option<Action>,
     pub(crate) key: Option<Key>,
+    /// Whether its request must be begun before it runs. A keyed write without a key of its caller may run twice, so at its first attempt
+    /// it is begun and answered at once, in one write instead of two; of two that run, one is answered and the other comes again.
+    pub(crate) begins: bool,
     /// This delivery's name among the owners of running requests: the same worker may have the same message twice, where its first
     /// lease was lost.
     pub(crate) owner: String,
@@ -123,8 +126,9 @@ impl Processor {
             .and_then(|mut actions| actions.find(|action| action.is_named(&command.action)))
             .copied();
         let is_once = action.is_some_and(|action| action.effect == Effect::Once);
+        let has_key = command.metadata.contains_key("idempotency_key");
         let is_keyed = action.is_some_and(|action| action.effect == Effect::Keyed)
-            && (!self.settles_at_once || command.metadata.contains_key("idempotency_key"));
+            && (!self.settles_at_once || has_key);
         let key = (is_once || is_keyed).then(|| Key {
             service: service.to_owned(),
             key: identity::key(&command, &resolved.body, &message.message_id),
@@ -133,6 +137,7 @@ impl Processor {
             command,
             action,
             key,
+            begins: is_once || has_key || message.attempt != Some(1),
             owner: format!(
                 "{}-{}",
                 self.owner,
@@ -147,6 +152,7 @@ impl Processor {
             command,
             action,
             key,
+            begins,
             owner,
         } = read;
         let identity = key
@@ -159,7 +165,7 @@ impl Processor {
         if let Some(decision) = self.failed_before(message, read).await {
             return decision;
         }
-        if let (Some(key), Some(identity)) = (key, &identity) {
+        if let (Some(key), Some(identity), true) = (key, &identity, *begins) {
             let begun = self
                 .idempotency
                 .begin(key, &identity.fingerprint, owner, self.lease)
@@ -218,9 +224,14 @@ impl Processor {
             let answered = self.keep_failure(message, read, &outcome).await;
             return self.done(outcome, answered);
         }
+        let fingerprint = || {
+            let action = read.action.as_ref().map_or("", |action| action.name);
+            identity::fingerprint(&read.command, action)
+        };
         let answered = read.key.as_ref().map(|key| Answered {
             key: key.clone(),
             owner: read.owner.clone(),
+            fingerprint: (!read.begins).then(fingerprint),
             answer: identity::keep(&outcome.result, &outcome.events),
         });
         self.done(outcome, answered)
@@ -253,6 +264,7 @@ impl Processor {
         matches!(begun, Ok(Begin::New)).then(|| Answered {
             key,
             owner: read.owner.clone(),
+            fingerprint: None,
             answer: identity::keep(&outcome.result, &outcome.events),
         })
     }

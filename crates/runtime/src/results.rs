@@ -211,7 +211,11 @@ impl ResultsConsumer {
         Ok(all)
     }
 
-    async fn apply(&self, deliveries: Vec<Delivery>, drain: &CancellationToken) -> Tally {
+    pub(crate) async fn apply(
+        &self,
+        deliveries: Vec<Delivery>,
+        drain: &CancellationToken,
+    ) -> Tally {
         let mut tally = Tally::default();
         let mut held = Held::new(self.kind);
         for delivery in deliveries {

@@ -135,8 +135,8 @@ impl DatabasePlace {
 /// What the query service may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuerySettings {
-    /// The warehouse.
-    pub file: PathBuf,
+    /// The warehouse; `None`: in memory.
+    pub file: Option<PathBuf>,
     /// Longest time of one Command's SQL.
     pub deadline: Duration,
     /// Most memory.
@@ -222,7 +222,7 @@ impl Settings {
         };
         let bytes = |name: &str, wrong: &mut Vec<String>| number(name, 1 << 20, 1 << 50, wrong);
         let query = QuerySettings {
-            file: query_file,
+            file: Some(query_file),
             deadline: Duration::from_secs(number("PUDATO_QUERY_SECONDS", 1, 43_200, &mut wrong)),
             memory_bytes: bytes("PUDATO_QUERY_MEMORY_BYTES", &mut wrong),
             spill_bytes: bytes("PUDATO_QUERY_SPILL_BYTES", &mut wrong),

@@ -348,7 +348,7 @@ pub const VARIABLES: &[Variable] = &[
         "HANDLER_TYPE",
         "handler_type",
         "",
-        "which handler a Lambda runs; this version has no Lambda",
+        "which handler a Lambda runs: storage, registry, query, or results for the results consumer",
     ),
 ];
 

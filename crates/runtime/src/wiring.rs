@@ -392,32 +392,15 @@ impl Pudato {
     }
 
     async fn worker(&self, service: &str) -> Result<Worker, OpenError> {
-        let Some(handler) = self.handlers.get(service) else {
-            let known = self.services().join(", ");
-            let what = format!("handler: expected one of {known}, found {service:?}");
-            return Err(OpenError::Settings(what));
-        };
+        let processor = self.processor(service)?;
         let queue = self.names.queue(service);
-        let consumer = self.backend.consumer(&queue).await?;
-        let idempotency = self.backend.idempotency();
-        let chance = Chance::new();
-        let processor = Processor {
-            handler: Arc::clone(handler),
-            claims: Arc::clone(&self.outbox.claims),
-            idempotency,
-            clock: Arc::clone(&self.clock),
-            owner: format!("{}-{:016x}", std::process::id(), chance.up_to(u64::MAX)),
-            lease: self.settings.visibility,
-            settles_at_once: self.backend.settles_at_once(),
-            deliveries: Arc::clone(&self.deliveries),
-        };
         Ok(Worker {
             processor: Arc::new(processor),
-            consumer,
+            consumer: self.backend.consumer(&queue).await?,
             outbox: self.outbox.clone(),
             results_topic: self.names.results(),
             events_topic: self.names.events(),
-            chance: Arc::new(chance),
+            chance: Arc::new(Chance::new()),
             spawn: Arc::new(TokioTasks),
             concurrency: self.settings.concurrency,
             visibility: self.settings.visibility,
@@ -425,17 +408,75 @@ impl Pudato {
         })
     }
 
+    /// The handler of `service`.
+    fn handler(&self, service: &str) -> Result<&Arc<dyn Handler>, OpenError> {
+        self.handlers.get(service).ok_or_else(|| {
+            let known = self.services().join(", ");
+            let what = format!("handler: expected one of {known}, found {service:?}");
+            OpenError::Settings(what)
+        })
+    }
+
+    /// What decides about the messages of `service`.
+    pub(crate) fn processor(&self, service: &str) -> Result<Processor, OpenError> {
+        let owner = Chance::new().up_to(u64::MAX);
+        Ok(Processor {
+            handler: Arc::clone(self.handler(service)?),
+            claims: Arc::clone(&self.outbox.claims),
+            idempotency: self.backend.idempotency(),
+            clock: Arc::clone(&self.clock),
+            owner: format!("{}-{owner:016x}", std::process::id()),
+            lease: self.settings.visibility,
+            settles_at_once: self.backend.settles_at_once(),
+            deliveries: Arc::clone(&self.deliveries),
+        })
+    }
+
+    /// Fails where `service` has no handler in this build.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn require_handler(&self, service: &str) -> Result<(), OpenError> {
+        self.handler(service).map(|_| ())
+    }
+
+    /// The messages of `queue` that an event source of Lambda brings.
+    #[cfg(feature = "lambda")]
+    pub(crate) async fn event_source(
+        &self,
+        queue: &str,
+    ) -> Result<pudato_messaging::aws::SqsConsumer, OpenError> {
+        let Backend::Aws(aws) = &self.backend else {
+            let what = "PUDATO_FABRIC: expected aws";
+            return Err(OpenError::Settings(what.into()));
+        };
+        Ok(aws.consumer(queue).await?.of_event_source())
+    }
+
+    /// Answers that somebody has to forget when they are old.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn kept_answers(&self) -> Option<Arc<dyn pudato_registry::AnswerStore>> {
+        self.backend.kept()
+    }
+
     async fn results_consumer(&self, name: &str, kind: Kind) -> Result<ResultsConsumer, OpenError> {
         let queue = self.names.queue(name);
-        Ok(ResultsConsumer {
-            consumer: self.backend.consumer(&queue).await?,
+        Ok(self.results_consumer_of(self.backend.consumer(&queue).await?, kind))
+    }
+
+    /// Writes what `consumer` receives to the registry.
+    pub(crate) fn results_consumer_of(
+        &self,
+        consumer: Arc<dyn pudato_messaging::Consumer>,
+        kind: Kind,
+    ) -> ResultsConsumer {
+        ResultsConsumer {
+            consumer,
             registry: Arc::clone(&self.registry),
             claims: Arc::clone(&self.outbox.claims),
             clock: Arc::clone(&self.clock),
             chance: Arc::new(Chance::new()),
             kind,
             visibility: self.settings.visibility,
-        })
+        }
     }
 
     fn teller(&self) -> Option<Teller> {
@@ -448,7 +489,7 @@ impl Pudato {
         })
     }
 
-    fn dead_letter_watch(&self) -> DeadLetterWatch {
+    pub(crate) fn dead_letter_watch(&self) -> DeadLetterWatch {
         let services = self.handlers.keys().filter(|name| self.has_queue(name));
         DeadLetterWatch {
             operations: Arc::clone(&self.operations),
@@ -542,8 +583,11 @@ fn query(
         spill_bytes: query.spill_bytes,
         threads: query.threads,
     };
-    let engine = DuckDb::file(&query.file, options)
-        .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}")))?;
+    let engine = match &query.file {
+        Some(file) => DuckDb::file(file, options)
+            .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}")))?,
+        None => DuckDb::in_memory(options),
+    };
     let limits = pudato_query::Limits {
         deadline: query.deadline,
         source_bytes_max: query.source_bytes_max,

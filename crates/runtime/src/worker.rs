@@ -1,5 +1,6 @@
 //! The loop that receives the messages of one service, and obeys what [`crate::process`] decides about each.
 
+use crate::answering::Answering;
 use crate::breaker::Breaker;
 use crate::chance::{Backoff, Chance};
 use crate::identity;
@@ -14,7 +15,6 @@ use pudato_handler::FollowUp;
 use pudato_messaging::{
     Answered, Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, Receive, Settlement,
 };
-use pudato_protocol::Result as Reply;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,6 +117,14 @@ impl Worker {
         running.finish().await;
         stop.cancel();
         outcome
+    }
+
+    fn answering(&self) -> Answering<'_> {
+        Answering {
+            outbox: &self.outbox,
+            results_topic: &self.results_topic,
+            events_topic: &self.events_topic,
+        }
     }
 
     fn keeper(&self) -> Keeper {
@@ -332,7 +340,7 @@ impl Running {
             }
             Decision::Reject { why, result } => {
                 tracing::error!(%why, "it is dead-lettered");
-                match self.told(result.as_deref()).await {
+                match self.worker.answering().told(result.as_deref()).await {
                     Ok(publish) => consumer.dead_letter(lease, &why, publish).await,
                     Err(error) => Err(error),
                 }
@@ -405,24 +413,9 @@ impl Running {
         outcome: Outcome,
         follow_up: Option<FollowUp>,
     ) -> Result<(), Error> {
-        let outbox = &self.worker.outbox;
-        let mut publish = self.told(Some(&outcome.result)).await?;
-        for event in &outcome.events {
-            let topic = self.worker.events_topic.clone();
-            let message = outbox.event(&topic, event).await?;
-            publish.push((topic, message));
-        }
-        let mut schedule = Vec::new();
-        if let Some(FollowUp { after, command }) = follow_up {
-            let limits = self.worker.consumer.limits();
-            schedule.push((after, outbox.follow_up(&limits, &command).await?));
-        }
-        let settlement = Settlement {
-            lease,
-            publish,
-            schedule,
-            answered: outcome.answered,
-        };
+        let (answering, limits) = (self.worker.answering(), self.worker.consumer.limits());
+        let settlement = answering.settlement(lease, &outcome, follow_up, &limits);
+        let settlement = settlement.await?;
         match self.settle_until(settlement).await? {
             Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
@@ -496,22 +489,6 @@ impl Running {
             }
         }
     }
-
-    async fn told(&self, result: Option<&Reply>) -> Result<Vec<(String, Outgoing)>, Error> {
-        let Some(result) = result else {
-            return Ok(Vec::new());
-        };
-        let (outbox, topic) = (&self.worker.outbox, &self.worker.results_topic);
-        let message = match outbox.result(topic, result).await {
-            // Too large even for a claim: then a small Result says so, and keeps the lineage of what was done.
-            Err(error) if error.kind == ErrorKind::TooLarge => {
-                tracing::error!(%error, "the Result is too large");
-                outbox.result(topic, &without_data(result, &error)).await?
-            }
-            message => message?,
-        };
-        Ok(vec![(topic.clone(), message)])
-    }
 }
 
 /// What a settlement does, for when it must be tried again.
@@ -540,17 +517,6 @@ impl Again {
     }
 }
 
-/// The same Result with an error in the place of its data.
-fn without_data(result: &Reply, error: &Error) -> Reply {
-    let advice = "ask for less at once";
-    Reply {
-        status: pudato_protocol::Status::Error,
-        data: None,
-        errors: vec![format!("the Result cannot be published: {error}; {advice}")],
-        ..result.clone()
-    }
-}
-
 fn lost() -> Decision {
     Decision::Retry {
         why: "its lease or its time was over".into(),
@@ -564,7 +530,7 @@ fn given_back() -> Decision {
     }
 }
 
-fn span(message: &Incoming, read: Option<&Read>) -> tracing::Span {
+pub(crate) fn span(message: &Incoming, read: Option<&Read>) -> tracing::Span {
     let command = read.map(|read| &read.command);
     let given = message.attributes.get("correlation_id").map(String::as_str);
     let id = command.map(|command| command.correlation_id.as_str());

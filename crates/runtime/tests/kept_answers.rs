@@ -113,6 +113,7 @@ async fn a_large_answer_is_given_again_from_a_table_too() {
     assert_eq!(begun.expect("begun"), Begin::New);
     let answer = "x".repeat(900_000);
     let answered = Answered {
+        fingerprint: None,
         key: key.clone(),
         owner: "me".into(),
         answer: answer.clone(),
@@ -179,8 +180,14 @@ async fn answers_are_forgotten_when_they_are_old_and_not_while_they_run() {
             assert_eq!(begun.expect("begun"), pudato_registry::Begun::New);
         }
         for (name, at_ms) in [("old", 15), ("new", 1_005)] {
-            let kept = store.keep_answer(key(name), "me", "answer", at_ms).await;
-            assert!(kept.expect("kept"));
+            let answer = pudato_registry::KeptAnswer {
+                key: key(name),
+                owner: "me",
+                fingerprint: None,
+                answer: "answer",
+            };
+            let kept = store.keep_answers(&[answer], at_ms).await;
+            assert_eq!(kept.expect("kept"), [true]);
         }
         assert_eq!(store.forget_answers(500).await.expect("forgotten"), 1);
         let standing = store
@@ -258,4 +265,7 @@ promises! {
     keys_of_different_services_never_meet,
     one_of_many_concurrent_begins_runs,
     a_request_may_be_leased_for_ever,
+    a_request_that_was_not_begun_is_answered_once,
+    a_request_that_runs_is_not_answered_by_another,
+    many_answers_are_kept_together,
 }

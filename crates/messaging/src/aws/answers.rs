@@ -50,7 +50,7 @@ impl DynamoAnswers {
         number(self.clock.now_ms() / 1_000 + KEEP_SECONDS)
     }
 
-    async fn read(&self, id: &str) -> Result<HashMap<String, Attribute>, Error> {
+    async fn read(&self, id: &str) -> Result<Option<HashMap<String, Attribute>>, Error> {
         let asked = self
             .client
             .get_item()
@@ -59,10 +59,7 @@ impl DynamoAnswers {
             .consistent_read(true);
         let found = asked.send().await;
         let found = found.map_err(|error| failed(&self.what(), error))?;
-        found.item.ok_or_else(|| {
-            let what = format!("{}: the request was just forgotten", self.what());
-            Error::new(ErrorKind::Unavailable, what)
-        })
+        Ok(found.item)
     }
 }
 
@@ -128,7 +125,10 @@ impl IdempotencyStore for DynamoAnswers {
             Err(error) if is_refused(&error) => {}
             Err(error) => return Err(error),
         }
-        let standing = self.read(&id).await?;
+        let standing = self.read(&id).await?.ok_or_else(|| {
+            let what = format!("{}: the request was just forgotten", self.what());
+            Error::new(ErrorKind::Unavailable, what)
+        })?;
         let get = |name: &str| standing.get(name).and_then(|value| value.as_s().ok());
         if get("fingerprint").is_none_or(|own| own != fingerprint) {
             return Ok(Begin::Mismatch);
@@ -154,7 +154,12 @@ impl IdempotencyStore for DynamoAnswers {
     }
 
     async fn finish(&self, answered: Answered) -> Result<bool, Error> {
-        let Answered { key, owner, answer } = answered;
+        let Answered {
+            key,
+            owner,
+            fingerprint,
+            answer,
+        } = answered;
         let (name, value) = if answer.len() <= INLINE_BYTES_MAX {
             ("answer", answer)
         } else {
@@ -162,15 +167,28 @@ impl IdempotencyStore for DynamoAnswers {
             self.claims.put(&claim, answer.into_bytes()).await?;
             ("claim", claim)
         };
-        let kept = self
+        let keep = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("id", text(id(&key)))
-            .update_expression("SET #answer = :answer, #expires = :expires")
-            .condition_expression(
-                "#owner = :owner AND attribute_not_exists(answer) AND attribute_not_exists(claim)",
-            )
+            .key("id", text(id(&key)));
+        let keep = match fingerprint {
+            None => keep
+                .update_expression("SET #answer = :answer, #expires = :expires")
+                .condition_expression(
+                    "#owner = :owner AND attribute_not_exists(answer) AND attribute_not_exists(claim)",
+                ),
+            Some(fingerprint) => keep
+                .update_expression(
+                    "SET #answer = :answer, #expires = :expires, #owner = :owner, fingerprint = :fingerprint",
+                )
+                .condition_expression(
+                    "attribute_not_exists(id) OR (#owner = :owner AND attribute_not_exists(answer) \
+                     AND attribute_not_exists(claim))",
+                )
+                .expression_attribute_values(":fingerprint", text(fingerprint)),
+        };
+        let kept = keep
             .expression_attribute_names("#answer", name)
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#expires", "expires")
@@ -184,8 +202,8 @@ impl IdempotencyStore for DynamoAnswers {
             // The first answer stands, and who lost the request keeps none.
             Err(error) if is_refused(&error) => {
                 let standing = self.read(&id(&key)).await?;
-                let own = standing.get("owner").and_then(|value| value.as_s().ok());
-                Ok(own == Some(&owner))
+                let own = standing.and_then(|mut standing| standing.remove("owner"));
+                Ok(own == Some(text(owner)))
             }
             Err(error) => Err(error),
         }

@@ -2,6 +2,7 @@
 
 use super::entries::Answers;
 use super::error::failed;
+use super::event_source::EventSource;
 use super::handled::Handled;
 use super::publisher::SnsPublisher;
 use super::wire::{self, Origin};
@@ -38,7 +39,7 @@ pub struct SqsConsumer {
     pub(super) queue: String,
     pub(super) url: String,
     visibility: Duration,
-    attempt_max: Option<u32>,
+    pub(super) attempt_max: Option<u32>,
     /// The ARN of the dead-letter queue.
     pub(super) dead_letters: Option<String>,
     pub(super) limits: Limits,
@@ -48,6 +49,8 @@ pub struct SqsConsumer {
     /// Before this no receive begins.
     next_receive: Mutex<Option<Instant>>,
     answers: Option<Arc<dyn IdempotencyStore>>,
+    /// Who receives and deletes instead.
+    pub(super) source: Option<EventSource>,
     pub(super) claims: Option<Arc<dyn ClaimStore>>,
 }
 
@@ -113,6 +116,7 @@ impl SqsConsumer {
             held: Mutex::default(),
             next_receive: Mutex::default(),
             answers: None,
+            source: None,
             claims: None,
             shared,
         })
@@ -145,11 +149,11 @@ impl SqsConsumer {
         Ok(())
     }
 
-    /// Keeps an answer; false where the request is another's by now.
-    pub(super) async fn keep(&self, answered: Answered) -> Result<bool, Error> {
+    /// Keeps answers; false where a request is another's by now.
+    pub(super) async fn keep(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
         match &self.answers {
-            Some(answers) => answers.finish(answered).await,
-            None => Ok(true),
+            Some(answers) if !answered.is_empty() => answers.finish_all(answered).await,
+            _ => answered.iter().map(|_| Ok(true)).collect(),
         }
     }
 
@@ -167,7 +171,7 @@ impl SqsConsumer {
         })
     }
 
-    fn hold(&self, deliveries: &[Delivery]) {
+    pub(super) fn hold(&self, deliveries: &[Delivery]) {
         let now_ms = self.now_ms();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // Who lost a lease does not come back for its message.
@@ -390,8 +394,12 @@ impl Consumer for SqsConsumer {
 
     async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>> {
         let mut answers = Vec::with_capacity(leases.len());
-        for batch in leases.chunks(BATCH) {
-            answers.extend(self.delete_batch(batch).await);
+        if let Some(source) = &self.source {
+            answers = source.delete(&self.queue, &leases);
+        } else {
+            for batch in leases.chunks(BATCH) {
+                answers.extend(self.delete_batch(batch).await);
+            }
         }
         leases.iter().for_each(|lease| self.let_go(lease));
         answers

@@ -11,6 +11,7 @@ mod consumer;
 mod dead_letters;
 mod entries;
 mod error;
+mod event_source;
 mod handled;
 mod operations;
 mod publisher;

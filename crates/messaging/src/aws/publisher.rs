@@ -4,7 +4,7 @@ use super::Shared;
 use super::batcher::Batcher;
 use super::consumer::FILL;
 use super::error::failed;
-use crate::{Error, Limits, Outgoing, Publisher};
+use crate::{Error, ErrorKind, Limits, Outgoing, Publisher};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,10 +63,18 @@ impl SnsPublisher {
         let arn = self.shared.topic(name)?;
         let asked = self.shared.sns.get_topic_attributes().topic_arn(&arn);
         let found = asked.send().await;
-        let found = found.map_err(|error| failed(&format!("topic {name}"), error))?;
-        let said = found
-            .attributes
-            .and_then(|mut all| all.remove("MaximumMessageSize"));
+        let found = found.map_err(|error| failed(&format!("topic {name}"), error));
+        let said = match found {
+            Ok(found) => found
+                .attributes
+                .and_then(|mut all| all.remove("MaximumMessageSize")),
+            // Who may publish and not ask publishes what every topic takes.
+            Err(error) if error.kind == ErrorKind::Invalid => {
+                tracing::debug!(%error, "the limits of every topic are used");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let bytes = said
             .and_then(|text| text.parse().ok())
             .unwrap_or(MESSAGE_BYTES);

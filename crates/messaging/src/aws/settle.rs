@@ -30,10 +30,7 @@ pub(super) async fn settle(
     consumer: &SqsConsumer,
     settlements: Vec<Settlement>,
 ) -> Vec<Result<Deleted, Error>> {
-    let begun = settlements
-        .into_iter()
-        .map(|settlement| begin(consumer, settlement));
-    let (mut states, publishes): (Vec<State>, Vec<_>) = join_all(begun).await.into_iter().unzip();
+    let (mut states, publishes) = begin(consumer, settlements).await;
     publish(consumer, &mut states, publishes).await;
     for state in &mut states {
         if state.is_open() && !state.schedule.is_empty() {
@@ -58,32 +55,35 @@ pub(super) async fn settle(
     states.into_iter().map(|state| state.outcome).collect()
 }
 
-/// Checks a settlement, and keeps its answer.
-async fn begin(consumer: &SqsConsumer, settlement: Settlement) -> (State, Vec<(String, Outgoing)>) {
-    let checked = consumer.check(&settlement).await;
-    let Settlement {
-        lease,
-        publish,
-        schedule,
-        answered,
-    } = settlement;
-    let kept = match (checked, answered) {
-        (Err(error), _) => Err(error),
-        (Ok(()), Some(answered)) => consumer.keep(answered).await,
-        (Ok(()), None) => Ok(true),
-    };
-    let outcome = match kept {
-        Ok(true) => Ok(Deleted::Unknown),
-        // Another has the request by now, and answers it.
-        Ok(false) => Ok(Deleted::LeaseLost),
-        Err(error) => Err(error),
-    };
-    let state = State {
-        lease: Some(lease),
-        schedule,
-        outcome,
-    };
-    (state, publish)
+/// Checks the settlements, and keeps their answers together.
+async fn begin(
+    consumer: &SqsConsumer,
+    settlements: Vec<Settlement>,
+) -> (Vec<State>, Vec<Vec<(String, Outgoing)>>) {
+    let checked = join_all(settlements.iter().map(|one| consumer.check(one))).await;
+    let (mut states, mut publishes) = (Vec::new(), Vec::new());
+    let (mut places, mut answers) = (Vec::new(), Vec::new());
+    for (settlement, checked) in settlements.into_iter().zip(checked) {
+        if let (Ok(()), Some(answered)) = (&checked, settlement.answered) {
+            places.push(states.len());
+            answers.push(answered);
+        }
+        states.push(State {
+            lease: Some(settlement.lease),
+            schedule: settlement.schedule,
+            outcome: checked.map(|()| Deleted::Unknown),
+        });
+        publishes.push(settlement.publish);
+    }
+    let kept = consumer.keep(answers).await;
+    for (place, kept) in places.into_iter().zip(kept) {
+        states[place].outcome = kept.map(|is_own| match is_own {
+            true => Deleted::Unknown,
+            // Another has the request by now, and answers it.
+            false => Deleted::LeaseLost,
+        });
+    }
+    (states, publishes)
 }
 
 /// Publishes what all of them say, together for each topic: so they share calls.

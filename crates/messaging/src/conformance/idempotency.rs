@@ -140,6 +140,65 @@ pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
     ));
 }
 
+/// A request that may run twice is begun and answered at once; the first answer stands.
+pub async fn a_request_that_was_not_begun_is_answered_once(bench: &dyn Bench) {
+    let store = bench.idempotency();
+    let first = answered("a", "owner", Some("payload"), "42");
+    assert!(
+        store
+            .finish(first.clone())
+            .await
+            .expect("the store answers")
+    );
+    // As after a settlement that failed halfway.
+    assert!(store.finish(first).await.expect("the store answers"));
+    let second = answered("a", "other", Some("payload"), "43");
+    assert!(!store.finish(second).await.expect("the store answers"));
+    let answer = "42".to_owned();
+    assert_eq!(begin(bench, "a", "third").await, Begin::Done { answer });
+    assert_eq!(
+        begin_with(bench, "a", "forged", "third").await,
+        Begin::Mismatch
+    );
+}
+
+/// Who runs a request is not robbed of it by an owner that did not begin it.
+pub async fn a_request_that_runs_is_not_answered_by_another(bench: &dyn Bench) {
+    begin(bench, "a", "owner").await;
+    let late = answered("a", "other", Some("payload"), "stale");
+    let store = bench.idempotency();
+    assert!(!store.finish(late).await.expect("the store answers"));
+    assert!(finish_request(bench, "a", "owner", "42").await);
+    let answer = "42".to_owned();
+    assert_eq!(begin(bench, "a", "other").await, Begin::Done { answer });
+}
+
+/// Answers that are kept together are kept as one by one: each for itself; of two for one request one stands.
+pub async fn many_answers_are_kept_together(bench: &dyn Bench) {
+    begin(bench, "begun", "owner").await;
+    begin(bench, "lost", "other").await;
+    let all = vec![
+        answered("new", "owner", Some("payload"), "1"),
+        answered("lost", "owner", None, "2"),
+        answered("begun", "owner", None, "3"),
+        answered("new", "second", Some("payload"), "4"),
+        answered("another", "owner", Some("payload"), "5"),
+        answered("never begun", "owner", None, "6"),
+    ];
+    let kept = bench.idempotency().finish_all(all).await;
+    let kept: Vec<bool> = kept
+        .into_iter()
+        .map(|one| one.expect("an answer"))
+        .collect();
+    let stands = if kept[0] { "1" } else { "4" };
+    assert_eq!(kept, [kept[0], false, true, !kept[0], true, false]);
+    for (name, answer) in [("new", stands), ("begun", "3"), ("another", "5")] {
+        let answer = answer.to_owned();
+        assert_eq!(begin(bench, name, "third").await, Begin::Done { answer });
+    }
+    assert_eq!(begin(bench, "never begun", "third").await, Begin::New);
+}
+
 fn key(name: &str) -> Key {
     Key {
         service: "storage".into(),
@@ -159,13 +218,19 @@ async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &st
     begun.expect("the store answers")
 }
 
-/// Answers whether the request is the owner's.
-async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) -> bool {
-    let answered = Answered {
+/// As [`Answered`], of a request that was not begun where it has a fingerprint.
+fn answered(name: &str, owner: &str, fingerprint: Option<&str>, answer: &str) -> Answered {
+    Answered {
         key: key(name),
         owner: owner.into(),
+        fingerprint: fingerprint.map(str::to_owned),
         answer: answer.into(),
-    };
+    }
+}
+
+/// Answers whether the request is the owner's.
+async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) -> bool {
+    let answered = answered(name, owner, None, answer);
     let finished = bench.idempotency().finish(answered).await;
     finished.expect("the store answers")
 }

@@ -177,6 +177,7 @@ fn key() -> Key {
 
 fn answered(owner: &str) -> Answered {
     Answered {
+        fingerprint: None,
         key: key(),
         owner: owner.into(),
         answer: "answer".into(),

@@ -68,7 +68,15 @@ pub(super) fn begin(
 }
 
 /// Answers whether the request is the owner's.
-pub(super) fn finish(transaction: &Transaction<'_>, answered: &Answered) -> Result<bool, Error> {
+pub(super) fn finish(
+    transaction: &Transaction<'_>,
+    answered: &Answered,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    if let Some(fingerprint) = &answered.fingerprint {
+        let Answered { key, owner, .. } = answered;
+        begin(transaction, key, fingerprint, owner, Duration::ZERO, now_ms)?;
+    }
     let changed = run(
         transaction,
         "UPDATE idempotency SET answer = COALESCE(answer, ?) WHERE service = ? AND key = ? AND owner = ?",

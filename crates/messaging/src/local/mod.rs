@@ -215,8 +215,9 @@ impl IdempotencyStore for LocalFabric {
     }
 
     async fn finish(&self, answered: Answered) -> Result<bool, Error> {
+        let now_ms = self.now_ms();
         self.write(Durability::Synced, move |transaction| {
-            idempotency::finish(transaction, &answered)
+            idempotency::finish(transaction, &answered, now_ms)
         })
         .await
     }

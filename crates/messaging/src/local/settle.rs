@@ -154,7 +154,7 @@ pub(super) fn settle(
         insert(transaction, receipt.queue, message, now_ms, due)?;
     }
     if let Some(answered) = &settlement.answered {
-        idempotency::finish(transaction, answered)?;
+        idempotency::finish(transaction, answered, now_ms)?;
     }
     Ok(Deleted::Deleted)
 }

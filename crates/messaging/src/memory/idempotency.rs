@@ -47,7 +47,11 @@ impl Requests {
     }
 
     /// Answers whether the request is the owner's.
-    pub(super) fn finish(&mut self, answered: Answered) -> bool {
+    pub(super) fn finish(&mut self, answered: Answered, now_ms: u64) -> bool {
+        if let Some(fingerprint) = &answered.fingerprint {
+            let Answered { key, owner, .. } = &answered;
+            self.begin(key, fingerprint, owner, Duration::ZERO, now_ms);
+        }
         if let Some(request) = self.open(&answered.key, &answered.owner) {
             request.answer = Some(answered.answer);
             return true;

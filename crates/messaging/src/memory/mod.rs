@@ -114,7 +114,8 @@ impl IdempotencyStore for MemoryFabric {
     }
 
     async fn finish(&self, answered: Answered) -> Result<bool, Error> {
-        Ok(self.state().requests.finish(answered))
+        let now_ms = self.now_ms();
+        Ok(self.state().requests.finish(answered, now_ms))
     }
 
     async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {

@@ -99,7 +99,7 @@ impl State {
             self.insert(&receipt.queue, message, now_ms, due_ms);
         }
         if let Some(answered) = settlement.answered {
-            self.requests.finish(answered);
+            self.requests.finish(answered, now_ms);
         }
         Ok(deleted)
     }

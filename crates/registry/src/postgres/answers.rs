@@ -1,14 +1,36 @@
 use super::PostgresRegistry;
 use super::session::{rows, run};
 use crate::answers::{
-    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KEEP, STANDING, ms, standing,
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, STANDING, ms, standing,
 };
 use crate::error::{Error, ErrorKind};
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use tokio_postgres::types::ToSql;
 
 /// How often a request is looked at that others begin and abandon meanwhile.
 const LOOKS_MAX: u32 = 10;
+
+/// Keeps answers of requests that nobody has.
+const KEEP_NEW: &str =
+    "INSERT INTO answer AS standing (key, owner, answer, busy_until_ms, at_ms, fingerprint)
+    SELECT key, owner, answer, $4, $4, fingerprint
+    FROM UNNEST($1::text[], $2::text[], $3::text[], $5::text[]) AS asked (key, owner, answer, fingerprint)
+    ON CONFLICT (key) DO UPDATE SET answer = COALESCE(standing.answer, excluded.answer), at_ms = excluded.at_ms
+    WHERE standing.owner = excluded.owner
+    RETURNING key, owner";
+
+/// Keeps answers of requests that their owners have.
+const KEEP: &str = "UPDATE answer SET answer = COALESCE(answer.answer, asked.answer), at_ms = $4
+    FROM UNNEST($1::text[], $2::text[], $3::text[]) AS asked (key, owner, answer)
+    WHERE answer.key = asked.key AND answer.owner = asked.owner
+    RETURNING answer.key, answer.owner";
+
+/// An answer, and its key as the database has it.
+struct Asked<'a> {
+    key: String,
+    answer: &'a KeptAnswer<'a>,
+}
 
 #[async_trait]
 impl AnswerStore for PostgresRegistry {
@@ -37,16 +59,56 @@ impl AnswerStore for PostgresRegistry {
         Err(Error::new(ErrorKind::Unavailable, context))
     }
 
-    async fn keep_answer(
+    async fn keep_answers(
         &self,
-        key: AnswerKey<'_>,
-        owner: &str,
-        answer: &str,
+        answers: &[KeptAnswer<'_>],
         now_ms: u64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Vec<bool>, Error> {
+        let mut asked: Vec<Asked<'_>> = answers
+            .iter()
+            .map(|one| Asked {
+                key: one.key.text(),
+                answer: one,
+            })
+            .collect();
+        // In the order of their keys, so that no two sessions wait for each other.
+        asked.sort_by(|a, b| a.key.cmp(&b.key));
+        let (mut new, mut begun): (Vec<&Asked<'_>>, Vec<_>) = (Vec::new(), Vec::new());
+        for one in &asked {
+            // A statement inserts a key once; a second owner of it has lost.
+            let is_first = new.last().is_none_or(|last| last.key != one.key);
+            match one.answer.fingerprint {
+                Some(_) if is_first => new.push(one),
+                _ => begun.push(one),
+            }
+        }
         let session = self.session().await?;
-        let params: [&(dyn ToSql + Sync); 4] = [&answer, &ms(now_ms), &key.text(), &owner];
-        Ok(run(&session, KEEP, &params).await? > 0)
+        let is_one = new.is_empty() || begun.is_empty();
+        if !is_one {
+            session.begin().await?;
+        }
+        let mut kept = BTreeSet::new();
+        for (sql, asked) in [(KEEP_NEW, new), (KEEP, begun)] {
+            if asked.is_empty() {
+                continue;
+            }
+            let keys: Vec<&str> = asked.iter().map(|one| one.key.as_str()).collect();
+            let all = || asked.iter().map(|one| one.answer);
+            let owners: Vec<&str> = all().map(|one| one.owner).collect();
+            let texts: Vec<&str> = all().map(|one| one.answer).collect();
+            let fingerprints: Vec<Option<&str>> = all().map(|one| one.fingerprint).collect();
+            let at_ms = ms(now_ms);
+            let params: [&(dyn ToSql + Sync); 5] = [&keys, &owners, &texts, &at_ms, &fingerprints];
+            let params = if sql == KEEP { &params[..4] } else { &params };
+            for row in rows(&session, sql, params).await? {
+                kept.insert((row.get::<_, String>(0), row.get::<_, String>(1)));
+            }
+        }
+        if !is_one {
+            session.commit().await?;
+        }
+        let is_kept = |one: &KeptAnswer<'_>| kept.contains(&(one.key.text(), one.owner.to_owned()));
+        Ok(answers.iter().map(is_kept).collect())
     }
 
     async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error> {

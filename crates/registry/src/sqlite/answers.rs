@@ -1,11 +1,18 @@
 use super::SqliteRegistry;
 use super::columns::first;
 use crate::answers::{
-    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KEEP, STANDING, ms, standing,
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, STANDING, ms, standing,
 };
 use crate::error::Error;
 use async_trait::async_trait;
 use rusqlite::params;
+
+const BEGIN_UNLESS_THERE: &str =
+    "INSERT INTO answer (key, fingerprint, owner, busy_until_ms, at_ms) VALUES ($1, $2, $3, $4, $4)
+    ON CONFLICT (key) DO NOTHING";
+
+const KEEP: &str =
+    "UPDATE answer SET answer = COALESCE(answer, $1), at_ms = $2 WHERE key = $3 AND owner = $4";
 
 #[async_trait]
 impl AnswerStore for SqliteRegistry {
@@ -33,18 +40,30 @@ impl AnswerStore for SqliteRegistry {
         .await
     }
 
-    async fn keep_answer(
+    async fn keep_answers(
         &self,
-        key: AnswerKey<'_>,
-        owner: &str,
-        answer: &str,
+        answers: &[KeptAnswer<'_>],
         now_ms: u64,
-    ) -> Result<bool, Error> {
-        let (key, owner, answer) = (key.text(), owner.to_owned(), answer.to_owned());
+    ) -> Result<Vec<bool>, Error> {
+        let answers: Vec<_> = answers
+            .iter()
+            .map(|one| {
+                let fingerprint = one.fingerprint.map(str::to_owned);
+                let (owner, answer) = (one.owner.to_owned(), one.answer.to_owned());
+                (one.key.text(), owner, fingerprint, answer)
+            })
+            .collect();
         self.write(move |change| {
-            let params = params![answer, ms(now_ms), key, owner];
-            let changed = change.transaction.prepare_cached(KEEP)?.execute(params)?;
-            Ok(changed > 0)
+            let mut begin = change.transaction.prepare_cached(BEGIN_UNLESS_THERE)?;
+            let mut keep = change.transaction.prepare_cached(KEEP)?;
+            let mut kept = Vec::with_capacity(answers.len());
+            for (key, owner, fingerprint, answer) in &answers {
+                if let Some(fingerprint) = fingerprint {
+                    begin.execute(params![key, fingerprint, owner, ms(now_ms)])?;
+                }
+                kept.push(keep.execute(params![answer, ms(now_ms), key, owner])? > 0);
+            }
+            Ok(kept)
         })
         .await
     }

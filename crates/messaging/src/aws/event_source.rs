@@ -1,0 +1,102 @@
+//! Messages that an event source of Lambda received. It deletes those that were handled and gives back those that are named as failed,
+//! so here deleting is remembering.
+
+use super::consumer::SqsConsumer;
+use super::receipt;
+use super::wire::{self, Origin};
+use crate::{Deleted, Delivery, Error, ErrorKind, Lease};
+use aws_sdk_sqs::types as sqs;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The messages of one invocation that are not handled yet, by their ids.
+#[derive(Default)]
+pub(super) struct EventSource(Mutex<BTreeSet<String>>);
+
+impl EventSource {
+    pub(super) fn left(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that they need not come again.
+    pub(super) fn delete(&self, queue: &str, leases: &[Lease]) -> Vec<Result<Deleted, Error>> {
+        let mut left = self.left();
+        let delete = |lease| {
+            left.remove(receipt::read(queue, lease)?.message_id);
+            Ok(Deleted::Unknown)
+        };
+        leases.iter().map(delete).collect()
+    }
+}
+
+impl SqsConsumer {
+    /// For the messages that an event source of Lambda receives and deletes: they come through [`SqsConsumer::adopt`].
+    #[must_use]
+    pub fn of_event_source(mut self) -> Self {
+        self.source = Some(EventSource::default());
+        self
+    }
+
+    /// Takes the records of an event (`{"Records": [..]}`, Lambda's developer guide, "Using Lambda with Amazon SQS") as its messages.
+    ///
+    /// # Errors
+    /// `Invalid`: it is no event of SQS, so none of its messages can be named as failed, and the invocation must fail as a whole.
+    pub fn adopt(&self, event: &Value) -> Result<Vec<Delivery>, Error> {
+        let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("event: {what}"));
+        let records = event.get("Records").and_then(Value::as_array);
+        let records = records.ok_or_else(|| invalid("expected a list Records, as SQS sends it"))?;
+        let now_ms = self.shared.clock.now_ms();
+        let origin = Origin {
+            queue: &self.queue,
+            received_ms: now_ms,
+            visibility_ms: u64::try_from(self.visibility().as_millis()).unwrap_or(u64::MAX),
+            attempt_max: self.attempt_max,
+        };
+        let messages = records.iter().map(|record| {
+            message(record).ok_or_else(|| {
+                invalid("expected messageId, receiptHandle and body in every record")
+            })
+        });
+        let messages: Vec<sqs::Message> = messages.collect::<Result<_, _>>()?;
+        let deliveries = messages
+            .into_iter()
+            .map(|message| wire::delivery(message, &origin));
+        let deliveries: Vec<Delivery> = deliveries.collect();
+        if let Some(source) = &self.source {
+            let ids = deliveries.iter().map(|one| one.message_id.clone());
+            *source.left() = ids.collect();
+        }
+        self.hold(&deliveries);
+        Ok(deliveries)
+    }
+
+    /// The ids of the adopted messages that must come again: all that were not deleted or dead-lettered.
+    pub fn left(&self) -> Vec<String> {
+        let left = self.source.as_ref().map(|source| source.left().clone());
+        left.into_iter().flatten().collect()
+    }
+}
+
+/// A record as SQS's own message; `None` where it lacks what every message has.
+fn message(record: &Value) -> Option<sqs::Message> {
+    let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
+    let mut message = sqs::Message::builder()
+        .message_id(text(record, "messageId").filter(|id| !id.is_empty())?)
+        .receipt_handle(text(record, "receiptHandle")?)
+        .body(text(record, "body")?);
+    let system = record.get("attributes").and_then(Value::as_object);
+    for (name, value) in system.into_iter().flatten() {
+        let name = sqs::MessageSystemAttributeName::from(name.as_str());
+        message = message.attributes(name, value.as_str()?);
+    }
+    let given = record.get("messageAttributes").and_then(Value::as_object);
+    for (name, value) in given.into_iter().flatten() {
+        let built = sqs::MessageAttributeValue::builder()
+            .data_type(text(value, "dataType").unwrap_or_default())
+            .set_string_value(text(value, "stringValue"))
+            .build();
+        message = message.message_attributes(name, built.ok()?);
+    }
+    Some(message.build())
+}

@@ -1,0 +1,143 @@
+//! pudato in AWS Lambda: the same decisions, about the messages that an event source of SQS brings.
+//!
+//! Lambda deletes what an invocation handled and brings again what it names in `batchItemFailures` (ReportBatchItemFailures must be set
+//! on the event source mapping). So everything is a failure here until it is settled.
+
+mod results;
+mod service;
+
+use crate::names::RESULTS;
+use crate::settings::{DatabasePlace, Settings};
+use crate::wiring::{OpenError, Pudato};
+use results::ResultsFunction;
+use serde_json::{Value, json};
+use service::ServiceFunction;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a Lambda may write.
+const DATA_DIR: &str = "/tmp/pudato";
+/// So long before its end an invocation starts nothing more, and gives up what runs: time to say what must come again.
+const MARGIN: Duration = Duration::from_millis(1_500);
+/// Of an invocation that has little time this part.
+const MARGIN_PART: u64 = 4;
+
+/// A function, kept for all invocations of a container.
+pub struct Function(Kind);
+
+enum Kind {
+    Service(ServiceFunction),
+    Results(ResultsFunction),
+}
+
+/// When an invocation has to be done, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    stop_ms: u64,
+    /// After this there is only time to answer.
+    last_ms: u64,
+}
+
+impl Deadline {
+    /// Of an invocation that Lambda ends at `end_ms`.
+    fn new(now_ms: u64, end_ms: u64) -> Self {
+        let left_ms = end_ms.saturating_sub(now_ms);
+        let margin_ms = u64::try_from(MARGIN.as_millis()).unwrap_or(u64::MAX);
+        let margin_ms = margin_ms.min(left_ms / MARGIN_PART);
+        Self {
+            stop_ms: end_ms.saturating_sub(margin_ms),
+            last_ms: end_ms.saturating_sub(margin_ms / 4),
+        }
+    }
+}
+
+/// What a Lambda sets where the user did not.
+///
+/// The only disk is `/tmp`.
+pub fn defaults() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([("PUDATO_DATA_DIR", DATA_DIR.to_owned())])
+}
+
+impl Function {
+    /// Opens the function that `HANDLER_TYPE` names: a service, or `results` for the results consumer.
+    ///
+    /// # Errors
+    /// A setting is missing or cannot be used in a Lambda. Nothing is asked of AWS but secrets.
+    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        check(&settings)?;
+        let kind = settings.value("HANDLER_TYPE").to_owned();
+        let mut settings = settings;
+        // A file would be gone with the container.
+        settings.query.file = None;
+        let pudato = Arc::new(Pudato::open(settings).await?);
+        let function = match kind.as_str() {
+            RESULTS => Kind::Results(ResultsFunction::new(pudato)?),
+            _ => Kind::Service(ServiceFunction::new(pudato, &kind)?),
+        };
+        Ok(Self(function))
+    }
+
+    /// Handles one event; Lambda ends the invocation at `end_ms`, in milliseconds since the Unix epoch. Answers
+    /// `{"batchItemFailures": [{"itemIdentifier": ..}]}`.
+    ///
+    /// # Errors
+    /// The event is none of SQS, or its queue cannot be asked: then Lambda brings the whole batch again.
+    pub async fn invoke(&self, event: &Value, end_ms: u64) -> Result<Value, OpenError> {
+        let left = match &self.0 {
+            Kind::Service(function) => function.invoke(event, end_ms).await?,
+            Kind::Results(function) => function.invoke(event, end_ms).await?,
+        };
+        if !left.is_empty() {
+            tracing::warn!(count = left.len(), "messages come again");
+        }
+        Ok(failures(&left))
+    }
+}
+
+/// The answer that names what must come again.
+fn failures(left: &[String]) -> Value {
+    let items = left.iter().map(|id| json!({ "itemIdentifier": id }));
+    json!({ "batchItemFailures": items.collect::<Vec<_>>() })
+}
+
+/// Refuses what a Lambda cannot have.
+fn check(settings: &Settings) -> Result<(), OpenError> {
+    let mut wrong = Vec::new();
+    if settings.value("HANDLER_TYPE").is_empty() {
+        wrong.push("HANDLER_TYPE: expected storage, registry, query or results, found nothing");
+    }
+    let lost = "its file is gone with the Lambda's container; use postgres://, or secretsmanager:NAME of a secret that holds such a URL";
+    let is_file = |place: &DatabasePlace| matches!(place, DatabasePlace::File(_));
+    let (registry, answers);
+    if is_file(&settings.registry) {
+        let what = match settings.value("REGISTRY_DATABASE_URL") {
+            "" => "not set",
+            _ => "sqlite:",
+        };
+        registry = format!("REGISTRY_DATABASE_URL: {what}: {lost}");
+        wrong.push(&registry);
+    }
+    if settings.answers.as_ref().is_some_and(is_file) {
+        answers = format!("PUDATO_IDEMPOTENCY_URL: sqlite: {lost}, or dynamodb:TABLE");
+        wrong.push(&answers);
+    }
+    if !settings.value("DUCKDB_PATH").is_empty() {
+        wrong.push("DUCKDB_PATH: the warehouse of a Lambda is in memory, since its disk is gone with the container; unset it");
+    }
+    let is_aws = settings.fabric == crate::settings::Fabric::Aws;
+    if !is_aws {
+        wrong.push("PUDATO_FABRIC: a Lambda has the fabric aws; set PUDATO_RESULTS_TOPIC_ARN and the other places");
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::Settings(wrong.join("\n")))
+}
+
+/// The name of the queue that an event's records come from; `None` where there are no records.
+fn queue_of(event: &Value) -> Option<&str> {
+    let record = event.get("Records")?.as_array()?.first()?;
+    let arn = record.get("eventSourceARN")?.as_str()?;
+    arn.rsplit(':').next()
+}

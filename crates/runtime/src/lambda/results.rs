@@ -1,0 +1,136 @@
+//! The results consumer, and with it the watch over the dead-letter queues.
+
+use super::{Deadline, queue_of};
+use crate::dead_letters::DeadLetterWatch;
+use crate::kept_answers::forget;
+use crate::names::{HISTORY, RESULTS};
+use crate::results::{Kind, ResultsConsumer};
+use crate::wiring::{OpenError, Pudato};
+use pudato_messaging::Consumer;
+use pudato_messaging::aws::SqsConsumer;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// The dead-letter queues are looked at with the Results, at most so often.
+const WATCH_EVERY_MS: u64 = 60_000;
+
+pub(super) struct ResultsFunction {
+    pudato: Arc<Pudato>,
+    watch: DeadLetterWatch,
+    watched_ms: AtomicU64,
+    opened: Mutex<BTreeMap<String, Arc<Opened>>>,
+}
+
+/// One queue of Results or Events.
+struct Opened {
+    source: Arc<SqsConsumer>,
+    consumer: ResultsConsumer,
+}
+
+impl ResultsFunction {
+    pub(super) fn new(pudato: Arc<Pudato>) -> Result<Self, OpenError> {
+        Ok(Self {
+            watch: pudato.dead_letter_watch(),
+            watched_ms: AtomicU64::new(0),
+            opened: Mutex::default(),
+            pudato,
+        })
+    }
+
+    /// Answers the ids of the messages that must come again. An event without records is a schedule's: then the dead-letter queues are
+    /// looked at, and old answers forgotten.
+    pub(super) async fn invoke(
+        &self,
+        event: &Value,
+        end_ms: u64,
+    ) -> Result<Vec<String>, OpenError> {
+        let now_ms = self.pudato.clock.now_ms();
+        let deadline = Deadline::new(now_ms, end_ms);
+        if is_scheduled(event) {
+            self.look(deadline).await?;
+            if let Some(kept) = self.pudato.kept_answers() {
+                forget(&*kept, &*self.pudato.clock).await;
+            }
+            return Ok(Vec::new());
+        }
+        let opened = self.opened(event).await?;
+        let deliveries = opened.source.adopt(event)?;
+        let drain = CancellationToken::new();
+        let (clock, stop) = (Arc::clone(&self.pudato.clock), drain.clone());
+        let stopping = tokio::spawn(async move {
+            clock.sleep_until(deadline.stop_ms).await;
+            stop.cancel();
+        });
+        // What is not written by then comes again, and changes nothing where it was.
+        tokio::select! {
+            biased;
+            _ = opened.consumer.apply(deliveries, &drain) => {}
+            () = self.pudato.clock.sleep_until(deadline.last_ms) => {}
+        }
+        stopping.abort();
+        let watched_ms = self.watched_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(watched_ms) >= WATCH_EVERY_MS
+            && let Err(error) = self.look(deadline).await
+        {
+            // Of no matter to the messages that were handled.
+            tracing::warn!(%error, "the dead-letter queues could not be looked at");
+        }
+        Ok(opened.source.left())
+    }
+
+    async fn look(&self, deadline: Deadline) -> Result<(), OpenError> {
+        self.watched_ms
+            .store(self.pudato.clock.now_ms(), Ordering::Relaxed);
+        tokio::select! {
+            biased;
+            explained = self.watch.look() => {
+                let explained = explained?;
+                if explained > 0 {
+                    tracing::info!(explained, "senders of dead-lettered commands were told");
+                }
+            }
+            // The rest is looked at next time.
+            () = self.pudato.clock.sleep_until(deadline.stop_ms) => {}
+        }
+        Ok(())
+    }
+
+    async fn opened(&self, event: &Value) -> Result<Arc<Opened>, OpenError> {
+        let names = &self.pudato.names;
+        let queue = queue_of(event).ok_or_else(|| {
+            let what = "event: expected records of SQS, each with its eventSourceARN";
+            OpenError::Settings(what.into())
+        })?;
+        let (results, history) = (names.queue(RESULTS), names.queue(HISTORY));
+        let kind = match queue {
+            _ if queue == results => Kind::Results,
+            _ if queue == history => Kind::Events,
+            other => {
+                let what =
+                    format!("event: expected records of {results} or {history}, found {other}");
+                return Err(OpenError::Settings(what));
+            }
+        };
+        let mut all = self.opened.lock().await;
+        if let Some(opened) = all.get(queue) {
+            return Ok(Arc::clone(opened));
+        }
+        let source = Arc::new(self.pudato.event_source(queue).await?);
+        let consumer: Arc<dyn Consumer> = Arc::clone(&source) as _;
+        let opened = Arc::new(Opened {
+            consumer: self.pudato.results_consumer_of(consumer, kind),
+            source,
+        });
+        all.insert(queue.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+/// Whether it is what EventBridge sends on a schedule (its user guide, "Events": `source` and `detail-type`).
+fn is_scheduled(event: &Value) -> bool {
+    event.get("Records").is_none() && event.get("detail-type").is_some()
+}
