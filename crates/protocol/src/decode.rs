@@ -100,6 +100,30 @@ pub fn encode<M: Message>(message: &M) -> String {
     serde_json::to_string(message).expect("a message has text keys only, so it can be written")
 }
 
+/// The topics that the envelopes of a body name, the outermost first; empty where it is in none.
+pub fn envelope_topics(body: &[u8]) -> Vec<String> {
+    const NAME: &[u8] = b"TopicArn";
+    let mut topics = Vec::new();
+    // Nearly every body is raw: those are not read twice.
+    let names_one = body.windows(NAME.len()).any(|window| window == NAME);
+    let mut text = match std::str::from_utf8(body) {
+        Ok(text) if names_one => text.to_owned(),
+        _ => return topics,
+    };
+    for _ in 0..ENVELOPES_MAX {
+        let Ok(value) = value::read(text.as_bytes(), CLAIM_KEYS_MAX) else {
+            break;
+        };
+        let Ok(Some(message)) = envelope(&value) else {
+            break;
+        };
+        let topic = value.get("TopicArn");
+        topics.push(topic.and_then(Value::as_str).unwrap_or_default().to_owned());
+        text = message.to_owned();
+    }
+    topics
+}
+
 /// The text inside an SNS envelope, or `None` where the value is no envelope. A `Message` key alone does not make
 /// one: a payload may have such a key of its own.
 fn envelope(value: &Value) -> std::result::Result<Option<&str>, Error> {

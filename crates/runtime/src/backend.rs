@@ -1,6 +1,7 @@
 //! The fabric that the settings choose, behind the ports.
 
 use crate::kept_answers::KeptAnswers;
+use crate::trust::TrustedTopics;
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{Clock, Consumer, Error, IdempotencyStore, Operations, Publisher};
 use pudato_registry::AnswerStore;
@@ -62,6 +63,15 @@ impl Backend {
             Self::Local(fabric) => Arc::new(fabric.clone()),
             #[cfg(feature = "aws")]
             Self::Aws(aws) => Arc::clone(&aws.answers),
+        }
+    }
+
+    /// The topics that a wrapped message may say it came through.
+    pub(crate) fn trusted(&self) -> TrustedTopics {
+        match self {
+            Self::Local(_) => TrustedTopics::default(),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => TrustedTopics::only(aws.fabric.topic_arns()),
         }
     }
 

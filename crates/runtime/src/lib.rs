@@ -18,11 +18,12 @@ pub mod examination;
 mod health;
 mod identity;
 mod kept_answers;
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 pub mod lambda;
 mod leases;
 pub mod logs;
 mod names;
+#[cfg(feature = "duckdb")]
 mod object_files;
 pub mod openlineage;
 mod outbox;
@@ -35,6 +36,7 @@ mod settler;
 mod spawn;
 mod stores;
 mod time;
+mod trust;
 mod variables;
 mod wiring;
 mod worker;
@@ -52,6 +54,7 @@ pub use settings::{Fabric, Settings, SettingsError};
 pub use spawn::{Spawn, TokioTasks};
 pub use time::{duration, timestamp};
 pub use tokio_util::sync::CancellationToken;
+pub use trust::TrustedTopics;
 pub use variables::{VARIABLES, Variable};
 pub use wiring::{OpenError, Part, Pudato, registry_place};
 pub use worker::Worker;

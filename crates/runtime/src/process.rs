@@ -1,6 +1,7 @@
 //! One message in, one decision out. Worker, Lambda and simulation only obey the decision.
 
 use crate::identity;
+use crate::trust::TrustedTopics;
 use futures_util::FutureExt;
 use pudato_handler::redact;
 use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Identity, Later, dispatch};
@@ -72,6 +73,8 @@ pub struct Incoming {
 pub struct Processor {
     /// The service.
     pub handler: Arc<dyn Handler>,
+    /// Which topics its messages may come through.
+    pub trusted: TrustedTopics,
     /// Where large messages lie.
     pub claims: Arc<dyn ClaimStore>,
     /// Which requests were answered.
@@ -105,6 +108,10 @@ pub(crate) struct Read {
 impl Processor {
     /// Reads the message and says what it asks for.
     pub(crate) async fn read(&self, message: &Incoming) -> Result<Read, Decision> {
+        if let Err(why) = self.trusted.check(&message.body) {
+            // Its sender is not known, so nobody is told.
+            return Err(Decision::Reject { why, result: None });
+        }
         let resolved = claims::resolve(&message.body, &message.attributes, &*self.claims).await;
         let resolved = resolved.map_err(|error| match error.kind {
             ErrorKind::Unavailable => Decision::Unavailable {

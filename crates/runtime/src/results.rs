@@ -3,6 +3,7 @@
 use crate::chance::{Backoff, Chance};
 use crate::identity::sha256_hex;
 use crate::patience::Patience;
+use crate::trust::TrustedTopics;
 use crate::worker::{CALLS_MAX, CALLS_MAX_BILLED};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -92,6 +93,8 @@ pub struct ResultsConsumer {
     pub consumer: Arc<dyn Consumer>,
     /// Where it is written to.
     pub registry: Arc<dyn RegistryStore>,
+    /// Which topics its messages may come through.
+    pub trusted: TrustedTopics,
     /// Where large messages lie.
     pub claims: Arc<dyn ClaimStore>,
     /// The time.
@@ -335,6 +338,9 @@ impl ResultsConsumer {
     }
 
     async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<(), Error> {
+        self.trusted
+            .check(&delivery.body)
+            .map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         let resolved = claims::resolve(&delivery.body, &delivery.attributes, &*self.claims).await?;
         let (body, recorded_at) = (&resolved.body, crate::time::timestamp(self.clock.now_ms()));
         let identity = sha256_hex(body);

@@ -183,12 +183,16 @@ impl Settings {
     /// that is known.
     pub fn load(sources: &Sources<'_>) -> Result<Self, SettingsError> {
         let mut wrong = Vec::new();
-        let (file, containers) = read_file(sources.file, &mut wrong);
+        let (file, mut containers) = read_file(sources.file, &mut wrong);
         let mut all: Vec<Setting> = VARIABLES
             .iter()
             .map(|variable| find(*variable, sources, &file))
             .collect();
         let fabric = fabric(&mut all, &mut wrong);
+        let listed = value(&all, "PUDATO_CONTAINERS");
+        if !listed.is_empty() {
+            containers = read_containers(listed, &mut wrong);
+        }
         let get = |name: &str| value(&all, name);
         let number = |name: &str, min: u64, max: u64, wrong: &mut Vec<String>| {
             let text = get(name);
@@ -431,6 +435,22 @@ fn answers(url: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Option<Databas
 
 type Table = (BTreeMap<String, String>, BTreeMap<String, String>);
 
+/// Containers as `NAME=LOCATION,NAME=LOCATION`.
+fn read_containers(text: &str, wrong: &mut Vec<String>) -> BTreeMap<String, String> {
+    let mut containers = BTreeMap::new();
+    for entry in text.split(',') {
+        match entry.trim().split_once('=') {
+            Some((name, location)) if !name.is_empty() && !location.is_empty() => {
+                containers.insert(name.to_owned(), location.to_owned());
+            }
+            _ => wrong.push(format!(
+                "PUDATO_CONTAINERS: expected NAME=LOCATION such as lake=s3://bucket/prefix, found {entry:?}"
+            )),
+        }
+    }
+    containers
+}
+
 fn read_file(path: Option<&Path>, wrong: &mut Vec<String>) -> Table {
     let mut table = Table::default();
     let Some(path) = path else {
@@ -514,6 +534,20 @@ mod tests {
     fn origin<'a>(settings: &'a Settings, name: &str) -> &'a str {
         let found = settings.all.iter().find(|s| s.variable.name == name);
         &found.expect("a known setting").origin
+    }
+
+    #[test]
+    fn containers_come_from_the_environment_where_there_is_no_file() {
+        let settings = load(
+            &[("PUDATO_CONTAINERS", "lake=s3://acme/objects, raw=s3://raw")],
+            None,
+        );
+        let containers = settings.expect("settings").containers;
+        assert_eq!(containers["lake"], "s3://acme/objects");
+        assert_eq!(containers["raw"], "s3://raw");
+        let wrong = load(&[("PUDATO_CONTAINERS", "lake")], None).expect_err("refused");
+        assert!(wrong.contains("PUDATO_CONTAINERS"), "{wrong}");
+        assert!(wrong.contains("NAME=LOCATION"), "{wrong}");
     }
 
     #[test]

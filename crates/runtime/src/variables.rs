@@ -159,6 +159,12 @@ pub const VARIABLES: &[Variable] = &[
         "where answers are kept on AWS: sqlite:PATH, postgres://.., dynamodb:TABLE, secretsmanager:NAME or ssm:NAME; the registry's database where it is unset; the embedded fabric keeps them itself",
     ),
     variable(
+        "PUDATO_CONTAINERS",
+        "containers",
+        "",
+        "containers as NAME=LOCATION, with commas between them, where there is no pudato.toml, as in a Lambda",
+    ),
+    variable(
         "PUDATO_CLAIMS_CONTAINER",
         "claims_container",
         "pudato-claims",

@@ -422,6 +422,7 @@ impl Pudato {
         let owner = Chance::new().up_to(u64::MAX);
         Ok(Processor {
             handler: Arc::clone(self.handler(service)?),
+            trusted: self.backend.trusted(),
             claims: Arc::clone(&self.outbox.claims),
             idempotency: self.backend.idempotency(),
             clock: Arc::clone(&self.clock),
@@ -433,13 +434,13 @@ impl Pudato {
     }
 
     /// Fails where `service` has no handler in this build.
-    #[cfg(feature = "lambda")]
+    #[cfg(feature = "aws")]
     pub(crate) fn require_handler(&self, service: &str) -> Result<(), OpenError> {
         self.handler(service).map(|_| ())
     }
 
     /// The messages of `queue` that an event source of Lambda brings.
-    #[cfg(feature = "lambda")]
+    #[cfg(feature = "aws")]
     pub(crate) async fn event_source(
         &self,
         queue: &str,
@@ -452,7 +453,7 @@ impl Pudato {
     }
 
     /// Answers that somebody has to forget when they are old.
-    #[cfg(feature = "lambda")]
+    #[cfg(feature = "aws")]
     pub(crate) fn kept_answers(&self) -> Option<Arc<dyn pudato_registry::AnswerStore>> {
         self.backend.kept()
     }
@@ -470,6 +471,7 @@ impl Pudato {
     ) -> ResultsConsumer {
         ResultsConsumer {
             consumer,
+            trusted: self.backend.trusted(),
             registry: Arc::clone(&self.registry),
             claims: Arc::clone(&self.outbox.claims),
             clock: Arc::clone(&self.clock),

@@ -98,6 +98,7 @@ async fn child(folder: &Path) {
     }
     let drain = CancellationToken::new();
     let consumer = ResultsConsumer {
+        trusted: Default::default(),
         consumer: Arc::new(fabric.consumer("results").await.expect("a consumer")),
         registry: Arc::new(registry.clone()),
         claims: Arc::new(NoClaims),

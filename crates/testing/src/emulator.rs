@@ -261,6 +261,19 @@ impl Emulator {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The processes of Lambdas that it runs now, by their ids.
+    pub fn functions(&self) -> Vec<u32> {
+        let is_function = |pid: &u32| {
+            let folder = std::fs::read_link(format!("/proc/{pid}/cwd"));
+            let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+            folder.is_ok_and(|folder| folder.starts_with(&self.folder))
+                && program.is_ok_and(|program| program.to_string_lossy().contains("bootstrap"))
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_function).collect()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()

@@ -3,6 +3,7 @@
 mod demo;
 mod duckdb;
 mod install;
+mod lambda;
 mod python;
 mod tools;
 
@@ -15,6 +16,7 @@ usage: cargo xtask <command>
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
+  lambda        build the packages of AWS Lambda, in target/lambda
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
   bench <name>  measure: aws, e2e, query, lineage, results, codec or idle; --json prints one line per figure";
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["duckdb"] => duckdb::ensure().map(|_| ()),
         ["install"] => install::install(),
+        ["lambda"] => lambda::build(),
         ["test"] => test(),
         ["localstack"] => localstack(),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
@@ -46,6 +49,12 @@ fn main() -> ExitCode {
 /// Some tests let other programs prove what pudato says, so those are installed first.
 fn test() -> Result<(), String> {
     python::ensure()?;
+    match lambda::build() {
+        Err(why) if std::env::var_os("CI").is_none() => {
+            eprintln!("xtask: {why}; the tests that deploy them are skipped");
+        }
+        built => built?,
+    }
     tools::build("running every test", &["test", "--workspace"])
 }
 

@@ -63,13 +63,14 @@ impl DynamoAnswers {
     }
 }
 
-/// One text for both parts, of the same length for all.
+/// One text for both parts. It begins with the service, so that a role can be held to the answers of its own
+/// (`dynamodb:LeadingKeys`).
 fn id(key: &Key) -> String {
     let mut hash = Sha256::new();
     hash.update(key.service.len().to_le_bytes());
     hash.update(&key.service);
     hash.update(&key.key);
-    crate::claims::hex(&hash.finalize())
+    format!("{}:{}", key.service, crate::claims::hex(&hash.finalize()))
 }
 
 fn text(value: impl Into<String>) -> Attribute {

@@ -31,7 +31,7 @@ pub(super) async fn give_up(
         one(consumer.publisher.publish(&topic, vec![message]).await?)?;
     }
     let name = arn.rsplit(':').next().unwrap_or(arn);
-    let url = consumer.shared.queue(name).await?;
+    let url = sibling(&consumer.url, name);
     let message = labelled(held.body, held.attributes, reason, &consumer.queue);
     let message = match &consumer.claims {
         Some(claims) => {
@@ -54,6 +54,13 @@ pub(super) async fn give_up(
         deleted?;
     }
     Ok(())
+}
+
+/// The URL of the queue `name` beside another: a queue and its dead-letter queue are of one account and region (behaviours.md, row 19), and
+/// so a handler needs no right to ask for it.
+fn sibling(url: &str, name: &str) -> String {
+    let beside = url.rsplit_once('/').map_or(url, |(beside, _)| beside);
+    format!("{beside}/{name}")
 }
 
 /// The message with its reason and where it came from. SQS takes ten attributes; those that do not fit stand in the reason.

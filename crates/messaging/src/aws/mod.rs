@@ -86,6 +86,13 @@ impl AwsFabric {
         self.shared.calls.all()
     }
 
+    /// The ARNs of the topics that are known.
+    pub fn topic_arns(&self) -> Vec<String> {
+        let topics = self.shared.topics.read();
+        let topics = topics.unwrap_or_else(PoisonError::into_inner);
+        topics.values().cloned().collect()
+    }
+
     /// A consumer of `queue`.
     ///
     /// # Errors

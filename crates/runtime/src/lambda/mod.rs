@@ -9,6 +9,7 @@ mod service;
 use crate::names::RESULTS;
 use crate::settings::{DatabasePlace, Settings};
 use crate::wiring::{OpenError, Pudato};
+use pudato_handler::Handler;
 use results::ResultsFunction;
 use serde_json::{Value, json};
 use service::ServiceFunction;
@@ -16,8 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where a Lambda may write.
-const DATA_DIR: &str = "/tmp/pudato";
 /// So long before its end an invocation starts nothing more, and gives up what runs: time to say what must come again.
 const MARGIN: Duration = Duration::from_millis(1_500);
 /// Of an invocation that has little time this part.
@@ -52,11 +51,10 @@ impl Deadline {
     }
 }
 
-/// What a Lambda sets where the user did not.
-///
-/// The only disk is `/tmp`.
+/// What a Lambda sets where the user did not: it may write to `/tmp` alone.
 pub fn defaults() -> BTreeMap<&'static str, String> {
-    BTreeMap::from([("PUDATO_DATA_DIR", DATA_DIR.to_owned())])
+    let folder = std::env::temp_dir().join("pudato");
+    BTreeMap::from([("PUDATO_DATA_DIR", folder.display().to_string())])
 }
 
 impl Function {
@@ -65,12 +63,23 @@ impl Function {
     /// # Errors
     /// A setting is missing or cannot be used in a Lambda. Nothing is asked of AWS but secrets.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_with(settings, Vec::new()).await
+    }
+
+    /// As [`Function::open`], with handlers of the caller's own, which `HANDLER_TYPE` may name as well.
+    ///
+    /// # Errors
+    /// As [`Function::open`].
+    pub async fn open_with(
+        settings: Settings,
+        own: Vec<Arc<dyn Handler>>,
+    ) -> Result<Self, OpenError> {
         check(&settings)?;
         let kind = settings.value("HANDLER_TYPE").to_owned();
         let mut settings = settings;
         // A file would be gone with the container.
         settings.query.file = None;
-        let pudato = Arc::new(Pudato::open(settings).await?);
+        let pudato = Arc::new(Pudato::open_with(settings, own).await?);
         let function = match kind.as_str() {
             RESULTS => Kind::Results(ResultsFunction::new(pudato)?),
             _ => Kind::Service(ServiceFunction::new(pudato, &kind)?),

@@ -115,6 +115,7 @@ impl World {
     pub async fn worker(&self, n: usize, drain: &CancellationToken) -> Tasks {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let processor = Processor {
+            trusted: Default::default(),
             handler: Arc::new(Unreliable {
                 chance: Arc::clone(&self.chance),
                 clock: Arc::clone(&clock),
@@ -151,6 +152,7 @@ impl World {
     pub async fn results_consumer(&self, drain: &CancellationToken) -> Tasks {
         let tasks = Tasks::default();
         let consumer = ResultsConsumer {
+            trusted: Default::default(),
             consumer: self.consumer(RESULTS_QUEUE).await,
             registry: Arc::new(self.registry.clone()),
             claims: Arc::new(NoClaims),

@@ -1,0 +1,139 @@
+"""Reads back every policy that is in force and evaluates it: security.py PREFIX. Fails with the first that allows too much or too little.
+
+The evaluation is ministack's own (IAM's SimulatePrincipalPolicy for roles; its module for policies of resources, which that call leaves out)."""
+import itertools
+import json
+import sys
+
+import boto3
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+
+prefix = sys.argv[1]
+ACCOUNT, REGION = "000000000000", "us-east-1"
+FOREIGN = "111111111111"
+sns, sqs, iam, s3 = (boto3.client(name) for name in ("sns", "sqs", "iam", "s3"))
+checks = 0
+
+
+def arn(service, name, account=ACCOUNT):
+    return f"arn:aws:{service}:{REGION}:{account}:{name}"
+
+
+def must(condition, what):
+    global checks
+    checks += 1
+    if not condition:
+        sys.exit(f"security: {what}")
+
+
+def decides(policy, action, resource, *, service=None, tls=True, source=None, account=ACCOUNT, principal=None):
+    """What a resource's policy says to a caller: a service, or somebody of an account."""
+    keys = {"aws:SourceArn": source, "aws:SourceAccount": account if service else None}
+    context = EvalContext(
+        principal_arn=principal or f"arn:aws:iam::{account}:user/somebody", principal_type="User", principal_account=account,
+        action=action, resource_arn=resource, region=REGION, secure_transport=tls,
+        service_context={key: value for key, value in keys.items() if value})
+    return evaluate_resource_policy(policy, context, service=service).decision
+
+
+queues = {}
+for url in sqs.list_queues(QueueNamePrefix=f"{prefix}-").get("QueueUrls", []):
+    queues[url.rsplit("/", 1)[1].removeprefix(f"{prefix}-")] = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+topics = {}
+for topic in sns.list_topics()["Topics"]:
+    name = topic["TopicArn"].rsplit(":", 1)[1]
+    if name.startswith(f"{prefix}-"):
+        topics[name.removeprefix(f"{prefix}-")] = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
+SERVICES = ["storage", "query", "registry", "results", "history"]
+TOPIC_OF = {"results": "results", "history": "events"}
+must(set(queues) == {f"{name}-{kind}" for name in SERVICES for kind in ("queue", "dlq", "undelivered")}, f"queues are {sorted(queues)}")
+must(len(topics) == 6, f"topics are {sorted(topics)}")
+
+# Lines 1 and 2: who writes to a queue, and how.
+for name, attributes in queues.items():
+    service, kind = name.rsplit("-", 1)
+    own = arn("sns", f"{prefix}-{TOPIC_OF.get(service, f'{service}-commands')}")
+    queue, policy = attributes["QueueArn"], attributes["Policy"]
+    writes = lambda **who: decides(policy, "sqs:SendMessage", queue, **who)
+    expected = "ImplicitDeny" if kind == "dlq" else "Allow"
+    must(writes(service="sns.amazonaws.com", source=own) == expected, f"{name}: its own topic: expected {expected}")
+    for topic in topics.values():
+        if topic["TopicArn"] != own:
+            must(writes(service="sns.amazonaws.com", source=topic["TopicArn"]) != "Allow", f"{name}: {topic['TopicArn']} may write")
+    must(writes(service="sns.amazonaws.com", source=own.replace(ACCOUNT, FOREIGN), account=FOREIGN) != "Allow", f"{name}: a foreign topic may write")
+    must(writes(service="sns.amazonaws.com", source=own, account=FOREIGN) != "Allow", f"{name}: a foreign account may write as the topic")
+    must(writes(service="events.amazonaws.com", source=own) != "Allow", f"{name}: another service may write")
+    for action in ("sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue"):
+        must(decides(policy, action, queue) != "Allow", f"{name}: everybody of the account may {action}")
+        must(decides(policy, action, queue, account=FOREIGN) != "Allow", f"{name}: everybody may {action}")
+        must(decides(policy, action, queue, tls=False) == "Deny", f"{name}: {action} without TLS")
+    must(decides(policy, "sqs:SendMessage", queue, service="sns.amazonaws.com", source=own, tls=False) == "Deny", f"{name}: SNS without TLS")
+    # Line 4.
+    must(attributes.get("SqsManagedSseEnabled") == "true" or attributes.get("KmsMasterKeyId"), f"{name}: not encrypted")
+    # Line 5.
+    if kind == "dlq":
+        allowed = json.loads(attributes["RedriveAllowPolicy"])
+        must(allowed == {"redrivePermission": "byQueue", "sourceQueueArns": [arn("sqs", f"{prefix}-{service}-queue")]}, f"{name}: {allowed}")
+for name, attributes in topics.items():
+    policy, topic = attributes["Policy"], attributes["TopicArn"]
+    must(decides(policy, "sns:Publish", topic, tls=False) == "Deny", f"{name}: Publish without TLS")
+    for account in (ACCOUNT, FOREIGN):
+        must(decides(policy, "sns:Publish", topic, account=account) != "Allow", f"{name}: everybody of {account} may publish")
+        must(decides(policy, "sns:Subscribe", topic, account=account) != "Allow", f"{name}: everybody of {account} may subscribe")
+
+# Lines 3 and 6: each role may do what its handler needs, and nothing else that there is.
+BUCKETS = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith(f"{prefix}-")]
+LAKE, CLAIMS = f"{prefix}-lake", f"{prefix}-claims"
+must(set(BUCKETS) == {LAKE, CLAIMS}, f"buckets are {BUCKETS}")
+SECRET = boto3.client("secretsmanager").list_secrets()["SecretList"][0]["ARN"]
+objects = {f"arn:aws:s3:::{LAKE}/raw/a.csv", f"arn:aws:s3:::{CLAIMS}/claims/x", f"arn:aws:s3:::{CLAIMS}/other", "arn:aws:s3:::foreign/x"}
+ALL = [
+    ("sqs", ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "SendMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue",
+             "SetQueueAttributes", "DeleteQueue", "AddPermission"], {one["QueueArn"] for one in queues.values()} | {arn("sqs", "foreign")}),
+    ("sns", ["Publish", "Subscribe", "SetTopicAttributes", "DeleteTopic"], {one["TopicArn"] for one in topics.values()} | {arn("sns", "foreign")}),
+    ("s3", ["GetObject", "PutObject", "DeleteObject"], objects),
+    ("s3", ["ListBucket", "DeleteBucket", "PutBucketPolicy"], {f"arn:aws:s3:::{LAKE}", f"arn:aws:s3:::{CLAIMS}", "arn:aws:s3:::foreign"}),
+    ("secretsmanager", ["GetSecretValue", "PutSecretValue"], {SECRET, arn("secretsmanager", "secret:foreign-abcdef")}),
+    ("iam", ["PassRole", "CreateRole"], {f"arn:aws:iam::{ACCOUNT}:role/{prefix}-storage"}),
+    ("lambda", ["InvokeFunction", "UpdateFunctionCode"], {arn("lambda", f"function:{prefix}-storage")}),
+    ("kms", ["Decrypt"], {arn("kms", "key/foreign")}),
+    ("dynamodb", ["GetItem", "DeleteTable"], {arn("dynamodb", "table/foreign")}),
+]
+READS = {"results": ["results", "history"]}
+for role in ("storage", "query", "registry", "results"):
+    mine = READS.get(role, [role])
+    expected = {("secretsmanager:GetSecretValue", SECRET)}
+    for name in mine:
+        queue = arn("sqs", f"{prefix}-{name}-queue")
+        expected |= {(f"sqs:{verb}", queue) for verb in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "SendMessage")}
+        expected.add(("sqs:SendMessage", arn("sqs", f"{prefix}-{name}-dlq")))
+    expected |= {("sns:Publish", arn("sns", f"{prefix}-{topic}")) for topic in ("results", "events")}
+    expected |= {(f"s3:{verb}", f"arn:aws:s3:::{CLAIMS}/claims/x") for verb in ("GetObject", "PutObject")}
+    if role in ("storage", "query"):
+        expected |= {(f"s3:{verb}", f"arn:aws:s3:::{LAKE}/raw/a.csv") for verb in ("GetObject", "PutObject")}
+        expected.add(("s3:ListBucket", f"arn:aws:s3:::{LAKE}"))
+    if role == "storage":
+        expected.add(("s3:DeleteObject", f"arn:aws:s3:::{LAKE}/raw/a.csv"))
+    if role == "results":
+        verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "GetQueueUrl", "SendMessage")
+        expected |= {(f"sqs:{verb}", arn("sqs", f"{prefix}-{name}-dlq")) for name, verb in itertools.product(SERVICES, verbs)}
+    allowed = set()
+    for service, verbs, resources in ALL:
+        for resource in resources:
+            answer = iam.simulate_principal_policy(
+                PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/{prefix}-{role}", ActionNames=[f"{service}:{verb}" for verb in verbs],
+                ResourceArns=[resource])
+            allowed |= {(one["EvalActionName"], resource) for one in answer["EvaluationResults"] if one["EvalDecision"] == "allowed"}
+            checks += len(verbs)
+    must(allowed == expected, f"role {role}: too much: {sorted(allowed - expected)}; too little: {sorted(expected - allowed)}")
+
+# Buckets take TLS alone, and nothing of them is public.
+for bucket in BUCKETS:
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    must(decides(policy, "s3:GetObject", f"arn:aws:s3:::{bucket}/x", tls=False) == "Deny", f"{bucket}: without TLS")
+    must(decides(policy, "s3:GetObject", f"arn:aws:s3:::{bucket}/x", account=FOREIGN) != "Allow", f"{bucket}: everybody may read")
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    must(all(block.values()), f"{bucket}: public access: {block}")
+rules = s3.get_bucket_lifecycle_configuration(Bucket=CLAIMS)["Rules"]
+must(rules[0]["Expiration"]["Days"] == 30, f"claims: {rules}")
+print(f"{checks} questions to {len(queues) + len(topics) + len(BUCKETS)} policies of resources and 4 of roles, all answered as they must be")

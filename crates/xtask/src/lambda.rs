@@ -1,0 +1,94 @@
+//! Builds what AWS Lambda runs: `core.zip` (storage, registry, results consumer) and `query.zip`, which has libduckdb beside it.
+//!
+//! Lambda's `provided.al2023` has glibc 2.34, so the program is linked against that by zig, whatever this machine has.
+
+use crate::duckdb::{self, Linking};
+use crate::python;
+use crate::tools::{output, root, run, target};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The newest glibc that the program may need (AL2023's).
+const GLIBC: &str = "2.34";
+const PROGRAM: &str = "pudato-lambda";
+
+/// Each with what it is built with beside the program itself.
+const PACKAGES: [(&str, &str); 2] = [("core", "lambda"), ("query", "lambda,duckdb")];
+
+/// Writes the same bytes for the same content: Terraform compares their hash.
+const ZIP: &str = "
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as package:
+    for path in sys.argv[2:]:
+        entry = zipfile.ZipInfo(path.rsplit('/', 1)[-1], (1980, 1, 1, 0, 0, 0))
+        entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
+        with open(path, 'rb') as file:
+            package.writestr(entry, file.read())
+";
+
+/// Builds the packages for x86_64, and core for arm64 where its Rust target is installed; says where they are.
+pub fn build() -> Result<(), String> {
+    python::ensure()?;
+    for (name, features) in PACKAGES {
+        package("x86_64", name, features, &target().join("lambda"))?;
+    }
+    let arm = "aarch64-unknown-linux-gnu";
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    if Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(arm)
+        .is_dir()
+    {
+        let (name, features) = PACKAGES[0];
+        package("aarch64", name, features, &target().join("lambda/arm64"))?;
+    } else {
+        eprintln!("xtask: not built for arm64: `rustup target add {arm}` installs what it needs");
+    }
+    Ok(())
+}
+
+fn package(architecture: &str, name: &str, features: &str, folder: &Path) -> Result<(), String> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let triple = format!("{architecture}-unknown-linux-gnu");
+    let mut files = Vec::new();
+    let bin = root().join(".venv/bin");
+    let mut build = Command::new(bin.join("cargo-zigbuild"));
+    build.args(["zigbuild", "--locked", "--profile", "lambda"]);
+    build.args(["--target", &format!("{triple}.{GLIBC}")]);
+    build.args(["--package", "pudato-runtime", "--bin", PROGRAM]);
+    build.args(["--no-default-features", "--features", features]);
+    build.env("PATH", path_with(&bin)).current_dir(root());
+    if features.contains("duckdb") {
+        match duckdb::ensure()? {
+            Linking::Ready(library) => files.push(library),
+            Linking::Bundled => return Err("query.zip needs libduckdb, which is not there".into()),
+        }
+    }
+    eprintln!("xtask: building {name}.zip for {architecture}");
+    run(&mut build)?;
+    let program = target().join(triple).join("lambda").join(PROGRAM);
+    let made = folder.join(name);
+    fs::create_dir_all(&made).map_err(|error| failed(&made, error))?;
+    // Lambda starts what is called so.
+    let bootstrap = made.join("bootstrap");
+    fs::copy(&program, &bootstrap).map_err(|error| failed(&program, error))?;
+    files.insert(0, bootstrap);
+    let zip = folder.join(format!("{name}.zip"));
+    let mut pack = Command::new(bin.join("python"));
+    run(pack.args(["-c", ZIP]).arg(&zip).args(&files))?;
+    let bytes = fs::metadata(&zip).map_err(|error| failed(&zip, error))?;
+    let megabytes = bytes.len() as f64 / 1e6;
+    println!("{}  {megabytes:.1} MB", zip.display());
+    Ok(())
+}
+
+/// zig is found where Python's packages are.
+fn path_with(bin: &Path) -> std::ffi::OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let all = [bin.to_owned()]
+        .into_iter()
+        .chain(env::split_paths(&path).collect::<Vec<PathBuf>>());
+    env::join_paths(all).unwrap_or(path)
+}

@@ -1,0 +1,53 @@
+# Everything on an emulator: `terraform apply`, publish, look.
+
+module "messaging" {
+  source = "../../modules/messaging"
+  prefix = var.prefix
+  services = merge(
+    { for name in ["storage", "query", "registry"] : name => { visibility_seconds = var.visibility_seconds } },
+    {
+      transform = { queue = false }
+      results   = { topic = "results", max_receive_count = 100, visibility_seconds = var.visibility_seconds }
+      history   = { topic = "events", visibility_seconds = var.visibility_seconds }
+    },
+  )
+  handler_role_arns = values(module.compute.role_arns)
+  # ministack 1.5.33 forgets half of what an alarm is, so every plan would change all of them.
+  alarms = false
+}
+
+module "storage" {
+  source        = "../../modules/storage"
+  prefix        = var.prefix
+  containers    = { lake = "${var.prefix}-lake" }
+  force_destroy = true
+}
+
+module "secret" {
+  source = "./secret"
+  name   = "${var.prefix}/registry"
+  url    = var.registry_database_url
+}
+
+module "compute" {
+  source   = "../../modules/compute"
+  prefix   = var.prefix
+  packages = var.packages
+  functions = {
+    storage  = { uses_containers = true, timeout_seconds = var.timeout_seconds }
+    query    = { package = "query", uses_containers = true, memory_mb = 1024, timeout_seconds = var.timeout_seconds }
+    registry = { timeout_seconds = var.timeout_seconds }
+    results  = { queues = ["results", "history"], maximum_concurrency = 2, timeout_seconds = var.timeout_seconds }
+  }
+  queues            = module.messaging.queues
+  results_topic_arn = module.messaging.topic_arns["results"]
+  events_topic_arn  = module.messaging.topic_arns["events"]
+  environment = merge(
+    module.messaging.environment,
+    module.storage.environment,
+    { REGISTRY_DATABASE_URL = "secretsmanager:${module.secret.arn}", AWS_ENDPOINT_URL = var.endpoint },
+  )
+  container_buckets = module.storage.container_bucket_arns
+  claims_bucket_arn = module.storage.claims_bucket_arn
+  secret_arns       = [module.secret.arn]
+}

@@ -1,0 +1,129 @@
+variable "prefix" {
+  description = "What every name begins with."
+  type        = string
+  default     = "pudato"
+}
+
+variable "functions" {
+  description = <<-TEXT
+    The Lambdas, by name. `queues` are the services whose queues it reads; `package` is core or query; `containers` are the buckets it may use,
+    `writes` whether it may change them. The function `results` writes Results and Events to the registry and watches the dead-letter queues.
+  TEXT
+  type = map(object({
+    package             = optional(string, "core")
+    queues              = optional(list(string))
+    timeout_seconds     = optional(number, 60)
+    memory_mb           = optional(number, 256)
+    tmp_mb              = optional(number, 512)
+    maximum_concurrency = optional(number, 10)
+    batch_size          = optional(number, 10)
+    uses_containers     = optional(bool, false)
+    environment         = optional(map(string), {})
+  }))
+  default = {
+    storage  = { uses_containers = true }
+    query    = { package = "query", uses_containers = true, memory_mb = 2048, tmp_mb = 4096 }
+    registry = {}
+    results  = { queues = ["results", "history"], maximum_concurrency = 2 }
+  }
+  validation {
+    condition     = alltrue([for function in values(var.functions) : contains(["core", "query"], function.package)])
+    error_message = "functions: package must be core or query."
+  }
+  validation {
+    condition     = alltrue([for function in values(var.functions) : function.maximum_concurrency >= 2])
+    error_message = "functions: maximum_concurrency must be at least 2; Lambda takes no less."
+  }
+}
+
+variable "packages" {
+  description = "The zip files that `cargo xtask lambda` built: core, and query where a function needs it."
+  type        = map(string)
+}
+
+variable "architecture" {
+  description = "x86_64 or arm64, as the packages were built."
+  type        = string
+  default     = "x86_64"
+}
+
+variable "queues" {
+  description = "Output `queues` of the module messaging."
+  type = map(object({
+    url                = string
+    arn                = string
+    dead_letters_arn   = string
+    visibility_seconds = number
+  }))
+}
+
+variable "results_topic_arn" {
+  description = "Where Results go."
+  type        = string
+}
+
+variable "events_topic_arn" {
+  description = "Where Events go."
+  type        = string
+}
+
+variable "environment" {
+  description = "Settings of all functions: outputs `environment` of messaging, storage and registry."
+  type        = map(string)
+}
+
+variable "container_buckets" {
+  description = "ARNs of the buckets of containers; handlers with `uses_containers` read and write their objects."
+  type        = list(string)
+  default     = []
+}
+
+variable "claims_bucket_arn" {
+  description = "The bucket of claims."
+  type        = string
+}
+
+variable "secret_arns" {
+  description = "Secrets that hold the registry's URL, which every function reads when it starts."
+  type        = list(string)
+  default     = []
+}
+
+variable "idempotency_table_arn" {
+  description = "Table of kept answers; null where the registry's database keeps them."
+  type        = string
+  default     = null
+}
+
+variable "kms_key_arn" {
+  description = "Output `kms_key_arn` of messaging."
+  type        = string
+  default     = null
+}
+
+variable "vpc" {
+  description = "Where the functions run so that they reach the registry: output `vpc` of the module registry; null: outside of any."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}
+
+variable "log_retention_days" {
+  description = "How long logs are kept."
+  type        = number
+  default     = 30
+}
+
+variable "watch_minutes" {
+  description = "How often the dead-letter queues are looked at when nothing else happens."
+  type        = number
+  default     = 5
+}
+
+variable "tags" {
+  description = "Tags of every resource."
+  type        = map(string)
+  default     = {}
+}

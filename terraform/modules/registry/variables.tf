@@ -1,0 +1,87 @@
+variable "prefix" {
+  description = "What every name begins with."
+  type        = string
+  default     = "pudato"
+}
+
+variable "vpc_id" {
+  description = "The VPC of the database."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Private subnets, in two zones or more."
+  type        = list(string)
+}
+
+variable "route_table_ids" {
+  description = "Route tables of those subnets, for S3's gateway endpoint."
+  type        = list(string)
+  default     = []
+}
+
+variable "create_endpoints" {
+  description = "Whether endpoints are made for SNS, SQS, S3 and Secrets Manager; false where the VPC has them, or a NAT gateway."
+  type        = bool
+  default     = true
+}
+
+variable "create_database" {
+  description = "Whether a database is made; false where `secret_arn` and `database_security_group_id` name one."
+  type        = bool
+  default     = true
+}
+
+variable "secret_arn" {
+  description = "A secret that holds the URL of a database, or the JSON with username, password, host, port and dbname."
+  type        = string
+  default     = null
+}
+
+variable "database_security_group_id" {
+  description = "The security group of that database."
+  type        = string
+  default     = null
+}
+
+variable "postgres_version" {
+  description = "Major version of PostgreSQL."
+  type        = string
+  default     = "17"
+}
+
+variable "instance_class" {
+  description = "Size of the database."
+  type        = string
+  default     = "db.t4g.micro"
+}
+
+variable "storage_gb" {
+  description = "Its disk."
+  type        = number
+  default     = 20
+}
+
+variable "multi_az" {
+  description = "Whether a second one stands by in another zone; it doubles the price."
+  type        = bool
+  default     = false
+}
+
+variable "password_version" {
+  description = "A higher number makes a new password."
+  type        = number
+  default     = 1
+}
+
+variable "deletion_protection" {
+  description = "Whether `terraform destroy` leaves the database alone."
+  type        = bool
+  default     = true
+}
+
+variable "tags" {
+  description = "Tags of every resource."
+  type        = map(string)
+  default     = {}
+}
