@@ -36,7 +36,7 @@ fn ticks(pid: u32) -> Outcome<f64> {
     Ok(field(11).ok_or("no utime")? + field(12).ok_or("no stime")?)
 }
 
-fn resident_mb(pid: u32) -> Outcome<f64> {
+pub fn resident_mb(pid: u32) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line

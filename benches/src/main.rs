@@ -6,6 +6,7 @@ mod e2e;
 mod figures;
 mod floor;
 mod idle;
+mod lambda;
 mod latency;
 mod lineage;
 mod publisher;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle [--json]";
+const USAGE: &str = "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle|lambda [--json]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["results"] => results::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),
         ["idle"] => idle::measure(&mut figures),
+        ["lambda"] => lambda::measure(&mut figures),
         // The other processes of a measurement.
         ["aws-publisher", folder, count, from] => publisher::run_on_aws(folder, count, from),
         ["publisher", folder, kind, count, per_second] => {

@@ -1,6 +1,5 @@
 use crate::Error;
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use std::time::Duration;
 
 /// What makes two messages the same request.
@@ -70,7 +69,11 @@ pub trait IdempotencyStore: Send + Sync {
     /// Keeps several answers of different requests as [`IdempotencyStore::finish`] does, with one answer for each, in their order;
     /// together where the store can.
     async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
-        join_all(answered.into_iter().map(|one| self.finish(one))).await
+        let mut kept = Vec::with_capacity(answered.len());
+        for one in answered {
+            kept.push(self.finish(one).await);
+        }
+        kept
     }
 
     /// Forgets a request that was begun by `owner` and had no effect, so that it may run again at once.

@@ -32,7 +32,7 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as
 pub fn build() -> Result<(), String> {
     python::ensure()?;
     for (name, features) in PACKAGES {
-        package("x86_64", name, features, &target().join("lambda"))?;
+        package("x86_64", name, features, &target().join("packages"))?;
     }
     let arm = "aarch64-unknown-linux-gnu";
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
@@ -42,7 +42,7 @@ pub fn build() -> Result<(), String> {
         .is_dir()
     {
         let (name, features) = PACKAGES[0];
-        package("aarch64", name, features, &target().join("lambda/arm64"))?;
+        package("aarch64", name, features, &target().join("packages/arm64"))?;
     } else {
         eprintln!("xtask: not built for arm64: `rustup target add {arm}` installs what it needs");
     }

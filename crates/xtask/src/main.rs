@@ -16,10 +16,10 @@ usage: cargo xtask <command>
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
-  lambda        build the packages of AWS Lambda, in target/lambda
+  lambda        build the packages of AWS Lambda, in target/packages
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, lineage, results, codec or idle; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, lineage, results, codec, idle or lambda; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -77,8 +77,10 @@ fn localstack() -> Result<(), String> {
 
 /// Benches measure what people would run, so they are built like a release.
 fn bench(args: &[&str]) -> Result<(), String> {
-    if args.first() == Some(&"aws") {
-        python::ensure()?;
+    match args.first() {
+        Some(&"aws") => python::ensure()?,
+        Some(&"lambda") => lambda::build()?,
+        _ => {}
     }
     let build = [
         "build",

@@ -16,10 +16,9 @@ module "messaging" {
     results   = { topic = "results", max_receive_count = 100, visibility_seconds = local.visibility_seconds }
     history   = { topic = "events", visibility_seconds = local.visibility_seconds }
   }
-  encryption        = var.encryption
-  publisher_arns    = var.publisher_arns
-  handler_role_arns = values(module.compute.role_arns)
-  alarm_actions     = var.alarm_actions
+  encryption     = var.encryption
+  publisher_arns = var.publisher_arns
+  alarm_actions  = var.alarm_actions
 }
 
 module "storage" {

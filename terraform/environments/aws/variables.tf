@@ -51,8 +51,8 @@ variable "packages" {
   description = "The zip files that `cargo xtask lambda` built."
   type        = map(string)
   default = {
-    core  = "../../../target/lambda/core.zip"
-    query = "../../../target/lambda/query.zip"
+    core  = "../../../target/packages/core.zip"
+    query = "../../../target/packages/query.zip"
   }
 }
 

@@ -11,7 +11,7 @@ module "messaging" {
       history   = { topic = "events", visibility_seconds = var.visibility_seconds }
     },
   )
-  handler_role_arns = values(module.compute.role_arns)
+  encryption = var.encryption
   # ministack 1.5.33 forgets half of what an alarm is, so every plan would change all of them.
   alarms = false
 }
@@ -50,4 +50,5 @@ module "compute" {
   container_buckets = module.storage.container_bucket_arns
   claims_bucket_arn = module.storage.claims_bucket_arn
   secret_arns       = [module.secret.arn]
+  kms_key_arn       = module.messaging.kms_key_arn
 }

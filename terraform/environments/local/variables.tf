@@ -20,8 +20,8 @@ variable "packages" {
   description = "The zip files that `cargo xtask lambda` built."
   type        = map(string)
   default = {
-    core  = "../../../target/lambda/core.zip"
-    query = "../../../target/lambda/query.zip"
+    core  = "../../../target/packages/core.zip"
+    query = "../../../target/packages/query.zip"
   }
 }
 
@@ -41,4 +41,10 @@ variable "visibility_seconds" {
   description = "How long a received message is hidden: 6 times the timeout, or more."
   type        = number
   default     = 180
+}
+
+variable "encryption" {
+  description = "sqs: SQS's own encryption; kms: a key of one's own for topics and queues."
+  type        = string
+  default     = "sqs"
 }

@@ -18,7 +18,7 @@ locals {
       queue       = aws_sqs_queue.dead_letters[name].name
       metric      = "ApproximateNumberOfMessagesVisible"
       threshold   = 0
-      description = "A message of ${name} was given up: `pudato dlq show ${name}` says why."
+      description = "A message of ${name} was given up: `pudato dlq list ${var.prefix}-${name}-dlq` says why."
     } },
     { for name in keys(local.queues) : "${name}-undelivered" => {
       queue       = aws_sqs_queue.undelivered[name].name

@@ -47,14 +47,14 @@ data "aws_iam_policy_document" "topic" {
   }
 
   dynamic "statement" {
-    for_each = length(local.is_command[each.key] ? var.publisher_arns : var.handler_role_arns) > 0 ? [1] : []
+    for_each = local.is_command[each.key] && length(var.publisher_arns) > 0 ? [1] : []
     content {
       sid       = "NamedPublish"
       actions   = ["sns:Publish"]
       resources = [aws_sns_topic.this[each.key].arn]
       principals {
         type        = "AWS"
-        identifiers = local.is_command[each.key] ? var.publisher_arns : var.handler_role_arns
+        identifiers = var.publisher_arns
       }
     }
   }
@@ -85,12 +85,13 @@ resource "aws_sqs_queue" "this" {
 
 # What no handler could do, with the reason.
 resource "aws_sqs_queue" "dead_letters" {
-  for_each                  = local.queues
-  name                      = "${var.prefix}-${each.key}-dlq"
-  message_retention_seconds = local.dead_letter_retention_seconds
-  sqs_managed_sse_enabled   = local.is_kms ? null : true
-  kms_master_key_id         = local.kms_arn
-  tags                      = var.tags
+  for_each                   = local.queues
+  name                       = "${var.prefix}-${each.key}-dlq"
+  message_retention_seconds  = local.dead_letter_retention_seconds
+  visibility_timeout_seconds = each.value.visibility_seconds
+  sqs_managed_sse_enabled    = local.is_kms ? null : true
+  kms_master_key_id          = local.kms_arn
+  tags                       = var.tags
 }
 
 # No other queue can put its messages there.

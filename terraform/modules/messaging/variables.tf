@@ -52,13 +52,7 @@ variable "encryption" {
 }
 
 variable "publisher_arns" {
-  description = "Roles and users that may publish commands. Handlers publish Results and Events by their own roles."
-  type        = list(string)
-  default     = []
-}
-
-variable "handler_role_arns" {
-  description = "Roles of the handlers, which may publish Results and Events."
+  description = "Roles and users that may publish commands, also of other accounts. Handlers publish Results and Events by the policies of their roles."
   type        = list(string)
   default     = []
 }

@@ -191,9 +191,11 @@ impl Deployed {
             .object(&format!("{}-lake", self.prefix), "mart/a.csv");
         assert_eq!(object.expect("an object"), "state,cost\nOhio,5\nTexas,7\n");
 
-        let lineage = self
-            .installation
-            .ok(&["lineage", "lake/mart/a.csv", "--json"]);
+        let lineage = self.installation.ok(&[
+            "lineage",
+            &format!("s3://{}-lake/mart/a.csv", self.prefix),
+            "--json",
+        ]);
         let lineage: Value = serde_json::from_str(&lineage).expect("JSON");
         let text = lineage.to_string();
         for part in ["raw/a.csv", "step-sum", "step-ingest"] {
@@ -203,7 +205,14 @@ impl Deployed {
             self.sql("SELECT COUNT(*) FROM pudato.event").trim() != "0"
         });
         // What cannot be read lies in the dead-letter queue, with its bytes and the reason.
-        let dead = || self.installation.ok(&["dlq", "list", "storage", "--json"]);
+        let dead = || {
+            self.installation.ok(&[
+                "dlq",
+                "list",
+                &format!("{}-storage-dlq", self.prefix),
+                "--json",
+            ])
+        };
         self.wait("dead letter", || dead().contains("expected"));
         let dead = dead();
         assert!(dead.contains("body: expected"), "{dead}");

@@ -48,7 +48,7 @@ impl Deployed {
             let object = self.emulator.object("pudato-lake", &format!("{n}.txt"));
             assert_eq!(object.as_deref(), Ok(n.to_string().as_str()));
         }
-        for queue in ["storage", "results"] {
+        for queue in ["pudato-storage-dlq", "pudato-results-dlq"] {
             let listed = self.installation.ok(&["dlq", "list", queue, "--json"]);
             assert!(!listed.contains("message_id"), "{queue}: {listed}");
         }

@@ -8,7 +8,7 @@ pub fn folder() -> Result<PathBuf, String> {
     // The program is <target>/<profile>/pudato.
     let program = PathBuf::from(env!("CARGO_BIN_EXE_pudato"));
     let target = program.ancestors().nth(2).expect("a target folder");
-    let folder = target.join("lambda");
+    let folder = target.join("packages");
     let missing = ["core.zip", "query.zip"]
         .into_iter()
         .find(|name| !folder.join(name).is_file());

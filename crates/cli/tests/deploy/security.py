@@ -1,6 +1,7 @@
 """Reads back every policy that is in force and evaluates it: security.py PREFIX. Fails with the first that allows too much or too little.
 
-The evaluation is ministack's own (IAM's SimulatePrincipalPolicy for roles; its module for policies of resources, which that call leaves out)."""
+The evaluation is ministack's own (IAM's SimulatePrincipalPolicy for roles; its module for policies of resources, which that call leaves out). ministack 1.5.33
+runs every Lambda with the rights of the account, so that its roles suffice is shown here and not by the pipeline that runs."""
 import itertools
 import json
 import sys
@@ -28,7 +29,7 @@ def must(condition, what):
 
 def decides(policy, action, resource, *, service=None, tls=True, source=None, account=ACCOUNT, principal=None):
     """What a resource's policy says to a caller: a service, or somebody of an account."""
-    keys = {"aws:SourceArn": source, "aws:SourceAccount": account if service else None}
+    keys = {"aws:sourcearn": source, "aws:sourceaccount": account if service else None}
     context = EvalContext(
         principal_arn=principal or f"arn:aws:iam::{account}:user/somebody", principal_type="User", principal_account=account,
         action=action, resource_arn=resource, region=REGION, secure_transport=tls,
