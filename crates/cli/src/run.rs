@@ -21,7 +21,8 @@ impl Up {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
         let pudato = context.open().await?;
         let _only = only_one(&pudato)?;
-        let services = pudato.services().into_iter().map(str::to_owned);
+        let services = pudato.services_with_queue();
+        let services = services.into_iter().map(str::to_owned);
         let mut parts: Vec<Part> = services.map(Part::Handler).collect();
         parts.push(Part::Results);
         serve(context, &pudato, &parts).await
@@ -33,7 +34,7 @@ impl Up {
 #[command(after_help = "Example:
   pudato runner --handler storage")]
 pub struct Runner {
-    /// The service: storage, query or registry
+    /// The service: storage, query, transform or registry
     #[arg(long, value_name = "NAME")]
     handler: String,
 }

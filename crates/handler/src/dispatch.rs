@@ -1,5 +1,5 @@
 use crate::redact;
-use crate::{Action, Answer, Failure, FollowUp, Handler, Identity, Request};
+use crate::{Action, Answer, Failure, FollowUp, Handler, Identity, Progress, Request};
 use pudato_protocol::{Command, Event, Result as Reply, Timestamp};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub enum Later {
 }
 
 /// Runs `command` on `handler`. A `type` or `action` that is not the handler's is answered with an error Result and
-/// nothing is run. `identity` is given on to the action. `now` gives the time that the Result and the Events carry.
+/// nothing is run. `identity` is given on to the action, `progress` is told how far it is. `now` gives the time that the Result and the Events carry.
 ///
 /// # Errors
 /// The Command shall be tried again later.
@@ -40,6 +40,7 @@ pub async fn dispatch(
     handler: &dyn Handler,
     command: &Command,
     identity: Option<&Identity>,
+    progress: &dyn Progress,
     now: &(dyn Fn() -> Timestamp + Sync),
 ) -> Result<Handled, Later> {
     let started = now().instant();
@@ -50,6 +51,7 @@ pub async fn dispatch(
                 action,
                 command,
                 identity,
+                progress,
             };
             handler.handle(request).await
         }

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use pudato_protocol::{Command, DataReference, Error, ExecutionRecord, Fields, Object};
 use serde_json::Value;
+use std::fmt;
 use std::time::Duration;
 
 /// What running an action twice would do; decides whether the fabric keeps an idempotency record for it.
@@ -79,9 +80,43 @@ pub struct Request<'a> {
     pub command: &'a Command,
     /// Its identity, where the action has an effect that must not be repeated and the fabric knows one.
     pub identity: Option<&'a Identity>,
+    /// Who is told how far it is.
+    pub progress: &'a dyn Progress,
 }
 
-impl Request<'_> {
+/// Is told how far a long action is.
+pub trait Progress: Send + Sync {
+    /// The action's state, as the `data` of a `pending` Result. It never waits, and may leave out what comes too fast.
+    fn report(&self, command: &Command, data: Object);
+}
+
+/// Tells nobody.
+impl Progress for () {
+    fn report(&self, _command: &Command, _data: Object) {}
+}
+
+impl fmt::Debug for dyn Progress + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Of a Command whose progress nobody is told, as tests need it.
+    pub fn new(action: &'static str, command: &'a Command) -> Self {
+        Self {
+            action,
+            command,
+            identity: None,
+            progress: &(),
+        }
+    }
+
+    /// Says how far the action is: a `pending` Result with `data` is published.
+    pub fn report(&self, data: Object) {
+        self.progress.report(self.command, data);
+    }
+
     /// The payload's fields; an error about one is named `payload.<field>`.
     ///
     /// # Errors

@@ -29,7 +29,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let command = Command::new("greeter", "greet", Object::new());
-//! let handled = dispatch(&Greeter, &command, None, &Timestamp::now).await.expect("no backend is down");
+//! let handled = dispatch(&Greeter, &command, None, &(), &Timestamp::now).await.expect("no backend is down");
 //! assert_eq!(handled.result.status, Status::Error);
 //! assert_eq!(handled.result.errors, ["payload.name: required, expected a string; it is missing"]);
 //! # }
@@ -40,5 +40,7 @@ mod handler;
 mod redact;
 
 pub use dispatch::{Handled, Later, dispatch};
-pub use handler::{Action, Answer, Effect, Failure, FollowUp, Handler, Identity, Request};
+pub use handler::{
+    Action, Answer, Effect, Failure, FollowUp, Handler, Identity, Progress, Request,
+};
 pub use redact::redact;

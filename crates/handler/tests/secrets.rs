@@ -114,7 +114,7 @@ async fn no_planted_secret_is_in_a_result_or_a_reason() {
             let mut payload = Object::new();
             payload.insert("text".into(), text.into());
             let command = Command::new("careless", action, payload);
-            let seen = match dispatch(&Careless, &command, None, &Timestamp::now).await {
+            let seen = match dispatch(&Careless, &command, None, &(), &Timestamp::now).await {
                 Ok(handled) => encode(&handled.result),
                 Err(Later::Retry { why, .. } | Later::Unavailable { why }) => why,
             };

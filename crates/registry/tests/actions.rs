@@ -14,7 +14,7 @@ fn registry() -> RegistryHandler {
 async fn call(registry: &RegistryHandler, action: &str, payload: Value) -> Result<Value, String> {
     let payload = payload.as_object().cloned().expect("an object");
     let command = Command::new("registry", action, payload);
-    let handled = dispatch(registry, &command, None, &Timestamp::now).await;
+    let handled = dispatch(registry, &command, None, &(), &Timestamp::now).await;
     let result = handled.expect("memory is available").result;
     match result.status {
         Status::Success => Ok(Value::Object(result.data.expect("data"))),

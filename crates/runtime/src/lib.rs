@@ -30,12 +30,17 @@ mod outbox;
 mod patience;
 pub mod pipeline;
 mod process;
+mod reporting;
 mod results;
 pub mod settings;
 mod settler;
+#[cfg(all(feature = "dbt", feature = "duckdb"))]
+mod shared_warehouse;
 mod spawn;
 mod stores;
 mod time;
+#[cfg(feature = "dbt")]
+mod transform_settings;
 mod trust;
 mod variables;
 mod wiring;

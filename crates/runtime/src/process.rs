@@ -4,7 +4,9 @@ use crate::identity;
 use crate::trust::TrustedTopics;
 use futures_util::FutureExt;
 use pudato_handler::redact;
-use pudato_handler::{Action, Effect, FollowUp, Handled, Handler, Identity, Later, dispatch};
+use pudato_handler::{
+    Action, Effect, FollowUp, Handled, Handler, Identity, Later, Progress, dispatch,
+};
 use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
 use pudato_protocol::{Command, Event, ExecutionRecord, Object, Result as Reply, Timestamp};
@@ -81,6 +83,8 @@ pub struct Processor {
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Is told how far long actions are.
+    pub progress: Arc<dyn Progress>,
     /// This worker's name among the owners of running requests.
     pub owner: String,
     /// How long a running request is this worker's, unless it is renewed.
@@ -195,7 +199,13 @@ impl Processor {
             }
         }
         let now = || self.now();
-        let handling = dispatch(&*self.handler, command, identity.as_ref(), &now);
+        let handling = dispatch(
+            &*self.handler,
+            command,
+            identity.as_ref(),
+            &*self.progress,
+            &now,
+        );
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
         let handled = handled.unwrap_or_else(|panic| {
             Err(Later::Retry {

@@ -61,6 +61,9 @@ pub struct Settings {
     pub drain: Duration,
     /// The query service.
     pub query: QuerySettings,
+    /// The transform service; its folder and warehouse are set where it is opened.
+    #[cfg(feature = "dbt")]
+    pub transform: pudato_transform::Settings,
     /// Where OpenLineage events go; `None`: nobody is told.
     pub openlineage: Option<TransportSettings>,
     /// Port of `/livez` and `/readyz`.
@@ -250,6 +253,8 @@ impl Settings {
                 }
             },
         };
+        #[cfg(feature = "dbt")]
+        let transform = crate::transform_settings::read(&get, &mut wrong);
         let log_json = match get("PUDATO_LOG_FORMAT") {
             "" => None,
             "json" => Some(true),
@@ -292,6 +297,8 @@ impl Settings {
             drain: Duration::from_secs(drain_s),
             health_port,
             query,
+            #[cfg(feature = "dbt")]
+            transform,
             log: get("PUDATO_LOG").to_owned(),
             log_json,
             data_dir,

@@ -264,7 +264,7 @@ pub const VARIABLES: &[Variable] = &[
         "DBT_PROJECT_DIR",
         "dbt_project_dir",
         "",
-        "folder of the dbt project; for transform, which this version does not have",
+        "folder of the dbt project",
     ),
     variable(
         "DBT_PROFILES_DIR",
@@ -349,6 +349,30 @@ pub const VARIABLES: &[Variable] = &[
         "openlineage_file",
         "",
         "file to which events are appended, one a line, where the transport is file",
+    ),
+    variable(
+        "PUDATO_DBT",
+        "dbt",
+        "",
+        "the dbt to run; found in .venv beside the project or here, or on the path, where it is unset",
+    ),
+    variable(
+        "PUDATO_DBT_ENV",
+        "dbt_env",
+        "",
+        "variables of the environment that dbt and git may see beside PATH, HOME and the like; with commas between them, NAME or PREFIX*",
+    ),
+    variable(
+        "PUDATO_TRANSFORM_SECONDS",
+        "transform_seconds",
+        "3600",
+        "longest run of dbt, 1..43200",
+    ),
+    variable(
+        "PUDATO_LOGIC_REPO_ALLOW_FILE",
+        "logic_repo_allow_file",
+        "",
+        "true: file:// is allowed as well",
     ),
     variable(
         "HANDLER_TYPE",

@@ -9,12 +9,13 @@ use crate::names::{HISTORY, Names, RESULTS};
 use crate::openlineage::{Teller, Transport};
 use crate::outbox::Outbox;
 use crate::process::Processor;
+use crate::reporting::Reporter;
 use crate::results::{Kind, ResultsConsumer};
 use crate::settings::{DatabasePlace, Fabric, Settings};
 use crate::spawn::TokioTasks;
 use crate::stores;
 use crate::worker::Worker;
-use pudato_handler::Handler;
+use pudato_handler::{Handler, Progress};
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
     ClaimStore, Clock, Error, ErrorKind, Operations, Publisher, SystemClock, Topology,
@@ -152,9 +153,13 @@ impl Pudato {
         let claims: Arc<dyn ClaimStore> = Arc::new(claims(&settings, &data_dir, builder()?)?);
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
+        #[cfg(feature = "duckdb")]
+        let engine = Arc::new(engine(&settings, &data_dir)?);
         let built_in: Vec<Arc<dyn Handler>> = vec![
             #[cfg(feature = "duckdb")]
-            Arc::new(query(&settings, &data_dir, objects.clone())?),
+            Arc::new(query(&settings, Arc::clone(&engine), objects.clone())),
+            #[cfg(all(feature = "dbt", feature = "duckdb"))]
+            Arc::new(transform(&settings, &data_dir, engine)),
             Arc::new(StorageHandler::new(objects, settings.claim_bytes_max)),
             Arc::new(RegistryHandler::new(Arc::clone(&registry), now)),
         ];
@@ -213,6 +218,14 @@ impl Pudato {
     /// The services that have a handler here.
     pub fn services(&self) -> Vec<&str> {
         self.handlers.keys().map(String::as_str).collect()
+    }
+
+    /// Those of them that have a queue. On AWS the transform service has one only where a worker reads it.
+    pub fn services_with_queue(&self) -> Vec<&str> {
+        let services = self.services().into_iter();
+        services
+            .filter(|service| *service != TRANSFORM || self.has_queue(service))
+            .collect()
     }
 
     /// The dead-letter queues there are: on AWS those of the queues that the settings name.
@@ -424,6 +437,7 @@ impl Pudato {
             handler: Arc::clone(self.handler(service)?),
             trusted: self.backend.trusted(),
             claims: Arc::clone(&self.outbox.claims),
+            progress: self.reporter(service),
             idempotency: self.backend.idempotency(),
             clock: Arc::clone(&self.clock),
             owner: format!("{}-{owner:016x}", std::process::id()),
@@ -431,6 +445,14 @@ impl Pudato {
             settles_at_once: self.backend.settles_at_once(),
             deliveries: Arc::clone(&self.deliveries),
         })
+    }
+
+    /// Publishes how far the actions of `service` are.
+    fn reporter(&self, service: &str) -> Arc<dyn Progress> {
+        let (topic, clock) = (self.names.results(), Arc::clone(&self.clock));
+        let (reporter, work) = Reporter::new(service, self.outbox.clone(), topic, clock);
+        tokio::spawn(work);
+        Arc::new(reporter)
     }
 
     /// Fails where `service` has no handler in this build.
@@ -551,6 +573,8 @@ pub async fn registry_place(settings: &Settings) -> Result<DatabasePlace, OpenEr
     }
 }
 
+/// The service that may have no queue.
+const TRANSFORM: &str = "transform";
 /// How often it is written down what was called.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// How often the dead-letter queues are looked at.
@@ -570,13 +594,12 @@ fn data_dir(settings: &Settings) -> Result<PathBuf, OpenError> {
     settings.data_dir.canonicalize().map_err(failed)
 }
 
-/// The query handler, on DuckDB.
+/// DuckDB, on the warehouse.
 #[cfg(feature = "duckdb")]
-fn query(
+fn engine(
     settings: &Settings,
     data_dir: &std::path::Path,
-    objects: Objects,
-) -> Result<pudato_query::QueryHandler, OpenError> {
+) -> Result<pudato_query::duckdb::DuckDb, OpenError> {
     use pudato_query::duckdb::{DuckDb, Options};
     let query = &settings.query;
     let options = Options {
@@ -585,11 +608,21 @@ fn query(
         spill_bytes: query.spill_bytes,
         threads: query.threads,
     };
-    let engine = match &query.file {
+    match &query.file {
         Some(file) => DuckDb::file(file, options)
-            .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}")))?,
-        None => DuckDb::in_memory(options),
-    };
+            .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}"))),
+        None => Ok(DuckDb::in_memory(options)),
+    }
+}
+
+/// The query handler, on DuckDB.
+#[cfg(feature = "duckdb")]
+fn query(
+    settings: &Settings,
+    engine: Arc<pudato_query::duckdb::DuckDb>,
+    objects: Objects,
+) -> pudato_query::QueryHandler {
+    let query = &settings.query;
     let limits = pudato_query::Limits {
         deadline: query.deadline,
         source_bytes_max: query.source_bytes_max,
@@ -597,11 +630,28 @@ fn query(
         scripts: query.scripts,
     };
     let files = crate::object_files::ObjectFiles(objects);
-    Ok(pudato_query::QueryHandler::new(
-        Arc::new(engine),
-        Arc::new(files),
-        limits,
-    ))
+    pudato_query::QueryHandler::new(engine, Arc::new(files), limits)
+}
+
+/// The transform handler, on dbt, which takes turns with the queries.
+#[cfg(all(feature = "dbt", feature = "duckdb"))]
+fn transform(
+    settings: &Settings,
+    data_dir: &std::path::Path,
+    engine: Arc<pudato_query::duckdb::DuckDb>,
+) -> pudato_transform::TransformHandler {
+    let warehouse_file = settings
+        .query
+        .file
+        .as_ref()
+        .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
+    let own = pudato_transform::Settings {
+        folder: data_dir.join("transform"),
+        warehouse_file,
+        ..settings.transform.clone()
+    };
+    let warehouse = Arc::new(crate::shared_warehouse::SharedWarehouse(engine));
+    pudato_transform::TransformHandler::new(own, warehouse)
 }
 
 /// The containers of the storage handler. The embedded fabric has folders for all where none is listed; AWS has only those that are.

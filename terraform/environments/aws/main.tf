@@ -14,7 +14,7 @@ module "messaging" {
     registry  = { visibility_seconds = local.visibility_seconds }
     transform = { queue = var.transform_worker, visibility_seconds = 60 }
     results   = { topic = "results", max_receive_count = 100, visibility_seconds = local.visibility_seconds }
-    history   = { topic = "events", visibility_seconds = local.visibility_seconds }
+    history   = { topic = "events", max_receive_count = 100, visibility_seconds = local.visibility_seconds }
   }
   encryption     = var.encryption
   publisher_arns = var.publisher_arns

@@ -8,7 +8,7 @@ module "messaging" {
     {
       transform = { queue = false }
       results   = { topic = "results", max_receive_count = 100, visibility_seconds = var.visibility_seconds }
-      history   = { topic = "events", visibility_seconds = var.visibility_seconds }
+      history   = { topic = "events", max_receive_count = 100, visibility_seconds = var.visibility_seconds }
     },
   )
   encryption = var.encryption

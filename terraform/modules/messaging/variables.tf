@@ -27,7 +27,7 @@ variable "services" {
     registry  = {}
     transform = { queue = false } # Nothing reads it until a worker does: see examples/transform-worker.
     results   = { topic = "results", max_receive_count = 100 }
-    history   = { topic = "events" }
+    history   = { topic = "events", max_receive_count = 100 }
   }
   validation {
     condition     = alltrue([for service in values(var.services) : service.max_receive_count >= 5])

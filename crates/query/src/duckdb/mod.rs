@@ -7,6 +7,7 @@ mod control;
 mod errors;
 mod fetch;
 mod json;
+mod lending;
 mod lockdown;
 mod parse;
 mod plan;

@@ -47,6 +47,8 @@ pub(super) enum Place {
 struct State {
     open: Option<(Connection, Mode)>,
     users: usize,
+    /// Another program has the file.
+    is_lent: bool,
     /// Those who wait to write while it is open for reading.
     writers_waiting: usize,
     recent: VecDeque<Instant>,
@@ -135,6 +137,7 @@ impl Warehouse {
         let mut state = self.lock();
         loop {
             match &state.open {
+                _ if state.is_lent => {}
                 Some((_, Mode::Write)) => break,
                 Some((_, Mode::Read)) if mode == Mode::Read && state.writers_waiting == 0 => break,
                 None if mode == Mode::Write || state.writers_waiting == 0 => break,
@@ -146,8 +149,12 @@ impl Warehouse {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why =
-                    "the warehouse is read by other Commands for too long; this one waits to write";
+                let why = match state.is_lent {
+                    true => "dbt has the warehouse for too long",
+                    false => {
+                        "the warehouse is read by other Commands for too long; this one waits to write"
+                    }
+                };
                 return Err(EngineError::Unavailable(why.into()));
             }
             let is_writer = mode == Mode::Write;
@@ -174,6 +181,30 @@ impl Warehouse {
             state.recent.pop_front();
         }
         Ok(self.lease(connection, mode))
+    }
+
+    /// Closes the file as soon as nobody uses it, and leaves it to another program. Blocks until then, at most until `until`.
+    ///
+    /// # Errors
+    /// `Unavailable`: it is in use for too long.
+    pub(super) fn lend(self: &Arc<Self>, until: Instant) -> Result<Loan, EngineError> {
+        let mut state = self.lock();
+        while state.is_lent || state.users > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = "the warehouse is in use by other Commands for too long";
+                return Err(EngineError::Unavailable(why.into()));
+            }
+            // Whoever only reads must not keep it open for ever.
+            state.writers_waiting += 1;
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.writers_waiting -= 1;
+        }
+        state.open = None;
+        state.is_lent = true;
+        drop(state);
+        Ok(Loan(Arc::clone(self)))
     }
 
     fn lease(self: &Arc<Self>, connection: Connection, mode: Mode) -> Lease {
@@ -259,6 +290,16 @@ impl Drop for Lease {
         if self.warehouse.place != Place::Memory {
             self.warehouse.release();
         }
+    }
+}
+
+/// The time in which another program has the file.
+pub(super) struct Loan(Arc<Warehouse>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.lock().is_lent = false;
+        self.0.changed.notify_all();
     }
 }
 

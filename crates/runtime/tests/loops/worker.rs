@@ -101,6 +101,7 @@ async fn bench(script: Vec<Act>) -> Bench {
         clock: Arc::clone(&shared),
     };
     let processor = Processor {
+        progress: Arc::new(()),
         trusted: Default::default(),
         handler: Arc::new(Scripted {
             script: Mutex::new(script.into()),

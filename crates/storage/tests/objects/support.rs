@@ -28,7 +28,7 @@ impl Storage {
             panic!("a payload is an object");
         };
         let command = Command::new("storage", action, payload);
-        let handled = dispatch(&self.handler, &command, None, &Timestamp::now).await;
+        let handled = dispatch(&self.handler, &command, None, &(), &Timestamp::now).await;
         handled.expect("the store can be reached")
     }
 

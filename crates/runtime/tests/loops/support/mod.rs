@@ -116,6 +116,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let processor = Processor {
             trusted: Default::default(),
+            progress: Arc::new(()),
             handler: Arc::new(Unreliable {
                 chance: Arc::clone(&self.chance),
                 clock: Arc::clone(&clock),

@@ -1,0 +1,64 @@
+//! Settings of the transform service.
+
+use pudato_transform::{Logic, Settings};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Reads and checks them; what is wrong is added to `wrong`.
+pub(crate) fn read<'a>(get: &dyn Fn(&str) -> &'a str, wrong: &mut Vec<String>) -> Settings {
+    let some = |name: &str| Some(get(name)).filter(|value| !value.is_empty());
+    let owned = |name: &str| some(name).map(str::to_owned);
+    let path = |name: &str| some(name).map(PathBuf::from);
+    let seconds = get("PUDATO_TRANSFORM_SECONDS").parse::<u64>();
+    let seconds = seconds
+        .ok()
+        .filter(|seconds| (1..=43_200).contains(seconds));
+    let deadline = seconds.unwrap_or_else(|| {
+        let found = get("PUDATO_TRANSFORM_SECONDS");
+        wrong.push(format!(
+            "PUDATO_TRANSFORM_SECONDS: expected a whole number 1..43200, found {found:?}"
+        ));
+        1
+    });
+    let allows_file = match get("PUDATO_LOGIC_REPO_ALLOW_FILE") {
+        "" | "false" => false,
+        "true" => true,
+        other => {
+            wrong.push(format!(
+                "PUDATO_LOGIC_REPO_ALLOW_FILE: expected true or false, found {other:?}"
+            ));
+            false
+        }
+    };
+    let logic = some("PUDATO_LOGIC_REPO_URL").map(|url| Logic {
+        url: url.to_owned(),
+        branch: owned("PUDATO_LOGIC_REPO_BRANCH"),
+        revision: owned("PUDATO_LOGIC_REPO_REVISION"),
+        subdirectory: owned("PUDATO_LOGIC_REPO_SUBDIR"),
+        allows_file,
+    });
+    if let Some(Err(why)) = logic.as_ref().map(Logic::check) {
+        wrong.push(why);
+    }
+    let target = owned("DBT_TARGET");
+    if let Some(target) = &target
+        && target.starts_with('-')
+    {
+        wrong.push(format!("DBT_TARGET: expected a name, found {target:?}"));
+    }
+    let names = get("PUDATO_DBT_ENV").split(',').map(str::trim);
+    Settings {
+        project: path("DBT_PROJECT_DIR"),
+        profiles: path("DBT_PROFILES_DIR"),
+        target,
+        program: path("PUDATO_DBT"),
+        deadline: Duration::from_secs(deadline),
+        variables: names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        logic,
+        folder: PathBuf::new(),
+        warehouse_file: None,
+    }
+}

@@ -1,0 +1,449 @@
+use crate::artifacts::Artifacts;
+use crate::child::{self, Ended};
+use crate::environment;
+use crate::lineage::{self, Lineage, Naming};
+use crate::log::{Log, Progress};
+use crate::options::Options;
+use crate::profile::{Place, Target};
+use crate::program;
+use crate::repository::{Checkout, Logic, Missing, Repository};
+use crate::warehouse::Warehouse;
+use async_trait::async_trait;
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_protocol::Object;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Longer than any deadline by what reading artifacts and waiting for the warehouse takes.
+const LEASE_MAX: Duration = Duration::from_secs(12 * 3_600);
+
+/// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had.
+const ACTIONS: &[Action] = &[
+    Action::new("run", Effect::Once).lease_max(LEASE_MAX),
+    Action::new("build", Effect::Once).lease_max(LEASE_MAX),
+    Action::new("test", Effect::Once).lease_max(LEASE_MAX),
+    Action::new("seed", Effect::Once).lease_max(LEASE_MAX),
+    Action::new("compile", Effect::Read).lease_max(LEASE_MAX),
+];
+
+/// Most tables whose rows are counted after a run.
+const COUNTED_MAX: usize = 10_000;
+
+/// What the transform service is set to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project's folder, where there is no repository of the logic.
+    pub project: Option<PathBuf>,
+    /// The folder of `profiles.yml`; the project's where it is `None`.
+    pub profiles: Option<PathBuf>,
+    /// The target of the profile.
+    pub target: Option<String>,
+    /// The dbt to run; found where it is `None`.
+    pub program: Option<PathBuf>,
+    /// Longest run.
+    pub deadline: Duration,
+    /// Variables of this program's environment that dbt may see, beside those that every program needs; `PREFIX*` means all that begin so.
+    pub variables: Vec<String>,
+    /// Where the logic is kept.
+    pub logic: Option<Logic>,
+    /// A folder of this service's own.
+    pub folder: PathBuf,
+    /// The query service's warehouse, which dbt gets as `DUCKDB_PATH`.
+    pub warehouse_file: Option<PathBuf>,
+}
+
+/// The transform handler.
+pub struct TransformHandler {
+    settings: Settings,
+    repository: Option<Repository>,
+    warehouse: Arc<dyn Warehouse>,
+    /// Warehouses that are one file have one dbt at a time; each by its path.
+    files: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>>,
+}
+
+impl TransformHandler {
+    /// On a project or a repository, as `settings` say.
+    pub fn new(settings: Settings, warehouse: Arc<dyn Warehouse>) -> Self {
+        let repository = settings.logic.clone().map(|logic| {
+            let folder = settings.folder.join("logic");
+            Repository::new(logic, folder, settings.variables.clone())
+        });
+        Self {
+            settings,
+            repository,
+            warehouse,
+            files: Mutex::default(),
+        }
+    }
+
+    /// The project for a Command: a checkout for its job, or the folder that the settings name.
+    async fn project(&self, request: &Request<'_>) -> Result<(PathBuf, Option<Checkout>), Failure> {
+        if let Some(repository) = &self.repository {
+            let job = request.command.job_id.as_deref();
+            return match repository.checkout(job).await {
+                Ok(checkout) => Ok((checkout.project.clone(), Some(checkout))),
+                Err(Missing::Wrong(why)) => Err(Failure::bad(why)),
+                Err(Missing::Unreachable(why)) => Err(Failure::Retry { why, after: None }),
+            };
+        }
+        let Some(project) = &self.settings.project else {
+            return Err(Failure::bad(
+                "transform: no project: set DBT_PROJECT_DIR, or PUDATO_LOGIC_REPO_URL",
+            ));
+        };
+        let project = project.canonicalize().map_err(|error| {
+            Failure::bad(format!("DBT_PROJECT_DIR: {}: {error}", project.display()))
+        })?;
+        if !project.join("dbt_project.yml").is_file() {
+            let why = format!(
+                "DBT_PROJECT_DIR: {}: there is no dbt_project.yml",
+                project.display()
+            );
+            return Err(Failure::bad(why));
+        }
+        Ok((project, None))
+    }
+
+    /// The environment of a run.
+    fn environment(&self, run: &Run<'_>) -> Vec<(OsString, OsString)> {
+        let mut all = environment::allowed(&self.settings.variables);
+        let mut set = |name: &str, value: &str| {
+            all.retain(|(known, _)| known != name);
+            all.push((name.into(), value.into()));
+        };
+        if let Some(file) = &self.settings.warehouse_file {
+            set("DUCKDB_PATH", &file.display().to_string());
+        }
+        set("PUDATO_EXECUTION_ID", &run.execution);
+        // The artifacts carry these, so that those of another run are told apart.
+        set("DBT_ENV_CUSTOM_ENV_PUDATO_EXECUTION_ID", &run.execution);
+        if let Some(version) = &run.version {
+            set("PUDATO_LOGIC_VERSION", version);
+            set("DBT_ENV_CUSTOM_ENV_PUDATO_LOGIC_VERSION", version);
+        }
+        for (name, value) in [("JOB", &run.job), ("STEP", &run.step)] {
+            if let Some(value) = value {
+                set(&format!("DBT_ENV_CUSTOM_ENV_PUDATO_{name}_ID"), value);
+            }
+        }
+        all
+    }
+
+    /// Where the project's warehouse is.
+    fn target(
+        &self,
+        run: &Run<'_>,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Target, String> {
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(known, _)| known == name)?;
+            found.1.to_str().map(str::to_owned)
+        };
+        let place = Place {
+            project: &run.project,
+            profiles: &run.profiles,
+            target: self.settings.target.as_deref(),
+            variable: &variable,
+        };
+        place.read()
+    }
+
+    /// The one dbt at a time of a warehouse that is one file.
+    async fn turn(&self, file: &Path) -> Arc<Mutex<()>> {
+        let mut files = self.files.lock().await;
+        Arc::clone(files.entry(file.to_owned()).or_default())
+    }
+
+    async fn run(&self, request: &Request<'_>, run: &Run<'_>) -> Result<Answer, Failure> {
+        let environment = self.environment(run);
+        let target = self.target(run, &environment).map_err(Failure::bad)?;
+        let program = program::find(self.settings.program.as_deref(), &run.project);
+        let program = program.map_err(Failure::bad)?;
+        // Nobody sees an error of a lock: dbt and the queries of this process take turns.
+        let turn = match &target.file {
+            Some(file) => Some(self.turn(file).await.lock_owned().await),
+            None => None,
+        };
+        let lent = match &target.file {
+            Some(file) => self
+                .warehouse
+                .lend(file)
+                .await
+                .map_err(|why| Failure::Unavailable { why })?,
+            None => None,
+        };
+        let scratch = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(&run.scratch)
+            .map_err(|error| Failure::Unavailable {
+                why: format!("{}: {error}", run.scratch.display()),
+            })?;
+        let (out, logs) = (scratch.path().join("target"), scratch.path().join("logs"));
+        let args = run.args(self.settings.target.as_deref(), &out, &logs);
+        let mut log = Log::default();
+        let mut refused = None;
+        let mut line = |line: &str| {
+            if let Some(progress) = log.read(line) {
+                request.report(progress_of(run.action, &progress));
+            }
+            if refused.is_none()
+                && let Some(version) = &log.version
+            {
+                refused = program::check(version).err();
+            }
+            refused.is_none()
+        };
+        let deadline = self.settings.deadline;
+        let ended = child::run(
+            &program,
+            &args,
+            &run.project,
+            &environment,
+            deadline,
+            &mut line,
+        )
+        .await;
+        drop(lent);
+        drop(turn);
+        let ended = ended.map_err(|error| {
+            Failure::bad(format!(
+                "{}: {error}: {}",
+                program.display(),
+                program::INSTALL
+            ))
+        })?;
+        if let Some(refused) = refused {
+            return Err(Failure::bad(refused));
+        }
+        let status = match ended {
+            Ended::Status(status) => status,
+            Ended::TimedOut => {
+                let why = format!(
+                    "dbt {} took longer than {} s (PUDATO_TRANSFORM_SECONDS) and was stopped",
+                    run.action,
+                    deadline.as_secs()
+                );
+                return Err(self.failed(request, run, vec![why], &out, &target).await);
+            }
+        };
+        if log.is_locked_out && !status.success() {
+            let why = "the warehouse is in use by another process; dbt waits for it".into();
+            return Err(Failure::Unavailable { why });
+        }
+        match (status.code(), status.signal()) {
+            (Some(0), _) => {
+                let artifacts = Artifacts::read(&out, &run.execution).map_err(Failure::bad)?;
+                Ok(self.answer(request, run, artifacts, &target).await)
+            }
+            // Exit 1: it ran to its end, and something in it failed. What was built is in the artifacts.
+            (Some(_), _) => {
+                let mut errors = std::mem::take(&mut log.errors);
+                if errors.is_empty() {
+                    let words = log
+                        .last_words
+                        .take()
+                        .unwrap_or_else(|| "it does not say why".into());
+                    errors.push(format!("dbt {} ended with {status}: {words}", run.action));
+                }
+                Err(self.failed(request, run, errors, &out, &target).await)
+            }
+            (None, signal) => Err(Failure::Retry {
+                why: format!(
+                    "dbt {} was ended by signal {}",
+                    run.action,
+                    signal.unwrap_or(0)
+                ),
+                after: None,
+            }),
+        }
+    }
+
+    /// An error that carries the lineage of what was built all the same.
+    async fn failed(
+        &self,
+        request: &Request<'_>,
+        run: &Run<'_>,
+        mut errors: Vec<String>,
+        out: &Path,
+        target: &Target,
+    ) -> Failure {
+        let artifacts = Artifacts::read(out, &run.execution).unwrap_or_else(|why| {
+            errors.push(why);
+            None
+        });
+        let done = self.answer(request, run, artifacts, target).await;
+        Failure::Final {
+            errors,
+            done: Box::new(done),
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: &Request<'_>,
+        run: &Run<'_>,
+        artifacts: Option<Artifacts>,
+        target: &Target,
+    ) -> Answer {
+        let mut data = Object::new();
+        let mut set = |name: &str, value: Value| data.insert(name.into(), value);
+        set("command", run.action.into());
+        set("logic_version", json!(run.version));
+        set("execution_id", run.execution.as_str().into());
+        // What the caller says of itself is kept beside what is true.
+        let claims = ["logic_version", "execution_id"]
+            .into_iter()
+            .filter_map(|name| {
+                let claimed = request.command.metadata.get(name)?;
+                Some((name.to_owned(), claimed.clone()))
+            });
+        let claims: Object = claims.collect();
+        if !claims.is_empty() {
+            set("claimed", Value::Object(claims));
+        }
+        let lineage = match &artifacts {
+            Some(artifacts) => {
+                let version = artifacts.manifest.metadata.dbt_version.as_deref();
+                set("dbt_version", json!(version));
+                self.lineage(run, artifacts, target).await
+            }
+            None => Lineage::default(),
+        };
+        set("nodes", Value::Array(lineage.nodes));
+        let mut answer = Answer::new(data);
+        answer.inputs = lineage.inputs;
+        answer.outputs = lineage.outputs;
+        answer.executions = lineage.executions;
+        answer
+    }
+
+    async fn lineage(&self, run: &Run<'_>, artifacts: &Artifacts, target: &Target) -> Lineage {
+        let naming = Naming {
+            namespace: &target.namespace,
+            adapter: &target.adapter,
+            project: &run.project,
+            repository: run.repository.as_deref(),
+        };
+        let rows = match &target.file {
+            Some(file) if run.action != "compile" => self.count(file, artifacts).await,
+            _ => BTreeMap::new(),
+        };
+        let mut lineage = lineage::of_run(artifacts, &naming, run.action, run.full_refresh, &rows);
+        lineage::attach_tests(&mut lineage, artifacts, &naming);
+        lineage
+    }
+
+    /// The rows of tables whose adapter does not say them.
+    async fn count(&self, file: &Path, artifacts: &Artifacts) -> BTreeMap<String, u64> {
+        let tables = lineage::uncounted(artifacts);
+        let tables = &tables[..tables.len().min(COUNTED_MAX)];
+        let names: Vec<[String; 3]> = tables.iter().map(|(_, name)| name.clone()).collect();
+        if names.is_empty() {
+            return BTreeMap::new();
+        }
+        let counted = self.warehouse.rows(file, &names).await;
+        let counted = tables.iter().zip(counted);
+        counted
+            .filter_map(|((id, _), rows)| Some((id.clone(), rows?)))
+            .collect()
+    }
+}
+
+/// One run of dbt.
+struct Run<'a> {
+    action: &'static str,
+    options: &'a Options,
+    full_refresh: bool,
+    project: PathBuf,
+    profiles: PathBuf,
+    scratch: PathBuf,
+    execution: String,
+    version: Option<String>,
+    repository: Option<String>,
+    job: Option<String>,
+    step: Option<String>,
+}
+
+impl Run<'_> {
+    fn args(&self, target: Option<&str>, out: &Path, logs: &Path) -> Vec<OsString> {
+        let behind = |option: &str, value: &Path| {
+            let mut arg = OsString::from(option);
+            arg.push(value);
+            arg
+        };
+        let mut args: Vec<OsString> = vec![
+            "--log-format=json".into(),
+            "--log-level=info".into(),
+            // The file of the log would only be removed with its folder.
+            "--log-level-file=none".into(),
+            "--no-use-colors".into(),
+            "--no-send-anonymous-usage-stats".into(),
+            "--no-version-check".into(),
+            behind("--log-path=", logs),
+            self.action.into(),
+            behind("--project-dir=", &self.project),
+            behind("--profiles-dir=", &self.profiles),
+            behind("--target-path=", out),
+        ];
+        if let Some(target) = target {
+            args.push(format!("--target={target}").into());
+        }
+        args.extend(self.options.args().into_iter().map(OsString::from));
+        args
+    }
+}
+
+fn progress_of(action: &str, progress: &Progress) -> Object {
+    let mut data = Object::new();
+    data.insert("command".into(), action.into());
+    data.insert("done".into(), progress.done.into());
+    data.insert("total".into(), progress.total.into());
+    data.insert("node".into(), progress.node.as_str().into());
+    data
+}
+
+#[async_trait]
+impl Handler for TransformHandler {
+    fn service(&self) -> &str {
+        "transform"
+    }
+
+    fn actions(&self) -> &[Action] {
+        ACTIONS
+    }
+
+    async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let options = Options::read(&request)?;
+        let (project, checkout) = self.project(&request).await?;
+        let scratch = self.settings.folder.join("runs");
+        std::fs::create_dir_all(&scratch).map_err(|error| Failure::Unavailable {
+            why: format!("{}: {error}", scratch.display()),
+        })?;
+        let profiles = match &self.settings.profiles {
+            Some(profiles) => profiles.canonicalize().map_err(|error| {
+                Failure::bad(format!("DBT_PROFILES_DIR: {}: {error}", profiles.display()))
+            })?,
+            None => project.clone(),
+        };
+        let run = Run {
+            action: request.action,
+            full_refresh: options.full_refresh,
+            options: &options,
+            project,
+            profiles,
+            scratch,
+            execution: uuid::Uuid::new_v4().to_string(),
+            version: checkout.as_ref().map(|checkout| checkout.commit.clone()),
+            repository: checkout.map(|checkout| checkout.name),
+            job: request.command.job_id.clone(),
+            step: request.command.step_id.clone(),
+        };
+        self.run(&request, &run).await
+    }
+}

@@ -1,0 +1,143 @@
+//! The payload of a Command as arguments of dbt: an argument vector, in which every value stands behind its option.
+
+use pudato_handler::Request;
+use pudato_protocol::{Error, Object};
+use serde_json::Value;
+
+/// What a Command asks of dbt.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Options {
+    select: Vec<String>,
+    exclude: Vec<String>,
+    pub(crate) full_refresh: bool,
+    vars: Object,
+}
+
+impl Options {
+    /// Reads and checks the payload.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub(crate) fn read(request: &Request<'_>) -> Result<Self, Error> {
+        let mut payload = request.payload()?;
+        let options = Self {
+            select: texts(payload.value("select"), "select")?,
+            exclude: texts(payload.value("exclude"), "exclude")?,
+            full_refresh: payload.flag("full_refresh")?,
+            vars: payload.optional_object("vars")?.unwrap_or_default(),
+        };
+        if let Some(name) = options.vars.keys().find(|name| !is_name(name)) {
+            let reason = format!("vars: expected names of letters, digits and '_', found {name:?}");
+            return Err(Error::new("payload.vars", reason));
+        }
+        let is_refreshing = matches!(request.action, "run" | "build" | "seed");
+        if options.full_refresh && !is_refreshing {
+            let reason = format!("dbt {} knows no full refresh; leave it out", request.action);
+            return Err(Error::new("payload.full_refresh", reason));
+        }
+        Ok(options)
+    }
+
+    /// As dbt takes them.
+    pub(crate) fn args(&self) -> Vec<String> {
+        let select = self.select.iter().map(|one| format!("--select={one}"));
+        let exclude = self.exclude.iter().map(|one| format!("--exclude={one}"));
+        let mut args: Vec<String> = select.chain(exclude).collect();
+        if self.full_refresh {
+            args.push("--full-refresh".into());
+        }
+        if !self.vars.is_empty() {
+            // JSON is YAML, which dbt reads.
+            args.push(format!("--vars={}", Value::Object(self.vars.clone())));
+        }
+        args
+    }
+}
+
+/// A text or a list of them; none may look like an option.
+fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, Error> {
+    let all = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(all)) => all,
+        Some(one) => vec![one],
+    };
+    let name = format!("payload.{field}");
+    let text = |value: Value| match value {
+        Value::String(text) if text.trim_start().starts_with('-') => Err(Error::new(
+            name.clone(),
+            format!("expected a selector, found {text:?}, which looks like an option of dbt"),
+        )),
+        Value::String(text) if text.trim().is_empty() || text.contains('\0') => Err(Error::new(
+            name.clone(),
+            "expected a selector, found nothing",
+        )),
+        Value::String(text) => Ok(text),
+        other => Err(Error::new(
+            name.clone(),
+            format!("expected a text or a list of texts, found {other}"),
+        )),
+    };
+    all.into_iter().map(text).collect()
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*` (behaviours.md, security line 22).
+fn is_name(name: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let mut chars = name.chars();
+    chars.next().is_some_and(is_first) && chars.all(|c| is_first(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pudato_protocol::Command;
+    use serde_json::json;
+
+    fn read(action: &'static str, payload: Value) -> Result<Vec<String>, String> {
+        let Value::Object(payload) = payload else {
+            panic!("an object");
+        };
+        let command = Command::new("transform", action, payload);
+        let request = Request::new(action, &command);
+        let options = Options::read(&request).map_err(|error| error.to_string())?;
+        Ok(options.args())
+    }
+
+    #[test]
+    fn every_value_stands_behind_its_option_and_vars_are_one_argument() {
+        let payload = json!({"select": ["a+", "tag:x y"], "exclude": "b", "full_refresh": true,
+            "vars": {"day": "2026-01-01'; rm -rf /", "n": [1, null]}});
+        let args = read("build", payload).expect("options");
+        let vars = r#"--vars={"day":"2026-01-01'; rm -rf /","n":[1,null]}"#;
+        assert_eq!(
+            args,
+            [
+                "--select=a+",
+                "--select=tag:x y",
+                "--exclude=b",
+                "--full-refresh",
+                vars
+            ]
+        );
+        assert!(read("build", json!({})).expect("nothing").is_empty());
+    }
+
+    #[test]
+    fn what_looks_like_an_option_or_is_no_selector_is_refused_by_name() {
+        for (payload, said) in [
+            (json!({"select": "--full-refresh"}), "payload.select"),
+            (json!({"select": [" -x"]}), "payload.select"),
+            (json!({"exclude": [""]}), "payload.exclude"),
+            (json!({"select": 7}), "payload.select"),
+            (json!({"select": "a\u{0}b"}), "payload.select"),
+            (json!({"vars": {"a b": 1}}), "payload.vars"),
+            (json!({"vars": {"--x": 1}}), "payload.vars"),
+            (json!({"vars": "a: 1"}), "payload.vars"),
+            (json!({"full_refresh": "yes"}), "payload.full_refresh"),
+        ] {
+            let refused = read("build", payload.clone()).expect_err("refused");
+            assert!(refused.contains(said), "{payload}: {refused}");
+        }
+        assert!(read("test", json!({"full_refresh": true})).is_err());
+    }
+}

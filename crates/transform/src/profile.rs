@@ -1,0 +1,258 @@
+//! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
+
+use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
+use std::path::{Path, PathBuf};
+
+/// A warehouse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// dbt's adapter, e.g. `duckdb`.
+    pub(crate) adapter: String,
+    /// What OpenLineage calls its datasets' namespace, e.g. `duckdb:///w.duckdb` or `postgres://db:5432`.
+    pub(crate) namespace: String,
+    /// The file of a warehouse that is one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What is read to find it.
+pub(crate) struct Place<'a> {
+    pub(crate) project: &'a Path,
+    pub(crate) profiles: &'a Path,
+    /// `DBT_TARGET`, where it is set.
+    pub(crate) target: Option<&'a str>,
+    /// The environment that dbt gets.
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Place<'_> {
+    /// Reads the project's profile.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read, by file and field.
+    pub(crate) fn read(&self) -> Result<Target, String> {
+        let project = self.project.join("dbt_project.yml");
+        let project = yaml(&project)?;
+        let name = self
+            .text(&project, "profile")
+            .map_err(|why| format!("dbt_project.yml: profile: {why}"))?;
+        let all = yaml(&self.profiles.join("profiles.yml"))?;
+        let profile = all.as_mapping_get(&name).ok_or_else(|| {
+            format!("profiles.yml: expected a profile {name:?}, as dbt_project.yml names it")
+        })?;
+        let chosen = match self.target {
+            Some(target) => target.to_owned(),
+            None => self
+                .text(profile, "target")
+                .unwrap_or_else(|_| "default".into()),
+        };
+        let at = |field: &str| format!("profiles.yml: {name}.outputs.{chosen}.{field}");
+        let output = profile
+            .as_mapping_get("outputs")
+            .and_then(|outputs| outputs.as_mapping_get(&chosen))
+            .ok_or_else(|| format!("profiles.yml: {name}.outputs: expected {chosen:?}"))?;
+        let text = |field: &str| {
+            self.text(output, field)
+                .map_err(|why| format!("{}: {why}", at(field)))
+        };
+        let adapter = text("type")?;
+        let (namespace, file) = match adapter.as_str() {
+            "duckdb" => {
+                let path = match output.as_mapping_get("path") {
+                    None => {
+                        return Err(format!(
+                            "{}: expected the file of the warehouse; in memory nothing is kept",
+                            at("path")
+                        ));
+                    }
+                    Some(_) => text("path")?,
+                };
+                if path == ":memory:" || path.contains("://") || path.starts_with("md:") {
+                    return Err(format!(
+                        "{}: expected a file of this machine, found {path:?}",
+                        at("path")
+                    ));
+                }
+                let file = absolute(self.project, Path::new(&path));
+                (format!("duckdb://{}", file.display()), Some(file))
+            }
+            "postgres" | "redshift" => {
+                let default = if adapter == "postgres" {
+                    "5432"
+                } else {
+                    "5439"
+                };
+                let port = match output.as_mapping_get("port") {
+                    Some(_) => text("port")?,
+                    None => default.to_owned(),
+                };
+                (format!("{adapter}://{}:{port}", text("host")?), None)
+            }
+            // As OpenLineage names them ("Naming conventions").
+            "snowflake" => (format!("snowflake://{}", text("account")?), None),
+            "bigquery" => ("bigquery".to_owned(), None),
+            "athena" => (
+                format!("awsathena://athena.{}.amazonaws.com", text("region_name")?),
+                None,
+            ),
+            other => {
+                let host = self.text(output, "host").unwrap_or_default();
+                (format!("{other}://{host}"), None)
+            }
+        };
+        Ok(Target {
+            adapter,
+            namespace,
+            file,
+        })
+    }
+
+    /// A field's text, rendered as far as it is known how.
+    fn text(&self, of: &YamlOwned, field: &str) -> Result<String, String> {
+        let value = of
+            .as_mapping_get(field)
+            .ok_or("expected a text, found nothing")?;
+        let raw = match value {
+            YamlOwned::Value(scalar) => match scalar {
+                ScalarOwned::String(text) => text.clone(),
+                ScalarOwned::Integer(number) => number.to_string(),
+                other => return Err(format!("expected a text, found {other:?}")),
+            },
+            _ => return Err("expected a text".into()),
+        };
+        self.render(&raw)
+    }
+
+    /// Replaces `{{ env_var('NAME') }}` and `{{ env_var('NAME', 'default') }}`.
+    fn render(&self, raw: &str) -> Result<String, String> {
+        let mut text = String::new();
+        let mut rest = raw;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (inside, after) = after
+                .split_once("}}")
+                .ok_or_else(|| format!("{raw:?}: a '{{{{' without its end"))?;
+            text.push_str(before);
+            text.push_str(&self.expression(inside.trim()).ok_or_else(|| {
+                format!("expected a text or env_var('NAME') that is set and that dbt may see (PUDATO_DBT_ENV), found {raw:?}")
+            })?);
+            rest = after;
+        }
+        text.push_str(rest);
+        Ok(text)
+    }
+
+    fn expression(&self, text: &str) -> Option<String> {
+        // Filters such as `| int` change the type, not the text.
+        let text = text.split('|').next()?.trim();
+        let inside = text.strip_prefix("env_var(")?.strip_suffix(')')?;
+        let mut arguments = inside
+            .split(',')
+            .map(|one| one.trim().trim_matches(['\'', '"']));
+        let name = arguments.next()?;
+        let default = arguments.next().map(str::to_owned);
+        (self.variable)(name).or(default)
+    }
+}
+
+fn yaml(path: &Path) -> Result<YamlOwned, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let mut all = YamlOwned::load_from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    match all.is_empty() {
+        true => Err(format!("{name}: it is empty")),
+        false => Ok(all.remove(0)),
+    }
+}
+
+/// The file's one name: dbt takes what is relative from the project's folder.
+pub(crate) fn absolute(project: &Path, path: &Path) -> PathBuf {
+    let path = project.join(path);
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(profiles: &str, target: Option<&str>) -> Result<Target, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = folder.path().canonicalize().expect("a path");
+        std::fs::write(project.join("dbt_project.yml"), "name: p\nprofile: shop\n")
+            .expect("written");
+        std::fs::write(project.join("profiles.yml"), profiles).expect("written");
+        let variable = |name: &str| (name == "HERE").then(|| "w.duckdb".to_owned());
+        let place = Place {
+            project: &project,
+            profiles: &project,
+            target,
+            variable: &variable,
+        };
+        let mut target = place.read()?;
+        // What is the same wherever the folder is.
+        target.namespace = target.namespace.replace(&project.display().to_string(), "");
+        target.file = target
+            .file
+            .map(|file| file.strip_prefix(&project).expect("below").to_owned());
+        Ok(target)
+    }
+
+    #[test]
+    fn the_warehouse_is_named_as_others_name_it() {
+        let profiles = "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: \"{{ env_var('HERE') }}\"}\n    \
+            other: {type: duckdb, path: \"{{ env_var('NOT', 'x.duckdb') }}\"}\n    \
+            pg: {type: postgres, host: db, port: 6000, dbname: d}\n    plain: {type: postgres, host: db}\n";
+        let dev = read(profiles, None).expect("dev");
+        assert_eq!(dev.namespace, "duckdb:///w.duckdb");
+        assert_eq!(dev.file.as_deref(), Some(Path::new("w.duckdb")));
+        assert_eq!(
+            read(profiles, Some("other")).expect("other").namespace,
+            "duckdb:///x.duckdb"
+        );
+        assert_eq!(
+            read(profiles, Some("pg")).expect("pg").namespace,
+            "postgres://db:6000"
+        );
+        assert_eq!(
+            read(profiles, Some("plain")).expect("plain").namespace,
+            "postgres://db:5432"
+        );
+        let missing = read(profiles, Some("prod")).expect_err("no such target");
+        assert!(
+            missing.contains("shop.outputs: expected \"prod\""),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (profiles, said) in [
+            ("other: {}", "expected a profile \"shop\""),
+            (
+                "shop: {target: dev, outputs: {dev: {type: duckdb}}}",
+                "shop.outputs.dev.path",
+            ),
+            (
+                "shop: {target: dev, outputs: {dev: {type: duckdb, path: ':memory:'}}}",
+                "a file of this machine",
+            ),
+            (
+                "shop: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ var('x') }}\"}}}",
+                "env_var('NAME')",
+            ),
+            (
+                "shop: {target: dev, outputs: {dev: {path: x}}}",
+                "shop.outputs.dev.type",
+            ),
+            ("a: [", "profiles.yml"),
+        ] {
+            let refused = read(profiles, None).expect_err(profiles);
+            assert!(refused.contains(said), "{profiles}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Which dbt is run.
+
+use std::path::{Path, PathBuf};
+
+/// What is said where there is none.
+pub(crate) const INSTALL: &str = "pip install 'dbt-core>=1.8' and the adapter of your warehouse, e.g. dbt-duckdb, or let PUDATO_DBT name a dbt";
+
+/// The oldest that has what is asked of it.
+const OLDEST: (u32, u32) = (1, 8);
+
+/// Finds dbt: where the setting says, in `.venv` beside the project or here, on the path.
+///
+/// # Errors
+/// There is none; the text says what to install.
+pub(crate) fn find(named: Option<&Path>, project: &Path) -> Result<PathBuf, String> {
+    if let Some(named) = named {
+        return match named.is_file() {
+            true => Ok(named.to_owned()),
+            false => Err(format!("PUDATO_DBT: {} is no file", named.display())),
+        };
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let beside = project.ancestors().take(3).chain([here.as_path()]);
+    let environments = beside.map(|folder| folder.join(".venv/bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = environments.chain(std::env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join("dbt"));
+    programs
+        .find(|program| program.is_file())
+        .ok_or_else(|| format!("dbt is not there: {INSTALL}"))
+}
+
+/// Refuses a dbt that is too old; `version` is as its log writes it, e.g. `=1.11.2`.
+///
+/// # Errors
+/// The text says what to install.
+pub(crate) fn check(version: &str) -> Result<(), String> {
+    let version = version.trim_start_matches('=');
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) >= OLDEST => Ok(()),
+        (Some(_), Some(_)) => Err(format!("dbt {version} is too old: {INSTALL}")),
+        // What numbers itself otherwise is not refused for that.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dbt_that_is_too_old_or_not_there_is_refused_with_what_to_install() {
+        for version in ["=1.8.0", "1.11.16", "=2.0.0-preview.1", "fusion"] {
+            check(version).expect(version);
+        }
+        for version in ["=1.7.19", "0.21.1"] {
+            let refused = check(version).expect_err(version);
+            assert!(refused.contains("pip install"), "{refused}");
+        }
+        let refused = find(Some(Path::new("/nowhere/dbt")), Path::new("/")).expect_err("none");
+        assert!(refused.starts_with("PUDATO_DBT: /nowhere/dbt"), "{refused}");
+    }
+}

@@ -1,0 +1,29 @@
+use async_trait::async_trait;
+use std::path::Path;
+
+/// The query service's warehouse, which dbt needs for itself while it runs: DuckDB's file has one writing process.
+#[async_trait]
+pub trait Warehouse: Send + Sync {
+    /// Gives `file` away until what is returned is dropped, where it is this warehouse's; waits for those who use it.
+    ///
+    /// # Errors
+    /// It stays in use; the text says by whom.
+    async fn lend(&self, file: &Path) -> Result<Option<Box<dyn Send>>, String>;
+
+    /// The rows of tables in `file`, each by catalog, schema and name; `None` where they cannot be counted.
+    async fn rows(&self, file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>>;
+}
+
+/// Where there is no query service.
+pub struct NoWarehouse;
+
+#[async_trait]
+impl Warehouse for NoWarehouse {
+    async fn lend(&self, _file: &Path) -> Result<Option<Box<dyn Send>>, String> {
+        Ok(None)
+    }
+
+    async fn rows(&self, _file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>> {
+        tables.iter().map(|_| None).collect()
+    }
+}

@@ -1,0 +1,8 @@
+-- The sums have every strike, and none twice.
+select *
+from (
+    select
+        (select count(*) from {{ ref('strikes') }}) as strikes,
+        (select sum(strikes) from {{ ref('strikes_by_state_year') }}) as summed
+) as counts
+where strikes <> summed
