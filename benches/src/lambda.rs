@@ -66,7 +66,7 @@ fn starts(package: &Path, kind: &str, api: &Api) -> Outcome<(f64, f64)> {
         program.envs(ENVIRONMENT).env("HANDLER_TYPE", kind);
         program.env(
             "AWS_LAMBDA_RUNTIME_API",
-            format!("127.0.0.1:{}/.rt/{kind}", api.port),
+            format!("http://127.0.0.1:{}/.rt/{kind}", api.port),
         );
         for (name, value) in [
             ("AWS_LAMBDA_FUNCTION_NAME", kind),

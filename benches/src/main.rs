@@ -13,6 +13,7 @@ mod publisher;
 mod query;
 mod results;
 mod stores;
+mod transform;
 mod up;
 mod workload;
 
@@ -23,7 +24,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle|lambda [--json]";
+const USAGE: &str =
+    "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle|lambda|transform [--json]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["results"] => results::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),
         ["idle"] => idle::measure(&mut figures),
+        ["transform"] => transform::measure(&mut figures),
         ["lambda"] => lambda::measure(&mut figures),
         // The other processes of a measurement.
         ["aws-publisher", folder, count, from] => publisher::run_on_aws(folder, count, from),

@@ -12,12 +12,18 @@ pub struct Up {
 
 impl Up {
     pub fn start() -> Outcome<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_with(environment: &[(&str, String)]) -> Outcome<Self> {
         // Below the build folder: a temporary folder may lie in memory, where nothing is made durable.
         let folder = tempfile::tempdir_in(target()?)?;
         let child = Command::new(target()?.join("pudato"))
             .arg("up")
             .arg("--data-dir")
             .arg(folder.path().join("data"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
@@ -26,6 +32,20 @@ impl Up {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Ok(up)
+    }
+
+    /// A Command's Result, which must be a success.
+    pub fn call(&self, args: &[&str]) -> Outcome<serde_json::Value> {
+        let output = Command::new(target()?.join("pudato"))
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(["--json", "call"])
+            .args(args)
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stdout).into_owned().into());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     pub fn data(&self) -> PathBuf {

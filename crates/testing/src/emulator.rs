@@ -36,7 +36,7 @@ fn python(program: Program) -> Result<PathBuf, String> {
         Program::Ministack => (root.join(".venv/bin/python"), ".venv/bin/ministack"),
         Program::LocalStack => (
             root.join(".venv-localstack/bin/python"),
-            ".venv-localstack/installed.txt",
+            ".venv-localstack/installed-requirements-localstack.txt",
         ),
     };
     let what = format!("there is no {program:?}; `cargo xtask test` installs it");

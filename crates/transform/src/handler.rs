@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::profile::{Place, Target};
 use crate::program;
 use crate::repository::{Checkout, Logic, Missing, Repository};
+use crate::scratch::Scratch;
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
@@ -178,12 +179,9 @@ impl TransformHandler {
                 .map_err(|why| Failure::Unavailable { why })?,
             None => None,
         };
-        let scratch = tempfile::Builder::new()
-            .prefix("run-")
-            .tempdir_in(&run.scratch)
-            .map_err(|error| Failure::Unavailable {
-                why: format!("{}: {error}", run.scratch.display()),
-            })?;
+        let scratch = Scratch::new(&run.scratch).map_err(|error| Failure::Unavailable {
+            why: format!("{}: {error}", run.scratch.display()),
+        })?;
         let (out, logs) = (scratch.path().join("target"), scratch.path().join("logs"));
         let args = run.args(self.settings.target.as_deref(), &out, &logs);
         let mut log = Log::default();
@@ -422,9 +420,6 @@ impl Handler for TransformHandler {
         let options = Options::read(&request)?;
         let (project, checkout) = self.project(&request).await?;
         let scratch = self.settings.folder.join("runs");
-        std::fs::create_dir_all(&scratch).map_err(|error| Failure::Unavailable {
-            why: format!("{}: {error}", scratch.display()),
-        })?;
         let profiles = match &self.settings.profiles {
             Some(profiles) => profiles.canonicalize().map_err(|error| {
                 Failure::bad(format!("DBT_PROFILES_DIR: {}: {error}", profiles.display()))

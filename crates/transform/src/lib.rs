@@ -10,6 +10,7 @@ mod options;
 mod profile;
 mod program;
 mod repository;
+mod scratch;
 mod warehouse;
 
 pub use handler::{Settings, TransformHandler};

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: real data all the way from a command to its lineage.
 
+use crate::python;
 use crate::tools::{build, output, root, run, target};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ impl Drop for Up {
 
 /// Runs the demo; what it leaves behind is in `target/demo`.
 pub fn demo() -> Result<(), String> {
+    python::ensure_dbt()?;
     build("building pudato", &["build", "-p", "pudato-cli"])?;
     let demo = Demo {
         pudato: target().join("debug/pudato"),
@@ -62,11 +64,14 @@ impl Demo {
         // The demo shows the defaults, whatever the caller's shell has set.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("PUDATO_") || name.starts_with("AWS_") {
+            let is_set = ["PUDATO_", "AWS_", "DBT_"];
+            if is_set.iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(&*name);
             }
         }
         command.env("PUDATO_DATA_DIR", "pudato");
+        command.env("DBT_PROJECT_DIR", root().join("examples/birdstrikes/dbt"));
+        command.env("PUDATO_DBT", root().join(".venv/bin/dbt"));
         command
     }
 

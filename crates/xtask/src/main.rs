@@ -19,7 +19,7 @@ usage: cargo xtask <command>
   lambda        build the packages of AWS Lambda, in target/packages
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, lineage, results, codec, idle or lambda; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -80,6 +80,7 @@ fn bench(args: &[&str]) -> Result<(), String> {
     match args.first() {
         Some(&"aws") => python::ensure()?,
         Some(&"lambda") => lambda::build()?,
+        Some(&"transform") => python::ensure_dbt()?,
         _ => {}
     }
     let build = [

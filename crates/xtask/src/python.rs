@@ -1,17 +1,18 @@
-//! Gets the Python packages that tests hold pudato against, into `.venv` of the clone.
+//! Gets Python packages into `.venv` of the clone: those that tests hold pudato against, and dbt.
 
 use crate::tools::{root, run};
 use std::env;
 use std::fs;
 use std::process::Command;
 
-/// What is installed, with its versions.
+/// What is installed, with its versions: for the tests, and for the demo.
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
+const DBT: &str = "fixtures/requirements-dbt.txt";
 
-/// Sees to it that `.venv` has what [`REQUIREMENTS`] says. Without Python or a network the tests that need them say that
+/// Sees to it that `.venv` has what [`REQUIREMENTS`] says, and dbt. Without Python or a network the tests that need them say that
 /// they were skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
-    match installed() {
+    match install(".venv", REQUIREMENTS).and_then(|()| ensure_dbt()) {
         Err(why) if env::var_os("CI").is_none() => {
             eprintln!("xtask: {why}; the tests that need Python's packages are skipped");
             Ok(())
@@ -20,13 +21,14 @@ pub fn ensure() -> Result<(), String> {
     }
 }
 
+/// Sees to it that `.venv` has dbt.
+pub fn ensure_dbt() -> Result<(), String> {
+    install(".venv", DBT)
+}
+
 /// Sees to it that `.venv-localstack` has LocalStack, whose packages do not go together with the others.
 pub fn ensure_localstack() -> Result<(), String> {
     install(".venv-localstack", "fixtures/requirements-localstack.txt")
-}
-
-fn installed() -> Result<(), String> {
-    install(".venv", REQUIREMENTS)
 }
 
 fn install(folder: &str, requirements: &str) -> Result<(), String> {
@@ -34,14 +36,17 @@ fn install(folder: &str, requirements: &str) -> Result<(), String> {
     let wanted =
         fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     // Written last, so that an installation that was cut off is done again.
-    let stamp = folder.join("installed.txt");
+    let name = file.file_name().unwrap_or_default();
+    let stamp = folder.join(format!("installed-{}", name.to_string_lossy()));
     if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
     eprintln!("xtask: installing {requirements} in {}", folder.display());
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&folder))?;
+    if !folder.join("bin/python").exists() {
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder))?;
+    }
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet"]);
     pip.args(["--disable-pip-version-check", "--requirement"]);

@@ -1,0 +1,110 @@
+//! What a build costs beside dbt alone: a generated project of 500 models, built by `pudato up` and by dbt in turn.
+
+use crate::Outcome;
+use crate::figures::{Figures, percentile};
+use crate::up::Up;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+const MODELS: usize = 500;
+const ROUNDS: usize = 3;
+
+pub fn measure(figures: &mut Figures) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    generate(&project)?;
+    let dbt = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/dbt");
+    let up = Up::start_with(&[
+        ("DBT_PROJECT_DIR", project.display().to_string()),
+        ("PUDATO_DBT", dbt.display().to_string()),
+    ])?;
+    let (mut ratios, mut bare, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    let mut built = Value::Null;
+    for round in 0..=ROUNDS {
+        let alone = bare_build(&dbt, &project, folder.path(), round)?;
+        let started = Instant::now();
+        built = up.call(&["transform", "build", "--timeout", "1200"])?;
+        let took = started.elapsed().as_secs_f64();
+        if round == 0 {
+            // Files and programs are warm after the first.
+            continue;
+        }
+        figures.note(&format!("dbt alone {alone:.1} s, by pudato {took:.1} s"));
+        ratios.push(took / alone - 1.0);
+        bare.push(alone);
+        ours.push(took);
+    }
+    let edges = built["outputs"].as_array().map_or(0, |outputs| {
+        let from = |output: &Value| output["metadata"]["from"].as_array().map_or(0, Vec::len);
+        outputs.iter().map(from).sum()
+    });
+    figures.note(&format!("{edges} edges"));
+    figures.figure("transform.bare_s", percentile(&mut bare, 0.5), "s");
+    figures.figure("transform.build_s", percentile(&mut ours, 0.5), "s");
+    figures.figure(
+        "transform.overhead_ratio",
+        percentile(&mut ratios, 0.5),
+        "ratio",
+    );
+    Ok(())
+}
+
+/// Seconds of `dbt build` by itself, on a warehouse of its own.
+fn bare_build(dbt: &Path, project: &Path, folder: &Path, round: usize) -> Outcome<f64> {
+    let out: PathBuf = folder.join(format!("bare-{round}"));
+    let started = Instant::now();
+    let status = Command::new(dbt)
+        .args([
+            "--no-send-anonymous-usage-stats",
+            "--no-version-check",
+            "build",
+        ])
+        .arg("--project-dir")
+        .arg(project)
+        .arg("--profiles-dir")
+        .arg(project)
+        .arg("--target-path")
+        .arg(out.join("target"))
+        .arg("--log-path")
+        .arg(out.join("logs"))
+        .env("DUCKDB_PATH", folder.join("bare.duckdb"))
+        .stdout(Stdio::null())
+        .status()?;
+    let took = started.elapsed().as_secs_f64();
+    match status.success() {
+        true => Ok(took),
+        false => Err(format!("dbt build ended with {status}").into()),
+    }
+}
+
+/// A project in which each model reads up to three earlier ones.
+fn generate(project: &Path) -> Outcome<()> {
+    let models = project.join("models");
+    std::fs::create_dir_all(&models)?;
+    std::fs::write(
+        project.join("dbt_project.yml"),
+        "name: shop\nversion: '1.0'\nprofile: shop\nmodels:\n  +materialized: table\n",
+    )?;
+    std::fs::write(
+        project.join("profiles.yml"),
+        "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: \"{{ env_var('DUCKDB_PATH') }}\", threads: 2}\n",
+    )?;
+    let mut seed = 7_usize;
+    for n in 0..MODELS {
+        let mut sql = format!("select {n} as n");
+        for _ in 0..n.min(3) {
+            seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345) % (1 << 31);
+            sql.push_str(&format!(
+                " union all select n from {{{{ ref('m{}') }}}}",
+                seed % n
+            ));
+        }
+        std::fs::write(
+            models.join(format!("m{n}.sql")),
+            format!("select distinct n from ({sql}) limit 10"),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! dbt that is killed, hangs, prints without end, is not there or too old; and a worker that is killed beside it.
+
+use crate::project::{Bench, dbt, status};
+use crate::support::wait;
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const HEAVY: (&str, &str) = (
+    "models/heavy.sql",
+    "select count(*) as n from range(1000000000) where (range * 7) % 1000003 = 3",
+);
+
+impl Bench {
+    /// A program in dbt's place.
+    fn replace_dbt(&mut self, script: &str) {
+        let path = self.installation.folder.path().join("dbt");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("executable");
+        self.installation
+            .set("PUDATO_DBT", &path.display().to_string());
+    }
+
+    fn wait_until_it_runs(&self) {
+        wait("a dbt that runs", || !self.running().is_empty());
+        // Until it is at its work.
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
+fn kill(pids: &[u32]) {
+    for pid in pids {
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    }
+}
+
+#[test]
+fn a_dbt_that_is_killed_runs_again_and_its_step_has_one_outcome() {
+    let Some(bench) = Bench::new(&[HEAVY]) else {
+        return;
+    };
+    let _up = bench.up();
+    let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
+    bench.wait_until_it_runs();
+    kill(&bench.running());
+    let built = bench.end(build);
+    assert_eq!(built["status"], "success", "{built}");
+    assert!(bench.installation.logged().contains("ended by signal 9"));
+    let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
+    assert_eq!(bench.installation.count("registry.db", outcomes), 1);
+    bench.check_clean();
+}
+
+#[test]
+fn a_worker_that_is_killed_leaves_no_dbt_and_the_build_runs_again() {
+    let Some(bench) = Bench::new(&[HEAVY]) else {
+        return;
+    };
+    let up = bench.up();
+    let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
+    bench.wait_until_it_runs();
+    up.signal("-KILL");
+    wait("the end of dbt, which has nobody any more", || {
+        bench.running().is_empty()
+    });
+    drop(up);
+    let _up = bench.up();
+    let built = bench.end(build);
+    assert_eq!(
+        built["status"],
+        "success",
+        "{built}\n{}",
+        bench.installation.logged()
+    );
+    let steps = "SELECT COUNT(*) FROM step WHERE step_id = 'build' AND status = 'success'";
+    assert_eq!(bench.installation.count("registry.db", steps), 1);
+    let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
+    assert_eq!(bench.installation.count("registry.db", outcomes), 1);
+    // What the killed one left is removed when the next one opens.
+    bench.check_clean();
+}
+
+#[test]
+fn a_dbt_that_hangs_is_stopped_after_its_time_with_all_that_it_started() {
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    bench.installation.set("PUDATO_TRANSFORM_SECONDS", "3");
+    // It holds a child of its own, and ignores what it can.
+    bench.replace_dbt("trap '' TERM INT HUP; sleep 1000 & echo \"$@\" > args; sleep 1000");
+    let _up = bench.up();
+    let started = Instant::now();
+    let built = bench.call("build", &[]);
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(built["status"], "error");
+    assert!(
+        built["errors"][0]
+            .as_str()
+            .is_some_and(|why| why.contains("longer than 3 s")),
+        "{built}"
+    );
+    let group = Command::new("pgrep")
+        .args(["-f", "sleep 1000"])
+        .output()
+        .expect("pgrep");
+    let of_ours = String::from_utf8_lossy(&group.stdout)
+        .lines()
+        .filter(|pid| {
+            let folder = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            folder.starts_with(&bench.project)
+        })
+        .count();
+    assert_eq!(of_ours, 0, "no orphan");
+    bench.check_clean();
+}
+
+#[test]
+fn a_dbt_that_prints_100_mb_is_heard_to_its_end() {
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    let real = dbt().display().to_string();
+    bench.replace_dbt(&format!(
+        "head -c 50000000 /dev/zero | tr '\\0' x; echo; head -c 50000000 /dev/zero | tr '\\0' '\\n' >&2; exec {real} \"$@\""
+    ));
+    let up = bench.up();
+    let built = bench.call("build", &[]);
+    assert_eq!(
+        (built["status"].as_str(), status(&built, "model.shop.a")),
+        (Some("success"), &json!("success"))
+    );
+    let peak = std::fs::read_to_string(format!("/proc/{}/status", up.0.id())).expect("a process");
+    let peak = peak
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("a peak");
+    let kib: u64 = peak
+        .split_whitespace()
+        .next()
+        .and_then(|kib| kib.parse().ok())
+        .expect("a number");
+    assert!(kib < 400_000, "{kib} KiB");
+}
+
+#[test]
+fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    bench.replace_dbt(r#"echo '{"info": {"name": "MainReportVersion", "level": "info", "msg": "v"}, "data": {"version": "=1.7.19"}}'; sleep 100"#);
+    {
+        let _up = bench.up();
+        let old = bench.call("build", &[]);
+        assert!(
+            old["errors"][0]
+                .as_str()
+                .is_some_and(|why| why.contains("1.7.19 is too old: pip install")),
+            "{old}"
+        );
+    }
+    bench.replace_dbt("echo 'dbt: no such command' >&2; exit 2");
+    {
+        let _up = bench.up();
+        let none = bench.call("build", &[]);
+        assert!(
+            none["errors"][0]
+                .as_str()
+                .is_some_and(|why| why.contains("no such command")),
+            "{none}"
+        );
+    }
+    bench.installation.set("PUDATO_DBT", "/nowhere/dbt");
+    let _up = bench.up();
+    let missing = bench.call("build", &[]);
+    assert!(
+        missing["errors"][0]
+            .as_str()
+            .is_some_and(|why| why.contains("PUDATO_DBT: /nowhere/dbt")),
+        "{missing}"
+    );
+    bench.check_clean();
+}
+
+/// What an earlier run left in the project's own folder says nothing about this one.
+#[test]
+fn stale_artifacts_of_the_project_are_not_read() {
+    let stale = r#"{"metadata": {"invocation_id": "old"}, "nodes": {}, "results": [{"unique_id": "model.shop.ghost", "status": "success"}]}"#;
+    let files = [
+        ("models/a.sql", "select 1 as n"),
+        ("target/manifest.json", stale),
+        ("target/run_results.json", stale),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &[]);
+    assert_eq!(
+        crate::project::names(&built, "outputs"),
+        ["warehouse.main.a"],
+        "{built}"
+    );
+    let kept = std::fs::read_to_string(bench.project.join("target/manifest.json")).expect("there");
+    assert_eq!(kept, stale, "and they are left alone");
+    // A project that cannot be read is an error, not an empty success.
+    std::fs::write(bench.project.join("models/broken.sql"), "{{ nothing(").expect("written");
+    let broken = bench.call("build", &[]);
+    assert_eq!(broken["status"], "error");
+    assert!(broken["errors"].to_string().contains("broken"), "{broken}");
+    assert_eq!(crate::project::names(&broken, "outputs"), [""; 0]);
+}

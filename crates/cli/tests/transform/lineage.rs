@@ -1,0 +1,286 @@
+//! What dbt read and wrote, node by node, as its artifacts say it.
+
+use crate::project::{Bench, names, pairs, status};
+use serde_json::{Value, json};
+
+const SEED: (&str, &str) = (
+    "seeds/cities.csv",
+    "city,state\nDallas,Texas\nAustin,Texas\n",
+);
+
+#[test]
+fn every_node_has_its_own_inputs_and_counts() {
+    let files = [
+        SEED,
+        ("models/a.sql", "select * from {{ ref('cities') }}"),
+        (
+            "models/between.sql",
+            "{{ config(materialized='ephemeral') }} select * from {{ ref('a') }}",
+        ),
+        (
+            "models/seen.sql",
+            "{{ config(materialized='view') }} select * from {{ ref('between') }}",
+        ),
+        (
+            "models/grown.sql",
+            "{{ config(materialized='incremental') }} select * from {{ ref('a') }}",
+        ),
+        (
+            "models/apart.sql",
+            "select 1 as n from {{ source('raw', 'events') }}",
+        ),
+        (
+            "models/all.yml",
+            "version: 2\nsources:\n  - name: raw\n    schema: raw\n    tables: [{name: events}]\nmodels:\n  - name: a\n    columns:\n      \
+             - {name: city, data_tests: [unique, {not_null: {config: {severity: warn}}}]}\n",
+        ),
+        (
+            "snapshots/old.sql",
+            "{% snapshot old %}{{ config(unique_key='city', strategy='check', check_cols='all') }} select * from {{ ref('a') }}{% endsnapshot %}",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let raw = "sql=CREATE SCHEMA raw; CREATE TABLE raw.events AS SELECT range AS n FROM range(3)";
+    bench
+        .installation
+        .ok(&["call", "query", "execute_script", raw, "--step", "load"]);
+
+    let compiled = bench.call("compile", &[]);
+    assert_eq!(compiled["status"], "success", "{compiled}");
+    assert_eq!(
+        (names(&compiled, "inputs"), names(&compiled, "outputs")),
+        (vec![], vec![]),
+        "compiling writes nothing"
+    );
+
+    let built = bench.call("build", &["--step", "build", "--job", "job-1"]);
+    assert_eq!(built["status"], "success", "{built}");
+    assert_eq!(
+        names(&built, "inputs"),
+        ["cities.csv", "warehouse.raw.events"]
+    );
+    let expected = json!({
+        "warehouse.main.cities": ["cities.csv"],
+        "warehouse.main.a": ["warehouse.main.cities"],
+        "warehouse.main.seen": ["warehouse.main.a"],
+        "warehouse.main.grown": ["warehouse.main.a"],
+        "warehouse.main.apart": ["warehouse.raw.events"],
+        "warehouse.main.old": ["warehouse.main.a"],
+    });
+    assert_eq!(
+        pairs(&built),
+        expected,
+        "pairs stay pairs, through what is ephemeral"
+    );
+    let output = |name: &str| {
+        let outputs = built["outputs"].as_array().expect("outputs");
+        let found = outputs.iter().find(|one| {
+            one["location"]
+                .as_str()
+                .is_some_and(|at| at.ends_with(name))
+        });
+        found.unwrap_or_else(|| panic!("no {name}")).clone()
+    };
+    assert_eq!(output("main.a")["metadata"]["row_count"], 2);
+    assert_eq!(output("main.apart")["metadata"]["row_count"], 3);
+    assert_eq!(output("main.a")["metadata"]["operation"], "create");
+    assert_eq!(output("main.grown")["metadata"]["operation"], "merge");
+    assert_eq!(output("main.seen")["ref_type"], "view");
+    // What was executed for each: its SQL, its time, and for tests what they are about.
+    let records = built["executions"].as_array().expect("records");
+    let record = |id: &str| {
+        let found = records.iter().find(|one| {
+            one["details"]["unique_id"]
+                .as_str()
+                .is_some_and(|own| own == id || own.starts_with(&format!("{id}.")))
+        });
+        found.unwrap_or_else(|| panic!("no {id}"))["details"].clone()
+    };
+    let test = record("test.shop.unique_a_city");
+    assert_eq!(
+        (&test["status"], &test["failures"], &test["column"]),
+        (&json!("pass"), &json!(0), &json!("city"))
+    );
+    assert!(
+        test["tests"][0]
+            .as_str()
+            .is_some_and(|at| at.ends_with("#warehouse.main.a")),
+        "{test}"
+    );
+    assert!(
+        record("model.shop.a")["sql"]
+            .as_str()
+            .is_some_and(|sql| sql.contains("cities")),
+        "{}",
+        record("model.shop.a")
+    );
+    assert!(record("model.shop.a")["seconds"].is_number());
+    // The graph joins what query and dbt wrote.
+    let graph = bench.installation.ok(&["lineage", "main.apart", "--json"]);
+    assert!(
+        graph.contains("raw.events") && graph.contains("\"load\""),
+        "{graph}"
+    );
+    bench.check_clean();
+
+    // A second build adds to what is incremental, and an empty selection writes nothing.
+    let again = bench.call("run", &["select=grown", "vars:={\"day\": \"x\"}"]);
+    assert_eq!(
+        pairs(&again),
+        json!({"warehouse.main.grown": ["warehouse.main.a"]})
+    );
+    assert_eq!(names(&again, "inputs"), ["warehouse.main.a"]);
+    let refreshed = bench.call("run", &["select=grown", "full_refresh:=true"]);
+    assert_eq!(refreshed["outputs"][0]["metadata"]["operation"], "create");
+    let nothing = bench.call("run", &["select=nobody"]);
+    assert_eq!(
+        (nothing["status"].as_str(), names(&nothing, "outputs")),
+        (Some("success"), vec![]),
+        "{nothing}"
+    );
+    let several = bench.call("run", &["select:=[\"a\", \"apart\"]", "exclude=a"]);
+    assert_eq!(names(&several, "outputs"), ["warehouse.main.apart"]);
+    bench.check_clean();
+}
+
+#[test]
+fn what_was_built_before_a_failure_is_in_the_error() {
+    let model = |from: &str| format!("select * from {from}");
+    let (one, two, bad) = (
+        model("{{ ref('cities') }}"),
+        model("{{ ref('one') }}"),
+        model("nowhere"),
+    );
+    let (after, worse) = (model("{{ ref('bad') }}"), "select 1/".to_owned());
+    let files = [
+        SEED,
+        ("models/one.sql", one.as_str()),
+        ("models/two.sql", two.as_str()),
+        ("models/bad.sql", bad.as_str()),
+        ("models/worse.sql", worse.as_str()),
+        ("models/after.sql", after.as_str()),
+        (
+            "models/t.yml",
+            "version: 2\nmodels:\n  - name: two\n    columns: [{name: state, data_tests: [{unique: {config: {severity: warn}}}]}]\n",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build"]);
+    assert_eq!(built["status"], "error", "{built}");
+    let errors = built["errors"].to_string();
+    assert!(
+        errors.contains("bad") && errors.contains("nowhere") && errors.contains("worse"),
+        "{errors}"
+    );
+    assert!(!errors.contains("\\u001b"), "no colours: {errors}");
+    assert_eq!(
+        names(&built, "outputs"),
+        [
+            "warehouse.main.cities",
+            "warehouse.main.one",
+            "warehouse.main.two"
+        ]
+    );
+    for (id, expected) in [
+        ("one", "success"),
+        ("two", "success"),
+        ("bad", "error"),
+        ("worse", "error"),
+        ("after", "skipped"),
+    ] {
+        assert_eq!(status(&built, &format!("model.shop.{id}")), expected);
+    }
+    let step = bench.installation.ok(&["lineage", "main.two", "--json"]);
+    assert!(step.contains("cities.csv"), "{step}");
+    // A warning is none of these.
+    let warned = bench.call("test", &["select=two"]);
+    assert_eq!(warned["status"], "success", "{warned}");
+    let nodes = warned["data"]["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes[0]["status"], "warn", "{nodes:?}");
+    bench.check_clean();
+}
+
+/// What an independent script says of a manifest: each written node with the datasets behind its parents.
+const SCRIPT: &str = r#"
+import json, sys
+manifest = json.load(open(sys.argv[1]))
+nodes, parents = manifest["nodes"], manifest["parent_map"]
+def behind(id):
+    for parent in parents.get(id, []):
+        if parent.split(".")[0] not in ("model", "seed", "snapshot", "source"):
+            continue
+        if nodes.get(parent, {}).get("config", {}).get("materialized") == "ephemeral":
+            yield from behind(parent)
+        else:
+            node = nodes.get(parent) or manifest["sources"][parent]
+            yield ".".join([node["database"], node["schema"], node.get("alias") or node["identifier"]])
+edges = {}
+for id, node in nodes.items():
+    if node["resource_type"] in ("model", "snapshot") and node["config"]["materialized"] != "ephemeral":
+        edges[".".join([node["database"], node["schema"], node["alias"]])] = sorted(set(behind(id)))
+print(json.dumps(edges))
+"#;
+
+#[test]
+fn the_edges_are_those_that_an_independent_script_finds() {
+    const MODELS: usize = 60;
+    let mut files = vec![("models/m0.sql".to_owned(), "select 0 as n".to_owned())];
+    let mut seed = 7_usize;
+    for n in 1..MODELS {
+        let mut parents = Vec::new();
+        for _ in 0..n.min(3) {
+            seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345) % (1 << 31);
+            parents.push(format!("select n from {{{{ ref('m{}') }}}}", seed % n));
+        }
+        let kind = ["table", "view", "ephemeral"][n % 3];
+        let sql = format!(
+            "{{{{ config(materialized='{kind}') }}}} {}",
+            parents.join(" union all ")
+        );
+        files.push((
+            format!("models/m{n}.sql"),
+            format!("select {n} as n from ({sql}) limit 1"),
+        ));
+    }
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build"]);
+    assert_eq!(built["status"], "success", "{}", built["errors"]);
+    // dbt itself says what the project is.
+    let other = tempfile::tempdir().expect("a folder");
+    let mut parse = std::process::Command::new(crate::project::dbt());
+    parse
+        .args(["--log-level=none", "parse", "--project-dir"])
+        .arg(&bench.project);
+    parse
+        .arg("--profiles-dir")
+        .arg(&bench.project)
+        .arg("--target-path")
+        .arg(other.path());
+    parse.arg("--log-path").arg(other.path());
+    parse.env("DUCKDB_PATH", other.path().join("warehouse.duckdb"));
+    crate::project::ok(&mut parse);
+    let mut script = std::process::Command::new("python3");
+    script
+        .args(["-c", SCRIPT])
+        .arg(other.path().join("manifest.json"));
+    let expected: Value = serde_json::from_str(&crate::project::ok(&mut script)).expect("JSON");
+    assert_eq!(pairs(&built), expected);
+    assert!(
+        expected
+            .as_object()
+            .is_some_and(|all| all.len() >= MODELS / 2)
+    );
+}

@@ -1,0 +1,12 @@
+//! Transform, with a real dbt on real warehouses.
+
+#[path = "../cli/support.rs"]
+#[allow(dead_code, reason = "the other tests need more of it")]
+mod support;
+
+mod faults;
+mod lineage;
+mod logic;
+mod project;
+mod security;
+mod turns;
