@@ -1,6 +1,6 @@
 //! The program that AWS Lambda starts as `bootstrap`: one handler, or the results consumer, for the messages of its event source.
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pudato_runtime::Settings;
 use pudato_runtime::lambda::{self, Function};
 use pudato_runtime::settings::Sources;
@@ -35,7 +35,10 @@ async fn run() -> Result<(), Error> {
         function
             .invoke(&event.payload, event.context.deadline)
             .await
-            .map_err(Error::from)
+            .map_err(|error| Diagnostic {
+                error_type: "Pudato".into(),
+                error_message: error.to_string(),
+            })
     }))
     .await
 }
