@@ -7,6 +7,7 @@ mod support;
 mod faults;
 mod lineage;
 mod logic;
+mod postgres;
 mod project;
 mod security;
 mod turns;
