@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which rooms a room may depend on, directly. Tests of a room may use more.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("protocol", &[]),
     ("messaging", &["protocol"]),
     ("handler", &["protocol"]),
     ("storage", &["handler", "protocol"]),
     ("query", &["handler", "protocol"]),
+    ("transform", &["handler", "protocol"]),
     ("registry", &["handler", "protocol"]),
     (
         "runtime",
@@ -20,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
             "query",
             "registry",
             "storage",
+            "transform",
         ],
     ),
     ("cli", &["runtime"]),
