@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The services that pudato has a handler for.
 const SERVICES: [&str; 3] = ["storage", "query", "registry"];
-/// A topic without a queue: nothing in this version reads it.
+/// The service that has a topic, and a queue only where its worker reads it.
 const TOPIC_ONLY: &str = "transform";
 
 /// The topics, queues and subscriptions of one prefix in one account and region.
@@ -28,9 +28,18 @@ impl Deployment {
     /// That of `settings`: its prefix, visibility and endpoint. Topics and queues are found by their names.
     pub async fn new(settings: &Settings) -> Self {
         let names = Names::new(&settings.prefix);
-        let services = SERVICES.map(str::to_owned);
+        let mut services = SERVICES.map(str::to_owned).to_vec();
+        // Where a project is named, its worker reads the queue.
+        let has_transform = ["DBT_PROJECT_DIR", "PUDATO_LOGIC_REPO_URL"]
+            .iter()
+            .any(|name| !settings.value(name).is_empty());
+        if has_transform {
+            services.push(TOPIC_ONLY.to_owned());
+        }
         let mut topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
-        topology.topics.push(names.commands(TOPIC_ONLY));
+        if !has_transform {
+            topology.topics.push(names.commands(TOPIC_ONLY));
+        }
         let config = sdk_config(settings.endpoint.as_deref()).await;
         Self {
             fabric: AwsFabric::new(&config, Places::default(), Arc::new(SystemClock)),
@@ -68,8 +77,11 @@ impl Deployment {
                 lines.push(format!("{} = {arn:?}", key(&variable)));
             }
         }
-        for name in SERVICES.iter().chain(&[RESULTS, HISTORY]) {
+        for name in SERVICES.iter().chain(&[TOPIC_ONLY, RESULTS, HISTORY]) {
             let queue = self.names.queue(name);
+            if !self.topology.queues.iter().any(|one| one.name == queue) {
+                continue;
+            }
             if let Some(variable) = aws::queue_variable(&self.names, &queue) {
                 let url = self.fabric.queue_url(&queue).await?;
                 lines.push(format!("{} = {url:?}", key(&variable)));

@@ -229,7 +229,8 @@ fn details(result: &NodeResult, node: &Node, naming: &Naming<'_>, rows: Option<u
         .compiled_code
         .as_ref()
         .or(node.compiled_code.as_ref());
-    set("sql", json!(sql));
+    // As the query service calls it.
+    set("query", json!(sql));
     if DATASETS.contains(&node.resource_type.as_str()) {
         set("dataset", naming.node(node).location().into());
     }

@@ -111,7 +111,7 @@ fn every_node_has_its_own_inputs_and_counts() {
         "{test}"
     );
     assert!(
-        record("model.shop.a")["sql"]
+        record("model.shop.a")["query"]
             .as_str()
             .is_some_and(|sql| sql.contains("cities")),
         "{}",

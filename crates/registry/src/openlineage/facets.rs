@@ -82,9 +82,16 @@ impl Facets<'_> {
 
     pub(super) fn job(&self, body: &Object) -> Object {
         let mut facets = Object::new();
-        let is_sql = executions(body).any(|details| details.contains_key("query"));
+        // dbt has a statement for each node, and no one of them is the job's.
+        let is_dbt = body.get("handler").and_then(Value::as_str) == Some("transform");
+        let is_sql = !is_dbt && executions(body).any(|details| details.contains_key("query"));
+        let (integration, kind) = match (is_dbt, is_sql) {
+            (true, _) => ("DBT", "JOB"),
+            (false, true) => ("PUDATO", "QUERY"),
+            (false, false) => ("PUDATO", "TASK"),
+        };
         let kind = json!({
-            "processingType": "BATCH", "integration": "PUDATO", "jobType": if is_sql { "QUERY" } else { "TASK" },
+            "processingType": "BATCH", "integration": integration, "jobType": kind,
         });
         facets.insert(
             "jobType".into(),
