@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::figures::{Figures, percentile};
 use crate::up::Up;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -36,11 +37,19 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         bare.push(alone);
         ours.push(took);
     }
-    let edges = built["outputs"].as_array().map_or(0, |outputs| {
-        let from = |output: &Value| output["metadata"]["from"].as_array().map_or(0, Vec::len);
-        outputs.iter().map(from).sum()
-    });
-    figures.note(&format!("{edges} edges"));
+    let expected = edges_of_manifest(
+        &folder
+            .path()
+            .join(format!("bare-{ROUNDS}/target/manifest.json")),
+    )?;
+    let found = edges_of_result(&built);
+    if found != expected {
+        return Err("the edges are not those that dbt's parent_map has".into());
+    }
+    figures.note(&format!(
+        "{} edges, the same as of dbt's own manifest",
+        found.len()
+    ));
     figures.figure("transform.bare_s", percentile(&mut bare, 0.5), "s");
     figures.figure("transform.build_s", percentile(&mut ours, 0.5), "s");
     figures.figure(
@@ -49,6 +58,47 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         "ratio",
     );
     Ok(())
+}
+
+/// What an independent script makes of a manifest: each model with each of its parents.
+const SCRIPT: &str = "
+import json, sys
+manifest = json.load(open(sys.argv[1]))
+name = lambda id: manifest['nodes'][id]['schema'] + '.' + manifest['nodes'][id]['alias']
+for id, parents in manifest['parent_map'].items():
+    for parent in set(parents):
+        print(name(parent), name(id))
+";
+
+fn edges_of_manifest(manifest: &Path) -> Outcome<BTreeSet<String>> {
+    let output = Command::new("python3")
+        .args(["-c", SCRIPT])
+        .arg(manifest)
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// The same of a Result: its outputs with what each was made from.
+fn edges_of_result(built: &Value) -> BTreeSet<String> {
+    // Without the catalog, which the two warehouses are called after.
+    let short = |location: &Value| {
+        let name = location
+            .as_str()
+            .and_then(|location| location.rsplit('#').next());
+        let name = name.and_then(|name| name.split_once('.'));
+        name.map_or_else(String::new, |(_, name)| name.to_owned())
+    };
+    let outputs = built["outputs"].as_array().into_iter().flatten();
+    let edges = outputs.flat_map(|output| {
+        let from = output["metadata"]["from"].as_array().into_iter().flatten();
+        let to = short(&output["location"]);
+        from.map(move |from| format!("{} {to}", short(from)))
+    });
+    edges.collect()
 }
 
 /// Seconds of `dbt build` by itself, on a warehouse of its own.

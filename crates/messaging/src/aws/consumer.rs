@@ -157,7 +157,8 @@ impl SqsConsumer {
         }
     }
 
-    pub(super) fn visibility(&self) -> Duration {
+    /// How long the queue hides a message that was received.
+    pub fn visibility(&self) -> Duration {
         self.visibility
     }
 

@@ -47,9 +47,13 @@ impl ServiceFunction {
     async fn open(&self) -> Result<Arc<Opened>, OpenError> {
         let pudato = &self.pudato;
         let queue = pudato.names.queue(&self.service);
+        let consumer = pudato.event_source(&queue).await?;
+        let mut processor = pudato.processor(&self.service)?;
+        // Nothing renews a running request here; it is this one's as long as the message is hidden, which is longer than it may run.
+        processor.lease = consumer.visibility();
         Ok(Arc::new(Opened {
-            processor: pudato.processor(&self.service)?,
-            consumer: Arc::new(pudato.event_source(&queue).await?),
+            processor,
+            consumer: Arc::new(consumer),
             chance: Chance::new(),
             results_topic: pudato.names.results(),
             events_topic: pudato.names.events(),
