@@ -4,14 +4,23 @@ use crate::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::calls::{Spent, spent};
-use pudato_runtime::messaging::aws::EMPTY_RECEIVES;
+use pudato_runtime::messaging::aws::{BEYOND_64_KB, EMPTY_RECEIVES};
 use serde_json::{Value, json};
 
-/// Dollars for a million requests beyond the free ones, in us-east-1, as <https://aws.amazon.com/sns/pricing/> and
-/// <https://aws.amazon.com/sqs/pricing/> list them; every 64 KB of a call are a request. SNS delivers to SQS for nothing.
-const PRICES: [(&str, f64); 2] = [("SNS", 0.50), ("SQS", 0.40)];
+/// Dollars for a million requests beyond the free ones, in us-east-1, as <https://aws.amazon.com/sns/pricing/>,
+/// <https://aws.amazon.com/sqs/pricing/> and <https://aws.amazon.com/s3/pricing/> (Standard) list them, by what verbs begin with; the first that fits
+/// counts. Every 64 KB of a call of SNS or SQS are a request. SNS delivers to SQS for nothing.
+const PRICES: [(&str, f64); 7] = [
+    ("SNS", 0.50),
+    ("SQS", 0.40),
+    ("S3 Get", 0.40),
+    ("S3 Head", 0.40),
+    ("S3 Delete", 0.0),
+    ("S3 Abort", 0.0),
+    ("S3", 5.00),
+];
 
-/// Show how many calls of SNS and SQS a command cost, by verb, and what that is in money: as the programs on this data folder counted
+/// Show how many calls of SNS, SQS and S3 a command cost, by verb, and what that is in money: as the programs on this data folder counted
 /// them.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
@@ -72,7 +81,7 @@ impl Cost {
         output::table(&head, &rows)?;
         let since = since.unwrap_or_default();
         output::line(&format!(
-            "{} commands since {since}; prices of us-east-1 beyond the free requests, S3 and the registry not counted",
+            "{} commands since {since}; prices of us-east-1 beyond the free requests; the registry is not counted",
             spent.commands
         ))
     }
@@ -80,20 +89,59 @@ impl Cost {
 
 fn lines(spent: &Spent) -> Vec<Line<'_>> {
     let commands = spent.commands as f64;
-    let verbs = spent
-        .calls
-        .iter()
-        .filter(|(verb, _)| *verb != EMPTY_RECEIVES);
+    let is_verb = |verb: &str| verb != EMPTY_RECEIVES && !verb.ends_with(BEYOND_64_KB);
+    let verbs = spent.calls.iter().filter(|(verb, _)| is_verb(verb));
     verbs
         .map(|(verb, count)| {
-            let price = PRICES.iter().find(|(service, _)| verb.starts_with(service));
-            let each = *count as f64 / commands;
+            let price = PRICES.iter().find(|(begin, _)| verb.starts_with(begin));
+            let beyond = spent.calls.get(&format!("{verb}{BEYOND_64_KB}"));
+            let requests = count + beyond.copied().unwrap_or(0);
             Line {
                 verb,
-                per_1000: each * 1_000.0,
-                // A million commands, and a price for a million calls.
-                dollars: each * price.map_or(0.0, |(_, dollars)| *dollars),
+                per_1000: *count as f64 / commands * 1_000.0,
+                // A million commands, and a price for a million requests.
+                dollars: requests as f64 / commands * price.map_or(0.0, |(_, dollars)| *dollars),
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_64_kb_of_a_call_is_paid_and_verbs_of_s3_have_their_own_prices() {
+        let calls = [
+            ("SNS PublishBatch", 100),
+            ("SNS PublishBatch beyond 64 KB", 300),
+            ("SQS ReceiveMessage", 100),
+            ("S3 PutObject", 1_000),
+            ("S3 GetObject", 1_000),
+            ("S3 DeleteObject", 1_000),
+            (EMPTY_RECEIVES, 50),
+        ];
+        let spent = Spent {
+            since: None,
+            commands: 1_000,
+            calls: calls.map(|(name, count)| (name.to_owned(), count)).into(),
+        };
+        let lines = lines(&spent);
+        let dollars: BTreeMap<&str, (f64, f64)> = lines
+            .iter()
+            .map(|line| {
+                (
+                    line.verb,
+                    (line.per_1000, (line.dollars * 1e6).round() / 1e6),
+                )
+            })
+            .collect();
+        assert_eq!(dollars.len(), 5);
+        assert_eq!(dollars["SNS PublishBatch"], (100.0, 0.2));
+        assert_eq!(dollars["SQS ReceiveMessage"], (100.0, 0.04));
+        assert_eq!(dollars["S3 PutObject"], (1_000.0, 5.0));
+        assert_eq!(dollars["S3 GetObject"], (1_000.0, 0.4));
+        assert_eq!(dollars["S3 DeleteObject"], (1_000.0, 0.0));
+    }
 }

@@ -15,6 +15,9 @@ pub const SIZE_ATTRIBUTE: &str = "ExtendedPayloadSize";
 /// The same, as older clients write it.
 pub const SIZE_ATTRIBUTE_OLD: &str = "SQSLargePayloadSize";
 
+/// All attributes that mark a pointer.
+pub(crate) const SIZES: [&str; 2] = [SIZE_ATTRIBUTE, SIZE_ATTRIBUTE_OLD];
+
 /// Where claims lie. Their lifecycle is longer than that of any message that points at them; consumers never delete them.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
@@ -120,9 +123,7 @@ fn pointer(
     attributes: &BTreeMap<String, String>,
     container: &str,
 ) -> Result<Option<String>, Error> {
-    let is_marked = [SIZE_ATTRIBUTE, SIZE_ATTRIBUTE_OLD]
-        .iter()
-        .any(|name| attributes.contains_key(*name));
+    let is_marked = SIZES.iter().any(|name| attributes.contains_key(*name));
     // A message is an object and a pointer an array, so a body tells by itself what it is where the attribute was lost.
     let text = match enveloped_pointer(body) {
         Some(text) => text.into_bytes(),

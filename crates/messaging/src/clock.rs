@@ -28,6 +28,10 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, at_ms: u64) {
         // Slept once: asked again, a clock that is set back meanwhile would make the sleep that much longer.
         let left_ms = at_ms.saturating_sub(self.now_ms());
+        if left_ms == 0 {
+            // A sleep of nothing may still wait for the timer's next turn, and what is too late would begin meanwhile.
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(left_ms)).await;
     }
 }
@@ -133,6 +137,17 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn a_time_that_has_passed_is_not_waited_for() {
+        let clock = SystemClock;
+        for _ in 0..1_000 {
+            let mut sleeping = clock.sleep_until(clock.now_ms());
+            let first = poll_fn(|context| Poll::Ready(sleeping.as_mut().poll(context))).await;
+            assert!(first.is_ready());
+        }
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_a_sleeper_when_it_is_moved() {

@@ -9,6 +9,8 @@ pub enum ErrorKind {
     Invalid,
     /// The message is over a limit; it can travel as a claim.
     TooLarge,
+    /// Whoever asks may not, or a key cannot be used: it passes when somebody allows it, and not by itself.
+    Denied,
     /// What is stored cannot be trusted; a human has to look.
     Corrupt,
     /// The backend cannot be reached or is busy; the same call may succeed later.

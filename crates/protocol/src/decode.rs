@@ -100,15 +100,37 @@ pub fn encode<M: Message>(message: &M) -> String {
     serde_json::to_string(message).expect("a message has text keys only, so it can be written")
 }
 
-/// The topics that the envelopes of a body name, the outermost first; empty where it is in none.
-pub fn envelope_topics(body: &[u8]) -> Vec<String> {
+/// What an SNS notification says beside its message, as far as trusting it goes (Amazon SNS developer guide, "Verifying the signatures of
+/// Amazon SNS messages"); a field that is missing is an empty text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// ARN of the topic that it says it came through.
+    pub topic: String,
+    /// The message in it.
+    pub message: String,
+    /// SNS's id of it.
+    pub message_id: String,
+    /// Its subject, where it has one.
+    pub subject: Option<String>,
+    /// When SNS took it, as it is written.
+    pub timestamp: String,
+    /// `1` (SHA-1) or `2` (SHA-256).
+    pub signature_version: String,
+    /// The signature, in base64.
+    pub signature: String,
+    /// Where the certificate of the signature lies.
+    pub certificate_url: String,
+}
+
+/// The envelopes of a body, the outermost first; empty where it is in none.
+pub fn envelopes(body: &[u8]) -> Vec<Envelope> {
     const NAME: &[u8] = b"TopicArn";
-    let mut topics = Vec::new();
+    let mut envelopes = Vec::new();
     // Nearly every body is raw: those are not read twice.
     let names_one = body.windows(NAME.len()).any(|window| window == NAME);
     let mut text = match std::str::from_utf8(body) {
         Ok(text) if names_one => text.to_owned(),
-        _ => return topics,
+        _ => return envelopes,
     };
     for _ in 0..ENVELOPES_MAX {
         let Ok(value) = value::read(text.as_bytes(), CLAIM_KEYS_MAX) else {
@@ -117,11 +139,21 @@ pub fn envelope_topics(body: &[u8]) -> Vec<String> {
         let Ok(Some(message)) = envelope(&value) else {
             break;
         };
-        let topic = value.get("TopicArn");
-        topics.push(topic.and_then(Value::as_str).unwrap_or_default().to_owned());
+        let known = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let field = |name: &str| known(name).unwrap_or_default();
+        envelopes.push(Envelope {
+            topic: field("TopicArn"),
+            message: message.to_owned(),
+            message_id: field("MessageId"),
+            subject: known("Subject"),
+            timestamp: field("Timestamp"),
+            signature_version: field("SignatureVersion"),
+            signature: field("Signature"),
+            certificate_url: field("SigningCertURL"),
+        });
         text = message.to_owned();
     }
-    topics
+    envelopes
 }
 
 /// The text inside an SNS envelope, or `None` where the value is no envelope. A `Message` key alone does not make

@@ -25,7 +25,7 @@ mod timestamp;
 mod value;
 
 pub use dataset::Dataset;
-pub use decode::{Message, decode, decode_claim, encode, envelope_topics};
+pub use decode::{Envelope, Message, decode, decode_claim, encode, envelopes};
 pub use error::Error;
 pub use fields::Fields;
 pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};

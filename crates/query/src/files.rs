@@ -21,13 +21,15 @@ pub struct ObjectFile {
 pub enum FileError {
     /// The Command is to blame: no such object, a container that is not listed, too many bytes.
     Invalid(String),
+    /// The store refuses access to this object.
+    Denied(String),
     /// The store is not there now.
     Unavailable(String),
 }
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Invalid(text) | Self::Unavailable(text)) = self;
+        let (Self::Invalid(text) | Self::Denied(text) | Self::Unavailable(text)) = self;
         f.write_str(text)
     }
 }

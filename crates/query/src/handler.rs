@@ -139,6 +139,7 @@ impl QueryHandler {
                     FileError::Invalid(what) => {
                         Failure::bad(format!("payload.sources.{name}: {what}"))
                     }
+                    FileError::Denied(why) => Failure::Retry { why, after: None },
                     FileError::Unavailable(why) => Failure::Unavailable { why },
                 })?;
             left = left.saturating_sub(fetched.size);
@@ -172,6 +173,7 @@ impl QueryHandler {
         match stored {
             Ok(stored) => Ok(Some((into, stored))),
             Err(FileError::Invalid(what)) => Err(Failure::bad(format!("payload.into: {what}"))),
+            Err(FileError::Denied(why)) => Err(Failure::Retry { why, after: None }),
             Err(FileError::Unavailable(why)) => Err(Failure::Unavailable { why }),
         }
     }

@@ -3,8 +3,9 @@
 use crate::outbox::Outbox;
 use crate::process::Outcome;
 use pudato_handler::FollowUp;
-use pudato_messaging::{Error, ErrorKind, Lease, Limits, Outgoing, Settlement};
+use pudato_messaging::{Answered, Error, ErrorKind, Lease, Limits, Outgoing, Settlement};
 use pudato_protocol::Result as Reply;
+use std::time::Duration;
 
 /// Makes Results, Events and follow-ups ready.
 #[derive(Clone, Copy)]
@@ -14,15 +15,33 @@ pub(crate) struct Answering<'a> {
     pub(crate) events_topic: &'a str,
 }
 
+/// What follows from a handled message, ready to be sent: it can be tried again as often as it takes.
+pub(crate) struct Prepared {
+    publish: Vec<(String, Outgoing)>,
+    schedule: Vec<(Duration, Outgoing)>,
+    answered: Option<Answered>,
+}
+
+impl Prepared {
+    /// With the right to settle the message.
+    pub(crate) fn settlement(&self, lease: Lease) -> Settlement {
+        Settlement {
+            lease,
+            publish: self.publish.clone(),
+            schedule: self.schedule.clone(),
+            answered: self.answered.clone(),
+        }
+    }
+}
+
 impl Answering<'_> {
-    /// What settles a message that was handled, on a queue that carries `limits`.
-    pub(crate) async fn settlement(
+    /// What settles a message that was handled, on a queue that carries `limits`; what is too large lies in its claims then.
+    pub(crate) async fn prepare(
         &self,
-        lease: Lease,
         outcome: &Outcome,
-        follow_up: Option<FollowUp>,
+        follow_up: Option<&FollowUp>,
         limits: &Limits,
-    ) -> Result<Settlement, Error> {
+    ) -> Result<Prepared, Error> {
         let mut publish = self.told(Some(&outcome.result)).await?;
         for event in &outcome.events {
             let message = self.outbox.event(self.events_topic, event).await?;
@@ -30,10 +49,9 @@ impl Answering<'_> {
         }
         let mut schedule = Vec::new();
         if let Some(FollowUp { after, command }) = follow_up {
-            schedule.push((after, self.outbox.follow_up(limits, &command).await?));
+            schedule.push((*after, self.outbox.follow_up(limits, command).await?));
         }
-        Ok(Settlement {
-            lease,
+        Ok(Prepared {
             publish,
             schedule,
             answered: outcome.answered.clone(),
@@ -61,13 +79,17 @@ impl Answering<'_> {
     }
 }
 
-/// The same Result with an error in the place of its data.
+/// The same Result with an error in the place of its data, and without the texts of what was executed (SQL), which may be most of it.
 fn without_data(result: &Reply, error: &Error) -> Reply {
     let advice = "ask for less at once";
-    Reply {
+    let mut small = Reply {
         status: pudato_protocol::Status::Error,
         data: None,
         errors: vec![format!("the Result cannot be published: {error}; {advice}")],
         ..result.clone()
+    };
+    for record in &mut small.executions {
+        record.details.remove("query");
     }
+    small
 }

@@ -4,13 +4,19 @@ use crate::backend::{self, Aws, Backend};
 use crate::names::{HISTORY, Names, RESULTS};
 use crate::settings::{DatabasePlace, Fabric, SecretName, Settings};
 use crate::stores::{self, Database};
+use crate::trust::Seal;
 use crate::wiring::OpenError;
+use async_trait::async_trait;
 use aws_config::SdkConfig;
-use pudato_messaging::aws::{AwsFabric, DynamoAnswers, Places, sdk_config};
-use pudato_messaging::{ClaimStore, Clock, Topology};
+use pudato_messaging::aws::{
+    AwsFabric, DynamoAnswers, OldestSignature, Places, Signatures, sdk_config,
+};
+use pudato_messaging::{ClaimStore, Clock, Error, Topology};
+use pudato_protocol::Envelope;
 use pudato_storage::S3Access;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The services that have settings of their own.
 const SERVICES: [&str; 4] = ["storage", "query", "transform", "registry"];
@@ -100,6 +106,19 @@ fn escaped(text: &str) -> String {
     })
 }
 
+/// The services whose queue the settings name, whether they have a handler in this program or not.
+pub(crate) fn services_with_queue(settings: &Settings) -> impl Iterator<Item = &str> {
+    let is_named = |service: &&str| {
+        let variable = format!("PUDATO_{}_QUEUE_URL", service.to_ascii_uppercase());
+        !settings.value(&variable).is_empty()
+    };
+    let is_aws = settings.fabric == Fabric::Aws;
+    SERVICES
+        .into_iter()
+        .filter(is_named)
+        .filter(move |_| is_aws)
+}
+
 /// The variable that says where a topic is, where there is one.
 pub(crate) fn topic_variable(names: &Names, topic: &str) -> Option<String> {
     let of = |name: &str| format!("PUDATO_{}_TOPIC_ARN", name.to_ascii_uppercase());
@@ -178,6 +197,27 @@ pub(crate) fn needed(names: &Names, topics: &[String], queues: &[String]) -> Vec
     needed
 }
 
+/// Who verifies the signatures of notifications; `None` where nobody does.
+fn seal(settings: &Settings) -> Result<Option<Arc<dyn Seal>>, OpenError> {
+    let oldest = match settings.value("PUDATO_SNS_SIGNATURES") {
+        "off" => return Ok(None),
+        "v1" => OldestSignature::Sha1,
+        "v2" => OldestSignature::Sha256,
+        other => {
+            let what = format!("PUDATO_SNS_SIGNATURES: expected off, v1 or v2, found {other:?}");
+            return Err(OpenError::Settings(what));
+        }
+    };
+    Ok(Some(Arc::new(Signatures::new(oldest))))
+}
+
+#[async_trait]
+impl Seal for Signatures {
+    async fn verify(&self, envelope: &Envelope, now: SystemTime) -> Result<(), Error> {
+        Signatures::verify(self, envelope, now).await
+    }
+}
+
 /// Opens the fabric. Nothing is asked of AWS yet.
 pub(crate) async fn fabric(
     settings: &Settings,
@@ -218,6 +258,7 @@ pub(crate) async fn fabric(
         answers,
         kept,
         claims,
+        seal: seal(settings)?,
     }))
 }
 

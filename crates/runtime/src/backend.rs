@@ -1,7 +1,7 @@
 //! The fabric that the settings choose, behind the ports.
 
 use crate::kept_answers::KeptAnswers;
-use crate::trust::TrustedTopics;
+use crate::trust::Trust;
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{Clock, Consumer, Error, IdempotencyStore, Operations, Publisher};
 use pudato_registry::AnswerStore;
@@ -27,6 +27,8 @@ pub(crate) struct Aws {
     /// Where they lie, if nobody else forgets those that are old.
     pub(crate) kept: Option<Arc<dyn AnswerStore>>,
     pub(crate) claims: Arc<dyn pudato_messaging::ClaimStore>,
+    /// Verifies the signatures of what is wrapped, where the settings ask for it.
+    pub(crate) seal: Option<Arc<dyn crate::trust::Seal>>,
 }
 
 #[cfg(feature = "aws")]
@@ -66,12 +68,22 @@ impl Backend {
         }
     }
 
-    /// The topics that a wrapped message may say it came through.
-    pub(crate) fn trusted(&self) -> TrustedTopics {
+    /// What a message may be wrapped in: a notification of the topics that the settings name, and of those of `names` beside them, since
+    /// a worker need not be told where its own topic is.
+    pub(crate) fn trust(&self, names: &[String]) -> Trust {
         match self {
-            Self::Local(_) => TrustedTopics::default(),
+            Self::Local(_) => Trust::default(),
             #[cfg(feature = "aws")]
-            Self::Aws(aws) => TrustedTopics::only(aws.fabric.topic_arns()),
+            Self::Aws(aws) => {
+                let arns = aws.fabric.topic_arns();
+                let beside = arns.iter().filter_map(|arn| arn.rsplit_once(':'));
+                let beside: Vec<String> = beside
+                    .flat_map(|(beside, _)| {
+                        names.iter().map(move |name| format!("{beside}:{name}"))
+                    })
+                    .collect();
+                Trust::only(arns.into_iter().chain(beside)).with_seal(aws.seal.clone())
+            }
         }
     }
 

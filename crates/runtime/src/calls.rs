@@ -12,7 +12,7 @@ const FOLDER: &str = "calls";
 /// The file of programs that did not serve, a line each.
 const CALLERS: &str = "callers.jsonl";
 
-/// Calls of SNS and SQS, and the commands that were handled with them.
+/// Calls of SNS, SQS and S3, and the commands that were handled with them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spent {
     /// Since the first of the programs began, where any ran.

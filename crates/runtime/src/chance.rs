@@ -61,12 +61,26 @@ impl Backoff {
         max: Duration::from_secs(20),
     };
 
+    /// For a Lambda whose backend is down: it cannot hold a message without being billed, and giving it back spends an attempt. So 1
+    /// minute, times 3, at most 2 hours: the six attempts of a command last for two hours, the hundred of a Result for days.
+    pub const OUTAGE: Self = Self {
+        base: Duration::from_secs(60),
+        factor: 3,
+        max: Duration::from_secs(7_200),
+    };
+
     /// The longest wait after failure number `failures`, counted from 1.
     pub fn longest(&self, failures: u32) -> Duration {
         let grown = self.factor.checked_pow(failures.saturating_sub(1));
         grown
             .and_then(|times| self.base.checked_mul(times))
             .map_or(self.max, |wait| wait.min(self.max))
+    }
+
+    /// The same, but no less than three quarters of the longest: where waiting long is the point.
+    pub fn wait_long(&self, failures: u32, chance: &Chance) -> Duration {
+        let quarter = self.longest(failures) / 4;
+        quarter * 3 + chance.within(quarter)
     }
 
     /// The wait after failure number `failures`, counted from 1.
@@ -85,6 +99,15 @@ mod tests {
             .map(|n| Backoff::RETRY.longest(n).as_secs())
             .collect();
         assert_eq!(longest, [5, 15, 45, 135, 405, 900, 900]);
+    }
+
+    #[test]
+    fn six_attempts_in_a_lambda_outlast_an_outage_of_an_hour_and_a_half() {
+        let chance = Chance::seeded(1);
+        let waits = (1..6).map(|n| Backoff::OUTAGE.wait_long(n, &chance));
+        let all: Duration = waits.sum();
+        let (least, most) = (Duration::from_secs(5_400), Duration::from_secs(7_260));
+        assert!((least..=most).contains(&all), "{all:?}");
     }
 
     #[test]

@@ -75,15 +75,23 @@ impl DeadLetterWatch {
                 known.rounds += 1;
                 continue;
             }
-            let mut explained = 0;
+            let (mut explained, mut failed) = (0, 0);
             for message in self.operations.browse(queue, LOOK_MAX).await? {
                 let moved = message.dead_letter.as_ref();
-                if moved.is_some_and(|dead| dead.reason.is_none()) {
-                    explained += u64::from(self.explain(queue, &message).await?);
+                if moved.is_none_or(|dead| dead.reason.is_some()) {
+                    continue;
+                }
+                match self.explain(queue, &message).await {
+                    Ok(is_new) => explained += u64::from(is_new),
+                    Err(error) => {
+                        failed += 1;
+                        // The others are explained all the same.
+                        tracing::warn!(%error, queue, message_id = message.message_id, "its sender could not be told");
+                    }
                 }
             }
-            // Where there was something new there may be more.
-            let count = if explained == 0 { count } else { 0 };
+            // Where there was something new there may be more, and what failed is tried again.
+            let count = if explained + failed == 0 { count } else { 0 };
             *known = Known { count, rounds: 0 };
             all += explained;
         }

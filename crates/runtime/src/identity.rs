@@ -1,9 +1,11 @@
 //! When two messages are the same request, and how its answer is kept.
 
+use pudato_handler::FollowUp;
 use pudato_protocol::{Command, Event, Result as Reply, decode_claim, encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The SHA-256 of `bytes`, in hex.
 ///
@@ -45,19 +47,34 @@ pub(crate) fn fingerprint(command: &Command, action: &str) -> String {
 }
 
 /// Writes an answer so that [`kept`] reads it back.
-pub(crate) fn keep(result: &Reply, events: &[Event]) -> String {
+pub(crate) fn keep(result: &Reply, events: &[Event], follow_up: Option<&FollowUp>) -> String {
     let events: Vec<String> = events.iter().map(encode).collect();
-    json!({"result": encode(result), "events": events}).to_string()
+    let mut answer = json!({"result": encode(result), "events": events});
+    if let Some(FollowUp { after, command }) = follow_up {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        answer["follow_up"] = json!({"after_ms": after_ms, "command": encode(command)});
+    }
+    answer.to_string()
 }
 
-pub(crate) fn kept(answer: &str) -> Option<(Reply, Vec<Event>)> {
+/// An answer that was kept: its Result, its Events, and what goes on from it.
+pub(crate) type Kept = (Reply, Vec<Event>, Option<FollowUp>);
+
+pub(crate) fn kept(answer: &str) -> Option<Kept> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let result = decode_claim(answer["result"].as_str()?.as_bytes()).ok()?;
     let events = answer["events"].as_array()?.iter().map(|event| {
         let event = event.as_str()?;
         decode_claim(event.as_bytes()).ok()
     });
-    Some((result, events.collect::<Option<_>>()?))
+    let follow_up = match answer.get("follow_up") {
+        None => None,
+        Some(said) => Some(FollowUp {
+            after: Duration::from_millis(said["after_ms"].as_u64()?),
+            command: decode_claim(said["command"].as_str()?.as_bytes()).ok()?,
+        }),
+    };
+    Some((result, events.collect::<Option<_>>()?, follow_up))
 }
 
 #[cfg(test)]
@@ -85,8 +102,17 @@ mod tests {
     fn an_answer_is_read_back_byte_for_byte() {
         let result = Reply::success("r-1", Object::new());
         let event = Event::new("query.done", Object::new());
-        let (again, events) = kept(&keep(&result, std::slice::from_ref(&event))).expect("readable");
-        assert_eq!(encode(&again), encode(&result));
-        assert_eq!(encode(&events[0]), encode(&event));
+        let follow_up = FollowUp {
+            after: Duration::from_secs(30),
+            command: Command::new("query", "poll", Object::new()),
+        };
+        let one = std::slice::from_ref(&event);
+        for follow_up in [None, Some(follow_up)] {
+            let answer = keep(&result, one, follow_up.as_ref());
+            let (again, events, goes_on) = kept(&answer).expect("readable");
+            assert_eq!(encode(&again), encode(&result));
+            assert_eq!(encode(&events[0]), encode(&event));
+            assert_eq!(goes_on, follow_up);
+        }
     }
 }

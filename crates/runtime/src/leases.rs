@@ -1,6 +1,7 @@
 //! The leases of the messages that a worker has in hand, renewed together while their handlers run.
 
-use pudato_messaging::{Clock, Consumer, ErrorKind, IdempotencyStore, Key, Lease};
+use futures_util::future::join_all;
+use pudato_messaging::{Begin, Clock, Consumer, ErrorKind, IdempotencyStore, Key, Lease};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,13 +89,24 @@ impl Leases {
                 () = keeper.clock.sleep_until(next_ms) => {}
             }
             let all: Vec<Arc<Held>> = guard(&self.held).values().cloned().collect();
+            let mut renewed = Vec::new();
             for batch in all.chunks(BATCH_MAX) {
-                self.renew(batch, keeper, half_ms).await;
+                renewed.extend(self.renew(batch, keeper, half_ms).await);
+            }
+            let until_ms = keeper.clock.now_ms() + (half_ms / 2).max(1);
+            tokio::select! {
+                biased;
+                () = self.renew_requests(renewed, keeper) => {}
+                // The next leases are renewed in time, whatever becomes of the store of answers.
+                () = keeper.clock.sleep_until(until_ms) => {
+                    tracing::warn!("running requests could not be renewed in time; they are tried again");
+                }
             }
         }
     }
 
-    async fn renew(&self, batch: &[Arc<Held>], keeper: &Keeper, half_ms: u64) {
+    /// Answers those whose leases were renewed.
+    async fn renew(&self, batch: &[Arc<Held>], keeper: &Keeper, half_ms: u64) -> Vec<Arc<Held>> {
         let now_ms = keeper.clock.now_ms();
         let mut due = Vec::new();
         for held in batch {
@@ -112,7 +124,7 @@ impl Leases {
         let leases = due.iter_mut().filter_map(|(_, lease)| lease.as_mut());
         let leases: Vec<&mut Lease> = leases.collect();
         if leases.is_empty() {
-            return;
+            return Vec::new();
         }
         let renewed = keeper.consumer.renew(leases, self.visibility).await;
         for ((held, _), outcome) in due.iter().zip(renewed) {
@@ -127,21 +139,35 @@ impl Leases {
                 }
             }
         }
-        for (held, _) in &due {
-            let request = guard(&held.request).clone();
-            if let Some(Request {
+        let kept = due.iter().filter(|(held, _)| !held.lost.is_cancelled());
+        kept.map(|(held, _)| Arc::clone(held)).collect()
+    }
+
+    /// All at once: a store that hangs must not make one wait for another.
+    async fn renew_requests(&self, renewed: Vec<Arc<Held>>, keeper: &Keeper) {
+        let requests = renewed.into_iter().filter_map(|held| {
+            let request = guard(&held.request).clone()?;
+            Some((held, request))
+        });
+        let renewals = requests.map(|(held, request)| async move {
+            let Request {
                 key,
                 fingerprint,
                 owner,
-            }) = request
-            {
-                let lease = self.visibility;
-                let begun = keeper.idempotency.begin(&key, &fingerprint, &owner, lease);
-                if let Err(error) = begun.await {
-                    tracing::warn!(%error, "a running request could not be renewed");
+            } = request;
+            let begun = keeper
+                .idempotency
+                .begin(&key, &fingerprint, &owner, self.visibility);
+            match begun.await {
+                Ok(Begin::New) => {}
+                Ok(_) => {
+                    tracing::warn!("the request is another's by now; its handler is cancelled");
+                    held.lost.cancel();
                 }
+                Err(error) => tracing::warn!(%error, "a running request could not be renewed"),
             }
-        }
+        });
+        join_all(renewals).await;
     }
 }
 

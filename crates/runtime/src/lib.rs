@@ -59,7 +59,7 @@ pub use settings::{Fabric, Settings, SettingsError};
 pub use spawn::{Spawn, TokioTasks};
 pub use time::{duration, timestamp};
 pub use tokio_util::sync::CancellationToken;
-pub use trust::TrustedTopics;
+pub use trust::{Seal, Trust};
 pub use variables::{VARIABLES, Variable};
 pub use wiring::{OpenError, Part, Pudato, registry_place};
 pub use worker::Worker;

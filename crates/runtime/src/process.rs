@@ -1,7 +1,7 @@
 //! One message in, one decision out. Worker, Lambda and simulation only obey the decision.
 
 use crate::identity;
-use crate::trust::TrustedTopics;
+use crate::trust::Trust;
 use futures_util::FutureExt;
 use pudato_handler::redact;
 use pudato_handler::{
@@ -30,6 +30,11 @@ pub enum Decision {
         why: String,
         /// No sooner than this; the worker's backoff where it is `None`.
         after: Option<Duration>,
+    },
+    /// The same request runs elsewhere: keep it, and look again without spending an attempt. Nothing is wrong with any backend.
+    Busy {
+        /// Who has it is known to have it until then, in milliseconds since the Unix epoch.
+        until_ms: u64,
     },
     /// A backend is down or a lock is held: keep it, and try again without spending an attempt.
     Unavailable {
@@ -75,8 +80,8 @@ pub struct Incoming {
 pub struct Processor {
     /// The service.
     pub handler: Arc<dyn Handler>,
-    /// Which topics its messages may come through.
-    pub trusted: TrustedTopics,
+    /// What its messages may be wrapped in.
+    pub trust: Trust,
     /// Where large messages lie.
     pub claims: Arc<dyn ClaimStore>,
     /// Which requests were answered.
@@ -112,14 +117,26 @@ pub(crate) struct Read {
 impl Processor {
     /// Reads the message and says what it asks for.
     pub(crate) async fn read(&self, message: &Incoming) -> Result<Read, Decision> {
-        if let Err(why) = self.trusted.check(&message.body) {
-            // Its sender is not known, so nobody is told.
-            return Err(Decision::Reject { why, result: None });
+        let trusted = self.trust.check(&message.body, self.clock.now_ms()).await;
+        if let Err(error) = trusted {
+            let why = error.to_string();
+            return Err(match error.kind {
+                ErrorKind::Unavailable => Decision::Unavailable { why },
+                // Its sender is not known, so nobody is told.
+                _ => Decision::Reject { why, result: None },
+            });
         }
         let resolved = claims::resolve(&message.body, &message.attributes, &*self.claims).await;
+        let is_last =
+            (message.attempt.zip(message.attempt_max)).is_some_and(|(attempt, max)| attempt >= max);
         let resolved = resolved.map_err(|error| match error.kind {
             ErrorKind::Unavailable => Decision::Unavailable {
                 why: error.to_string(),
+            },
+            // One claim that may not be read is no reason to stop for all others.
+            ErrorKind::Denied if !is_last => Decision::Retry {
+                why: error.to_string(),
+                after: None,
             },
             _ => reject(error.to_string(), &message.attributes, None),
         })?;
@@ -184,13 +201,7 @@ impl Processor {
             match begun {
                 Ok(Begin::New) => {}
                 Ok(Begin::Done { answer }) => return self.again(command, &answer),
-                Ok(Begin::Busy { until_ms }) => {
-                    let left_ms = until_ms.saturating_sub(self.clock.now_ms());
-                    return Decision::Retry {
-                        why: "the same request runs elsewhere".into(),
-                        after: Some(Duration::from_millis(left_ms)),
-                    };
-                }
+                Ok(Begin::Busy { until_ms }) => return Decision::Busy { until_ms },
                 Ok(Begin::Mismatch) => return self.done(self.mismatch(command), None),
                 Err(error) => {
                     let why = error.to_string();
@@ -249,7 +260,7 @@ impl Processor {
             key: key.clone(),
             owner: read.owner.clone(),
             fingerprint: (!read.begins).then(fingerprint),
-            answer: identity::keep(&outcome.result, &outcome.events),
+            answer: identity::keep(&outcome.result, &outcome.events, outcome.follow_up.as_ref()),
         });
         self.done(outcome, answered)
     }
@@ -282,7 +293,7 @@ impl Processor {
             key,
             owner: read.owner.clone(),
             fingerprint: None,
-            answer: identity::keep(&outcome.result, &outcome.events),
+            answer: identity::keep(&outcome.result, &outcome.events, None),
         })
     }
 
@@ -326,7 +337,7 @@ impl Processor {
     /// The answer that was given before. Another Command with the same key is told the same, under its own ids; it did
     /// nothing itself, so it has no lineage and no Events.
     fn again(&self, command: &Command, answer: &str) -> Decision {
-        let Some((mut result, mut events)) = identity::kept(answer) else {
+        let Some((mut result, mut events, mut follow_up)) = identity::kept(answer) else {
             let why = "the answer that was kept for this request cannot be read".into();
             return Decision::Unavailable { why };
         };
@@ -349,12 +360,13 @@ impl Processor {
             result.inputs.clear();
             result.outputs.clear();
             events.clear();
+            follow_up = None;
         }
         tracing::info!("answered before; the same answer is given again");
         let handled = Handled {
             result,
             events,
-            follow_up: None,
+            follow_up,
         };
         self.done(handled, None)
     }

@@ -3,7 +3,7 @@
 use crate::chance::{Backoff, Chance};
 use crate::identity::sha256_hex;
 use crate::patience::Patience;
-use crate::trust::TrustedTopics;
+use crate::trust::Trust;
 use crate::worker::{CALLS_MAX, CALLS_MAX_BILLED};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -93,8 +93,8 @@ pub struct ResultsConsumer {
     pub consumer: Arc<dyn Consumer>,
     /// Where it is written to.
     pub registry: Arc<dyn RegistryStore>,
-    /// Which topics its messages may come through.
-    pub trusted: TrustedTopics,
+    /// What its messages may be wrapped in.
+    pub trust: Trust,
     /// Where large messages lie.
     pub claims: Arc<dyn ClaimStore>,
     /// The time.
@@ -105,6 +105,8 @@ pub struct ResultsConsumer {
     pub kind: Kind,
     /// How long a received message is hidden from others.
     pub visibility: Duration,
+    /// How long what could not be written is left alone when it drains; nothing where another reads it at once.
+    pub left_alone: Option<Backoff>,
 }
 
 /// What a queue carries.
@@ -120,6 +122,8 @@ pub enum Kind {
 struct Held {
     leases: Vec<Lease>,
     parsed: Parsed,
+    /// The most attempts that any of them had.
+    attempts: u32,
 }
 
 enum Parsed {
@@ -223,9 +227,12 @@ impl ResultsConsumer {
         let mut held = Held::new(self.kind);
         for delivery in deliveries {
             match self.parse(&delivery, &mut held.parsed).await {
-                Ok(()) => held.leases.push(delivery.lease),
-                Err(error) if error.kind == ErrorKind::Unavailable => {
-                    tracing::warn!(%error, "a claim cannot be fetched; its message comes again");
+                Ok(()) => {
+                    held.attempts = held.attempts.max(delivery.attempt.unwrap_or(1));
+                    held.leases.push(delivery.lease);
+                }
+                Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Denied) => {
+                    tracing::warn!(%error, "a claim or a certificate cannot be fetched; its message comes again");
                     let after = Backoff::PROBE.wait(1, &self.chance);
                     let _ = self.consumer.release(delivery.lease, after).await;
                 }
@@ -244,7 +251,11 @@ impl ResultsConsumer {
 
     /// Writes, and while the registry cannot be reached keeps the leases and tries again.
     async fn write(&self, held: Held, tally: &mut Tally, drain: &CancellationToken) {
-        let Held { mut leases, parsed } = held;
+        let Held {
+            mut leases,
+            parsed,
+            attempts,
+        } = held;
         let mut failures = 0;
         loop {
             match self.write_once(&parsed).await {
@@ -263,8 +274,12 @@ impl ResultsConsumer {
                     failures += 1;
                     tracing::warn!(%error, failures, "the registry is unavailable; nothing is deleted");
                     if drain.is_cancelled() {
+                        let left_alone = self.left_alone.as_ref();
                         for lease in leases {
-                            let _ = self.consumer.release(lease, Duration::ZERO).await;
+                            let after =
+                                left_alone.map(|wait| wait.wait_long(attempts, &self.chance));
+                            let after = after.unwrap_or_default();
+                            let _ = self.consumer.release(lease, after).await;
                         }
                         return;
                     }
@@ -280,7 +295,12 @@ impl ResultsConsumer {
                     return;
                 }
                 Err(_) => {
-                    let (half, rest) = Held { leases, parsed }.split();
+                    let held = Held {
+                        leases,
+                        parsed,
+                        attempts,
+                    };
+                    let (half, rest) = held.split();
                     Box::pin(self.write(half, tally, drain)).await;
                     return Box::pin(self.write(rest, tally, drain)).await;
                 }
@@ -338,9 +358,8 @@ impl ResultsConsumer {
     }
 
     async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<(), Error> {
-        self.trusted
-            .check(&delivery.body)
-            .map_err(|why| Error::new(ErrorKind::Invalid, why))?;
+        let now_ms = self.clock.now_ms();
+        self.trust.check(&delivery.body, now_ms).await?;
         let resolved = claims::resolve(&delivery.body, &delivery.attributes, &*self.claims).await?;
         let (body, recorded_at) = (&resolved.body, crate::time::timestamp(self.clock.now_ms()));
         let identity = sha256_hex(body);
@@ -391,6 +410,7 @@ impl Held {
                 Kind::Results => Parsed::Results(Vec::new()),
                 Kind::Events => Parsed::Events(Vec::new()),
             },
+            attempts: 1,
         }
     }
 
@@ -401,6 +421,12 @@ impl Held {
             Parsed::Results(results) => Parsed::Results(results.split_off(half)),
             Parsed::Events(events) => Parsed::Events(events.split_off(half)),
         };
-        (self, Self { leases, parsed })
+        let attempts = self.attempts;
+        let rest = Self {
+            leases,
+            parsed,
+            attempts,
+        };
+        (self, rest)
     }
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub claim_bytes_max: u64,
     /// Where the registry is.
     pub registry: DatabasePlace,
+    /// Connections to a PostgreSQL that this program keeps at most.
+    pub database_connections: usize,
     /// Where answers are kept on AWS; `None`: in the registry's database.
     pub answers: Option<DatabasePlace>,
     /// An emulator instead of AWS.
@@ -277,6 +279,7 @@ impl Settings {
             wrong.push(what);
             None
         });
+        let connections = number("PUDATO_DATABASE_CONNECTIONS", 1, 1_000, &mut wrong);
         let registry = registry(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
         let answers = answers(get("PUDATO_IDEMPOTENCY_URL"), fabric, &mut wrong);
         if !wrong.is_empty() {
@@ -289,6 +292,7 @@ impl Settings {
             claims_container: get("PUDATO_CLAIMS_CONTAINER").to_owned(),
             claim_bytes_max,
             registry,
+            database_connections: usize::try_from(connections).unwrap_or(1),
             answers,
             endpoint: Some(get("AWS_ENDPOINT_URL").to_owned()).filter(|url| !url.is_empty()),
             openlineage,

@@ -23,7 +23,8 @@ pub(crate) fn open(place: &DatabasePlace, settings: &Settings) -> Result<Databas
             Ok(database(Arc::new(store)))
         }
         DatabasePlace::Postgres(url) => {
-            let mut store = PostgresRegistry::new(url)?;
+            let store = PostgresRegistry::new(url)?;
+            let mut store = store.with_connections(settings.database_connections);
             if tells {
                 store = store.with_outbox();
             }

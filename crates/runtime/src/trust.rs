@@ -1,33 +1,68 @@
-//! Which topics a wrapped message may say it came through.
+//! What a wrapped message must be before it is read: of a topic of this system and, where the settings ask for it, signed by SNS.
 
+use async_trait::async_trait;
+use pudato_messaging::{Error, ErrorKind};
+use pudato_protocol::Envelope;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-/// The topics that are trusted; on a fabric that wraps nothing, all are.
-#[derive(Debug, Clone, Default)]
-pub struct TrustedTopics(Option<BTreeSet<String>>);
+/// Who knows whether an envelope is what SNS made.
+#[async_trait]
+pub trait Seal: Send + Sync {
+    /// Verifies one at a time of day.
+    ///
+    /// # Errors
+    /// `Invalid`: SNS did not make it; `Unavailable`: that cannot be told now.
+    async fn verify(&self, envelope: &Envelope, now: SystemTime) -> Result<(), Error>;
+}
 
-impl TrustedTopics {
-    /// Only these, by their ARNs.
+/// What is trusted; on a fabric that wraps nothing, everything is.
+#[derive(Clone, Default)]
+pub struct Trust {
+    topics: Option<BTreeSet<String>>,
+    seal: Option<Arc<dyn Seal>>,
+}
+
+impl Trust {
+    /// Only these topics, by their ARNs.
     pub fn only(arns: impl IntoIterator<Item = String>) -> Self {
-        Self(Some(arns.into_iter().collect()))
+        Self {
+            topics: Some(arns.into_iter().collect()),
+            seal: None,
+        }
+    }
+
+    /// Also asks `seal` about every envelope.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Option<Arc<dyn Seal>>) -> Self {
+        self.seal = seal;
+        self
     }
 
     /// Checks every envelope of a body. Whoever can write to a queue can write an envelope; one that names a foreign topic was sent
-    /// by a foreign topic, or is forged (behaviours.md, security line 7).
+    /// by a foreign topic, or is forged (behaviours.md, security lines 7 and 8).
     ///
     /// # Errors
-    /// The first topic that is not trusted.
-    pub(crate) fn check(&self, body: &[u8]) -> Result<(), String> {
-        let Some(trusted) = &self.0 else {
+    /// `Invalid`: the first that is not trusted, and why; `Unavailable`: that cannot be told now.
+    pub(crate) async fn check(&self, body: &[u8], now_ms: u64) -> Result<(), Error> {
+        let Some(topics) = &self.topics else {
             return Ok(());
         };
-        let topics = pudato_protocol::envelope_topics(body);
-        match topics.into_iter().find(|topic| !trusted.contains(topic)) {
-            None => Ok(()),
-            Some(topic) => Err(format!(
-                "TopicArn: expected a topic of this system, found {topic:?}; its message is not executed"
-            )),
+        for envelope in pudato_protocol::envelopes(body) {
+            let topic = &envelope.topic;
+            if !topics.contains(topic) {
+                let why = format!(
+                    "TopicArn: expected a topic of this system, found {topic:?}; its message is not executed"
+                );
+                return Err(Error::new(ErrorKind::Invalid, why));
+            }
+            if let Some(seal) = &self.seal {
+                let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms);
+                seal.verify(&envelope, now).await?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -35,33 +70,61 @@ impl TrustedTopics {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_envelope_of_a_foreign_topic_is_refused_also_within_another() {
-        let trusted = TrustedTopics::only(["arn:own".to_owned()]);
-        let wrap = |topic: &str, message: &str| {
-            serde_json::json!({"Type": "Notification", "TopicArn": topic, "Message": message})
-                .to_string()
-        };
-        let raw = r#"{"type": "storage", "payload": {"TopicArn": "arn:foreign"}}"#;
+    fn wrap(topic: &str, message: &str) -> String {
+        serde_json::json!({"Type": "Notification", "TopicArn": topic, "Message": message})
+            .to_string()
+    }
+
+    const RAW: &str = r#"{"type": "storage", "payload": {"TopicArn": "arn:foreign"}}"#;
+
+    #[tokio::test]
+    async fn an_envelope_of_a_foreign_topic_is_refused_also_within_another() {
+        let trust = Trust::only(["arn:own".to_owned()]);
         for body in [
-            raw.to_owned(),
-            wrap("arn:own", raw),
-            wrap("arn:own", &wrap("arn:own", raw)),
+            RAW.to_owned(),
+            wrap("arn:own", RAW),
+            wrap("arn:own", &wrap("arn:own", RAW)),
         ] {
-            trusted.check(body.as_bytes()).expect(&body);
-            TrustedTopics::default()
-                .check(body.as_bytes())
-                .expect(&body);
+            trust.check(body.as_bytes(), 0).await.expect(&body);
+            let all = Trust::default();
+            all.check(body.as_bytes(), 0).await.expect(&body);
         }
         for body in [
-            wrap("arn:foreign", raw),
-            wrap("arn:own", &wrap("arn:foreign", raw)),
+            wrap("arn:foreign", RAW),
+            wrap("arn:own", &wrap("arn:foreign", RAW)),
         ] {
-            let refused = trusted.check(body.as_bytes()).expect_err(&body);
-            assert!(refused.contains("arn:foreign"), "{refused}");
-            TrustedTopics::default()
-                .check(body.as_bytes())
-                .expect(&body);
+            let refused = trust.check(body.as_bytes(), 0).await.expect_err(&body);
+            assert!(refused.to_string().contains("arn:foreign"), "{refused}");
+            let all = Trust::default();
+            all.check(body.as_bytes(), 0).await.expect(&body);
         }
+    }
+
+    /// Refuses the message "forged" and cannot tell about "later".
+    struct Knows;
+
+    #[async_trait]
+    impl Seal for Knows {
+        async fn verify(&self, envelope: &Envelope, _now: SystemTime) -> Result<(), Error> {
+            match envelope.message.as_str() {
+                "forged" => Err(Error::new(ErrorKind::Invalid, "Signature: no")),
+                "later" => Err(Error::new(ErrorKind::Unavailable, "no network")),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_envelope_is_asked_about_where_signatures_are_checked() {
+        let trust = Trust::only(["arn:own".to_owned()]).with_seal(Some(Arc::new(Knows)));
+        let kind = async |body: &str| trust.check(body.as_bytes(), 0).await.map_err(|e| e.kind);
+        assert_eq!(kind(RAW).await, Ok(()));
+        assert_eq!(kind(&wrap("arn:own", RAW)).await, Ok(()));
+        let forged = wrap("arn:own", "forged");
+        assert_eq!(kind(&forged).await, Err(ErrorKind::Invalid));
+        let inner = wrap("arn:own", &forged);
+        assert_eq!(kind(&inner).await, Err(ErrorKind::Invalid));
+        let later = wrap("arn:own", "later");
+        assert_eq!(kind(&later).await, Err(ErrorKind::Unavailable));
     }
 }

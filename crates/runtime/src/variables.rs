@@ -159,6 +159,12 @@ pub const VARIABLES: &[Variable] = &[
         "where answers are kept on AWS: sqlite:PATH, postgres://.., dynamodb:TABLE, secretsmanager:NAME or ssm:NAME; the registry's database where it is unset; the embedded fabric keeps them itself",
     ),
     variable(
+        "PUDATO_DATABASE_CONNECTIONS",
+        "database_connections",
+        "8",
+        "connections to a PostgreSQL that a program keeps at most, 1..1000; a Lambda's container 2",
+    ),
+    variable(
         "PUDATO_CONTAINERS",
         "containers",
         "",
@@ -373,6 +379,12 @@ pub const VARIABLES: &[Variable] = &[
         "logic_repo_allow_file",
         "",
         "true: file:// is allowed as well",
+    ),
+    variable(
+        "PUDATO_SNS_SIGNATURES",
+        "sns_signatures",
+        "off",
+        "whether the signatures of SNS notifications are verified: off, v1 (versions 1 and 2) or v2 (2 alone); what is delivered raw has none",
     ),
     variable(
         "HANDLER_TYPE",

@@ -22,7 +22,7 @@ use pudato_messaging::{
 };
 use pudato_registry::{RegistryHandler, RegistryStore};
 use pudato_storage::{Containers, ContainersBuilder, Objects, StorageHandler};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -101,6 +101,8 @@ pub struct Pudato {
     deliveries: Arc<AtomicU64>,
     #[cfg(feature = "aws")]
     ledger: crate::calls::Ledger,
+    #[cfg(feature = "aws")]
+    s3: Option<pudato_storage::S3Access>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
     settings: Settings,
 }
@@ -141,16 +143,18 @@ impl Pudato {
         let place = registry_place(&settings).await?;
         let database = stores::open(&place, &settings)?;
         let registry = Arc::clone(&database.registry);
-        let builder = || -> Result<ContainersBuilder, OpenError> {
+        #[cfg(feature = "aws")]
+        let s3 = config.as_ref().map(crate::aws::s3).transpose()?;
+        let builder = || -> ContainersBuilder {
             let builder = Containers::builder();
             #[cfg(feature = "aws")]
-            if let Some(config) = &config {
-                return Ok(builder.s3(crate::aws::s3(config)?));
+            if let Some(s3) = &s3 {
+                return builder.s3(s3.clone());
             }
-            Ok(builder)
+            builder
         };
-        let objects = Objects::new(containers(&settings, &data_dir, builder()?)?);
-        let claims: Arc<dyn ClaimStore> = Arc::new(claims(&settings, &data_dir, builder()?)?);
+        let objects = Objects::new(containers(&settings, &data_dir, builder())?);
+        let claims: Arc<dyn ClaimStore> = Arc::new(claims(&settings, &data_dir, builder())?);
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
         #[cfg(feature = "duckdb")]
@@ -207,6 +211,8 @@ impl Pudato {
             data_dir: data_dir.clone(),
             #[cfg(feature = "aws")]
             ledger: crate::calls::Ledger::new(&data_dir, began),
+            #[cfg(feature = "aws")]
+            s3,
             deliveries: Arc::default(),
             backend,
             topology,
@@ -386,7 +392,7 @@ impl Pudato {
     pub fn record_last_calls(&self) {
         #[cfg(feature = "aws")]
         if let Backend::Aws(aws) = &self.backend {
-            self.ledger.append(&aws.fabric.calls());
+            self.ledger.append(&self.calls(aws));
         }
     }
 
@@ -395,8 +401,15 @@ impl Pudato {
         #[cfg(feature = "aws")]
         if let Backend::Aws(aws) = &self.backend {
             let commands = self.deliveries.load(Ordering::Relaxed);
-            self.ledger.write(commands, &aws.fabric.calls());
+            self.ledger.write(commands, &self.calls(aws));
         }
+    }
+
+    #[cfg(feature = "aws")]
+    fn calls(&self, aws: &crate::backend::Aws) -> BTreeMap<String, u64> {
+        let mut calls = aws.fabric.calls();
+        calls.extend(self.s3.iter().flat_map(|s3| s3.calls()));
+        calls
     }
 
     /// The settings it was opened with.
@@ -435,7 +448,7 @@ impl Pudato {
         let owner = Chance::new().up_to(u64::MAX);
         Ok(Processor {
             handler: Arc::clone(self.handler(service)?),
-            trusted: self.backend.trusted(),
+            trust: self.backend.trust(&self.topology.topics),
             claims: Arc::clone(&self.outbox.claims),
             progress: self.reporter(service),
             idempotency: self.backend.idempotency(),
@@ -493,13 +506,14 @@ impl Pudato {
     ) -> ResultsConsumer {
         ResultsConsumer {
             consumer,
-            trusted: self.backend.trusted(),
+            trust: self.backend.trust(&self.topology.topics),
             registry: Arc::clone(&self.registry),
             claims: Arc::clone(&self.outbox.claims),
             clock: Arc::clone(&self.clock),
             chance: Arc::new(Chance::new()),
             kind,
             visibility: self.settings.visibility,
+            left_alone: None,
         }
     }
 
@@ -514,10 +528,9 @@ impl Pudato {
     }
 
     pub(crate) fn dead_letter_watch(&self) -> DeadLetterWatch {
-        let services = self.handlers.keys().filter(|name| self.has_queue(name));
         DeadLetterWatch {
             operations: Arc::clone(&self.operations),
-            queues: services.map(|name| self.names.dead_letters(name)).collect(),
+            queues: self.watched(),
             outbox: self.outbox.clone(),
             results_topic: self.names.results(),
             every: match self.settings.fabric {
@@ -526,6 +539,17 @@ impl Pudato {
             },
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// The dead-letter queues of commands: of the services that have a handler here, and on AWS of all whose queue the settings name, since
+    /// their handlers may be other programs.
+    fn watched(&self) -> Vec<String> {
+        let here = self.handlers.keys().filter(|name| self.has_queue(name));
+        let mut services: BTreeSet<&str> = here.map(String::as_str).collect();
+        #[cfg(feature = "aws")]
+        services.extend(crate::aws::services_with_queue(&self.settings));
+        let services = services.into_iter();
+        services.map(|name| self.names.dead_letters(name)).collect()
     }
 
     /// The settings that `parts` need on AWS.

@@ -98,7 +98,7 @@ async fn child(folder: &Path) {
     }
     let drain = CancellationToken::new();
     let consumer = ResultsConsumer {
-        trusted: Default::default(),
+        trust: Default::default(),
         consumer: Arc::new(fabric.consumer("results").await.expect("a consumer")),
         registry: Arc::new(registry.clone()),
         claims: Arc::new(NoClaims),
@@ -106,6 +106,7 @@ async fn child(folder: &Path) {
         chance: Arc::new(Chance::new()),
         kind: Kind::Results,
         visibility: Duration::from_secs(30),
+        left_alone: None,
     };
     let told = drain.clone();
     let running = tokio::spawn(async move { consumer.run(told).await });

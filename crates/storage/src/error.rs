@@ -12,7 +12,9 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The object has more bytes than the caller takes.
     TooLarge,
-    /// The store cannot be reached, is full or refuses access; the same request may succeed later.
+    /// The store refuses access to it: others may be allowed, and this one when somebody allows it.
+    Denied,
+    /// The store cannot be reached or is full; the same request may succeed later.
     Unavailable,
 }
 
@@ -52,10 +54,7 @@ impl Error {
             }
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
                 let advice = "give this role access to the bucket and its key, it is tried again";
-                Self::new(
-                    ErrorKind::Unavailable,
-                    format!("{doing}: {error}; {advice}"),
-                )
+                Self::new(ErrorKind::Denied, format!("{doing}: {error}; {advice}"))
             }
             other => match io_error(other) {
                 Some(io) => Self::io(doing, io),
@@ -118,6 +117,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.kind {
             ErrorKind::Unavailable => Self::Unavailable { why: error.context },
+            ErrorKind::Denied => Self::Retry {
+                why: error.context,
+                after: None,
+            },
             _ => Self::bad(error.context),
         }
     }

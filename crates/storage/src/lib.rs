@@ -9,6 +9,8 @@ mod lineage;
 mod objects;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "s3")]
+mod s3_calls;
 mod sidecar;
 
 pub use containers::{Containers, ContainersBuilder};

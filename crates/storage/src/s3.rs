@@ -2,15 +2,22 @@
 
 use crate::containers::{Container, Place};
 use crate::error::{Error, ErrorKind};
+use crate::s3_calls::Calls;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::service_config::ServiceConfigKey;
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{CredentialProvider, ObjectStore};
+use object_store::{ClientOptions, CredentialProvider, ObjectStore};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+/// A server that does not answer a connection, or says nothing for so long, is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How S3 is reached: by the SDK's own chain of credentials, region, profile and endpoint.
 #[derive(Clone)]
@@ -18,6 +25,7 @@ pub struct S3Access {
     region: String,
     endpoint: Option<String>,
     credentials: Arc<Credentials>,
+    calls: Calls,
 }
 
 impl S3Access {
@@ -35,13 +43,31 @@ impl S3Access {
             .ok_or_else(|| missing("there are no credentials; `aws configure` sets them"))?;
         Ok(Self {
             region: region.to_string(),
-            endpoint: config.endpoint_url().map(str::to_owned),
+            endpoint: endpoint(config),
             credentials: Arc::new(Credentials {
                 provider,
                 kept: Mutex::default(),
             }),
+            calls: Calls::default(),
         })
     }
+
+    /// How often each verb of S3 was called through this and its clones, by `S3 PutObject` and the like.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.calls.all()
+    }
+}
+
+/// `AWS_ENDPOINT_URL_S3` and its like before the endpoint of all services, as the SDK's own clients have it.
+fn endpoint(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = config.service_config().zip(key.ok());
+    let own = own.and_then(|(all, key)| all.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// A bucket, or what lies below a prefix of it.
@@ -75,10 +101,17 @@ impl Bucket {
         // The client of the object store takes what the process has agreed on; another part may have done so before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let access = &self.access;
+        // Large objects take long; what hangs shows in what does not come.
+        let options = ClientOptions::new()
+            .with_timeout_disabled()
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_read_timeout(SILENCE);
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.name)
             .with_region(&access.region)
-            .with_credentials(Arc::clone(&access.credentials) as _);
+            .with_credentials(Arc::clone(&access.credentials) as _)
+            .with_http_connector(access.calls.clone())
+            .with_client_options(options);
         if let Some(endpoint) = &access.endpoint {
             builder = builder
                 .with_endpoint(endpoint)

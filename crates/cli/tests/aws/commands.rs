@@ -252,6 +252,7 @@ fn the_cost_of_a_command_is_counted() {
     let publishes = of("SNS PublishBatch");
     assert!((300.0..900.0).contains(&publishes), "{publishes}");
     assert!(of("SQS ReceiveMessage") >= 300.0 && of("SQS DeleteMessageBatch") >= 300.0);
+    assert!((1_000.0..1_010.0).contains(&of("S3 PutObject")), "{cost}");
     let counted = aws.emulator.requests();
     let receives = counted
         .iter()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const COMMANDS: usize = 5_000;
+const INSERTS: usize = 300;
 /// Long enough that a call that is tried again comes in time, short enough that what was lost on the way comes back soon.
 const VISIBILITY: &str = "10";
 
@@ -42,7 +43,8 @@ fn survive(
 
 #[test]
 fn calls_that_are_throttled_fail_or_are_cut_off_lose_nothing() {
-    let fault = |_: &Call| match chance(30) {
+    // Each of the three at ten percent.
+    let fault = |_: &Call| match chance(10) {
         0 => Fault::Throttled,
         1 => Fault::Broken,
         2 => Fault::Reset,
@@ -67,6 +69,60 @@ fn an_answer_that_does_not_arrive_loses_nothing_and_repeats_nothing() {
         _ => Fault::None,
     };
     survive("an_answer_that_does_not_arrive", fault, |_| {});
+}
+
+/// An effect that two runs would make twice: every command is published twice, and answers get lost.
+#[test]
+fn an_insert_is_made_once_whatever_is_lost_on_the_way() {
+    let Some(aws) = OnAws::new("an_insert_is_made_once", VISIBILITY) else {
+        return;
+    };
+    let pudato = &aws.installation;
+    let _serving = [
+        pudato.serve(&["runner", "--handler", "query"]),
+        aws.consumer(),
+    ];
+    let query = |sql: &str| {
+        let sql = format!("sql={sql}");
+        let answer = pudato.ok(&["call", "query", "execute_sql", &sql, "--json"]);
+        serde_json::from_str::<serde_json::Value>(&answer).expect("JSON")
+    };
+    query("CREATE TABLE t (n INTEGER)");
+    aws.proxy.decide(|_| match chance(20) {
+        0 => Fault::LostAnswer,
+        1 => Fault::Throttled,
+        2 => Fault::Reset,
+        _ => Fault::None,
+    });
+    let lines = (0..2 * INSERTS).map(|n| {
+        let n = n / 2;
+        format!(
+            "{{\"type\":\"query\",\"action\":\"execute_sql\",\"correlation_id\":\"request-{n}\",\
+             \"step_id\":\"step-{n}\",\"timestamp\":\"2026-01-01T00:00:00Z\",\
+             \"payload\":{{\"sql\":\"INSERT INTO t VALUES ({n})\"}}}}\n"
+        )
+    });
+    let accepted = aws.publish_lines(lines, Duration::ZERO).accepted();
+    assert!(accepted.len() >= INSERTS * 9 / 10);
+    let results =
+        "SELECT COUNT(DISTINCT correlation_id) FROM result WHERE correlation_id LIKE 'request-%'";
+    aws.wait("every Result", || {
+        let done = pudato.count("registry.db", results);
+        usize::try_from(done).is_ok_and(|done| done >= accepted.len())
+    });
+    aws.proxy.decide(|_| Fault::None);
+    aws.wait("an empty queue", || aws.depth("pudato-query-queue") == 0);
+    let counted = query("SELECT count(*), count(DISTINCT n) FROM t");
+    let rows = &counted["data"]["rows"][0];
+    assert_eq!(rows[0], rows[1], "every row once: {counted}");
+    assert!(
+        rows[0]
+            .as_u64()
+            .is_some_and(|rows| rows >= accepted.len() as u64)
+    );
+    let failed = "SELECT COUNT(*) FROM result WHERE body NOT LIKE '{\"status\":\"success\"%'";
+    assert_eq!(pudato.count("registry.db", failed), 0);
+    assert_eq!(aws.depth("pudato-query-dlq"), 0);
 }
 
 #[test]

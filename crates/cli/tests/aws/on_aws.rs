@@ -91,6 +91,24 @@ impl OnAws {
 
     /// Begins to publish commands `from..to`, each of which puts an object; one every `pause`.
     pub fn publish(&self, from: usize, to: usize, pause: Duration) -> Publishing {
+        let line = |n: usize| {
+            format!(
+                "{{\"type\":\"storage\",\"action\":\"put_object\",\"correlation_id\":\"request-{n}\",\"job_id\":\"job-1\",\
+                 \"step_id\":\"step-{n}\",\"timestamp\":\"2026-01-01T00:00:00Z\",\
+                 \"payload\":{{\"container\":\"lake\",\"path\":\"part={}/{n}.txt\",\"data\":\"{}\"}}}}\n",
+                n % 7,
+                content(n),
+            )
+        };
+        self.publish_lines((from..to).map(line), pause)
+    }
+
+    /// Begins to publish commands, each a line whose correlation id is `request-` and a number.
+    pub fn publish_lines(
+        &self,
+        all: impl Iterator<Item = String> + Send + 'static,
+        pause: Duration,
+    ) -> Publishing {
         let mut child = self
             .installation
             .command(&["publish", "--lines", "-"])
@@ -101,14 +119,7 @@ impl OnAws {
             .expect("the program starts");
         let mut lines = child.stdin.take().expect("a pipe");
         std::thread::spawn(move || {
-            for n in from..to {
-                let line = format!(
-                    "{{\"type\":\"storage\",\"action\":\"put_object\",\"correlation_id\":\"request-{n}\",\"job_id\":\"job-1\",\
-                     \"step_id\":\"step-{n}\",\"timestamp\":\"2026-01-01T00:00:00Z\",\
-                     \"payload\":{{\"container\":\"lake\",\"path\":\"part={}/{n}.txt\",\"data\":\"{}\"}}}}\n",
-                    n % 7,
-                    content(n),
-                );
+            for line in all {
                 if lines.write_all(line.as_bytes()).is_err() {
                     return;
                 }

@@ -3,6 +3,7 @@
 //! A message that comes while nothing is on its way is sent at once. While calls are on their way, what comes is kept until there
 //! are ten entries, the bytes of a batch, or 50 ms have passed.
 
+use super::calls::Calls;
 use super::entries::Answers;
 use super::error::failed;
 use super::wire;
@@ -38,15 +39,22 @@ pub(super) struct Batcher {
 
 struct Sender {
     sns: aws_sdk_sns::Client,
+    calls: Calls,
     topic_arn: String,
     limits: Limits,
 }
 
 impl Batcher {
-    pub(super) fn start(sns: aws_sdk_sns::Client, topic_arn: String, limits: Limits) -> Self {
+    pub(super) fn start(
+        sns: aws_sdk_sns::Client,
+        calls: Calls,
+        topic_arn: String,
+        limits: Limits,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let sender = Arc::new(Sender {
             sns,
+            calls,
             topic_arn,
             limits,
         });
@@ -99,7 +107,10 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
         let others = CALLS_MAX - 1 - calls.available_permits();
         let until = Instant::now() + sender.limits.batch_fill;
         let batch = loop {
-            while let Ok(group) = waiting.try_recv() {
+            // No more than one call takes: the rest waits in the channel, whose room is what bounds it.
+            while left.len() < sender.limits.batch_entries_max
+                && let Ok(group) = waiting.try_recv()
+            {
                 left.extend(group);
             }
             let (count, is_full) = fitting(&left, &sender.limits);
@@ -175,6 +186,8 @@ impl Sender {
         if entries.is_empty() {
             return answers.into_vec();
         }
+        let bytes = batch.iter().map(|waiting| waiting.message.bytes()).sum();
+        self.calls.carried("SNS PublishBatch", bytes);
         let call = self
             .sns
             .publish_batch()

@@ -5,7 +5,7 @@ use super::error::failed;
 use super::event_source::EventSource;
 use super::handled::Handled;
 use super::publisher::SnsPublisher;
-use super::wire::{self, Origin};
+use super::wire::{self, Origin, OtherAttributes};
 use super::{Shared, dead_letters, receipt, settle};
 use crate::{
     Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, IdempotencyStore, Lease,
@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -59,6 +60,8 @@ pub struct SqsConsumer {
 pub(super) struct Held {
     pub(super) body: String,
     pub(super) attributes: BTreeMap<String, String>,
+    /// Those that are no texts.
+    pub(super) others: HashMap<String, MessageAttributeValue>,
     until_ms: u64,
 }
 
@@ -172,7 +175,7 @@ impl SqsConsumer {
         })
     }
 
-    pub(super) fn hold(&self, deliveries: &[Delivery]) {
+    pub(super) fn hold(&self, deliveries: &[Delivery], mut others: OtherAttributes) {
         let now_ms = self.now_ms();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // Who lost a lease does not come back for its message.
@@ -184,6 +187,7 @@ impl SqsConsumer {
                 Held {
                     body: String::from_utf8_lossy(&delivery.body).into_owned(),
                     attributes: delivery.attributes.clone(),
+                    others: others.remove(&delivery.message_id).unwrap_or_default(),
                     until_ms,
                 },
             );
@@ -380,16 +384,20 @@ impl Consumer for SqsConsumer {
         if messages.is_empty() {
             self.shared.calls.empty_receive();
         }
+        let bodies = messages.iter().filter_map(|message| message.body.as_ref());
+        let bytes = bodies.map(String::len).sum();
+        self.shared.calls.carried("SQS ReceiveMessage", bytes);
         let is_some = !messages.is_empty() && messages.len() < receive.max;
         let next = is_some.then(|| Instant::now() + GATHER);
         *self
             .next_receive
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = next;
+        let others = wire::other_attributes(&messages);
         let messages = messages.into_iter();
         let deliveries = messages.map(|message| wire::delivery(message, &origin));
         let new = self.delete_again(deliveries.collect()).await;
-        self.hold(&new);
+        self.hold(&new, others);
         Ok(new)
     }
 

@@ -40,13 +40,20 @@ pub(super) async fn give_up(
         }
         None => message,
     };
+    let mut attributes = wire::sqs_attributes(&message.attributes)?;
+    for (name, value) in held.others {
+        // One that is no text at all stood among none of the others.
+        if attributes.contains_key(&name) || attributes.len() < Limits::SQS.attributes_max {
+            attributes.insert(name, value);
+        }
+    }
     let sent = consumer
         .shared
         .sqs
         .send_message()
         .queue_url(url)
         .message_body(message.body)
-        .set_message_attributes(Some(wire::sqs_attributes(&message.attributes)?))
+        .set_message_attributes(Some(attributes))
         .send()
         .await;
     sent.map_err(|error| failed(&format!("queue {name}"), error))?;
@@ -64,7 +71,7 @@ fn sibling(url: &str, name: &str) -> String {
 }
 
 /// The message with its reason and where it came from. SQS takes ten attributes; those that do not fit stand in the reason.
-fn labelled(
+pub(super) fn labelled(
     body: String,
     mut attributes: BTreeMap<String, String>,
     reason: &str,
@@ -92,6 +99,18 @@ fn labelled(
     Outgoing { body, attributes }
 }
 
+/// The same with a reason that is cut until all of it fits, as far as that helps.
+pub(super) fn shortened(mut message: Outgoing, bytes_max: usize) -> Outgoing {
+    let over = message.bytes().saturating_sub(bytes_max);
+    if let Some(reason) = message.attributes.get_mut(REASON) {
+        let keep = reason.len().saturating_sub(over);
+        // One character stays: an attribute must not be empty.
+        let first = reason.chars().next().map_or(0, char::len_utf8);
+        reason.truncate(reason.floor_char_boundary(keep).max(first));
+    }
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +123,19 @@ mod tests {
         assert_eq!(message.attributes[REASON], "why [a9: 9] [a8: 8] [a7: 7]");
         assert_eq!(message.attributes[SOURCE], "work");
         assert_eq!(message.attributes["a6"], "6");
+    }
+
+    #[test]
+    fn a_reason_is_cut_where_the_message_is_near_its_limit() {
+        let message = labelled("x".repeat(900), BTreeMap::new(), &"ä".repeat(500), "work");
+        assert_eq!(shortened(message.clone(), 10_000), message);
+        let cut = shortened(message.clone(), 1_000);
+        assert!(
+            cut.bytes() <= 1_000 && cut.bytes() >= 998,
+            "{}",
+            cut.bytes()
+        );
+        let hopeless = shortened(message, 10);
+        assert_eq!(hopeless.attributes[REASON], "ä");
     }
 }

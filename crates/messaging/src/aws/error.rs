@@ -32,27 +32,37 @@ pub(super) fn entry(what: &str, code: &str, message: Option<&str>) -> Error {
 
 /// By the code, which SNS and SQS spell in several ways (query and JSON protocols).
 fn kind(code: &str) -> (ErrorKind, &'static str) {
+    // SQS has `KMS.DisabledException` and the like, SNS `KMSDisabledException`.
+    if code.starts_with("KMS") || code.starts_with("Kms") {
+        // Throttling of KMS passes; all else is a matter of keys and policies.
+        return match code.contains("hrottl") {
+            true => (ErrorKind::Unavailable, ""),
+            false => (ErrorKind::Denied, "; let this role and SNS use the key"),
+        };
+    }
     let code = code.rsplit('.').next().unwrap_or(code);
     match code {
         "NotFound" | "NotFoundException" | "NonExistentQueue" | "QueueDoesNotExist" => (
             ErrorKind::NotFound,
             "; create it, or correct its ARN or URL",
         ),
+        "InvalidAddress" => (ErrorKind::NotFound, "; correct the URL of the queue"),
         "AccessDenied"
         | "AccessDeniedException"
         | "AuthorizationError"
         | "AuthorizationErrorException" => (
-            ErrorKind::Invalid,
+            ErrorKind::Denied,
             "; let this role use it (docs/aws.md names what each needs)",
         ),
-        _ if code.starts_with("KMS") || code.starts_with("Kms") => {
-            // Throttling of KMS passes; all else is a matter of keys and policies.
-            if code.contains("hrottl") {
-                (ErrorKind::Unavailable, "")
-            } else {
-                (ErrorKind::Invalid, "; let this role and SNS use the key")
-            }
-        }
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidClientTokenId"
+        | "InvalidSecurity"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => (
+            ErrorKind::Denied,
+            "; the credentials are no longer or not valid: renew them (`aws sts get-caller-identity` tries them)",
+        ),
         "BatchRequestTooLong" | "TooLarge" => (ErrorKind::TooLarge, ""),
         "InvalidParameter"
         | "InvalidParameterValue"
@@ -72,5 +82,52 @@ fn kind(code: &str) -> (ErrorKind, &'static str) {
         | "InvalidAttributeValue"
         | "InvalidAttributeName" => (ErrorKind::Invalid, ""),
         _ => (ErrorKind::Unavailable, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_mean_what_a_loop_can_do_about_them() {
+        for (code, expected, advice) in [
+            (
+                "AWS.SimpleQueueService.NonExistentQueue",
+                ErrorKind::NotFound,
+                "create it",
+            ),
+            ("QueueDoesNotExist", ErrorKind::NotFound, "create it"),
+            ("NotFound", ErrorKind::NotFound, "create it"),
+            ("InvalidAddress", ErrorKind::NotFound, "URL"),
+            ("AccessDenied", ErrorKind::Denied, "docs/aws.md"),
+            ("AuthorizationError", ErrorKind::Denied, "docs/aws.md"),
+            ("KMS.DisabledException", ErrorKind::Denied, "the key"),
+            ("KMS.InvalidStateException", ErrorKind::Denied, "the key"),
+            ("KMS.NotFoundException", ErrorKind::Denied, "the key"),
+            ("KMS.AccessDeniedException", ErrorKind::Denied, "the key"),
+            ("KmsOptInRequired", ErrorKind::Denied, "the key"),
+            ("KMSAccessDenied", ErrorKind::Denied, "the key"),
+            ("KMS.ThrottlingException", ErrorKind::Unavailable, ""),
+            ("KMSThrottling", ErrorKind::Unavailable, ""),
+            ("ExpiredToken", ErrorKind::Denied, "renew"),
+            ("InvalidClientTokenId", ErrorKind::Denied, "renew"),
+            ("InvalidMessageContents", ErrorKind::Invalid, ""),
+            (
+                "AWS.SimpleQueueService.BatchRequestTooLong",
+                ErrorKind::TooLarge,
+                "",
+            ),
+            ("Throttling", ErrorKind::Unavailable, ""),
+            ("RequestThrottled", ErrorKind::Unavailable, ""),
+            ("InternalError", ErrorKind::Unavailable, ""),
+        ] {
+            let (found, said) = kind(code);
+            assert_eq!(found, expected, "{code}");
+            assert!(
+                said.contains(advice) && said.is_empty() == advice.is_empty(),
+                "{code}: {said}"
+            );
+        }
     }
 }

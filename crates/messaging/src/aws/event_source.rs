@@ -59,6 +59,7 @@ impl SqsConsumer {
             })
         });
         let messages: Vec<sqs::Message> = messages.collect::<Result<_, _>>()?;
+        let others = wire::other_attributes(&messages);
         let deliveries = messages
             .into_iter()
             .map(|message| wire::delivery(message, &origin));
@@ -67,7 +68,7 @@ impl SqsConsumer {
             let ids = deliveries.iter().map(|one| one.message_id.clone());
             *source.left() = ids.collect();
         }
-        self.hold(&deliveries);
+        self.hold(&deliveries, others);
         Ok(deliveries)
     }
 

@@ -17,14 +17,16 @@ mod operations;
 mod publisher;
 mod receipt;
 mod settle;
+mod signature;
 mod topology;
 mod wire;
 
 pub use answers::DynamoAnswers;
-pub use calls::EMPTY_RECEIVES;
+pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
 pub use connect::{Places, http_client, sdk_config};
 pub use consumer::SqsConsumer;
 pub use publisher::SnsPublisher;
+pub use signature::{Fetch, OldestSignature, Signatures};
 pub use topology::{Difference, Wrong};
 
 use crate::{Clock, Error, ErrorKind};

@@ -2,65 +2,130 @@
 //! for some seconds, and may miss some.
 
 use super::AwsFabric;
+use super::dead_letters::{labelled, shortened};
 use super::error::failed;
 use super::settle::one;
-use super::wire::{self, REASON, SOURCE};
+use super::wire;
 use crate::operations::replay_by_ids;
-use crate::{Counts, Error, ErrorKind, Operations, Outgoing, Publisher, Stored};
+use crate::{Counts, Error, ErrorKind, Limits, Operations, Outgoing, Publisher, Stored};
 use async_trait::async_trait;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName};
-use std::collections::HashSet;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, Message, MessageAttributeValue,
+    MessageSystemAttributeName as System, QueueAttributeName,
+};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// How long messages that are looked at are hidden from others, in seconds.
-const LOOK_SECONDS: i32 = 10;
+/// How long messages that are looked at are hidden from others, in seconds: longer than it takes to look through some ten thousand.
+const LOOK_SECONDS: i32 = 120;
 /// Empty receives after which a queue counts as seen: each asks only some of its servers.
 const EMPTY_MAX: u32 = 2;
+/// Messages of one receive, and entries of one batch.
+const BATCH: usize = 10;
 
-impl AwsFabric {
-    /// Receives up to `max` messages; they are hidden from others until they are given back.
-    async fn look(&self, queue: &str, max: usize) -> Result<Vec<Message>, Error> {
-        let url = self.shared.queue(queue).await?;
-        let mut found: Vec<Message> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut empty = 0;
-        while found.len() < max && empty < EMPTY_MAX {
+/// A walk through a queue, a receive at a time. What it finds is hidden from others until it is given back.
+struct Walk<'a> {
+    fabric: &'a AwsFabric,
+    queue: &'a str,
+    url: String,
+    seen: HashSet<String>,
+    empty: u32,
+}
+
+impl Walk<'_> {
+    /// The next messages, up to `max` and [`BATCH`]; `None` where there are no more.
+    async fn next(&mut self, max: usize) -> Result<Option<Vec<Message>>, Error> {
+        while self.empty < EMPTY_MAX && max > 0 {
             let call = self
+                .fabric
                 .shared
                 .sqs
                 .receive_message()
-                .queue_url(&url)
-                .max_number_of_messages(i32::try_from((max - found.len()).min(10)).unwrap_or(10))
+                .queue_url(&self.url)
+                .max_number_of_messages(i32::try_from(max.min(BATCH)).unwrap_or(1))
                 .visibility_timeout(LOOK_SECONDS)
                 .wait_time_seconds(0)
                 .message_system_attribute_names(System::All)
                 .message_attribute_names("All");
             let received = call.send().await;
-            let received = received.map_err(|error| failed(&format!("queue {queue}"), error))?;
-            let messages = received.messages.unwrap_or_default();
-            let before = found.len();
+            let received =
+                received.map_err(|error| failed(&format!("queue {}", self.queue), error))?;
+            let messages = received.messages.unwrap_or_default().into_iter();
+            let is_new = |message: &Message| {
+                let id = message.message_id.clone().unwrap_or_default();
+                self.seen.insert(id)
+            };
+            let new: Vec<Message> = messages.filter(is_new).collect();
+            if !new.is_empty() {
+                self.empty = 0;
+                return Ok(Some(new));
+            }
+            self.empty += 1;
+        }
+        Ok(None)
+    }
+}
+
+fn id(message: &Message) -> &str {
+    message.message_id.as_deref().unwrap_or_default()
+}
+
+impl AwsFabric {
+    async fn walk<'a>(&'a self, queue: &'a str) -> Result<Walk<'a>, Error> {
+        Ok(Walk {
+            fabric: self,
+            queue,
+            url: self.shared.queue(queue).await?,
+            seen: HashSet::new(),
+            empty: 0,
+        })
+    }
+
+    /// Finds messages by their ids; looks no further than it must, and gives back what it met on the way.
+    async fn find_by_ids(&self, queue: &str, ids: &[String]) -> Result<Vec<Message>, Error> {
+        let mut walk = self.walk(queue).await?;
+        let (mut found, mut rest) = (Vec::new(), Vec::new());
+        while found.len() < ids.len() {
+            let Some(messages) = walk.next(BATCH).await? else {
+                break;
+            };
             for message in messages {
-                if seen.insert(message.message_id.clone().unwrap_or_default()) {
-                    found.push(message);
+                match ids.iter().any(|wanted| wanted == id(&message)) {
+                    true => found.push(message),
+                    false => rest.push(message),
                 }
             }
-            empty = if found.len() == before { empty + 1 } else { 0 };
         }
+        self.give_back(&walk.url, &rest).await;
         Ok(found)
     }
 
     async fn give_back(&self, url: &str, messages: &[Message]) {
-        for message in messages {
+        for batch in messages.chunks(BATCH) {
+            let entries = batch.iter().enumerate().filter_map(|(n, message)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(n.to_string())
+                    .set_receipt_handle(message.receipt_handle.clone())
+                    .visibility_timeout(0);
+                entry.build().ok()
+            });
             let call = self
                 .shared
                 .sqs
-                .change_message_visibility()
+                .change_message_visibility_batch()
                 .queue_url(url)
-                .visibility_timeout(0)
-                .set_receipt_handle(message.receipt_handle.clone());
-            if let Err(error) = call.send().await {
-                let error = failed("give back", error);
-                tracing::debug!(%error, "it comes back by itself");
+                .set_entries(Some(entries.collect()));
+            match call.send().await {
+                Ok(done) => {
+                    let count = done.failed().len();
+                    if count > 0 {
+                        tracing::debug!(count, "some come back by themselves");
+                    }
+                }
+                Err(error) => {
+                    let error = failed("give back", error);
+                    tracing::debug!(%error, "they come back by themselves");
+                }
             }
         }
     }
@@ -76,25 +141,27 @@ impl AwsFabric {
         Ok(())
     }
 
-    async fn send_copy(
+    /// Sends a message as it is, without what says why it was given up.
+    async fn send_copy(&self, queue: &str, message: &Message) -> Result<(), Error> {
+        let mut attributes = message.message_attributes.clone().unwrap_or_default();
+        attributes.retain(|name, _| !wire::is_label(name));
+        let body = message.body.clone().unwrap_or_default();
+        self.send_to(queue, body, attributes).await
+    }
+
+    async fn send_to(
         &self,
         queue: &str,
-        message: &Message,
-        add: &[(&str, &str)],
+        body: String,
+        attributes: HashMap<String, MessageAttributeValue>,
     ) -> Result<(), Error> {
         let url = self.shared.queue(queue).await?;
-        let (mut attributes, _) = wire::attributes(message);
-        attributes.extend(
-            add.iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        let attributes = wire::sqs_attributes(&attributes)?;
         let call = self
             .shared
             .sqs
             .send_message()
             .queue_url(url)
-            .message_body(message.body.clone().unwrap_or_default())
+            .message_body(body)
             .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()));
         call.send()
             .await
@@ -146,9 +213,12 @@ impl Operations for AwsFabric {
     }
 
     async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error> {
-        let found = self.look(queue, max).await?;
-        let url = self.shared.queue(queue).await?;
-        self.give_back(&url, &found).await;
+        let mut walk = self.walk(queue).await?;
+        let mut found: Vec<Message> = Vec::new();
+        while let Some(messages) = walk.next(max - found.len()).await? {
+            found.extend(messages);
+        }
+        self.give_back(&walk.url, &found).await;
         let mut found: Vec<Stored> = found.iter().map(|message| stored(queue, message)).collect();
         found.sort_by_key(|message| message.sent_at_ms);
         Ok(found)
@@ -169,12 +239,7 @@ impl Operations for AwsFabric {
             self.shared.queue(to).await?;
         }
         let url = self.shared.queue(dead_letters).await?;
-        let found = self.look(dead_letters, usize::MAX).await?;
-        let (asked, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|message| {
-            let id = message.message_id.as_deref().unwrap_or_default();
-            message_ids.iter().any(|asked| asked == id)
-        });
-        self.give_back(&url, &rest).await;
+        let asked = self.find_by_ids(dead_letters, message_ids).await?;
         let mut ways = Vec::with_capacity(asked.len());
         for message in &asked {
             let source = wire::attributes(message).1.map(|dead| dead.source);
@@ -190,7 +255,7 @@ impl Operations for AwsFabric {
         }
         let mut moved = 0;
         for (message, way) in asked.iter().zip(ways) {
-            self.send_copy(&way, message, &[]).await?;
+            self.send_copy(&way, message).await?;
             self.delete(&url, message).await?;
             moved += 1;
         }
@@ -261,12 +326,7 @@ impl Operations for AwsFabric {
             purged.map_err(|error| failed(&format!("queue {queue}"), error))?;
             return Ok(counts.visible + counts.in_flight + counts.delayed);
         };
-        let found = self.look(queue, usize::MAX).await?;
-        let (asked, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|message| {
-            let id = message.message_id.as_deref().unwrap_or_default();
-            ids.iter().any(|asked| asked == id)
-        });
-        self.give_back(&url, &rest).await;
+        let asked = self.find_by_ids(queue, ids).await?;
         for message in &asked {
             self.delete(&url, message).await?;
         }
@@ -284,25 +344,26 @@ impl Operations for AwsFabric {
             self.shared.topic(topic)?;
         }
         let url = self.shared.queue(dead_letters).await?;
-        let found = self.look(dead_letters, usize::MAX).await?;
-        let (mut asked, rest): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|message| message.message_id.as_deref() == Some(message_id));
-        self.give_back(&url, &rest).await;
-        let Some(message) = asked.pop() else {
+        let asked = [message_id.to_owned()];
+        let Some(message) = self.find_by_ids(dead_letters, &asked).await?.pop() else {
             return Ok(false);
         };
-        let dead_letter = wire::attributes(&message).1;
+        let (attributes, dead_letter) = wire::attributes(&message);
         let Some(dead_letter) = dead_letter.filter(|dead| dead.reason.is_none()) else {
             self.give_back(&url, &[message]).await;
             return Ok(false);
         };
+        // Made before anybody is told: what cannot be sent would be told again and again.
+        let body = message.body.clone().unwrap_or_default();
+        let copy = labelled(body, attributes, reason, &dead_letter.source);
+        let copy = shortened(copy, Limits::SQS.message_bytes_max);
+        Limits::SQS.check(&copy)?;
+        let attributes = wire::sqs_attributes(&copy.attributes)?;
         let publisher = self.publisher();
         for (topic, outgoing) in publish {
             one(publisher.publish(&topic, vec![outgoing]).await?)?;
         }
-        let add = [(REASON, reason), (SOURCE, &dead_letter.source)];
-        self.send_copy(dead_letters, &message, &add).await?;
+        self.send_to(dead_letters, copy.body, attributes).await?;
         self.delete(&url, &message).await?;
         Ok(true)
     }

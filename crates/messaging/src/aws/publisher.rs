@@ -85,7 +85,12 @@ impl SnsPublisher {
             ..Limits::SQS
         };
         Ok(Topic {
-            batcher: Batcher::start(self.shared.sns.clone(), arn, limits.clone()),
+            batcher: Batcher::start(
+                self.shared.sns.clone(),
+                self.shared.calls.clone(),
+                arn,
+                limits.clone(),
+            ),
             limits,
         })
     }

@@ -5,7 +5,12 @@ use super::consumer::SqsConsumer;
 use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Outgoing, Settlement};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
+use tokio::time::timeout;
+
+/// Renewals in the time of one lease: the first part of it may have gone before.
+const RENEWALS: u32 = 4;
 
 /// How far a settlement came.
 struct State {
@@ -31,7 +36,7 @@ pub(super) async fn settle(
     settlements: Vec<Settlement>,
 ) -> Vec<Result<Deleted, Error>> {
     let (mut states, publishes) = begin(consumer, settlements).await;
-    publish(consumer, &mut states, publishes).await;
+    publish_and_hold(consumer, &mut states, publishes).await;
     for state in &mut states {
         if state.is_open() && !state.schedule.is_empty() {
             let scheduled = consumer.schedule(std::mem::take(&mut state.schedule)).await;
@@ -84,6 +89,34 @@ async fn begin(
         });
     }
     (states, publishes)
+}
+
+/// Publishes, and holds the leases meanwhile: SNS may take longer than they last, and what comes again before it is deleted spends
+/// attempts.
+async fn publish_and_hold(
+    consumer: &SqsConsumer,
+    states: &mut [State],
+    publishes: Vec<Vec<(String, Outgoing)>>,
+) {
+    let mut leases: Vec<Option<Lease>> = states.iter_mut().map(|one| one.lease.take()).collect();
+    {
+        let mut publishing = pin!(publish(consumer, states, publishes));
+        let visibility = consumer.visibility();
+        while timeout(visibility / RENEWALS, &mut publishing)
+            .await
+            .is_err()
+        {
+            let held = leases.iter_mut().flatten().collect();
+            for renewed in consumer.renew(held, visibility).await {
+                if let Err(error) = renewed {
+                    tracing::debug!(%error, "a lease could not be renewed while its answer is published");
+                }
+            }
+        }
+    }
+    for (state, lease) in states.iter_mut().zip(leases) {
+        state.lease = lease;
+    }
 }
 
 /// Publishes what all of them say, together for each topic: so they share calls.

@@ -1,14 +1,21 @@
 //! Messages as SNS and SQS have them.
 
 use super::receipt;
+use crate::claims;
 use crate::{DeadLetter, Delivery, Error, ErrorKind, Lease, Outgoing};
 use aws_sdk_sns::types as sns;
 use aws_sdk_sqs::types as sqs;
 use aws_sdk_sqs::types::MessageSystemAttributeName as System;
 use std::collections::{BTreeMap, HashMap};
 
-/// The type of every attribute that pudato sends.
-const STRING: &str = "String";
+/// The type of an attribute. AWS's extended clients send and look for the size of a claim as a number; all others are texts.
+fn data_type(name: &str) -> &'static str {
+    match claims::SIZES.contains(&name) {
+        true => "Number",
+        false => "String",
+    }
+}
+
 /// Attributes of a message that pudato itself moved to a dead-letter queue.
 pub(super) const REASON: &str = "dead_letter_reason";
 pub(super) const SOURCE: &str = "dead_letter_source";
@@ -22,7 +29,7 @@ pub(super) fn sns_attributes(
 ) -> Result<HashMap<String, sns::MessageAttributeValue>, Error> {
     let attribute = |(name, value): (&String, &String)| {
         let built = sns::MessageAttributeValue::builder()
-            .data_type(STRING)
+            .data_type(data_type(name))
             .string_value(value)
             .build();
         Ok((name.clone(), built.map_err(unbuilt)?))
@@ -35,12 +42,33 @@ pub(super) fn sqs_attributes(
 ) -> Result<HashMap<String, sqs::MessageAttributeValue>, Error> {
     let attribute = |(name, value): (&String, &String)| {
         let built = sqs::MessageAttributeValue::builder()
-            .data_type(STRING)
+            .data_type(data_type(name))
             .string_value(value)
             .build();
         Ok((name.clone(), built.map_err(unbuilt)?))
     };
     attributes.iter().map(attribute).collect()
+}
+
+/// Attributes of messages that are no texts, by the messages' ids: pudato reads texts alone, and passes the others on as they came.
+pub(super) fn other_attributes(messages: &[sqs::Message]) -> OtherAttributes {
+    let of = |message: &sqs::Message| {
+        let all = message.message_attributes.iter().flatten();
+        let others = all.filter(|(_, value)| value.data_type != "String");
+        let others: HashMap<_, _> = others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let id = message.message_id.clone()?;
+        (!others.is_empty()).then_some((id, others))
+    };
+    messages.iter().filter_map(of).collect()
+}
+
+pub(super) type OtherAttributes = HashMap<String, HashMap<String, sqs::MessageAttributeValue>>;
+
+/// Whether an attribute says why a message was given up.
+pub(super) fn is_label(name: &str) -> bool {
+    name == REASON || name == SOURCE
 }
 
 /// What is known of the queue that a message came from.
@@ -64,9 +92,14 @@ pub(super) fn attributes(message: &sqs::Message) -> (BTreeMap<String, String>, O
     // The broker says where a message came from that it moved itself.
     let moved_from = system(message, System::DeadLetterQueueSourceArn);
     let moved_from = moved_from.map(|arn| arn.rsplit(':').next().unwrap_or(arn).to_owned());
-    let dead_letter = source
-        .or(moved_from)
-        .map(|source| DeadLetter { source, reason });
+    let dead_letter = match moved_from {
+        // The reason is that of an earlier death, from which it was replayed: of this one nobody was told yet.
+        Some(source) => Some(DeadLetter {
+            source,
+            reason: None,
+        }),
+        None => source.map(|source| DeadLetter { source, reason }),
+    };
     (attributes, dead_letter)
 }
 

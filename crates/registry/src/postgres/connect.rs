@@ -15,8 +15,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The schema that holds everything.
 pub(super) const SCHEMA: &str = "pudato";
 
-/// Connections of one process.
+/// Connections of one process, unless it is told otherwise.
 const CONNECTIONS_MAX: usize = 8;
+/// Whom servers of Amazon RDS are vouched for by: authorities of RDS's own, which no machine trusts by itself (RDS user guide, "Using SSL/TLS
+/// to encrypt a connection"). Regions that are newer than the file need `sslrootcert`.
+const RDS_ROOTS: &[u8] = include_bytes!("rds-roots.pem");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for one of the pool's connections.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +43,8 @@ pub(super) struct Address {
 enum Roots {
     /// The certificates that this machine trusts.
     Machine,
+    /// Those, and the ones of Amazon RDS.
+    Rds,
     /// Those of a file.
     File(String),
 }
@@ -91,6 +96,7 @@ impl Address {
         } else {
             SslMode::Disable
         });
+        let is_rds = config.get_hosts().iter().all(is_rds);
         let options = config.get_options().map(|own| format!("{SESSION} {own}"));
         config.options(options.unwrap_or_else(|| SESSION.to_owned()));
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -98,7 +104,11 @@ impl Address {
         config.keepalives_idle(SILENCE);
         Ok(Self {
             config,
-            tls: wants_tls.then(|| file.map_or(Roots::Machine, Roots::File)),
+            tls: wants_tls.then(|| match file {
+                Some(file) => Roots::File(file),
+                None if is_rds => Roots::Rds,
+                None => Roots::Machine,
+            }),
         })
     }
 
@@ -145,9 +155,13 @@ impl Roots {
     fn client(&self) -> Result<ClientConfig, Error> {
         let mut roots = RootCertStore::empty();
         match self {
-            Self::Machine => {
+            Self::Machine | Self::Rds => {
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
+                if *self == Self::Rds {
+                    let own = CertificateDer::pem_slice_iter(RDS_ROOTS);
+                    roots.add_parsable_certificates(own.flatten());
+                }
             }
             Self::File(path) => {
                 let unusable = |why: String| invalid(format!("sslrootcert: {path}: {why}"));
@@ -171,6 +185,18 @@ impl Roots {
             .with_safe_default_protocol_versions()
             .map_err(invalid)?;
         Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// Whether the server is one of Amazon RDS: the name is AWS's, and the certificate must be for it.
+fn is_rds(host: &Host) -> bool {
+    match host {
+        #[cfg(unix)]
+        Host::Unix(_) => false,
+        Host::Tcp(name) => {
+            let name = name.to_ascii_lowercase();
+            name.ends_with(".rds.amazonaws.com") || name.ends_with(".rds.amazonaws.com.cn")
+        }
     }
 }
 
@@ -215,6 +241,27 @@ mod tests {
             tls("postgres://u@localhost/x?sslmode=verify-full"),
             Some(Roots::Machine)
         );
+    }
+
+    #[test]
+    fn servers_of_amazon_rds_are_vouched_for_by_its_own_authorities() {
+        let host = "pudato.c1abc.eu-west-1.rds.amazonaws.com";
+        let url = format!("postgres://u:p@{host}/x");
+        assert_eq!(tls(&url), Some(Roots::Rds));
+        let other = format!("postgres://u:p@{host}.example.org/x");
+        assert_eq!(tls(&other), Some(Roots::Machine));
+        let own = format!("{url}?sslrootcert=/etc/ca.pem");
+        assert_eq!(tls(&own), Some(Roots::File("/etc/ca.pem".into())));
+        let listed = CertificateDer::pem_slice_iter(RDS_ROOTS);
+        let listed: Vec<_> = listed.collect::<Result<_, _>>().expect("certificates");
+        let mut roots = RootCertStore::empty();
+        let (taken, refused) = roots.add_parsable_certificates(listed);
+        // Three authorities for each region.
+        assert!(
+            taken >= 81 && taken % 3 == 0 && refused == 0,
+            "{taken} {refused}"
+        );
+        Roots::Rds.client().expect("a client");
     }
 
     #[test]

@@ -69,6 +69,13 @@ impl PostgresRegistry {
         })
     }
 
+    /// Keeps at most so many connections, 1 or more: a server has room for a certain number, which all programs share.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        self.pool.resize(connections.max(1));
+        self
+    }
+
     /// As [`Self::new`], and connects: makes the tables in the schema `pudato` where they are not there and the role may make them.
     ///
     /// # Errors

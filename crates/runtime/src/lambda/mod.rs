@@ -51,10 +51,16 @@ impl Deadline {
     }
 }
 
+/// Connections to a database that one container keeps: there are very many of them, and each is frozen with its connections.
+const CONNECTIONS: &str = "2";
+
 /// What a Lambda sets where the user did not: it may write to `/tmp` alone.
 pub fn defaults() -> BTreeMap<&'static str, String> {
     let folder = std::env::temp_dir().join("pudato");
-    BTreeMap::from([("PUDATO_DATA_DIR", folder.display().to_string())])
+    BTreeMap::from([
+        ("PUDATO_DATA_DIR", folder.display().to_string()),
+        ("PUDATO_DATABASE_CONNECTIONS", CONNECTIONS.to_owned()),
+    ])
 }
 
 impl Function {

@@ -1,6 +1,7 @@
 //! The results consumer, and with it the watch over the dead-letter queues.
 
 use super::{Deadline, queue_of};
+use crate::chance::Backoff;
 use crate::dead_letters::DeadLetterWatch;
 use crate::kept_answers::forget;
 use crate::names::{HISTORY, RESULTS};
@@ -121,10 +122,9 @@ impl ResultsFunction {
         }
         let source = Arc::new(self.pudato.event_source(queue).await?);
         let consumer: Arc<dyn Consumer> = Arc::clone(&source) as _;
-        let opened = Arc::new(Opened {
-            consumer: self.pudato.results_consumer_of(consumer, kind),
-            source,
-        });
+        let mut consumer = self.pudato.results_consumer_of(consumer, kind);
+        consumer.left_alone = Some(Backoff::OUTAGE);
+        let opened = Arc::new(Opened { consumer, source });
         all.insert(queue.to_owned(), Arc::clone(&opened));
         Ok(opened)
     }

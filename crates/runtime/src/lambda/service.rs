@@ -126,8 +126,9 @@ impl Opened {
         let decision = tokio::select! {
             biased;
             // What ran so far leaves nothing, or an answer that is kept.
-            () = self.clock().sleep_until(deadline.stop_ms) => Decision::Unavailable {
+            () = self.clock().sleep_until(deadline.stop_ms) => Decision::Retry {
                 why: "the invocation has no time left for it".into(),
+                after: None,
             },
             decision = async {
                 // The semaphore is never closed.
@@ -185,8 +186,14 @@ impl Opened {
                 tracing::warn!(%why, after_s = after.as_secs(), "it is tried again");
                 return self.consumer.release(lease, after).await;
             }
+            Decision::Busy { until_ms } => {
+                let left_ms = until_ms.saturating_sub(self.clock().now_ms());
+                tracing::info!("the same request runs elsewhere; it is given back");
+                let after = Duration::from_millis(left_ms);
+                return self.consumer.release(lease, after).await;
+            }
             Decision::Unavailable { why } => {
-                let after = Backoff::PROBE.wait(attempt, &self.chance);
+                let after = Backoff::OUTAGE.wait_long(attempt, &self.chance);
                 tracing::warn!(%why, after_s = after.as_secs(), "it is given back");
                 return self.consumer.release(lease, after).await;
             }
@@ -197,8 +204,24 @@ impl Opened {
             }
         };
         let (answering, limits) = (self.answering(), self.consumer.limits());
-        let settlement = answering.settlement(lease, &outcome, follow_up, &limits);
-        match settler.settle(settlement.await?).await? {
+        let prepared = answering
+            .prepare(&outcome, follow_up.as_ref(), &limits)
+            .await;
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // Its effect is made: who receives it next gives the same answer.
+                if let Some(answered) = outcome.answered.clone()
+                    && let Err(error) = self.processor.idempotency.finish(answered).await
+                {
+                    tracing::warn!(%error, "the answer could not be kept");
+                }
+                let after = Backoff::OUTAGE.wait_long(attempt, &self.chance);
+                self.consumer.release(lease, after).await?;
+                return Err(error);
+            }
+        };
+        match settler.settle(prepared.settlement(lease)).await? {
             Deleted::LeaseLost => tracing::warn!("another has it by now; its answer counts"),
             Deleted::Deleted | Deleted::Unknown => {
                 tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");

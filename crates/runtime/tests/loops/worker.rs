@@ -3,15 +3,18 @@
 use crate::support::{NoClaims, Tasks, settle_down};
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Clock, Consumer, Counts, ManualClock, Operations, QueueConfig, Receive, Subscription, Topology,
+    Clock, Consumer, Counts, Error, ErrorKind, ManualClock, Operations, QueueConfig, Receive,
+    Subscription, Topology,
 };
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
 use pudato_runtime::{
     CancellationToken, Chance, Outbox, Processor, Spawn, Worker, publish_command,
 };
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,8 +38,10 @@ impl Handler for Scripted {
         "test"
     }
     fn actions(&self) -> &[Action] {
-        const ACTIONS: &[Action] =
-            &[Action::new("act", Effect::Read).lease_max(Duration::from_secs(600))];
+        const ACTIONS: &[Action] = &[
+            Action::new("act", Effect::Read).lease_max(Duration::from_secs(600)),
+            Action::new("once", Effect::Once).lease_max(Duration::from_secs(600)),
+        ];
         ACTIONS
     }
     async fn handle(&self, _: Request<'_>) -> Result<Answer, Failure> {
@@ -74,7 +79,35 @@ struct Bench {
     _worker: Tasks,
 }
 
+/// Claims that lie nowhere but are taken, once so many were refused.
+struct Claims {
+    refused: AtomicU32,
+}
+
+#[async_trait]
+impl ClaimStore for Claims {
+    fn container(&self) -> &str {
+        "claims"
+    }
+    async fn put(&self, _: &str, _: Vec<u8>) -> Result<(), Error> {
+        let left = self
+            .refused
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match left {
+            Ok(_) => Err(Error::new(ErrorKind::Unavailable, "the bucket is down")),
+            Err(_) => Ok(()),
+        }
+    }
+    async fn get(&self, _: &str) -> Result<Vec<u8>, Error> {
+        Err(Error::new(ErrorKind::NotFound, "nothing is kept"))
+    }
+}
+
 async fn bench(script: Vec<Act>) -> Bench {
+    bench_with(script, Arc::new(NoClaims)).await
+}
+
+async fn bench_with(script: Vec<Act>, claims: Arc<dyn ClaimStore>) -> Bench {
     std::panic::set_hook(Box::new(|_| {}));
     let clock = ManualClock::at(1_795_392_000_000);
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -97,17 +130,17 @@ async fn bench(script: Vec<Act>) -> Bench {
     fabric.declare(topology).await.expect("declared");
     let outbox = Outbox {
         publisher: Arc::new(fabric.clone()),
-        claims: Arc::new(NoClaims),
+        claims: Arc::clone(&claims),
         clock: Arc::clone(&shared),
     };
     let processor = Processor {
         progress: Arc::new(()),
-        trusted: Default::default(),
+        trust: Default::default(),
         handler: Arc::new(Scripted {
             script: Mutex::new(script.into()),
             clock: clock.clone(),
         }),
-        claims: Arc::new(NoClaims),
+        claims,
         idempotency: Arc::new(fabric.clone()),
         clock: shared,
         owner: "worker".into(),
@@ -148,6 +181,16 @@ impl Bench {
         command.step_id = Some("step-1".into());
         let sent = publish_command(&self.outbox, "commands", &command).await;
         sent.expect("published");
+        settle_down().await;
+    }
+
+    /// Sends one that must not run twice, several times: as a publisher does that did not hear the answer.
+    async fn send_once(&self, times: usize) {
+        let command = Command::new("test", "once", Object::new());
+        for _ in 0..times {
+            let sent = publish_command(&self.outbox, "commands", &command).await;
+            sent.expect("published");
+        }
         settle_down().await;
     }
 
@@ -311,4 +354,38 @@ async fn a_message_that_is_gone_while_a_backend_is_down_does_not_stop_the_worker
     let answers = bench.answers().await;
     assert_eq!(answers.len(), 1, "the second message is handled");
     assert_eq!(answers[0].0, Status::Success);
+}
+
+#[tokio::test]
+async fn the_same_request_sent_twice_waits_for_the_first_and_spends_no_attempts() {
+    // Longer than all attempts of the second would last.
+    let bench = bench(vec![Act::Take(Duration::from_secs(500))]).await;
+    bench.send_once(2).await;
+    bench.pass(600).await;
+    let answers = bench.answers().await;
+    assert_eq!(answers.len(), 2, "both are answered");
+    for (status, attempt, _) in answers {
+        assert_eq!((status, attempt), (Status::Success, 1));
+    }
+    assert_eq!(bench.counts("dead").await, Counts::default());
+    assert_eq!(bench.counts("work").await, Counts::default());
+}
+
+#[tokio::test]
+async fn an_answer_whose_claim_cannot_be_stored_yet_is_held_and_nothing_runs_twice() {
+    let refused = AtomicU32::new(5);
+    let script = vec![Act::Answer(2_000_000)];
+    let bench = bench_with(script, Arc::new(Claims { refused })).await;
+    bench.send_once(1).await;
+    assert_eq!(bench.counts("work").await.in_flight, 1, "it is held");
+    bench.pass(120).await;
+    assert_eq!(bench.counts("work").await, Counts::default());
+    assert_eq!(bench.counts("dead").await, Counts::default());
+    let answers = bench.fabric.browse("answers", 10).await.expect("declared");
+    assert_eq!(answers.len(), 1);
+    let body = String::from_utf8_lossy(&answers[0].body);
+    assert!(
+        body.contains("PayloadS3Pointer"),
+        "that of the first run: {body}"
+    );
 }

@@ -115,7 +115,7 @@ impl World {
     pub async fn worker(&self, n: usize, drain: &CancellationToken) -> Tasks {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let processor = Processor {
-            trusted: Default::default(),
+            trust: Default::default(),
             progress: Arc::new(()),
             handler: Arc::new(Unreliable {
                 chance: Arc::clone(&self.chance),
@@ -153,7 +153,7 @@ impl World {
     pub async fn results_consumer(&self, drain: &CancellationToken) -> Tasks {
         let tasks = Tasks::default();
         let consumer = ResultsConsumer {
-            trusted: Default::default(),
+            trust: Default::default(),
             consumer: self.consumer(RESULTS_QUEUE).await,
             registry: Arc::new(self.registry.clone()),
             claims: Arc::new(NoClaims),
@@ -161,6 +161,7 @@ impl World {
             chance: Arc::clone(&self.chance),
             kind: Kind::Results,
             visibility: VISIBILITY,
+            left_alone: None,
         };
         let watch = DeadLetterWatch {
             operations: Arc::new(self.fabric.clone()),

@@ -1,5 +1,7 @@
 //! The loop that receives the messages of one service, and obeys what [`crate::process`] decides about each.
 
+mod settling;
+
 use crate::answering::Answering;
 use crate::breaker::Breaker;
 use crate::chance::{Backoff, Chance};
@@ -7,15 +9,11 @@ use crate::identity;
 use crate::leases::{Held, Keeper, Leases, Request};
 use crate::outbox::Outbox;
 use crate::patience::Patience;
-use crate::process::{Decision, Incoming, Outcome, Processor, Read};
+use crate::process::{Decision, Incoming, Processor, Read};
 use crate::settler::Settler;
 use crate::spawn::Spawn;
 use futures_util::future::join_all;
-use pudato_handler::FollowUp;
-use pudato_messaging::{
-    Answered, Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, Receive, Settlement,
-};
-use std::pin::pin;
+use pudato_messaging::{Consumer, Delivery, Error, Receive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +26,9 @@ use tracing::Instrument;
 const SETTLING: usize = 64;
 /// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
 const QUICK_MS: u64 = 50;
+/// A request that runs elsewhere is looked at again no sooner and no later than this.
+const BUSY_MS_MIN: u64 = 500;
+const BUSY_MS_MAX: u64 = 20_000;
 /// Receives at once.
 pub(crate) const CALLS_MAX: usize = 4;
 /// The same where calls are billed: those that find nothing are in vain.
@@ -323,9 +324,9 @@ impl Running {
         };
         let consumer = &self.worker.consumer;
         let settled = match decision {
-            Decision::Done(outcome) => self.settle(lease, *outcome, None).await,
+            Decision::Done(outcome) => self.settle(lease, &outcome, None).await,
             Decision::Pending(outcome, follow_up) => {
-                self.settle(lease, *outcome, Some(*follow_up)).await
+                self.settle(lease, &outcome, Some(&follow_up)).await
             }
             Decision::Retry { why, after } => {
                 let attempt = message.attempt.unwrap_or(1);
@@ -333,6 +334,12 @@ impl Running {
                     after.unwrap_or_else(|| Backoff::RETRY.wait(attempt, &self.worker.chance));
                 tracing::warn!(%why, after_s = after.as_secs(), "it is tried again");
                 consumer.release(lease, after).await
+            }
+            Decision::Busy { until_ms } => {
+                let now_ms = self.worker.processor.clock.now_ms();
+                let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+                tracing::info!("the same request runs elsewhere; it is given back");
+                consumer.release(lease, left).await
             }
             Decision::Unavailable { why } => {
                 tracing::warn!(%why, "it is given back");
@@ -376,6 +383,12 @@ impl Running {
                 decision = processor.decide(message, read) => decision,
             };
             held.runs(u64::MAX, None);
+            if let Decision::Busy { until_ms } = decision {
+                if self.wait_for_another(until_ms, held).await {
+                    continue;
+                }
+                return decision;
+            }
             let Decision::Unavailable { why } = &decision else {
                 self.breaker.close();
                 return decision;
@@ -383,6 +396,21 @@ impl Running {
             if !self.wait_out(&mut failures, why, held).await {
                 return decision;
             }
+        }
+    }
+
+    /// Waits until the request of this message may be free; false when the message shall be given back instead.
+    async fn wait_for_another(&self, until_ms: u64, held: &Held) -> bool {
+        let clock = &*self.worker.processor.clock;
+        let now_ms = clock.now_ms();
+        let jitter_ms = self.worker.chance.up_to(BUSY_MS_MIN);
+        let look_ms = until_ms.clamp(now_ms + BUSY_MS_MIN, now_ms + BUSY_MS_MAX) + jitter_ms;
+        tracing::debug!("the same request runs elsewhere; it is waited for");
+        tokio::select! {
+            biased;
+            () = held.lost.cancelled() => false,
+            () = self.drain.cancelled() => false,
+            () = clock.sleep_until(look_ms) => true,
         }
     }
 
@@ -405,115 +433,6 @@ impl Running {
             self.breaker.close();
         }
         is_turn
-    }
-
-    async fn settle(
-        &self,
-        lease: Lease,
-        outcome: Outcome,
-        follow_up: Option<FollowUp>,
-    ) -> Result<(), Error> {
-        let (answering, limits) = (self.worker.answering(), self.worker.consumer.limits());
-        let settlement = answering.settlement(lease, &outcome, follow_up, &limits);
-        let settlement = settlement.await?;
-        match self.settle_until(settlement).await? {
-            Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
-            Deleted::Deleted | Deleted::Unknown => {
-                tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles, and while the fabric does not take it keeps the message and tries again: a topic that is gone for a while must not
-    /// spend the attempts of a command that was handled.
-    async fn settle_until(&self, mut settlement: Settlement) -> Result<Deleted, Error> {
-        let mut failures = 0;
-        loop {
-            let (again, receipt) = (Again::of(&settlement), settlement.lease.receipt.clone());
-            let error = match self.settler.settle(settlement).await {
-                Err(error)
-                    if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotFound) =>
-                {
-                    error
-                }
-                settled => {
-                    self.breaker.close();
-                    return settled;
-                }
-            };
-            failures += 1;
-            if !self.breaker.is_open() {
-                tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
-            }
-            self.breaker.open();
-            let mut lease = Lease {
-                receipt,
-                deadline_ms: 0,
-            };
-            let is_turn = self.wait_to_settle(failures, &mut lease).await;
-            if !matches!(is_turn, Ok(true)) {
-                // Nobody may be left who would ask whether the fabric is back: the next message does.
-                self.breaker.close();
-            }
-            if !is_turn? {
-                // It is answered the same, by whoever receives it next.
-                let _ = self.worker.consumer.release(lease, Duration::ZERO).await;
-                return Err(error);
-            }
-            settlement = again.with(lease);
-        }
-    }
-
-    /// Waits until it is this settlement's turn to be tried again, and holds its lease meanwhile; false when it drains.
-    async fn wait_to_settle(&self, failures: u32, lease: &mut Lease) -> Result<bool, Error> {
-        let clock = &*self.worker.processor.clock;
-        let half_ms = u64::try_from(self.worker.visibility.as_millis() / 2).unwrap_or(u64::MAX);
-        let mut turn = pin!(self.breaker.turn(failures, clock, &self.worker.chance));
-        loop {
-            let is_turn = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return Ok(false),
-                turn = &mut turn => turn.is_some(),
-                () = clock.sleep_until(clock.now_ms() + half_ms.max(1)) => false,
-            };
-            let (consumer, want) = (&self.worker.consumer, self.worker.visibility);
-            for renewed in consumer.renew(vec![&mut *lease], want).await {
-                match renewed {
-                    Err(error) if error.kind != ErrorKind::Unavailable => return Err(error),
-                    _ => {}
-                }
-            }
-            if is_turn {
-                return Ok(true);
-            }
-        }
-    }
-}
-
-/// What a settlement does, for when it must be tried again.
-struct Again {
-    publish: Vec<(String, Outgoing)>,
-    schedule: Vec<(Duration, Outgoing)>,
-    answered: Option<Answered>,
-}
-
-impl Again {
-    fn of(settlement: &Settlement) -> Self {
-        Self {
-            publish: settlement.publish.clone(),
-            schedule: settlement.schedule.clone(),
-            answered: settlement.answered.clone(),
-        }
-    }
-
-    fn with(self, lease: Lease) -> Settlement {
-        Settlement {
-            lease,
-            publish: self.publish,
-            schedule: self.schedule,
-            answered: self.answered,
-        }
     }
 }
 
