@@ -2,7 +2,7 @@
 //!
 //! Lambda's `provided.al2023` has glibc 2.34, so the program is linked against that by zig, whatever this machine has.
 
-use crate::duckdb::{self, Linking};
+use crate::duckdb::{self, Platform};
 use crate::python;
 use crate::tools::{output, root, run, target};
 use std::env;
@@ -28,12 +28,10 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as
             package.writestr(entry, file.read())
 ";
 
-/// Builds the packages for x86_64, and core for arm64 where its Rust target is installed; says where they are.
+/// Builds the packages for x86_64, and for arm64 where its Rust target is installed; says where they are.
 pub fn build() -> Result<(), String> {
     python::ensure()?;
-    for (name, features) in PACKAGES {
-        package("x86_64", name, features, &target().join("packages"))?;
-    }
+    all("x86_64", &target().join("packages"))?;
     let arm = "aarch64-unknown-linux-gnu";
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
     if Path::new(sysroot.trim())
@@ -41,15 +39,26 @@ pub fn build() -> Result<(), String> {
         .join(arm)
         .is_dir()
     {
-        let (name, features) = PACKAGES[0];
-        package("aarch64", name, features, &target().join("packages/arm64"))?;
+        all("aarch64", &target().join("packages/arm64"))?;
     } else {
         eprintln!("xtask: not built for arm64: `rustup target add {arm}` installs what it needs");
     }
     Ok(())
 }
 
-fn package(architecture: &str, name: &str, features: &str, folder: &Path) -> Result<(), String> {
+fn all(architecture: &'static str, folder: &Path) -> Result<(), String> {
+    for (name, features) in PACKAGES {
+        package(architecture, name, features, folder)?;
+    }
+    Ok(())
+}
+
+fn package(
+    architecture: &'static str,
+    name: &str,
+    features: &str,
+    folder: &Path,
+) -> Result<(), String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let triple = format!("{architecture}-unknown-linux-gnu");
     let mut files = Vec::new();
@@ -61,10 +70,14 @@ fn package(architecture: &str, name: &str, features: &str, folder: &Path) -> Res
     build.args(["--no-default-features", "--features", features]);
     build.env("PATH", path_with(&bin)).current_dir(root());
     if features.contains("duckdb") {
-        match duckdb::ensure()? {
-            Linking::Ready(library) => files.push(library),
-            Linking::Bundled => return Err("query.zip needs libduckdb, which is not there".into()),
-        }
+        let platform = Platform {
+            os: "linux",
+            arch: architecture,
+        };
+        let (library, _) = duckdb::fetch(platform)
+            .map_err(|why| format!("query.zip needs libduckdb for {architecture}: {why}"))?;
+        build.env("DUCKDB_LIB_DIR", library.parent().unwrap_or(Path::new(".")));
+        files.push(library);
     }
     eprintln!("xtask: building {name}.zip for {architecture}");
     run(&mut build)?;
