@@ -2,7 +2,7 @@
 //! run-results v6; older and newer ones have the same fields).
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,6 +13,8 @@ pub(crate) struct Metadata {
     pub(crate) invocation_id: Option<String>,
     #[serde(default)]
     pub(crate) dbt_version: Option<String>,
+    #[serde(default)]
+    pub(crate) project_name: Option<String>,
     /// Variables with the prefix `DBT_ENV_CUSTOM_ENV_`, without it.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -27,6 +29,16 @@ pub(crate) struct Manifest {
     pub(crate) sources: BTreeMap<String, Source>,
     #[serde(default)]
     pub(crate) parent_map: BTreeMap<String, Vec<String>>,
+    /// By their ids; what they are about is in `parent_map`.
+    #[serde(default)]
+    pub(crate) unit_tests: BTreeMap<String, IgnoredAny>,
+}
+
+impl Manifest {
+    /// The project's name; nodes of other names are of packages.
+    pub(crate) fn project_name(&self) -> Option<&str> {
+        self.metadata.project_name.as_deref()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +59,8 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) root_path: Option<String>,
     #[serde(default)]
+    pub(crate) package_name: Option<String>,
+    #[serde(default)]
     pub(crate) config: Config,
     /// Of a test: the node that it is about.
     #[serde(default)]
@@ -61,6 +75,9 @@ pub(crate) struct Config {
     pub(crate) materialized: Option<String>,
     #[serde(default)]
     pub(crate) incremental_strategy: Option<String>,
+    /// Of an external model of dbt-duckdb: the file that it writes.
+    #[serde(default)]
+    pub(crate) location: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +88,29 @@ pub(crate) struct Source {
     pub(crate) schema: Option<String>,
     #[serde(default)]
     pub(crate) identifier: String,
+    /// As it stands in SQL.
+    #[serde(default)]
+    pub(crate) relation_name: Option<String>,
+    #[serde(default)]
+    meta: Map<String, Value>,
+    #[serde(default)]
+    config: SourceConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct SourceConfig {
+    #[serde(default)]
+    meta: Map<String, Value>,
+}
+
+impl Source {
+    /// Whether it is no table: dbt-duckdb reads what is at `external_location`, which older versions of dbt have in `meta` alone.
+    pub(crate) fn is_external(&self) -> bool {
+        let metas = [&self.meta, &self.config.meta];
+        metas
+            .iter()
+            .any(|meta| meta.contains_key("external_location"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +135,9 @@ pub(crate) struct NodeResult {
     #[serde(default)]
     pub(crate) compiled_code: Option<String>,
 }
+
+/// Some batches of a model were built, and some were not.
+pub(crate) const PARTIAL_SUCCESS: &str = "partial success";
 
 /// Both, of one run.
 #[derive(Debug)]
@@ -133,6 +176,23 @@ impl Artifacts {
         }
         Ok(Some(Self { manifest, results }))
     }
+
+    /// Whether all went well but for batches of models that are built in batches (`microbatch`). dbt ends with 1 then; what was built
+    /// stands, and what follows it was skipped for nothing else.
+    pub(crate) fn is_partial_success(&self) -> bool {
+        let well = [
+            "success",
+            "pass",
+            "warn",
+            "no-op",
+            "reused",
+            "skipped",
+            PARTIAL_SUCCESS,
+        ];
+        let mut statuses = self.results.results.iter().map(|one| one.status.as_str());
+        statuses.clone().any(|status| status == PARTIAL_SUCCESS)
+            && statuses.all(|status| well.contains(&status))
+    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
@@ -145,4 +205,64 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|error| format!("{name}: it is none of dbt's: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is read where the two files were written by these invocations, the first one for this execution.
+    fn read(manifest: Value, results: Value) -> Result<Option<Artifacts>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, metadata) in [("manifest.json", manifest), ("run_results.json", results)] {
+            if !metadata.is_null() {
+                let text = json!({"metadata": metadata}).to_string();
+                std::fs::write(folder.path().join(name), text).expect("written");
+            }
+        }
+        Artifacts::read(folder.path(), "mine")
+    }
+
+    #[test]
+    fn artifacts_of_two_runs_are_refused() {
+        let of = |invocation: &str| json!({"invocation_id": invocation});
+        let refused = read(of("one"), of("other")).expect_err("two runs");
+        assert!(
+            refused.contains("\"one\"") && refused.contains("\"other\""),
+            "{refused}"
+        );
+        read(json!({}), json!({})).expect_err("nobody's");
+        let others = json!({"invocation_id": "one", "env": {"PUDATO_EXECUTION_ID": "another's"}});
+        let refused = read(others, of("one")).expect_err("another execution");
+        assert!(refused.contains("another's"), "{refused}");
+        let ours = json!({"invocation_id": "one", "env": {"PUDATO_EXECUTION_ID": "mine"}});
+        assert!(read(ours.clone(), of("one")).expect("ours").is_some());
+        assert!(read(ours, Value::Null).expect("half of it").is_none());
+    }
+
+    #[test]
+    fn batches_that_failed_are_a_partial_success_only_where_nothing_else_failed() {
+        for (statuses, expected) in [
+            (&["partial success"][..], true),
+            (&["success", "partial success", "skipped", "warn"], true),
+            (&["pass", "no-op", "reused", "partial success"], true),
+            (&["success", "skipped"], false),
+            (&["partial success", "error"], false),
+            (&["partial success", "fail"], false),
+            (&["partial success", "runtime error"], false),
+            (&["partial success", "something new"], false),
+        ] {
+            let results: Vec<Value> = statuses
+                .iter()
+                .map(|status| json!({"unique_id": "model.p.a", "status": status}))
+                .collect();
+            let results = json!({"metadata": {}, "results": results});
+            let artifacts = Artifacts {
+                manifest: serde_json::from_value(json!({"metadata": {}})).expect("a manifest"),
+                results: serde_json::from_value(results).expect("results"),
+            };
+            assert_eq!(artifacts.is_partial_success(), expected, "{statuses:?}");
+        }
+    }
 }

@@ -1,28 +1,33 @@
 use crate::artifacts::Artifacts;
 use crate::child::{self, Ended};
 use crate::environment;
-use crate::lineage::{self, Lineage, Naming};
+use crate::git::Missing;
+use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
+use crate::logic::Logic;
+use crate::naming::Naming;
 use crate::options::Options;
+use crate::packages::Packages;
 use crate::profile::{Place, Target};
 use crate::program;
-use crate::repository::{Checkout, Logic, Missing, Repository};
+use crate::repository::{Checkout, Repository};
 use crate::scratch::Scratch;
+use crate::verdict::{End, Verdict};
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
-use pudato_protocol::Object;
+use pudato_protocol::{Error, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Longer than any deadline by what reading artifacts and waiting for the warehouse takes.
-const LEASE_MAX: Duration = Duration::from_secs(12 * 3_600);
+/// The longest deadline (`PUDATO_TRANSFORM_SECONDS` may be 12 hours), as long a wait for the dbt that has the warehouse, and an hour for git,
+/// packages and artifacts.
+const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
 
 /// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had.
 const ACTIONS: &[Action] = &[
@@ -73,7 +78,7 @@ impl TransformHandler {
     pub fn new(settings: Settings, warehouse: Arc<dyn Warehouse>) -> Self {
         let repository = settings.logic.clone().map(|logic| {
             let folder = settings.folder.join("logic");
-            Repository::new(logic, folder, settings.variables.clone())
+            Repository::new(logic, &folder, settings.variables.clone())
         });
         Self {
             settings,
@@ -87,11 +92,8 @@ impl TransformHandler {
     async fn project(&self, request: &Request<'_>) -> Result<(PathBuf, Option<Checkout>), Failure> {
         if let Some(repository) = &self.repository {
             let job = request.command.job_id.as_deref();
-            return match repository.checkout(job).await {
-                Ok(checkout) => Ok((checkout.project.clone(), Some(checkout))),
-                Err(Missing::Wrong(why)) => Err(Failure::bad(why)),
-                Err(Missing::Unreachable(why)) => Err(Failure::Retry { why, after: None }),
-            };
+            let checkout = repository.checkout(job).await?;
+            return Ok((checkout.project.clone(), Some(checkout)));
         }
         let Some(project) = &self.settings.project else {
             return Err(Failure::bad(
@@ -164,8 +166,25 @@ impl TransformHandler {
     async fn run(&self, request: &Request<'_>, run: &Run<'_>) -> Result<Answer, Failure> {
         let environment = self.environment(run);
         let target = self.target(run, &environment).map_err(Failure::bad)?;
-        let program = program::find(self.settings.program.as_deref(), &run.project);
+        // What a repository has committed is no program of this machine's.
+        let beside = self.repository.is_none().then_some(run.project.as_path());
+        let program = program::find(self.settings.program.as_deref(), beside);
         let program = program.map_err(Failure::bad)?;
+        let scratch = Scratch::new(&run.scratch).map_err(|error| Failure::Unavailable {
+            why: format!("{}: {error}", run.scratch.display()),
+        })?;
+        let (out, logs) = (scratch.path().join("target"), scratch.path().join("logs"));
+        if let Some(logic) = self.settings.logic.as_ref() {
+            let packages = Packages {
+                project: &run.project,
+                profiles: &run.profiles,
+                program: &program,
+                environment: &environment,
+                allows_file: logic.allows_file,
+                logs: logs.clone(),
+            };
+            packages.ensure().await?;
+        }
         // Nobody sees an error of a lock: dbt and the queries of this process take turns.
         let turn = match &target.file {
             Some(file) => Some(self.turn(file).await.lock_owned().await),
@@ -179,11 +198,47 @@ impl TransformHandler {
                 .map_err(|why| Failure::Unavailable { why })?,
             None => None,
         };
-        let scratch = Scratch::new(&run.scratch).map_err(|error| Failure::Unavailable {
-            why: format!("{}: {error}", run.scratch.display()),
-        })?;
-        let (out, logs) = (scratch.path().join("target"), scratch.path().join("logs"));
         let args = run.args(self.settings.target.as_deref(), &out, &logs);
+        let called = self.call(request, run, &program, &args, &environment).await;
+        // Rows are counted in the file that dbt gave back, and before the next dbt has it.
+        drop(lent);
+        let (ended, log, refused) = called?;
+        let artifacts = Artifacts::read(&out, &run.execution);
+        let end = End {
+            action: run.action,
+            ended,
+            deadline: self.settings.deadline,
+            log,
+            refused,
+            artifacts: &artifacts,
+        };
+        let verdict = end.verdict();
+        let artifacts = artifacts.unwrap_or_default();
+        let answered = match verdict {
+            Verdict::Success => Ok(self.answer(request, run, artifacts, &target).await),
+            Verdict::Failed(errors) => {
+                let done = self.answer(request, run, artifacts, &target).await;
+                let done = Box::new(done);
+                Err(Failure::Final { errors, done })
+            }
+            Verdict::Again(why) => Err(Failure::Retry { why, after: None }),
+            Verdict::InUse => Err(Failure::Unavailable {
+                why: "the warehouse is in use by another process; dbt waits for it".into(),
+            }),
+        };
+        drop(turn);
+        answered
+    }
+
+    /// Runs dbt to its end, and reports how far it is; answers with what it said, and with why it was stopped where its version is refused.
+    async fn call(
+        &self,
+        request: &Request<'_>,
+        run: &Run<'_>,
+        program: &Path,
+        args: &[OsString],
+        environment: &[(OsString, OsString)],
+    ) -> Result<(Ended, Log, Option<String>), Failure> {
         let mut log = Log::default();
         let mut refused = None;
         let mut line = |line: &str| {
@@ -199,87 +254,15 @@ impl TransformHandler {
         };
         let deadline = self.settings.deadline;
         let ended = child::run(
-            &program,
-            &args,
+            program,
+            args,
             &run.project,
-            &environment,
+            environment,
             deadline,
             &mut line,
-        )
-        .await;
-        drop(lent);
-        drop(turn);
-        let ended = ended.map_err(|error| {
-            Failure::bad(format!(
-                "{}: {error}: {}",
-                program.display(),
-                program::INSTALL
-            ))
-        })?;
-        if let Some(refused) = refused {
-            return Err(Failure::bad(refused));
-        }
-        let status = match ended {
-            Ended::Status(status) => status,
-            Ended::TimedOut => {
-                let why = format!(
-                    "dbt {} took longer than {} s (PUDATO_TRANSFORM_SECONDS) and was stopped",
-                    run.action,
-                    deadline.as_secs()
-                );
-                return Err(self.failed(request, run, vec![why], &out, &target).await);
-            }
-        };
-        if log.is_locked_out && !status.success() {
-            let why = "the warehouse is in use by another process; dbt waits for it".into();
-            return Err(Failure::Unavailable { why });
-        }
-        match (status.code(), status.signal()) {
-            (Some(0), _) => {
-                let artifacts = Artifacts::read(&out, &run.execution).map_err(Failure::bad)?;
-                Ok(self.answer(request, run, artifacts, &target).await)
-            }
-            // Exit 1: it ran to its end, and something in it failed. What was built is in the artifacts.
-            (Some(_), _) => {
-                let mut errors = std::mem::take(&mut log.errors);
-                if errors.is_empty() {
-                    let words = log
-                        .last_words
-                        .take()
-                        .unwrap_or_else(|| "it does not say why".into());
-                    errors.push(format!("dbt {} ended with {status}: {words}", run.action));
-                }
-                Err(self.failed(request, run, errors, &out, &target).await)
-            }
-            (None, signal) => Err(Failure::Retry {
-                why: format!(
-                    "dbt {} was ended by signal {}",
-                    run.action,
-                    signal.unwrap_or(0)
-                ),
-                after: None,
-            }),
-        }
-    }
-
-    /// An error that carries the lineage of what was built all the same.
-    async fn failed(
-        &self,
-        request: &Request<'_>,
-        run: &Run<'_>,
-        mut errors: Vec<String>,
-        out: &Path,
-        target: &Target,
-    ) -> Failure {
-        let artifacts = Artifacts::read(out, &run.execution).unwrap_or_else(|why| {
-            errors.push(why);
-            None
-        });
-        let done = self.answer(request, run, artifacts, target).await;
-        Failure::Final {
-            errors,
-            done: Box::new(done),
-        }
+        );
+        let ended = ended.await.map_err(|error| not_started(program, &error))?;
+        Ok((ended, log, refused))
     }
 
     async fn answer(
@@ -332,9 +315,7 @@ impl TransformHandler {
             Some(file) if run.action != "compile" => self.count(file, artifacts).await,
             _ => BTreeMap::new(),
         };
-        let mut lineage = lineage::of_run(artifacts, &naming, run.action, run.full_refresh, &rows);
-        lineage::attach_tests(&mut lineage, artifacts, &naming);
-        lineage
+        lineage::of_run(artifacts, &naming, run.action, run.full_refresh, &rows)
     }
 
     /// The rows of tables whose adapter does not say them.
@@ -382,7 +363,6 @@ impl Run<'_> {
             "--log-level-file=none".into(),
             "--no-use-colors".into(),
             "--no-send-anonymous-usage-stats".into(),
-            "--no-version-check".into(),
             behind("--log-path=", logs),
             self.action.into(),
             behind("--project-dir=", &self.project),
@@ -395,6 +375,29 @@ impl Run<'_> {
         args.extend(self.options.args().into_iter().map(OsString::from));
         args
     }
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Wrong(why) => Self::bad(why),
+            Missing::Unreachable(why) => Self::Retry { why, after: None },
+        }
+    }
+}
+
+/// Why dbt could not be started.
+fn not_started(program: &Path, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::ArgumentListTooLong {
+        let reason = "vars, select and exclude are longer than this system passes to a program (one of them at most 128 KiB on Linux); \
+            pass less, e.g. the name of a table that holds it";
+        return Error::new("payload.vars", reason).into();
+    }
+    Failure::bad(format!(
+        "{}: {error}: {}",
+        program.display(),
+        program::INSTALL
+    ))
 }
 
 fn progress_of(action: &str, progress: &Progress) -> Object {
@@ -435,10 +438,13 @@ impl Handler for TransformHandler {
             scratch,
             execution: uuid::Uuid::new_v4().to_string(),
             version: checkout.as_ref().map(|checkout| checkout.commit.clone()),
-            repository: checkout.map(|checkout| checkout.name),
+            repository: checkout.as_ref().map(|checkout| checkout.name.clone()),
             job: request.command.job_id.clone(),
             step: request.command.step_id.clone(),
         };
-        self.run(&request, &run).await
+        // The checkout is held until dbt is done with it.
+        let answered = self.run(&request, &run).await;
+        drop(checkout);
+        answered
     }
 }

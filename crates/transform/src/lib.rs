@@ -1,18 +1,27 @@
 //! The transform handler: runs dbt, and says what it read and wrote, model by model.
 
 mod artifacts;
+mod checkouts;
 mod child;
 mod environment;
+mod git;
 mod handler;
 mod lineage;
 mod log;
+mod logic;
+mod mirror;
+mod naming;
 mod options;
+mod packages;
+mod pins;
+mod private;
 mod profile;
 mod program;
 mod repository;
 mod scratch;
+mod verdict;
 mod warehouse;
 
 pub use handler::{Settings, TransformHandler};
-pub use repository::Logic;
+pub use logic::Logic;
 pub use warehouse::{NoWarehouse, Warehouse};

@@ -1,22 +1,10 @@
 //! Artifacts as lineage: each node with the datasets that it was made from, and no others.
 
-use crate::artifacts::{Artifacts, Manifest, Node, NodeResult};
-use pudato_protocol::{DataReference, Dataset, ExecutionRecord, Object};
+use crate::artifacts::{Artifacts, Manifest, Node, NodeResult, PARTIAL_SUCCESS};
+use crate::naming::{Naming, is_dataset, is_table};
+use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-/// How names are made.
-pub(crate) struct Naming<'a> {
-    /// The warehouse, e.g. `duckdb:///w.duckdb`.
-    pub(crate) namespace: &'a str,
-    /// dbt's adapter.
-    pub(crate) adapter: &'a str,
-    /// The project's folder.
-    pub(crate) project: &'a Path,
-    /// Where the project came from, where it is of a repository: its files are named by it, and not by where this copy lies.
-    pub(crate) repository: Option<&'a str>,
-}
 
 /// What a run read and wrote.
 #[derive(Debug, Default)]
@@ -26,60 +14,6 @@ pub(crate) struct Lineage {
     pub(crate) executions: Vec<ExecutionRecord>,
     /// `Result.data.nodes`.
     pub(crate) nodes: Vec<Value>,
-}
-
-/// Kinds of nodes that are datasets.
-const DATASETS: [&str; 3] = ["model", "seed", "snapshot"];
-
-impl Naming<'_> {
-    fn table(&self, database: Option<&str>, schema: Option<&str>, name: &str) -> Dataset {
-        let parts: Vec<&str> = [database, schema, Some(name)]
-            .into_iter()
-            .flatten()
-            .collect();
-        Dataset::table(self.namespace, &parts)
-    }
-
-    fn node(&self, node: &Node) -> Dataset {
-        let name = node.alias.as_deref().unwrap_or(&node.name);
-        self.table(node.database.as_deref(), node.schema.as_deref(), name)
-    }
-
-    /// The CSV file of a seed.
-    fn file(&self, node: &Node) -> Dataset {
-        match self.repository {
-            Some(repository) => Dataset {
-                namespace: repository.to_owned(),
-                name: node.original_file_path.clone(),
-            },
-            None => {
-                let root = node.root_path.as_deref().map(Path::new);
-                let path = root.unwrap_or(self.project).join(&node.original_file_path);
-                let path = path.canonicalize().unwrap_or(path);
-                Dataset::file(&path.display().to_string())
-            }
-        }
-    }
-
-    /// The dataset that a parent is, with the kind of reference; `None` where it is none.
-    fn parent(&self, manifest: &Manifest, id: &str) -> Option<DataReference> {
-        if let Some(source) = manifest.sources.get(id) {
-            let (database, schema) = (source.database.as_deref(), source.schema.as_deref());
-            let dataset = self.table(database, schema, &source.identifier);
-            return Some(DataReference::new("table", dataset.location()));
-        }
-        let node = manifest.nodes.get(id)?;
-        let is_dataset = DATASETS.contains(&node.resource_type.as_str());
-        is_dataset.then(|| DataReference::new(kind(node), self.node(node).location()))
-    }
-}
-
-/// `table` or `view`.
-fn kind(node: &Node) -> &'static str {
-    match node.config.materialized.as_deref() {
-        Some("view") => "view",
-        _ => "table",
-    }
 }
 
 /// The parents of a node that are datasets. What is between (an ephemeral model) is none: its own parents are.
@@ -105,7 +39,7 @@ pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
 
 /// Whether a node with this status was written: what was skipped, reused or failed was not.
 fn is_written(status: &str) -> bool {
-    matches!(status, "success" | "partial success")
+    matches!(status, "success" | PARTIAL_SUCCESS)
 }
 
 /// What writing it did to what was there (`DataReference.metadata.operation`).
@@ -134,25 +68,31 @@ pub(crate) fn of_run(
     let mut read: BTreeMap<String, DataReference> = BTreeMap::new();
     let writes = command != "compile";
     for result in &artifacts.results.results {
-        let Some(node) = manifest.nodes.get(&result.unique_id) else {
-            // A kind of node that has no dataset: an operation, a function.
-            lineage.nodes.push(row(result, None));
+        let id = &result.unique_id;
+        let rows = rows_of(result).or_else(|| rows.get(id).copied());
+        lineage.nodes.push(row(result, rows));
+        let Some(node) = manifest.nodes.get(id) else {
+            // A unit test reads no dataset: its inputs are written into it. Other kinds of nodes are an operation or a function.
+            if manifest.unit_tests.contains_key(id) {
+                let details = details_of_test(result, "unit_test", manifest, naming);
+                let record = ExecutionRecord::new("dbt", details);
+                lineage.executions.push(record);
+            }
             continue;
         };
-        let is_dataset = DATASETS.contains(&node.resource_type.as_str());
-        let rows = rows_of(result).or_else(|| rows.get(&result.unique_id).copied());
         let ran = writes && result.status != "skipped";
-        let mut details = details(result, node, naming, rows);
+        let mut details = details(result, node, manifest, naming, rows);
         if ran {
-            let mut from: Vec<DataReference> = parents(manifest, &result.unique_id)
+            let mut from: Vec<DataReference> = parents(manifest, id)
                 .iter()
                 .filter_map(|parent| naming.parent(manifest, parent))
                 .collect();
             if node.resource_type == "seed" {
-                from.push(DataReference::new("file", naming.file(node).location()).format("csv"));
+                from.push(naming.seed(manifest, node));
             }
-            if is_dataset && is_written(&result.status) {
-                let mut output = DataReference::new(kind(node), naming.node(node).location())
+            if is_dataset(node) && is_written(&result.status) {
+                let mut output = naming
+                    .node(node)
                     .with("operation", operation(node, full_refresh))
                     .with("from", locations(&from));
                 if let Some(rows) = rows {
@@ -167,10 +107,8 @@ pub(crate) fn of_run(
         } else if !writes {
             details.insert("compiled".into(), true.into());
         }
-        lineage
-            .executions
-            .push(ExecutionRecord::new("dbt", details));
-        lineage.nodes.push(row(result, rows));
+        let record = ExecutionRecord::new("dbt", details);
+        lineage.executions.push(record);
     }
     // What the same run wrote it did not read from before.
     let written: BTreeSet<&str> = lineage
@@ -212,57 +150,72 @@ fn seconds(result: &NodeResult) -> f64 {
 }
 
 /// What was executed for a node.
-fn details(result: &NodeResult, node: &Node, naming: &Naming<'_>, rows: Option<u64>) -> Object {
-    let mut details = Object::new();
-    let mut set = |name: &str, value: Value| {
-        if !value.is_null() {
-            details.insert(name.into(), value);
-        }
+fn details(
+    result: &NodeResult,
+    node: &Node,
+    manifest: &Manifest,
+    naming: &Naming<'_>,
+    rows: Option<u64>,
+) -> Object {
+    let kind = node.resource_type.as_str();
+    let mut details = match kind {
+        "test" => details_of_test(result, kind, manifest, naming),
+        _ => details_of(result, kind, naming),
     };
-    set("unique_id", result.unique_id.as_str().into());
-    set("resource_type", node.resource_type.as_str().into());
-    set("status", result.status.as_str().into());
-    set("seconds", seconds(result).into());
-    set("dialect", naming.adapter.into());
-    set("row_count", json!(rows));
-    let sql = result
-        .compiled_code
-        .as_ref()
-        .or(node.compiled_code.as_ref());
-    // As the query service calls it.
-    set("query", json!(sql));
-    if DATASETS.contains(&node.resource_type.as_str()) {
-        set("dataset", naming.node(node).location().into());
+    set(&mut details, "row_count", json!(rows));
+    set(&mut details, "column", json!(node.column_name));
+    if !details.contains_key("query") {
+        set(&mut details, "query", json!(node.compiled_code));
     }
-    if !is_written(&result.status) {
-        set("message", json!(result.message));
-    }
-    if matches!(node.resource_type.as_str(), "test" | "unit_test") {
-        set("failures", json!(result.failures));
-        set("column", json!(node.column_name));
+    if is_dataset(node) {
+        let dataset = naming.node(node).location;
+        set(&mut details, "dataset", dataset.into());
     }
     details
 }
 
-/// Records tests against the datasets that they are about.
-pub(crate) fn attach_tests(lineage: &mut Lineage, artifacts: &Artifacts, naming: &Naming<'_>) {
-    let manifest = &artifacts.manifest;
-    for record in &mut lineage.executions {
-        let id = record.details.get("unique_id").and_then(Value::as_str);
-        let Some((id, node)) = id.and_then(|id| Some((id, manifest.nodes.get(id)?))) else {
-            continue;
-        };
-        if node.resource_type != "test" {
-            continue;
-        }
-        // A test of a column says what it is about; one that is SQL of its own is about all that it reads.
-        let about: Vec<String> = match &node.attached_node {
-            Some(attached) => vec![attached.clone()],
-            None => parents(manifest, id).into_iter().collect(),
-        };
-        let datasets = about.iter().filter_map(|id| naming.parent(manifest, id));
-        let datasets: Vec<Value> = datasets.map(|one| one.location.into()).collect();
-        record.details.insert("tests".into(), datasets.into());
+/// What was executed for a test, with the datasets that it is about.
+fn details_of_test(
+    result: &NodeResult,
+    kind: &str,
+    manifest: &Manifest,
+    naming: &Naming<'_>,
+) -> Object {
+    let id = &result.unique_id;
+    let attached = manifest.nodes.get(id);
+    // A test of a column says what it is about; one that is SQL of its own is about all that it reads, a unit test about its model.
+    let about: Vec<String> = match attached.and_then(|node| node.attached_node.clone()) {
+        Some(attached) => vec![attached],
+        None => parents(manifest, id).into_iter().collect(),
+    };
+    let datasets = about.iter().filter_map(|id| naming.parent(manifest, id));
+    let datasets: Vec<Value> = datasets.map(|one| one.location.into()).collect();
+    let mut details = details_of(result, kind, naming);
+    set(&mut details, "failures", json!(result.failures));
+    set(&mut details, "tests", datasets.into());
+    details
+}
+
+fn details_of(result: &NodeResult, kind: &str, naming: &Naming<'_>) -> Object {
+    let mut details = Object::new();
+    let mut set = |name: &str, value: Value| set(&mut details, name, value);
+    set("unique_id", result.unique_id.as_str().into());
+    set("resource_type", kind.into());
+    set("status", result.status.as_str().into());
+    set("seconds", seconds(result).into());
+    set("dialect", naming.adapter.into());
+    // As the query service calls it.
+    set("query", json!(result.compiled_code));
+    if !is_written(&result.status) {
+        set("message", json!(result.message));
+    }
+    details
+}
+
+/// Nothing is said of what is not known.
+fn set(details: &mut Object, name: &str, value: Value) {
+    if !value.is_null() {
+        details.insert(name.into(), value);
     }
 }
 
@@ -278,10 +231,206 @@ pub(crate) fn uncounted(artifacts: &Artifacts) -> Vec<(String, [String; 3])> {
         .filter(|result| rows_of(result).is_none())
         .filter_map(|result| {
             let node = manifest.nodes.get(&result.unique_id)?;
-            let is_table = DATASETS.contains(&node.resource_type.as_str()) && kind(node) == "table";
             let name = node.alias.as_deref().unwrap_or(&node.name).to_owned();
             let (database, schema) = (node.database.clone()?, node.schema.clone()?);
-            is_table.then(|| (result.unique_id.clone(), [database, schema, name]))
+            is_table(node).then(|| (result.unique_id.clone(), [database, schema, name]))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A seed, a source, tables made of them through what is ephemeral, a snapshot, and tests.
+    fn manifest() -> Value {
+        let node = |kind: &str, name: &str, config: Value| {
+            json!({"resource_type": kind, "database": "w", "schema": "main", "name": name, "config": config,
+                "original_file_path": format!("{kind}s/{name}"), "compiled_code": "select 1"})
+        };
+        let (table, ephemeral) = (
+            json!({"materialized": "table"}),
+            json!({"materialized": "ephemeral"}),
+        );
+        let mut attached = node("test", "unique_a", json!({}));
+        attached["attached_node"] = "model.p.a".into();
+        attached["column_name"] = "n".into();
+        json!({
+            "metadata": {"invocation_id": "i", "project_name": "p"},
+            "nodes": {
+                "seed.p.s": node("seed", "s.csv", json!({"materialized": "seed"})),
+                "model.p.e1": node("model", "e1", ephemeral.clone()),
+                "model.p.e2": node("model", "e2", ephemeral),
+                "model.p.a": node("model", "a", table.clone()),
+                "model.p.v": node("model", "v", json!({"materialized": "view"})),
+                "model.p.b": node("model", "b", table),
+                "model.p.grown": node("model", "grown", json!({"materialized": "incremental"})),
+                "model.p.added": node("model", "added", json!({"materialized": "incremental", "incremental_strategy": "append"})),
+                "snapshot.p.old": node("snapshot", "old", json!({"materialized": "snapshot"})),
+                "test.p.unique_a": attached,
+                "test.p.free": node("test", "free", json!({})),
+            },
+            "sources": {"source.p.raw.t": {"database": "w", "schema": "raw", "identifier": "t"}},
+            "unit_tests": {"unit_test.p.b.works": {"name": "works", "model": "b"}},
+            "parent_map": {
+                "model.p.e1": ["seed.p.s", "source.p.raw.t"],
+                "model.p.e2": ["model.p.e1", "model.p.a"],
+                "model.p.a": ["model.p.e1"],
+                "model.p.v": ["model.p.a"],
+                "model.p.b": ["model.p.e2", "model.p.e1", "macro.p.m"],
+                "model.p.grown": ["model.p.b"],
+                "model.p.added": ["snapshot.p.old"],
+                "snapshot.p.old": ["model.p.v"],
+                "test.p.unique_a": ["model.p.a", "model.p.b"],
+                "test.p.free": ["model.p.e2"],
+                "unit_test.p.b.works": ["model.p.b"],
+            },
+        })
+    }
+
+    fn run(results: Value, command: &str, full_refresh: bool) -> Lineage {
+        let results = json!({"metadata": {"invocation_id": "i"}, "results": results});
+        let artifacts = Artifacts {
+            manifest: serde_json::from_value(manifest()).expect("a manifest"),
+            results: serde_json::from_value(results).expect("results"),
+        };
+        let naming = Naming {
+            namespace: "duckdb:///w",
+            adapter: "duckdb",
+            project: Path::new("/p"),
+            repository: None,
+        };
+        let rows = BTreeMap::from([("model.p.a".to_owned(), 7)]);
+        of_run(&artifacts, &naming, command, full_refresh, &rows)
+    }
+
+    fn all(status: &str, ids: &[&str]) -> Value {
+        let all = ids.iter();
+        all.map(|id| json!({"unique_id": id, "status": status, "execution_time": 0.25}))
+            .collect()
+    }
+
+    fn short(location: &str) -> &str {
+        location.rsplit(['#', '/']).next().unwrap_or(location)
+    }
+
+    fn names(references: &[DataReference]) -> Vec<&str> {
+        references.iter().map(|one| short(&one.location)).collect()
+    }
+
+    /// What each output was made from.
+    fn pairs(lineage: &Lineage) -> Value {
+        let pairs = lineage.outputs.iter().map(|output| {
+            let from = output.metadata["from"].as_array().expect("a list");
+            let from: Vec<&str> = from.iter().filter_map(Value::as_str).map(short).collect();
+            (short(&output.location).to_owned(), json!(from))
+        });
+        Value::Object(pairs.collect())
+    }
+
+    #[test]
+    fn each_output_has_the_datasets_behind_its_parents_and_no_others() {
+        let ids = [
+            "seed.p.s",
+            "model.p.a",
+            "model.p.v",
+            "model.p.b",
+            "model.p.grown",
+            "snapshot.p.old",
+            "model.p.added",
+        ];
+        let lineage = run(all("success", &ids), "build", false);
+        let expected = json!({
+            "w.main.\"s.csv\"": ["s.csv"],
+            "w.main.a": ["w.main.\"s.csv\"", "w.raw.t"],
+            "w.main.v": ["w.main.a"],
+            "w.main.b": ["w.main.a", "w.main.\"s.csv\"", "w.raw.t"],
+            "w.main.grown": ["w.main.b"],
+            "w.main.old": ["w.main.v"],
+            "w.main.added": ["w.main.old"],
+        });
+        assert_eq!(pairs(&lineage), expected);
+        // What the same run wrote it did not read from before.
+        assert_eq!(names(&lineage.inputs), ["w.raw.t", "s.csv"]);
+        let output = |name: &str| {
+            let found = lineage
+                .outputs
+                .iter()
+                .find(|one| short(&one.location) == name);
+            found.expect(name)
+        };
+        let operations = ["w.main.a", "w.main.grown", "w.main.added", "w.main.old"]
+            .map(|name| output(name).metadata["operation"].clone());
+        assert_eq!(operations, ["create", "merge", "insert", "merge"]);
+        assert_eq!(output("w.main.a").metadata["row_count"], 7);
+        assert_eq!(output("w.main.v").ref_type, "view");
+        let refreshed = run(all("success", &["model.p.grown"]), "run", true);
+        assert_eq!(refreshed.outputs[0].metadata["operation"], "create");
+        assert_eq!(names(&refreshed.inputs), ["w.main.b"]);
+    }
+
+    #[test]
+    fn what_was_not_written_is_no_output_and_what_was_not_read_is_no_input() {
+        // Each by its status: whether it was written, and whether it was read for.
+        for (status, is_written, has_read) in [
+            ("success", true, true),
+            ("partial success", true, true),
+            ("error", false, true),
+            ("no-op", false, false),
+            ("reused", false, false),
+            ("skipped", false, false),
+        ] {
+            let lineage = run(all(status, &["model.p.v"]), "run", false);
+            assert_eq!(lineage.outputs.len(), usize::from(is_written), "{status}");
+            assert_eq!(lineage.inputs.len(), usize::from(has_read), "{status}");
+            assert_eq!(lineage.nodes[0]["status"], status);
+            assert_eq!(lineage.executions[0].details["status"], status);
+        }
+        let compiled = run(all("success", &["model.p.v"]), "compile", false);
+        assert!(compiled.outputs.is_empty() && compiled.inputs.is_empty());
+        assert_eq!(compiled.executions[0].details["compiled"], true);
+        // What is no node of the manifest's is listed, and is no lineage.
+        let hook = run(all("success", &["operation.p.hook"]), "run", false);
+        assert_eq!((hook.nodes.len(), hook.executions.len()), (1, 0));
+    }
+
+    #[test]
+    fn tests_are_recorded_against_what_they_are_about() {
+        let results = json!([
+            {"unique_id": "test.p.unique_a", "status": "warn", "failures": 2, "message": "Got 2 results"},
+            {"unique_id": "test.p.free", "status": "pass", "failures": 0},
+            {"unique_id": "unit_test.p.b.works", "status": "fail", "failures": 1, "message": "actual differs", "compiled_code": "select 2"},
+        ]);
+        let lineage = run(results, "test", false);
+        assert!(lineage.outputs.is_empty());
+        let details = |n: usize| &lineage.executions[n].details;
+        let about = |n: usize| {
+            let about = details(n)["tests"].as_array().expect("a list");
+            let about = about.iter().filter_map(Value::as_str).map(short);
+            about.collect::<Vec<_>>()
+        };
+        assert_eq!(about(0), ["w.main.a"], "its own, not all that it reads");
+        assert_eq!(details(0)["column"], "n");
+        assert_eq!(details(0)["message"], "Got 2 results");
+        assert_eq!(details(0)["query"], "select 1");
+        assert_eq!(about(1), ["w.main.a", "w.main.\"s.csv\"", "w.raw.t"]);
+        assert_eq!(about(2), ["w.main.b"]);
+        assert_eq!(details(2)["resource_type"], "unit_test");
+        assert_eq!(
+            (&details(2)["status"], &details(2)["failures"]),
+            (&json!("fail"), &json!(1))
+        );
+        assert_eq!(details(2)["message"], "actual differs");
+        assert_eq!(details(2)["query"], "select 2");
+        assert_eq!(lineage.nodes.len(), 3);
+        // A unit test reads what is written into it, and no dataset.
+        assert!(!names(&lineage.inputs).contains(&"w.main.b.works"));
+        assert!(
+            lineage
+                .executions
+                .iter()
+                .all(|one| one.execution_type == "dbt")
+        );
+    }
 }

@@ -36,7 +36,7 @@ impl Place<'_> {
             .text(&project, "profile")
             .map_err(|why| format!("dbt_project.yml: profile: {why}"))?;
         let all = yaml(&self.profiles.join("profiles.yml"))?;
-        let profile = all.as_mapping_get(&name).ok_or_else(|| {
+        let profile = field(&all, &name).ok_or_else(|| {
             format!("profiles.yml: expected a profile {name:?}, as dbt_project.yml names it")
         })?;
         let chosen = match self.target {
@@ -46,9 +46,8 @@ impl Place<'_> {
                 .unwrap_or_else(|_| "default".into()),
         };
         let at = |field: &str| format!("profiles.yml: {name}.outputs.{chosen}.{field}");
-        let output = profile
-            .as_mapping_get("outputs")
-            .and_then(|outputs| outputs.as_mapping_get(&chosen))
+        let output = field(profile, "outputs")
+            .and_then(|outputs| field(outputs, &chosen))
             .ok_or_else(|| format!("profiles.yml: {name}.outputs: expected {chosen:?}"))?;
         let text = |field: &str| {
             self.text(output, field)
@@ -57,7 +56,7 @@ impl Place<'_> {
         let adapter = text("type")?;
         let (namespace, file) = match adapter.as_str() {
             "duckdb" => {
-                let path = match output.as_mapping_get("path") {
+                let path = match field(output, "path") {
                     None => {
                         return Err(format!(
                             "{}: expected the file of the warehouse; in memory nothing is kept",
@@ -81,7 +80,7 @@ impl Place<'_> {
                 } else {
                     "5439"
                 };
-                let port = match output.as_mapping_get("port") {
+                let port = match field(output, "port") {
                     Some(_) => text("port")?,
                     None => default.to_owned(),
                 };
@@ -107,10 +106,8 @@ impl Place<'_> {
     }
 
     /// A field's text, rendered as far as it is known how.
-    fn text(&self, of: &YamlOwned, field: &str) -> Result<String, String> {
-        let value = of
-            .as_mapping_get(field)
-            .ok_or("expected a text, found nothing")?;
+    fn text(&self, of: &YamlOwned, name: &str) -> Result<String, String> {
+        let value = field(of, name).ok_or("expected a text, found nothing")?;
         let raw = match value {
             YamlOwned::Value(scalar) => match scalar {
                 ScalarOwned::String(text) => text.clone(),
@@ -141,15 +138,68 @@ impl Place<'_> {
     }
 
     fn expression(&self, text: &str) -> Option<String> {
+        let (arguments, rest) = arguments(text.strip_prefix("env_var(")?)?;
         // Filters such as `| int` change the type, not the text.
-        let text = text.split('|').next()?.trim();
-        let inside = text.strip_prefix("env_var(")?.strip_suffix(')')?;
-        let mut arguments = inside
-            .split(',')
-            .map(|one| one.trim().trim_matches(['\'', '"']));
-        let name = arguments.next()?;
-        let default = arguments.next().map(str::to_owned);
-        (self.variable)(name).or(default)
+        let rest = rest.trim_start();
+        if !rest.is_empty() && !rest.starts_with('|') {
+            return None;
+        }
+        let mut arguments = arguments.into_iter();
+        let name = arguments.next()?.text()?;
+        let default = arguments.next();
+        (self.variable)(&name).or_else(|| default?.text())
+    }
+}
+
+/// An argument in Jinja.
+enum Argument {
+    /// In quotes, without them.
+    Quoted(String),
+    /// As it stands: a number, or what is not understood here.
+    Bare(String),
+}
+
+impl Argument {
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Quoted(text) => Some(text),
+            Self::Bare(text) => text.parse::<f64>().is_ok().then_some(text),
+        }
+    }
+}
+
+/// The arguments up to the closing bracket, and what follows it. What stands in quotes may hold commas and brackets.
+fn arguments(text: &str) -> Option<(Vec<Argument>, &str)> {
+    let mut all = Vec::new();
+    let mut rest = text.trim_start();
+    loop {
+        let argument;
+        if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '\'' | '"')) {
+            let (inside, after) = rest[1..].split_once(quote)?;
+            argument = Argument::Quoted(inside.to_owned());
+            rest = after.trim_start();
+        } else {
+            let end = rest.find([',', ')'])?;
+            argument = Argument::Bare(rest[..end].trim().to_owned());
+            rest = &rest[end..];
+        }
+        all.push(argument);
+        match rest.strip_prefix(',') {
+            Some(after) => rest = after.trim_start(),
+            None => return Some((all, rest.strip_prefix(')')?)),
+        }
+    }
+}
+
+/// A field of a mapping, or of those that it is merged with: `<<: *base`, or a list of them, of which the first counts (YAML's merge keys,
+/// which dbt reads). What a mapping says itself goes before.
+fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> {
+    if let Some(found) = of.as_mapping_get(name) {
+        return Some(found);
+    }
+    match of.as_mapping_get("<<")? {
+        YamlOwned::Sequence(all) => all.iter().find_map(|one| field(one, name)),
+        one => field(one, name),
     }
 }
 
@@ -227,6 +277,44 @@ mod tests {
             missing.contains("shop.outputs: expected \"prod\""),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn a_profile_may_be_merged_from_others() {
+        let profiles = "base: &base {type: postgres, host: db, port: 6000}\nmore: &more {<<: *base, host: other}\n\
+            shop:\n  target: one\n  outputs:\n    one: {<<: *base, port: 7000}\n    two:\n      <<: [*more, *base]\n    \
+            three: {<<: *more}\n";
+        for (target, expected) in [
+            ("one", "postgres://db:7000"),
+            ("two", "postgres://other:6000"),
+            ("three", "postgres://other:6000"),
+        ] {
+            let found = read(profiles, Some(target)).expect(target);
+            assert_eq!(found.namespace, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_env_var_may_hold_what_divides_others() {
+        for (value, expected) in [
+            ("env_var('NOT', 'a, b|c).duckdb')", Some("a, b|c).duckdb")),
+            ("env_var( \"NOT\" , \"x.duckdb\" ) | trim", Some("x.duckdb")),
+            ("env_var('HERE', nothing)", Some("w.duckdb")),
+            ("env_var('NOT', 5432) | int", Some("5432")),
+            ("env_var('NOT', nothing)", None),
+            ("env_var('NOT')", None),
+            ("env_var('HERE' ~ 'X')", None),
+            ("env_var('HERE') ~ 'x'", None),
+            ("env_var('HERE", None),
+            ("env_var()", None),
+        ] {
+            let value = value.replace('"', "\\\"");
+            let profiles = format!(
+                "shop: {{target: dev, outputs: {{dev: {{type: duckdb, path: \"{{{{ {value} }}}}\"}}}}}}"
+            );
+            let found = read(&profiles, None).ok().and_then(|target| target.file);
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{value}");
+        }
     }
 
     #[test]

@@ -8,23 +8,26 @@ pub(crate) const INSTALL: &str = "pip install 'dbt-core>=1.8' and the adapter of
 /// The oldest that has what is asked of it.
 const OLDEST: (u32, u32) = (1, 8);
 
-/// Finds dbt: where the setting says, in `.venv` beside the project or here, on the path.
+/// Finds dbt: where the setting says, in `.venv` beside the project or here, on the path. `project` is `None` where the project came from
+/// a repository: who may write to that may not say which program runs.
 ///
 /// # Errors
 /// There is none; the text says what to install.
-pub(crate) fn find(named: Option<&Path>, project: &Path) -> Result<PathBuf, String> {
+pub(crate) fn find(named: Option<&Path>, project: Option<&Path>) -> Result<PathBuf, String> {
+    // dbt runs in the project's folder, and what is relative is relative to this one.
+    let here = std::env::current_dir().unwrap_or_default();
     if let Some(named) = named {
         return match named.is_file() {
-            true => Ok(named.to_owned()),
+            true => Ok(here.join(named)),
             false => Err(format!("PUDATO_DBT: {} is no file", named.display())),
         };
     }
-    let here = std::env::current_dir().unwrap_or_default();
-    let beside = project.ancestors().take(3).chain([here.as_path()]);
-    let environments = beside.map(|folder| folder.join(".venv/bin"));
+    let beside = project.into_iter().flat_map(|one| one.ancestors().take(3));
+    let environments = beside.chain([here.as_path()]);
+    let environments = environments.map(|folder| folder.join(".venv/bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = environments.chain(std::env::split_paths(&path));
-    let mut programs = folders.map(|folder| folder.join("dbt"));
+    let mut programs = folders.map(|folder| here.join(folder).join("dbt"));
     programs
         .find(|program| program.is_file())
         .ok_or_else(|| format!("dbt is not there: {INSTALL}"))
@@ -58,7 +61,22 @@ mod tests {
             let refused = check(version).expect_err(version);
             assert!(refused.contains("pip install"), "{refused}");
         }
-        let refused = find(Some(Path::new("/nowhere/dbt")), Path::new("/")).expect_err("none");
+        let refused = find(Some(Path::new("/nowhere/dbt")), None).expect_err("none");
         assert!(refused.starts_with("PUDATO_DBT: /nowhere/dbt"), "{refused}");
+    }
+    #[test]
+    fn a_program_is_found_from_here_and_never_in_a_checkout() {
+        // Tests run in the folder of their crate.
+        let found = find(Some(Path::new("src/lib.rs")), None).expect("a file");
+        assert!(found.is_absolute() && found.is_file(), "{found:?}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = folder.path().join("dbt");
+        let planted = folder.path().join(".venv/bin/dbt");
+        for folder in [project.as_path(), planted.parent().expect("a parent")] {
+            std::fs::create_dir_all(folder).expect("a folder");
+        }
+        std::fs::write(&planted, "").expect("written");
+        assert_eq!(find(None, Some(&project)), Ok(planted.clone()));
+        assert_ne!(find(None, None), Ok(planted));
     }
 }

@@ -44,7 +44,8 @@ fn a_dbt_that_is_killed_runs_again_and_its_step_has_one_outcome() {
     let _up = bench.up();
     let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
     bench.wait_until_it_runs();
-    kill(&bench.running());
+    // Dbt alone, as the kernel does where memory runs out.
+    kill(&bench.running_dbt());
     let built = bench.end(build);
     assert_eq!(built["status"], "success", "{built}");
     assert!(bench.installation.logged().contains("ended by signal 9"));
@@ -79,6 +80,34 @@ fn a_worker_that_is_killed_leaves_no_dbt_and_the_build_runs_again() {
     let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
     assert_eq!(bench.installation.count("registry.db", outcomes), 1);
     // What the killed one left is removed when the next one opens.
+    bench.check_clean();
+}
+
+/// A dbt that does not notice by itself that nobody reads what it prints: it is its guard that ends it.
+#[test]
+fn a_worker_that_is_killed_takes_a_dbt_along_that_ignores_signals() {
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    let real = dbt().display().to_string();
+    let begun = bench.installation.folder.path().join("begun");
+    // The second one is dbt itself.
+    let script = format!(
+        "[ -e {0} ] && exec {real} \"$@\"; touch {0}; trap '' TERM INT HUP PIPE; sleep 80; exit 1",
+        begun.display()
+    );
+    bench.replace_dbt(&script);
+    let up = bench.up();
+    let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
+    wait("a dbt that runs", || begun.exists());
+    up.signal("-KILL");
+    let killed = Instant::now();
+    wait("the end of dbt", || bench.running().is_empty());
+    assert!(killed.elapsed() < Duration::from_secs(20));
+    drop(up);
+    let _up = bench.up();
+    let built = bench.end(build);
+    assert_eq!(built["status"], "success", "{built}");
     bench.check_clean();
 }
 
@@ -175,6 +204,17 @@ fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
             "{none}"
         );
     }
+    // Whatever this is, it is no dbt, and a success of its means nothing.
+    bench.replace_dbt("exit 0");
+    {
+        let _up = bench.up();
+        let nothing = bench.call("build", &[]);
+        assert_eq!(nothing["status"], "error", "{nothing}");
+        assert!(
+            nothing["errors"].to_string().contains("pip install"),
+            "{nothing}"
+        );
+    }
     bench.installation.set("PUDATO_DBT", "/nowhere/dbt");
     let _up = bench.up();
     let missing = bench.call("build", &[]);
@@ -184,6 +224,38 @@ fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
             .is_some_and(|why| why.contains("PUDATO_DBT: /nowhere/dbt")),
         "{missing}"
     );
+    bench.check_clean();
+}
+
+/// A program may end and leave a child behind that holds its output open.
+#[test]
+fn a_dbt_has_ended_though_a_child_of_it_runs_on() {
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    bench.installation.set("PUDATO_TRANSFORM_SECONDS", "60");
+    let real = dbt().display().to_string();
+    bench.replace_dbt(&format!("sleep 1000 & exec {real} \"$@\""));
+    let _up = bench.up();
+    let built = bench.call("build", &[]);
+    assert_eq!(built["status"], "success", "{built}");
+    bench.check_clean();
+}
+
+#[test]
+fn a_dbt_that_the_project_does_not_want_is_refused_by_dbt() {
+    let wants = "name: shop\nversion: '1.0'\nprofile: shop\nrequire-dbt-version: '>=99.0.0'\n";
+    let files = [
+        ("dbt_project.yml", wants),
+        ("models/a.sql", "select 1 as n"),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &[]);
+    assert_eq!(built["status"], "error", "{built}");
+    assert!(built["errors"].to_string().contains("99.0.0"), "{built}");
     bench.check_clean();
 }
 

@@ -1,6 +1,6 @@
 //! What dbt read and wrote, node by node, as its artifacts say it.
 
-use crate::project::{Bench, names, pairs, status};
+use crate::project::{Bench, names, pairs, short, status};
 use serde_json::{Value, json};
 
 const SEED: (&str, &str) = (
@@ -203,6 +203,124 @@ fn what_was_built_before_a_failure_is_in_the_error() {
     assert_eq!(warned["status"], "success", "{warned}");
     let nodes = warned["data"]["nodes"].as_array().expect("nodes");
     assert_eq!(nodes[0]["status"], "warn", "{nodes:?}");
+    bench.check_clean();
+}
+
+#[test]
+fn files_that_dbt_reads_and_writes_are_named_as_files() {
+    let files = [
+        ("data/orders.csv", "n\n1\n2\n"),
+        ("out/.keep", ""),
+        (
+            "models/all.yml",
+            "version: 2\nsources:\n  - name: ext\n    config: {meta: {external_location: 'data/{name}.csv'}}\n    tables:\n      - name: orders\n      \
+             - {name: all, config: {meta: {external_location: 'data/*.csv'}}}\n      \
+             - {name: called, config: {meta: {external_location: \"read_csv('data/orders.csv')\"}}}\n",
+        ),
+        (
+            "models/a.sql",
+            "select * from {{ source('ext', 'orders') }}",
+        ),
+        (
+            "models/b.sql",
+            "select * from {{ source('ext', 'all') }} union all select * from {{ source('ext', 'called') }}",
+        ),
+        (
+            "models/e.sql",
+            "{{ config(materialized='external', location='out/e.parquet') }} select * from {{ ref('a') }}",
+        ),
+        ("models/after.sql", "select * from {{ ref('e') }}"),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build"]);
+    assert_eq!(built["status"], "success", "{built}");
+    let expected = json!({
+        "warehouse.main.a": ["orders.csv"],
+        "warehouse.main.b": [],
+        "e.parquet": ["warehouse.main.a"],
+        "warehouse.main.after": ["e.parquet"],
+    });
+    assert_eq!(pairs(&built), expected);
+    let project = bench.project.canonicalize().expect("a path");
+    let orders = format!("file://{}/data/orders.csv", project.display());
+    assert_eq!(built["inputs"][0]["location"], orders.as_str(), "{built}");
+    assert_eq!(names(&built, "inputs"), ["orders.csv"]);
+    bench.check_clean();
+}
+
+#[test]
+fn unit_tests_are_recorded_with_the_model_that_they_are_about() {
+    let files = [
+        SEED,
+        (
+            "models/a.sql",
+            "select city || '!' as city from {{ ref('cities') }}",
+        ),
+        (
+            "models/t.yml",
+            "unit_tests:\n  - name: shouts\n    model: a\n    given: [{input: ref('cities'), rows: [{city: Rome}]}]\n    \
+             expect: {rows: [{city: Rome?}]}\n",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build"]);
+    assert_eq!(built["status"], "error", "{built}");
+    let id = "unit_test.shop.a.shouts";
+    assert_eq!(status(&built, id), "fail");
+    let records = built["executions"].as_array().expect("records");
+    let record = records.iter().find(|one| one["details"]["unique_id"] == id);
+    let details = &record.expect("a record")["details"];
+    assert_eq!(
+        (&details["status"], &details["failures"]),
+        (&json!("fail"), &json!(1)),
+        "{details}"
+    );
+    assert!(
+        details["message"]
+            .as_str()
+            .is_some_and(|why| why.contains("Rome")),
+        "{details}"
+    );
+    assert_eq!(short(&details["tests"][0]), "warehouse.main.a");
+    bench.check_clean();
+}
+
+#[test]
+fn a_model_with_batches_that_failed_is_a_partial_success() {
+    let files = [
+        (
+            "models/years.sql",
+            "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', batch_size='year', begin='2024-01-01') }}\n\
+             select {% if model.batch and model.batch.id.startswith('2025') %}error('no'){% else %}timestamp '2024-01-01'{% endif %} as at",
+        ),
+        ("models/after.sql", "select * from {{ ref('years') }}"),
+        ("models/beside.sql", "select 1 as n"),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build"]);
+    assert_eq!(built["status"], "success", "{built}");
+    assert_eq!(status(&built, "model.shop.years"), "partial success");
+    assert_eq!(status(&built, "model.shop.after"), "skipped");
+    assert_eq!(
+        names(&built, "outputs"),
+        ["warehouse.main.beside", "warehouse.main.years"]
+    );
+    // Where something failed besides, it is a failure.
+    std::fs::write(bench.project.join("models/bad.sql"), "select 1/").expect("written");
+    // All years again: where the first batch of a run fails, the model does.
+    let again = ["full_refresh:=true", "--step", "build"];
+    let failed = bench.call("build", &again);
+    assert_eq!(failed["status"], "error", "{failed}");
+    assert_eq!(status(&failed, "model.shop.years"), "partial success");
     bench.check_clean();
 }
 

@@ -1,6 +1,6 @@
 //! The repository of the data logic: which commit runs, and what of a repository is never run.
 
-use crate::project::{Bench, names, ok, write_project};
+use crate::project::{Bench, dbt, names, ok, write_project};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,6 +107,11 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
         "{one}"
     );
 
+    // What a git leaves that is killed holds up nobody.
+    let mirror = (repo.bench.installation.data()).join("transform/logic/mirror.git");
+    for name in ["index.lock", "refs/pudato/branch.lock", "config.lock"] {
+        std::fs::write(mirror.join(name), "").expect("written");
+    }
     repo.write("models/b.sql", "select 2 as n");
     let second = repo.commit("second");
     assert_eq!(
@@ -173,10 +178,10 @@ fn a_pinned_commit_is_used_and_one_that_is_gone_is_named() {
 
 #[test]
 fn nothing_of_a_repository_runs_but_dbt() {
-    let Some(repo) = Repo::new(&[("models/a.sql", "select 1 as n")]) else {
+    let Some(mut repo) = Repo::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
-    let folder = repo.bench.installation.folder.path();
+    let folder = repo.bench.installation.folder.path().to_owned();
     let owned = folder.join("owned");
     // A hook, wherever git might look for one; a filter; a submodule that would be fetched; links that lead out.
     let hook = format!("#!/bin/sh\ntouch {}\n", owned.display());
@@ -216,8 +221,32 @@ fn nothing_of_a_repository_runs_but_dbt() {
         repo.folder.join("warehouse/models/leak.md"),
     )
     .expect("a link");
-    std::os::unix::fs::symlink(folder, repo.folder.join("warehouse/macros")).expect("a link");
-    repo.commit("malicious");
+    std::os::unix::fs::symlink(&folder, repo.folder.join("warehouse/macros")).expect("a link");
+    // The filter is the user's own, and the repository has no business with it.
+    let filter = format!(
+        "[filter \"evil\"]\n\tsmudge = \"touch {0}; cat\"\n\tprocess = \"touch {0}; false\"\n[core]\n\tautocrlf = true\n",
+        owned.display()
+    );
+    std::fs::write(folder.join(".gitconfig"), filter).expect("written");
+    repo.bench
+        .installation
+        .set("HOME", &folder.display().to_string());
+    // A dbt of its own, where one is looked for beside a project; there is another on the path.
+    for place in [".venv/bin/dbt", "warehouse/.venv/bin/dbt"] {
+        let path = repo.folder.join(place);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, &hook).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("executable");
+        git(&repo.folder, &["add", "--force", place]);
+    }
+    let known = std::env::var_os("PATH").unwrap_or_default();
+    let real = dbt().parent().expect("a folder").to_owned();
+    let path = std::env::join_paths([real].into_iter().chain(std::env::split_paths(&known)));
+    let path = path.expect("a path").into_string().expect("text");
+    repo.bench.installation.set("PATH", &path);
+    repo.bench.installation.set("PUDATO_DBT", "");
+    let commit = repo.commit("malicious");
     let _up = repo.bench.up();
     let built = repo.bench.call("build", &["--job", "job-1"]);
     assert!(!owned.exists(), "something of the repository ran");
@@ -226,6 +255,9 @@ fn nothing_of_a_repository_runs_but_dbt() {
         .installation
         .data()
         .join("transform/logic/checkouts");
+    let written = checkouts.join(commit).join("warehouse/models/a.sql");
+    let written = std::fs::read_to_string(written).expect("written");
+    assert_eq!(written, "select 1 as n", "as it was committed");
     let mut open = vec![checkouts];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
@@ -261,8 +293,21 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
         repo.bench.installation.logged().contains("git fetch")
     });
     let logged = repo.bench.installation.logged();
-    assert!(logged.contains("127.0.0.1"), "{logged}");
+    assert!(
+        logged.contains("127.0.0.1:1/r.git#warehouse cannot be reached")
+            && logged.contains("check PUDATO_LOGIC_REPO_URL"),
+        "{logged}"
+    );
     assert!(!logged.contains("planted-0123456789"), "{logged}");
+    // Its sender is told in the end. The minutes between the six attempts are taken from the fabric's own tables.
+    crate::support::wait("the end of its attempts", || {
+        let pudato = &repo.bench.installation;
+        let hurry =
+            "UPDATE delivery SET receive_count = 5, visible_at_ms = 0 WHERE receive_count < 6";
+        let hurried = pudato.open("fabric.db").execute(hurry, []);
+        hurried.expect("the fabric's tables");
+        pudato.count("registry.db", "SELECT COUNT(*) FROM result WHERE body LIKE '%gave up after 6 attempts%cannot be reached%'") == 1
+    });
     let kept = repo.bench.installation.data().join("registry.db");
     assert!(
         !String::from_utf8_lossy(&std::fs::read(kept).expect("read"))
@@ -281,4 +326,57 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
         said.contains("PUDATO_LOGIC_REPO_URL: expected https://"),
         "{said}"
     );
+}
+
+#[test]
+fn the_packages_of_a_commit_are_fetched_once_and_one_that_is_not_there_is_named() {
+    let Some(repo) = Repo::new(&[
+        ("models/a.sql", "select {{ helpers.answer() }} as n"),
+        ("packages.yml", "packages:\n  - local: ../helpers\n"),
+    ]) else {
+        return;
+    };
+    let helpers = repo.folder.join("helpers");
+    std::fs::create_dir_all(helpers.join("macros")).expect("a folder");
+    let project = "name: helpers\nversion: '1.0'\n";
+    std::fs::write(helpers.join("dbt_project.yml"), project).expect("written");
+    let answer = "{% macro answer() %}42{% endmacro %}";
+    std::fs::write(helpers.join("macros/answer.sql"), answer).expect("written");
+    let commit = repo.commit("a package");
+    let _up = repo.bench.up();
+    repo.build("job-1", "one");
+    assert_eq!(repo.bench.rows("SELECT n FROM a")[0][0], 42);
+    let checkout = (repo.bench.installation.data())
+        .join("transform/logic/checkouts")
+        .join(commit)
+        .join("warehouse");
+    let fetched = || {
+        let lock = checkout.join("package-lock.yml").metadata();
+        lock.and_then(|lock| lock.modified()).expect("fetched")
+    };
+    let first = fetched();
+    repo.build("job-1", "two");
+    assert_eq!(fetched(), first, "fetched once");
+
+    // What a repository has itself is not fetched again.
+    repo.write("packages.yml", "packages:\n  - local: ../nowhere\n");
+    let committed = repo.folder.join("warehouse/dbt_packages");
+    std::fs::rename(&helpers, repo.folder.join("moved")).expect("moved");
+    std::fs::create_dir_all(&committed).expect("a folder");
+    std::fs::rename(repo.folder.join("moved"), committed.join("helpers")).expect("moved");
+    repo.commit("the package itself");
+    repo.build("job-2", "one");
+
+    std::fs::remove_dir_all(&committed).expect("removed");
+    repo.commit("no package");
+    let refused = repo
+        .bench
+        .call("build", &["--job", "job-3", "--step", "one"]);
+    assert_eq!(refused["status"], "error", "{refused}");
+    let said = refused["errors"][0].as_str().expect("a text");
+    assert!(
+        said.contains("dbt deps") && said.contains("nowhere"),
+        "{said}"
+    );
+    repo.bench.check_clean();
 }

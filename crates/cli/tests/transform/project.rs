@@ -96,6 +96,15 @@ impl Bench {
         .collect()
     }
 
+    /// Those of them that are dbt itself, and not its guard.
+    pub fn running_dbt(&self) -> Vec<u32> {
+        let is_dbt = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            !words.starts_with(b"/bin/sh")
+        };
+        self.running().into_iter().filter(is_dbt).collect()
+    }
+
     /// Nothing of a run is left: no process and no file.
     pub fn check_clean(&self) {
         crate::support::wait("the end of every dbt", || self.running().is_empty());

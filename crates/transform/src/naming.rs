@@ -1,0 +1,257 @@
+//! What the datasets of a run are called: as the query service calls the same tables, files and objects.
+
+use crate::artifacts::{Manifest, Node, Source};
+use pudato_protocol::{DataReference, Dataset};
+use std::path::{Path, PathBuf};
+
+/// How names are made.
+pub(crate) struct Naming<'a> {
+    /// The warehouse, e.g. `duckdb:///w.duckdb`.
+    pub(crate) namespace: &'a str,
+    /// dbt's adapter.
+    pub(crate) adapter: &'a str,
+    /// The project's folder.
+    pub(crate) project: &'a Path,
+    /// Where the project came from, where it is of a repository: its files are named by it, and not by where this copy lies.
+    pub(crate) repository: Option<&'a str>,
+}
+
+/// Kinds of nodes that are datasets.
+const DATASETS: [&str; 3] = ["model", "seed", "snapshot"];
+
+/// Whether a node is a table, a view or a file.
+pub(crate) fn is_dataset(node: &Node) -> bool {
+    DATASETS.contains(&node.resource_type.as_str())
+}
+
+/// Whether a node is a table of the warehouse, and neither a view nor a file.
+pub(crate) fn is_table(node: &Node) -> bool {
+    let materialized = node.config.materialized.as_deref();
+    is_dataset(node) && !matches!(materialized, Some("view" | "external"))
+}
+
+impl Naming<'_> {
+    fn table(&self, database: Option<&str>, schema: Option<&str>, name: &str) -> Dataset {
+        let parts: Vec<&str> = [database, schema, Some(name)]
+            .into_iter()
+            .flatten()
+            .collect();
+        Dataset::table(self.namespace, &parts)
+    }
+
+    /// What a node writes. An external model of dbt-duckdb is the file that it writes; where that is not said in so many words, it is
+    /// the view on it that dbt-duckdb makes, too.
+    pub(crate) fn node(&self, node: &Node) -> DataReference {
+        let kind = match node.config.materialized.as_deref() {
+            Some("external") => match node.config.location.as_deref() {
+                Some(location) if is_literal(location) => return self.place(location),
+                _ => "view",
+            },
+            Some("view") => "view",
+            _ => "table",
+        };
+        let name = node.alias.as_deref().unwrap_or(&node.name);
+        let table = self.table(node.database.as_deref(), node.schema.as_deref(), name);
+        DataReference::new(kind, table.location())
+    }
+
+    /// What a source is; `None` where it is more than one file, or what a function returns.
+    fn source(&self, source: &Source) -> Option<DataReference> {
+        // dbt-duckdb has put the names into the place already: a literal in quotes, or a call.
+        let rendered = source.relation_name.as_deref().unwrap_or_default();
+        let literal = rendered
+            .strip_prefix('\'')
+            .and_then(|rest| rest.strip_suffix('\''));
+        if literal.is_none() && !source.is_external() {
+            let (database, schema) = (source.database.as_deref(), source.schema.as_deref());
+            let table = self.table(database, schema, &source.identifier);
+            return Some(DataReference::new("table", table.location()));
+        }
+        let place = literal.filter(|place| is_literal(place))?;
+        Some(self.place(place))
+    }
+
+    /// The CSV file of a seed.
+    pub(crate) fn seed(&self, manifest: &Manifest, node: &Node) -> DataReference {
+        let path = &node.original_file_path;
+        let dataset = match self.repository {
+            Some(repository) => {
+                let package = node.package_name.as_deref();
+                let of_package = package.filter(|_| package != manifest.project_name());
+                // Packages have seeds of the same names.
+                let name = match of_package {
+                    Some(package) => format!("dbt_packages/{package}/{path}"),
+                    None => path.clone(),
+                };
+                let namespace = repository.to_owned();
+                Dataset { namespace, name }
+            }
+            None => {
+                let root = node.root_path.as_deref().map(Path::new);
+                file(&root.unwrap_or(self.project).join(path))
+            }
+        };
+        DataReference::new("file", dataset.location()).format("csv")
+    }
+
+    /// A file, by its path or `file://`, or an object, by its URL. dbt runs in the project's folder.
+    fn place(&self, place: &str) -> DataReference {
+        let path = place.strip_prefix("file://").unwrap_or(place);
+        let dataset = match self.repository {
+            _ if path.contains("://") => Dataset::parse(path),
+            Some(repository) if Path::new(path).is_relative() => Dataset {
+                namespace: repository.to_owned(),
+                name: path.trim_start_matches("./").to_owned(),
+            },
+            _ => file(&self.project.join(path)),
+        };
+        let reference = DataReference::new("file", dataset.location());
+        match path.rsplit_once('.') {
+            Some((_, format @ ("csv" | "json" | "parquet"))) => reference.format(format),
+            _ => reference,
+        }
+    }
+
+    /// The dataset that a parent is; `None` where it is none.
+    pub(crate) fn parent(&self, manifest: &Manifest, id: &str) -> Option<DataReference> {
+        if let Some(source) = manifest.sources.get(id) {
+            return self.source(source);
+        }
+        let node = manifest.nodes.get(id)?;
+        is_dataset(node).then(|| self.node(node))
+    }
+}
+
+/// Whether a place is one file or object and said as it is: no glob, no call, no text in quotes, no template.
+fn is_literal(place: &str) -> bool {
+    let is_home = place.starts_with('~');
+    !place.is_empty() && !is_home && !place.contains(['*', '?', '[', '(', '{', '\''])
+}
+
+/// A file that may not be there, by its one name.
+fn file(path: &Path) -> Dataset {
+    let known = path.canonicalize().or_else(|_| {
+        let folder = path.parent().unwrap_or(path).canonicalize()?;
+        Ok::<PathBuf, std::io::Error>(folder.join(path.file_name().unwrap_or_default()))
+    });
+    let path = known.unwrap_or_else(|_| path.to_owned());
+    Dataset::file(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn naming(repository: Option<&str>) -> Naming<'_> {
+        Naming {
+            namespace: "duckdb:///w.duckdb",
+            adapter: "duckdb",
+            project: Path::new("/nowhere/shop"),
+            repository,
+        }
+    }
+
+    fn manifest(nodes: Value, sources: Value) -> Manifest {
+        let manifest =
+            json!({"metadata": {"project_name": "shop"}, "nodes": nodes, "sources": sources});
+        serde_json::from_value(manifest).expect("a manifest")
+    }
+
+    #[test]
+    fn a_source_that_is_a_file_or_an_object_is_named_by_its_place() {
+        // `relation_name` and `meta` as dbt-duckdb 1.11 writes them.
+        let place = json!({"external_location": "x/{name}.csv"});
+        let (old, new) = (json!({"meta": place}), json!({"config": {"meta": place}}));
+        let table = "duckdb:///w.duckdb#w.raw.orders";
+        for (rendered, more, expected) in [
+            ("\"w\".\"raw\".\"orders\"", json!({}), Some(table)),
+            (
+                "'x/o.csv'",
+                old.clone(),
+                Some("file:///nowhere/shop/x/o.csv"),
+            ),
+            (
+                "'x/o.csv'",
+                new.clone(),
+                Some("file:///nowhere/shop/x/o.csv"),
+            ),
+            (
+                "'/lake/o.parquet'",
+                new.clone(),
+                Some("file:///lake/o.parquet"),
+            ),
+            (
+                "'file:///lake/o.csv'",
+                new.clone(),
+                Some("file:///lake/o.csv"),
+            ),
+            (
+                "'s3://lake/raw/o.parquet'",
+                new.clone(),
+                Some("s3://lake/raw/o.parquet"),
+            ),
+            ("'x/*.csv'", new.clone(), None),
+            ("'s3://lake/raw/?.csv'", old.clone(), None),
+            ("read_csv('x/o.csv', header=true)", old.clone(), None),
+            ("'a.csv' UNION ALL FROM 'b.csv'", old, None),
+        ] {
+            let mut source = json!({"database": "w", "schema": "raw", "identifier": "orders", "relation_name": rendered});
+            let more = more.as_object().cloned().expect("an object");
+            source.as_object_mut().expect("an object").extend(more);
+            let manifest = manifest(json!({}), json!({"source.shop.raw.orders": source}));
+            let found = naming(None).parent(&manifest, "source.shop.raw.orders");
+            let found = found.map(|one| one.location);
+            assert_eq!(found.as_deref(), expected, "{rendered}");
+        }
+        // A file of the repository is named by it, wherever the checkout lies.
+        let source = json!({"identifier": "o", "relation_name": "'./x/o.csv'"});
+        let manifest = manifest(json!({}), json!({"source.shop.raw.o": source}));
+        let naming = naming(Some("git+https://h/r.git"));
+        let found = naming.parent(&manifest, "source.shop.raw.o").expect("one");
+        assert_eq!(found.location, "git+https://h/r.git#x/o.csv");
+        assert_eq!(found.format.as_deref(), Some("csv"));
+    }
+
+    #[test]
+    fn a_model_that_is_a_file_is_named_by_its_place_and_else_by_its_view() {
+        let view = "duckdb:///w.duckdb#w.main.e";
+        for (location, kind, expected) in [
+            (
+                json!("out/e.parquet"),
+                "file",
+                "file:///nowhere/shop/out/e.parquet",
+            ),
+            (json!("s3://lake/e.parquet"), "file", "s3://lake/e.parquet"),
+            (json!("out/{{ model.name }}.csv"), "view", view),
+            (json!(null), "view", view),
+        ] {
+            let node = json!({"resource_type": "model", "database": "w", "schema": "main", "name": "e",
+                "config": {"materialized": "external", "location": location}});
+            let manifest = manifest(json!({"model.shop.e": node}), json!({}));
+            let found = naming(None).parent(&manifest, "model.shop.e").expect("one");
+            assert_eq!(
+                (found.ref_type.as_str(), found.location.as_str()),
+                (kind, expected)
+            );
+            assert!(
+                !is_table(&manifest.nodes["model.shop.e"]),
+                "its rows are not counted"
+            );
+        }
+    }
+
+    #[test]
+    fn seeds_of_packages_are_not_the_projects() {
+        let seed = |package: &str| json!({"resource_type": "seed", "name": "s", "original_file_path": "seeds/s.csv", "package_name": package});
+        let nodes = json!({"seed.shop.s": seed("shop"), "seed.helpers.s": seed("helpers")});
+        let manifest = manifest(nodes, json!({}));
+        let naming = naming(Some("git+https://h/r.git"));
+        let name = |id: &str| naming.seed(&manifest, &manifest.nodes[id]).location;
+        assert_eq!(name("seed.shop.s"), "git+https://h/r.git#seeds/s.csv");
+        assert_eq!(
+            name("seed.helpers.s"),
+            "git+https://h/r.git#dbt_packages/helpers/seeds/s.csv"
+        );
+    }
+}
