@@ -10,6 +10,16 @@ output "pudato_toml" {
   })
 }
 
+output "environment" {
+  description = "The same settings as environment variables, for a worker in a container: variable `environment` of examples/transform-worker."
+  value       = local.environment
+}
+
+output "database_connections" {
+  description = "Most connections to the database that the functions have at once, of `database_connections_max`."
+  value       = module.compute.database_connections
+}
+
 output "functions" {
   description = "The functions and the versions that their queues invoke."
   value       = module.compute.versions

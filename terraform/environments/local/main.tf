@@ -11,7 +11,8 @@ module "messaging" {
       history   = { topic = "events", max_receive_count = 100, visibility_seconds = var.visibility_seconds }
     },
   )
-  encryption = var.encryption
+  encryption     = var.encryption
+  publisher_arns = var.publisher_arns
   # ministack 1.5.33 forgets half of what an alarm is, so every plan would change all of them.
   alarms = false
 }
@@ -34,10 +35,10 @@ module "compute" {
   prefix   = var.prefix
   packages = var.packages
   functions = {
-    storage  = { uses_containers = true, timeout_seconds = var.timeout_seconds }
-    query    = { package = "query", uses_containers = true, memory_mb = 1024, timeout_seconds = var.timeout_seconds }
-    registry = { timeout_seconds = var.timeout_seconds }
-    results  = { queues = ["results", "history"], maximum_concurrency = 2, timeout_seconds = var.timeout_seconds }
+    storage  = { uses_containers = true, memory_mb = 1024, maximum_concurrency = 8, timeout_seconds = var.timeout_seconds }
+    query    = { package = "query", uses_containers = true, memory_mb = 1024, batch_size = 1, timeout_seconds = var.timeout_seconds }
+    registry = { maximum_concurrency = 3, timeout_seconds = var.timeout_seconds }
+    results  = { queues = ["results", "history"], memory_mb = 1024, maximum_concurrency = 2, timeout_seconds = var.timeout_seconds }
   }
   queues            = module.messaging.queues
   results_topic_arn = module.messaging.topic_arns["results"]

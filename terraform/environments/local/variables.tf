@@ -48,3 +48,9 @@ variable "encryption" {
   type        = string
   default     = "sqs"
 }
+
+variable "publisher_arns" {
+  description = "Roles and users that may publish commands, and use the key of the topics where `encryption` is kms."
+  type        = list(string)
+  default     = []
+}

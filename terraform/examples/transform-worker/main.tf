@@ -22,8 +22,12 @@ variable "image" {
 }
 
 variable "environment" {
-  description = "Settings: what `pudato.toml` has, as environment variables."
+  description = "Settings: output `environment` of environments/aws, applied with `transform_worker = true`, and those of dbt."
   type        = map(string)
+  validation {
+    condition     = contains(keys(var.environment), "PUDATO_TRANSFORM_QUEUE_URL")
+    error_message = "environment: PUDATO_TRANSFORM_QUEUE_URL is missing; apply the system with transform_worker = true, so that transform has a queue."
+  }
 }
 
 variable "cluster_arn" {
@@ -47,7 +51,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Groups that reach the registry and the warehouse."
+  description = "Groups that reach the registry (the system's `client_security_group_ids` names one of them) and the warehouse."
   type        = list(string)
 }
 

@@ -1,6 +1,5 @@
 # The handlers as Lambdas behind their queues.
 
-
 locals {
   # What each function reads, by the name of the mapping.
   mappings = merge([
@@ -34,7 +33,7 @@ resource "aws_lambda_function" "this" {
     size = each.value.tmp_mb
   }
   environment {
-    variables = merge(var.environment, { HANDLER_TYPE = each.key, PUDATO_LOG_FORMAT = "json" }, each.value.environment)
+    variables = merge(var.environment, { HANDLER_TYPE = each.key, PUDATO_LOG_FORMAT = "json" }, local.limits[each.key], each.value.environment)
   }
   dynamic "vpc_config" {
     for_each = var.vpc == null ? [] : [var.vpc]

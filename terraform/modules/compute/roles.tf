@@ -1,5 +1,9 @@
 # One role for each function, with what its handler needs and nothing else.
 
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
 data "aws_iam_policy_document" "assume" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -19,6 +23,10 @@ resource "aws_iam_role" "this" {
 }
 
 locals {
+  # Put together, since a function's own ARN is known only after its role.
+  function_arns = {
+    for name in keys(var.functions) : name => "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:function:${var.prefix}-${name}"
+  }
   read_queues = { for name, function in var.functions : name => [for queue in coalesce(function.queues, [name]) : var.queues[queue]] }
 }
 
@@ -51,10 +59,24 @@ data "aws_iam_policy_document" "role" {
     resources = [var.results_topic_arn, var.events_topic_arn]
   }
 
+  # AWS's own clients put what is too large at the bucket's top.
   statement {
-    sid       = "Claims"
-    actions   = ["s3:GetObject", "s3:PutObject"]
+    sid       = "ReadClaims"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.claims_bucket_arn}/*"]
+  }
+
+  statement {
+    sid       = "WriteClaims"
+    actions   = ["s3:PutObject"]
     resources = ["${var.claims_bucket_arn}/claims/*", "${var.claims_bucket_arn}/answers/*"]
+  }
+
+  # Without it S3 answers 403 instead of 404 for a claim that is gone, and its message would be tried again for nothing.
+  statement {
+    sid       = "ListClaims"
+    actions   = ["s3:ListBucket"]
+    resources = [var.claims_bucket_arn]
   }
 
   dynamic "statement" {
@@ -126,6 +148,22 @@ data "aws_iam_policy_document" "role" {
       sid       = "NetworkInterface"
       actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
       resources = ["*"]
+    }
+  }
+
+  # Lambda needs these rights and the function's own code does not (Lambda's developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
+  dynamic "statement" {
+    for_each = var.vpc == null ? [] : [1]
+    content {
+      sid       = "NetworkInterfaceNotForCode"
+      effect    = "Deny"
+      actions   = ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DetachNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
+      resources = ["*"]
+      condition {
+        test     = "ArnEquals"
+        variable = "lambda:SourceFunctionArn"
+        values   = [local.function_arns[each.key]]
+      }
     }
   }
 }

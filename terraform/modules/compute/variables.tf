@@ -6,8 +6,9 @@ variable "prefix" {
 
 variable "functions" {
   description = <<-TEXT
-    The Lambdas, by name. `queues` are the services whose queues it reads; `package` is core or query; `containers` are the buckets it may use,
-    `writes` whether it may change them. The function `results` writes Results and Events to the registry and watches the dead-letter queues.
+    The Lambdas, by name. `queues` are the services whose queues it reads (its own where unset), each by at most `maximum_concurrency` containers at
+    once; `package` is core or query; `uses_containers` whether it reads and writes the objects of containers. Limits of the program are derived from
+    these sizes (limits.tf), and `environment` overrides them. The function `results` writes Results and Events to the registry and watches the dead-letter queues.
   TEXT
   type = map(object({
     package             = optional(string, "core")
@@ -15,16 +16,16 @@ variable "functions" {
     timeout_seconds     = optional(number, 60)
     memory_mb           = optional(number, 256)
     tmp_mb              = optional(number, 512)
-    maximum_concurrency = optional(number, 10)
+    maximum_concurrency = optional(number, 4)
     batch_size          = optional(number, 10)
     uses_containers     = optional(bool, false)
     environment         = optional(map(string), {})
   }))
   default = {
-    storage  = { uses_containers = true }
-    query    = { package = "query", uses_containers = true, memory_mb = 2048, tmp_mb = 4096 }
-    registry = {}
-    results  = { queues = ["results", "history"], maximum_concurrency = 2 }
+    storage  = { uses_containers = true, memory_mb = 1024, maximum_concurrency = 8 }
+    query    = { package = "query", uses_containers = true, memory_mb = 2048, tmp_mb = 4096, batch_size = 1 }
+    registry = { maximum_concurrency = 3 }
+    results  = { queues = ["results", "history"], memory_mb = 1024, maximum_concurrency = 2 }
   }
   validation {
     condition     = alltrue([for function in values(var.functions) : contains(["core", "query"], function.package)])
@@ -41,10 +42,20 @@ variable "packages" {
   type        = map(string)
 }
 
+variable "database_connections_max" {
+  description = "Most connections that the functions may have to the registry's database; a db.t4g.micro takes about 80 of all programs together."
+  type        = number
+  default     = 80
+}
+
 variable "architecture" {
   description = "x86_64 or arm64, as the packages were built."
   type        = string
   default     = "x86_64"
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.architecture)
+    error_message = "architecture: expected x86_64 or arm64."
+  }
 }
 
 variable "queues" {

@@ -1,4 +1,4 @@
-# A key of one's own: SNS must be allowed to use it, or nothing arrives and nobody says so.
+# A key of one's own: SNS must be allowed to use it, or nothing arrives and nobody says so. Whoever publishes to an encrypted topic needs it as well.
 
 data "aws_iam_policy_document" "key" {
   count = local.is_kms ? 1 : 0
@@ -25,6 +25,20 @@ data "aws_iam_policy_document" "key" {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [local.account]
+    }
+  }
+
+  # SNS encrypts with the rights of who publishes. A publisher of another account is allowed nothing by that account's own policies alone.
+  dynamic "statement" {
+    for_each = length(var.publisher_arns) > 0 ? [1] : []
+    content {
+      sid       = "PublishersEncrypt"
+      actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+      resources = ["*"]
+      principals {
+        type        = "AWS"
+        identifiers = var.publisher_arns
+      }
     }
   }
 }

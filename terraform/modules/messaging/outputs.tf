@@ -34,7 +34,7 @@ output "environment" {
     },
     {
       for name in keys(local.queues) : "PUDATO_${upper(name)}_QUEUE_URL" => aws_sqs_queue.this[name].url
-      if contains(["storage", "query", "registry", "results", "history"], name)
+      if contains(["storage", "query", "transform", "registry", "results", "history"], name)
     },
   )
 }

@@ -52,7 +52,7 @@ variable "encryption" {
 }
 
 variable "publisher_arns" {
-  description = "Roles and users that may publish commands, also of other accounts. Handlers publish Results and Events by the policies of their roles."
+  description = "Roles and users that may publish commands and use the key of the topics, also of other accounts. Handlers publish Results and Events by the policies of their roles."
   type        = list(string)
   default     = []
 }

@@ -1,14 +1,9 @@
-# A database of its own, where none is given. Its password is made here, lies in the secret alone, and never in Terraform's state.
+# A database of its own, where none is given.
 
 locals {
   database_group = var.create_database ? aws_security_group.database[0].id : var.database_security_group_id
   secret_arn     = var.create_database ? aws_secretsmanager_secret.url[0].arn : var.secret_arn
-}
-
-ephemeral "aws_secretsmanager_random_password" "registry" {
-  count               = var.create_database ? 1 : 0
-  password_length     = 40
-  exclude_punctuation = true
+  recovery_days  = var.deletion_protection ? 30 : 0
 }
 
 resource "aws_security_group" "database" {
@@ -51,8 +46,8 @@ resource "aws_db_instance" "registry" {
   storage_encrypted          = true
   db_name                    = "pudato"
   username                   = "pudato"
-  password_wo                = ephemeral.aws_secretsmanager_random_password.registry[0].random_password
-  password_wo_version        = var.password_version
+  password_wo                = ephemeral.aws_secretsmanager_secret_version.password[0].secret_string
+  password_wo_version        = local.password_number
   parameter_group_name       = aws_db_parameter_group.registry[0].name
   db_subnet_group_name       = aws_db_subnet_group.registry[0].name
   vpc_security_group_ids     = [aws_security_group.database[0].id]
@@ -65,25 +60,8 @@ resource "aws_db_instance" "registry" {
   final_snapshot_identifier  = var.deletion_protection ? "${var.prefix}-registry-last" : null
   auto_minor_version_upgrade = true
   tags                       = var.tags
-}
 
-resource "aws_secretsmanager_secret" "url" {
-  count                   = var.create_database ? 1 : 0
-  name                    = "${var.prefix}/registry"
-  description             = "The registry's database, as pudato reads it"
-  recovery_window_in_days = var.deletion_protection ? 30 : 0
-  tags                    = var.tags
-}
-
-resource "aws_secretsmanager_secret_version" "url" {
-  count     = var.create_database ? 1 : 0
-  secret_id = aws_secretsmanager_secret.url[0].id
-  secret_string_wo = jsonencode({
-    username = "pudato"
-    password = ephemeral.aws_secretsmanager_random_password.registry[0].random_password
-    host     = aws_db_instance.registry[0].address
-    port     = aws_db_instance.registry[0].port
-    dbname   = "pudato"
-  })
-  secret_string_wo_version = var.password_version
+  # What a resource depends on is removed after it, so a database that is protected keeps its secrets as well. What they hold stays there too: the removal
+  # of a secret's current version removes nothing.
+  depends_on = [aws_secretsmanager_secret.url, aws_secretsmanager_secret_version.password]
 }

@@ -5,6 +5,10 @@
 
 data "aws_region" "current" {}
 
+data "aws_vpc" "this" {
+  id = var.vpc_id
+}
+
 locals {
   services = var.create_endpoints ? toset(["sns", "sqs", "secretsmanager"]) : toset([])
 }
@@ -46,27 +50,36 @@ resource "aws_vpc_security_group_ingress_rule" "database" {
   referenced_security_group_id = aws_security_group.functions.id
 }
 
+# Counted and not named, since a group may be made in the same apply.
+resource "aws_vpc_security_group_ingress_rule" "clients" {
+  count                        = length(var.client_security_group_ids)
+  security_group_id            = local.database_group
+  description                  = "Workers and people"
+  ip_protocol                  = "tcp"
+  from_port                    = 5432
+  to_port                      = 5432
+  referenced_security_group_id = var.client_security_group_ids[count.index]
+}
+
 # --- Endpoints: without them a Lambda in a VPC reaches no AWS API ---
 
+# An endpoint's private name redirects everybody in the VPC to it, so it admits everybody there; who may do what is decided by AWS and not by the network.
 resource "aws_security_group" "endpoints" {
   count       = var.create_endpoints ? 1 : 0
   name_prefix = "${var.prefix}-endpoints-"
   description = "pudato: endpoints of AWS"
   vpc_id      = var.vpc_id
-  tags        = merge(var.tags, { Name = "${var.prefix}-endpoints" })
+  ingress {
+    description = "Everybody in the VPC"
+    protocol    = "tcp"
+    from_port   = 443
+    to_port     = 443
+    cidr_blocks = distinct(concat([data.aws_vpc.this.cidr_block], data.aws_vpc.this.cidr_block_associations[*].cidr_block))
+  }
+  tags = merge(var.tags, { Name = "${var.prefix}-endpoints" })
   lifecycle {
     create_before_destroy = true
   }
-}
-
-resource "aws_vpc_security_group_ingress_rule" "endpoints" {
-  count                        = var.create_endpoints ? 1 : 0
-  security_group_id            = aws_security_group.endpoints[0].id
-  description                  = "pudato's Lambdas"
-  ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
-  referenced_security_group_id = aws_security_group.functions.id
 }
 
 resource "aws_vpc_endpoint" "interface" {

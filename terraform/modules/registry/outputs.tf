@@ -12,6 +12,9 @@ output "secret_arn" {
 }
 
 output "environment" {
-  description = "The settings of the registry, as environment variables of pudato."
-  value       = { REGISTRY_DATABASE_URL = "secretsmanager:${local.secret_arn}" }
+  description = "The settings of the registry, as environment variables of pudato. The secret is read when a program starts, so its version is among them: another one starts all of them anew."
+  value = merge(
+    { REGISTRY_DATABASE_URL = "secretsmanager:${local.secret_arn}" },
+    { for version in aws_secretsmanager_secret_version.url : "REGISTRY_SECRET_VERSION" => version.version_id },
+  )
 }

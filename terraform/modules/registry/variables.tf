@@ -15,15 +15,25 @@ variable "subnet_ids" {
 }
 
 variable "route_table_ids" {
-  description = "Route tables of those subnets, for S3's gateway endpoint."
+  description = "Route tables of those subnets, for S3's gateway endpoint; needed where `create_endpoints` is true."
   type        = list(string)
   default     = []
+  validation {
+    condition     = !var.create_endpoints || length(var.route_table_ids) > 0
+    error_message = "route_table_ids: S3's endpoint needs the route tables of subnet_ids, since without a route no claim and no object is reached. Name them, or set create_endpoints = false where the VPC has endpoints or a NAT gateway."
+  }
 }
 
 variable "create_endpoints" {
-  description = "Whether endpoints are made for SNS, SQS, S3 and Secrets Manager; false where the VPC has them, or a NAT gateway."
+  description = "Whether endpoints are made for SNS, SQS, S3 and Secrets Manager; false where the VPC has them (also those of another prefix), or a NAT gateway."
   type        = bool
   default     = true
+}
+
+variable "client_security_group_ids" {
+  description = "Security groups of those who read the registry beside the functions: workers, people's hosts, a VPN."
+  type        = list(string)
+  default     = []
 }
 
 variable "create_database" {
@@ -69,13 +79,13 @@ variable "multi_az" {
 }
 
 variable "password_version" {
-  description = "A higher number makes a new password."
+  description = "Another number makes a new password."
   type        = number
   default     = 1
 }
 
 variable "deletion_protection" {
-  description = "Whether `terraform destroy` leaves the database alone."
+  description = "Whether `terraform destroy` leaves the database and its secrets alone; it ends with an error there."
   type        = bool
   default     = true
 }

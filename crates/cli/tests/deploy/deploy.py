@@ -28,4 +28,4 @@ for name, package, queues in [("storage", "core", ["storage"]), ("registry", "co
         url = settings[f"{queue}_queue_url"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         functions.create_event_source_mapping(
-            EventSourceArn=arn, FunctionName=f"pudato-{name}", BatchSize=10, FunctionResponseTypes=["ReportBatchItemFailures"])
+            EventSourceArn=arn, FunctionName=f"pudato-{name}", BatchSize=1 if name == "query" else 10, FunctionResponseTypes=["ReportBatchItemFailures"])

@@ -4,7 +4,9 @@
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod support;
 
+mod applied;
 mod deployed;
 mod faults;
 mod packages;
+mod planned;
 mod terraform;

@@ -1,4 +1,4 @@
-"""Reads back every policy that is in force and evaluates it: security.py PREFIX. Fails with the first that allows too much or too little.
+"""Reads back every policy that is in force and evaluates it: security.py PREFIX [PUBLISHER_ARN]. Fails with the first that allows too much or too little.
 
 The evaluation is ministack's own (IAM's SimulatePrincipalPolicy for roles; its module for policies of resources, which that call leaves out). ministack 1.5.33
 runs every Lambda with the rights of the account, so that its roles suffice is shown here and not by the pipeline that runs."""
@@ -9,10 +9,10 @@ import sys
 import boto3
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
-prefix = sys.argv[1]
+prefix, publisher = sys.argv[1], next(iter(sys.argv[2:]), None)
 ACCOUNT, REGION = "000000000000", "us-east-1"
 FOREIGN = "111111111111"
-sns, sqs, iam, s3 = (boto3.client(name) for name in ("sns", "sqs", "iam", "s3"))
+sns, sqs, iam, s3, kms = (boto3.client(name) for name in ("sns", "sqs", "iam", "s3", "kms"))
 checks = 0
 
 
@@ -31,7 +31,9 @@ def decides(policy, action, resource, *, service=None, tls=True, source=None, ac
     """What a resource's policy says to a caller: a service, or somebody of an account."""
     keys = {"aws:sourcearn": source, "aws:sourceaccount": account if service else None}
     context = EvalContext(
-        principal_arn=principal or f"arn:aws:iam::{account}:user/somebody", principal_type="User", principal_account=account,
+        principal_arn=principal or service or f"arn:aws:iam::{account}:user/somebody", principal_type="User",
+        # A service belongs to no account, so that what the account itself may do is not counted for it.
+        principal_account="" if service else account,
         action=action, resource_arn=resource, region=REGION, secure_transport=tls,
         service_context={key: value for key, value in keys.items() if value})
     return evaluate_resource_policy(policy, context, service=service).decision
@@ -78,16 +80,38 @@ for name, attributes in queues.items():
 for name, attributes in topics.items():
     policy, topic = attributes["Policy"], attributes["TopicArn"]
     must(decides(policy, "sns:Publish", topic, tls=False) == "Deny", f"{name}: Publish without TLS")
+    if publisher:
+        says = decides(policy, "sns:Publish", topic, principal=publisher)
+        must((says == "Allow") == name.endswith("-commands"), f"{name}: the publisher is told {says}")
     for account in (ACCOUNT, FOREIGN):
         must(decides(policy, "sns:Publish", topic, account=account) != "Allow", f"{name}: everybody of {account} may publish")
         must(decides(policy, "sns:Subscribe", topic, account=account) != "Allow", f"{name}: everybody of {account} may subscribe")
+
+# Line 4 as well: one key for all, which SNS and the publisher may use. The account itself administers it.
+KEYS = {attributes.get("KmsMasterKeyId") for attributes in queues.values()} | {attributes.get("KmsMasterKeyId") for attributes in topics.values()}
+must(len(KEYS) == 1, f"keys are {KEYS}")
+KEY = next(iter(KEYS))
+if KEY:
+    policy = kms.get_key_policy(KeyId=KEY, PolicyName="default")["Policy"]
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+        must(decides(policy, action, KEY, service="sns.amazonaws.com") == "Allow", f"key: SNS may not {action}")
+        must(decides(policy, action, KEY, service="sns.amazonaws.com", account=FOREIGN) != "Allow", f"key: SNS may {action} for a foreign account")
+        must(decides(policy, action, KEY, service="events.amazonaws.com") != "Allow", f"key: another service may {action}")
+        must(decides(policy, action, KEY, account=FOREIGN) != "Allow", f"key: everybody of a foreign account may {action}")
+        if publisher:
+            account = publisher.split(":")[4]
+            must(decides(policy, action, KEY, principal=publisher, account=account) == "Allow", f"key: the publisher may not {action}")
+    for action in ("kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:DisableKey"):
+        must(decides(policy, action, KEY, service="sns.amazonaws.com") != "Allow", f"key: SNS may {action}")
+        if publisher:
+            must(decides(policy, action, KEY, principal=publisher, account=FOREIGN) != "Allow", f"key: the publisher may {action}")
 
 # Lines 3 and 6: each role may do what its handler needs, and nothing else that there is.
 BUCKETS = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith(f"{prefix}-")]
 LAKE, CLAIMS = f"{prefix}-lake", f"{prefix}-claims"
 must(set(BUCKETS) == {LAKE, CLAIMS}, f"buckets are {BUCKETS}")
-SECRET = boto3.client("secretsmanager").list_secrets()["SecretList"][0]["ARN"]
-objects = {f"arn:aws:s3:::{LAKE}/raw/a.csv", f"arn:aws:s3:::{CLAIMS}/claims/x", f"arn:aws:s3:::{CLAIMS}/other", "arn:aws:s3:::foreign/x"}
+SECRET = boto3.client("secretsmanager").describe_secret(SecretId=f"{prefix}/registry")["ARN"]
+objects = {f"arn:aws:s3:::{LAKE}/raw/a.csv", "arn:aws:s3:::foreign/x"} | {f"arn:aws:s3:::{CLAIMS}/{key}" for key in ("claims/x", "answers/x", "other")}
 ALL = [
     ("sqs", ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "SendMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue",
              "SetQueueAttributes", "DeleteQueue", "AddPermission"], {one["QueueArn"] for one in queues.values()} | {arn("sqs", "foreign")}),
@@ -97,7 +121,7 @@ ALL = [
     ("secretsmanager", ["GetSecretValue", "PutSecretValue"], {SECRET, arn("secretsmanager", "secret:foreign-abcdef")}),
     ("iam", ["PassRole", "CreateRole"], {f"arn:aws:iam::{ACCOUNT}:role/{prefix}-storage"}),
     ("lambda", ["InvokeFunction", "UpdateFunctionCode"], {arn("lambda", f"function:{prefix}-storage")}),
-    ("kms", ["Decrypt"], {arn("kms", "key/foreign")}),
+    ("kms", ["Decrypt", "GenerateDataKey", "PutKeyPolicy"], {arn("kms", "key/foreign")} | ({KEY} if KEY else set())),
     ("dynamodb", ["GetItem", "DeleteTable"], {arn("dynamodb", "table/foreign")}),
 ]
 READS = {"results": ["results", "history"]}
@@ -109,7 +133,12 @@ for role in ("storage", "query", "registry", "results"):
         expected |= {(f"sqs:{verb}", queue) for verb in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "SendMessage")}
         expected.add(("sqs:SendMessage", arn("sqs", f"{prefix}-{name}-dlq")))
     expected |= {("sns:Publish", arn("sns", f"{prefix}-{topic}")) for topic in ("results", "events")}
-    expected |= {(f"s3:{verb}", f"arn:aws:s3:::{CLAIMS}/claims/x") for verb in ("GetObject", "PutObject")}
+    # Whoever sends with AWS's own clients puts claims at the bucket's top; a claim that is gone must be told from one that may not be read.
+    expected |= {("s3:GetObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x", "other")}
+    expected |= {("s3:PutObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x")}
+    expected.add(("s3:ListBucket", f"arn:aws:s3:::{CLAIMS}"))
+    if KEY:
+        expected |= {(f"kms:{verb}", KEY) for verb in ("Decrypt", "GenerateDataKey")}
     if role in ("storage", "query"):
         expected |= {(f"s3:{verb}", f"arn:aws:s3:::{LAKE}/raw/a.csv") for verb in ("GetObject", "PutObject")}
         expected.add(("s3:ListBucket", f"arn:aws:s3:::{LAKE}"))
@@ -137,4 +166,5 @@ for bucket in BUCKETS:
     must(all(block.values()), f"{bucket}: public access: {block}")
 rules = s3.get_bucket_lifecycle_configuration(Bucket=CLAIMS)["Rules"]
 must(rules[0]["Expiration"]["Days"] == 30, f"claims: {rules}")
-print(f"{checks} questions to {len(queues) + len(topics) + len(BUCKETS)} policies of resources and 4 of roles, all answered as they must be")
+policies = len(queues) + len(topics) + len(BUCKETS) + (1 if KEY else 0)
+print(f"{checks} questions to {policies} policies of resources and 4 of roles, all answered as they must be")

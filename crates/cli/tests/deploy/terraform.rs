@@ -1,45 +1,68 @@
-//! Terraform deploys everything, changes nothing the second time, keeps two systems apart, and removes all of it.
+//! Terraform, with the provider of AWS, on a copy of `terraform/`.
 
 use crate::deployed::Deployed;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// An example, from where the environments are.
-const WORKER: &str = "../examples/transform-worker";
+pub const WORKER: &str = "../examples/transform-worker";
 const VARIABLE: &str = "PUDATO_TERRAFORM_PLUGIN_DIR";
+/// What Terraform says where a provider cannot be had; all else that stops it is a mistake of ours.
+const NO_PROVIDER: [&str; 5] = [
+    "Failed to query available provider packages",
+    "no available releases",
+    "could not connect to registry",
+    "could not query provider registry",
+    "Invalid provider registry host",
+];
 
 /// A copy of `terraform/` with the provider, so that nothing is left in the clone.
-struct Terraform {
-    folder: tempfile::TempDir,
+pub struct Terraform {
+    pub folder: tempfile::TempDir,
 }
 
 impl Terraform {
-    /// With the provider initialised for `environment`.
+    /// With the provider initialised for every environment; `None`, said in one line, where there is no Terraform or no provider. The same path runs
+    /// without Terraform in `faults`.
     ///
-    /// # Errors
-    /// There is no Terraform here, or no provider.
-    fn new() -> Result<Self, String> {
+    /// # Panics
+    /// Anything else is wrong, or the provider must be there because the environment says where it is.
+    pub fn new() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform");
         copy(&from, folder.path());
         let terraform = Self { folder };
         for environment in ["local", "aws", WORKER] {
-            let mut init = vec!["init".to_owned(), "-input=false".to_owned()];
-            if let Some(mirror) = std::env::var_os(VARIABLE) {
-                init.push(format!("-plugin-dir={}", mirror.to_string_lossy()));
-            }
-            let mut command = terraform.command(environment);
-            let output = command.args(init).output();
-            let output = output.map_err(|error| format!("terraform: {error}"))?;
-            if !output.status.success() {
-                return Err("the AWS provider cannot be had".into());
-            }
+            let Err(why) = terraform.init(environment) else {
+                continue;
+            };
+            assert!(std::env::var_os(VARIABLE).is_none(), "{environment}: {why}");
+            println!("terraform: not applied here: {why}; {VARIABLE} names a folder that has it");
+            return None;
         }
-        Ok(terraform)
+        Some(terraform)
     }
 
-    fn command(&self, environment: &str) -> Command {
+    fn init(&self, environment: &str) -> Result<(), String> {
+        let mut init = vec!["init".to_owned(), "-input=false".into(), "-no-color".into()];
+        if let Some(mirror) = std::env::var_os(VARIABLE) {
+            init.push(format!("-plugin-dir={}", mirror.to_string_lossy()));
+        }
+        let output = match self.command(environment).args(init).output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err("there is no terraform".into());
+            }
+            output => output.expect("terraform runs"),
+        };
+        let said = sentence(&output.stderr);
+        if output.status.success() {
+            return Ok(());
+        }
+        assert!(is_without_provider(&said), "{environment}: {said}");
+        Err(format!("the AWS provider cannot be had: {said}"))
+    }
+
+    pub fn command(&self, environment: &str) -> Command {
         let mut command = Command::new("terraform");
         let below = self.folder.path().join("environments");
         let folder = below.join(environment);
@@ -51,7 +74,7 @@ impl Terraform {
         command
     }
 
-    fn run(&self, environment: &str, args: &[&str], variables: &[String]) -> Output {
+    pub fn run(&self, environment: &str, args: &[&str], variables: &[String]) -> Output {
         let mut command = self.command(environment);
         command.args(args);
         for variable in variables {
@@ -60,7 +83,7 @@ impl Terraform {
         command.output().expect("terraform runs")
     }
 
-    fn ok(&self, environment: &str, args: &[&str], variables: &[String]) -> String {
+    pub fn ok(&self, environment: &str, args: &[&str], variables: &[String]) -> String {
         let output = self.run(environment, args, variables);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "terraform {args:?}: {said}");
@@ -86,18 +109,30 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Says in one line that it was not done, and why; the same path runs without Terraform in `faults`.
-fn terraform() -> Option<Terraform> {
-    match Terraform::new() {
-        Ok(terraform) => Some(terraform),
-        Err(why) => {
-            println!("terraform: not applied here: {why}; {VARIABLE} names a folder that has it");
-            None
-        }
-    }
+/// What Terraform said, without its frame and its line breaks.
+pub fn sentence(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let words = said.split_whitespace();
+    let words: Vec<&str> = words.filter(|word| !"│╷╵".contains(*word)).collect();
+    words.join(" ")
 }
 
-fn variables(deployed: &Deployed, prefix: &str, url: &str) -> Vec<String> {
+fn is_without_provider(said: &str) -> bool {
+    NO_PROVIDER.iter().any(|sign| said.contains(sign))
+}
+
+#[test]
+fn only_a_provider_that_cannot_be_had_excuses_from_these_tests() {
+    let unreachable = "╷\n│ Error: Failed to query available provider packages\n│ \n│ Could not retrieve the list of available versions for provider\n\
+        │ hashicorp/aws: could not connect to\n│ registry.terraform.io: failed to\n╵\n";
+    let mistake =
+        "╷\n│ Error: Missing name for resource\n│ \n│   on main.tf line 1, in resource \"x\":\n╵\n";
+    assert!(is_without_provider(&sentence(unreachable.as_bytes())));
+    assert!(!is_without_provider(&sentence(mistake.as_bytes())));
+}
+
+/// The variables of the environment `local`.
+pub fn variables(deployed: &Deployed, prefix: &str, url: &str) -> Vec<String> {
     let package = |name: &str| -> PathBuf { deployed.packages.join(format!("{name}.zip")) };
     let (core, query) = (package("core"), package("query"));
     vec![
@@ -110,142 +145,4 @@ fn variables(deployed: &Deployed, prefix: &str, url: &str) -> Vec<String> {
             query.display().to_string()
         ),
     ]
-}
-
-const APPLY: [&str; 4] = ["apply", "-auto-approve", "-input=false", "-parallelism=30"];
-
-#[test]
-fn everything_is_deployed_works_and_is_removed() {
-    let Some(terraform) = terraform() else { return };
-    let Some(deployed) = Deployed::parts("terraform", "pudato") else {
-        return;
-    };
-    let own = variables(&deployed, "pudato", &deployed.database.url);
-    terraform.ok("local", &APPLY, &own);
-    let settings = terraform.ok("local", &["output", "-raw", "pudato_toml"], &[]);
-    deployed.write_settings(&settings);
-
-    deployed.check_pipeline();
-    // The policies that are in force, read back and evaluated.
-    let evaluated = deployed.script("security.py", &["pudato"]);
-    println!("{evaluated}");
-    // `pudato` itself finds nothing that is otherwise than it must be.
-    let doctor = deployed.installation.run(&["doctor", "--json"]);
-    let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
-    let findings = found["findings"].as_array().expect("a list");
-    let dead = |finding: &&Value| {
-        !finding
-            .as_str()
-            .unwrap_or_default()
-            .contains("dead letters")
-    };
-    let other: Vec<_> = findings.iter().filter(dead).collect();
-    assert!(other.is_empty(), "{other:#?}");
-
-    let plan = ["plan", "-detailed-exitcode", "-input=false"];
-    let again = terraform.run("local", &plan, &own);
-    let said = String::from_utf8_lossy(&again.stdout);
-    assert_eq!(
-        again.status.code(),
-        Some(0),
-        "the second apply changes: {said}"
-    );
-
-    // A second system, of another name, beside it: neither hears the other.
-    let second = deployed.server.database().expect("a database");
-    let other = variables(&deployed, "second", &second.url);
-    // Encrypted with a key of its own, which SNS may use: what is published arrives.
-    let mut other = other;
-    other.push("encryption=kms".into());
-    let state = ["-state=second.tfstate"];
-    terraform.ok("local", &[&APPLY[..], &state].concat(), &other);
-    let topics = deployed.script("names.py", &[]);
-    assert!(topics.contains("second-storage-queue"), "{topics}");
-    let before = deployed.results("true");
-    let mut publish = vec!["arn:aws:sns:us-east-1:000000000000:second-storage-commands"];
-    publish.push(
-        r#"{"type": "storage", "action": "put_object", "correlation_id": "other", "payload": {"container": "lake", "path": "o", "data": "o"}}"#,
-    );
-    deployed.script("publish.py", &publish);
-    let heard = || {
-        let sql = "SELECT COUNT(*) FROM pudato.result WHERE correlation_id = 'other'";
-        deployed.server.psql(&second.name, sql)
-    };
-    deployed.wait("answer of the second system", || {
-        heard().is_ok_and(|count| count.trim() == "1")
-    });
-    assert_eq!(deployed.results("true"), before, "the first heard nothing");
-
-    let destroy = [
-        "destroy",
-        "-auto-approve",
-        "-input=false",
-        "-parallelism=30",
-    ];
-    terraform.ok("local", &[&destroy[..], &state].concat(), &other);
-    terraform.ok("local", &destroy, &own);
-    assert_eq!(
-        deployed.script("names.py", &[]).trim(),
-        "",
-        "nothing is left"
-    );
-}
-
-#[test]
-fn what_is_for_aws_is_valid_and_can_be_planned() {
-    let Some(terraform) = terraform() else { return };
-    let Some(deployed) = Deployed::parts("terraform", "pudato") else {
-        return;
-    };
-    let root = terraform.folder.path();
-    let mut format = Command::new("terraform");
-    format.args(["fmt", "-check", "-recursive"]).arg(root);
-    assert!(
-        format.status().expect("terraform runs").success(),
-        "terraform fmt"
-    );
-    for environment in ["local", "aws", WORKER] {
-        terraform.ok(environment, &["validate"], &[]);
-    }
-    for encryption in ["sqs", "kms"] {
-        let packages = &variables(&deployed, "pudato", "")[3];
-        let variables = [
-            "region=us-east-1",
-            "containers={lake=\"acme-lake\"}",
-            "claims_bucket=acme-claims",
-            "vpc_id=vpc-1",
-            "subnet_ids=[\"subnet-1\",\"subnet-2\"]",
-            "publisher_arns=[\"arn:aws:iam::000000000000:role/publisher\"]",
-            packages,
-        ];
-        let mut plan = terraform.command("aws");
-        plan.args(["plan", "-input=false", "-refresh=false"]);
-        for variable in variables {
-            plan.args(["-var", variable]);
-        }
-        plan.args(["-var", &format!("encryption={encryption}")]);
-        // Who it is must be asked; nothing is created.
-        plan.env("AWS_ENDPOINT_URL", deployed.emulator.url());
-        plan.env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test");
-        let output = plan.output().expect("terraform runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "plan with {encryption}: {said}");
-        let planned = String::from_utf8_lossy(&output.stdout);
-        assert!(planned.contains("aws_db_instance.registry"), "{planned}");
-    }
-}
-
-#[test]
-fn a_queue_that_hides_messages_too_shortly_for_its_function_is_refused() {
-    let Some(terraform) = terraform() else { return };
-    let Some(deployed) = Deployed::parts("terraform", "pudato") else {
-        return;
-    };
-    let mut variables = variables(&deployed, "pudato", "postgres://x@127.0.0.1/x");
-    variables.push("visibility_seconds=179".into());
-    let refused = terraform.run("local", &["plan", "-input=false"], &variables);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success(), "it must be refused");
-    assert!(said.contains("visibility_seconds"), "{said}");
 }

@@ -1,0 +1,90 @@
+//! Terraform deploys everything, changes nothing the second time, keeps two systems apart, and removes all of it.
+
+use crate::deployed::Deployed;
+use crate::terraform::{Terraform, variables};
+use serde_json::Value;
+
+const PUBLISHER: &str = "arn:aws:iam::111111111111:role/publisher";
+const APPLY: [&str; 4] = ["apply", "-auto-approve", "-input=false", "-parallelism=30"];
+
+#[test]
+fn everything_is_deployed_works_and_is_removed() {
+    let Some(terraform) = Terraform::new() else {
+        return;
+    };
+    let Some(deployed) = Deployed::parts("terraform", "pudato") else {
+        return;
+    };
+    let own = variables(&deployed, "pudato", &deployed.database.url);
+    terraform.ok("local", &APPLY, &own);
+    let settings = terraform.ok("local", &["output", "-raw", "pudato_toml"], &[]);
+    deployed.write_settings(&settings);
+
+    deployed.check_pipeline();
+    // The policies that are in force, read back and evaluated; and how the queues invoke the functions.
+    for script in ["security.py", "functions.py"] {
+        println!("{}", deployed.script(script, &["pudato"]));
+    }
+    // `pudato` itself finds nothing that is otherwise than it must be.
+    let doctor = deployed.installation.run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    let findings = found["findings"].as_array().expect("a list");
+    let dead = |finding: &&Value| {
+        !finding
+            .as_str()
+            .unwrap_or_default()
+            .contains("dead letters")
+    };
+    let other: Vec<_> = findings.iter().filter(dead).collect();
+    assert!(other.is_empty(), "{other:#?}");
+
+    let plan = ["plan", "-detailed-exitcode", "-input=false"];
+    let again = terraform.run("local", &plan, &own);
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "the second apply changes: {said}"
+    );
+
+    // A second system, of another name, beside it: neither hears the other.
+    let second = deployed.server.database().expect("a database");
+    let mut other = variables(&deployed, "second", &second.url);
+    // Encrypted with a key of its own, which SNS may use: what is published arrives. Its publisher is of another account.
+    other.push("encryption=kms".into());
+    other.push(format!("publisher_arns=[\"{PUBLISHER}\"]"));
+    let state = ["-state=second.tfstate"];
+    terraform.ok("local", &[&APPLY[..], &state].concat(), &other);
+    let topics = deployed.script("names.py", &[]);
+    assert!(topics.contains("second-storage-queue"), "{topics}");
+    let evaluated = deployed.script("security.py", &["second", PUBLISHER]);
+    println!("{evaluated}");
+    let before = deployed.results("true");
+    let mut publish = vec!["arn:aws:sns:us-east-1:000000000000:second-storage-commands"];
+    publish.push(
+        r#"{"type": "storage", "action": "put_object", "correlation_id": "other", "payload": {"container": "lake", "path": "o", "data": "o"}}"#,
+    );
+    deployed.script("publish.py", &publish);
+    let heard = || {
+        let sql = "SELECT COUNT(*) FROM pudato.result WHERE correlation_id = 'other'";
+        deployed.server.psql(&second.name, sql)
+    };
+    deployed.wait("answer of the second system", || {
+        heard().is_ok_and(|count| count.trim() == "1")
+    });
+    assert_eq!(deployed.results("true"), before, "the first heard nothing");
+
+    let destroy = [
+        "destroy",
+        "-auto-approve",
+        "-input=false",
+        "-parallelism=30",
+    ];
+    terraform.ok("local", &[&destroy[..], &state].concat(), &other);
+    terraform.ok("local", &destroy, &own);
+    assert_eq!(
+        deployed.script("names.py", &[]).trim(),
+        "",
+        "nothing is left"
+    );
+}
