@@ -61,7 +61,7 @@ module "compute" {
   functions = merge(
     {
       storage  = { uses_containers = true, memory_mb = 1024, maximum_concurrency = 8, timeout_seconds = local.timeout_seconds }
-      registry = { maximum_concurrency = 3, timeout_seconds = local.timeout_seconds }
+      registry = { memory_mb = 512, maximum_concurrency = 3, timeout_seconds = local.timeout_seconds }
       # It has the Results of a batch in memory at once, each as large as storage's largest.
       results = { queues = ["results", "history"], memory_mb = 1024, maximum_concurrency = 2, timeout_seconds = local.timeout_seconds }
     },

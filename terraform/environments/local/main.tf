@@ -37,7 +37,7 @@ module "compute" {
   functions = {
     storage  = { uses_containers = true, memory_mb = 1024, maximum_concurrency = 8, timeout_seconds = var.timeout_seconds }
     query    = { package = "query", uses_containers = true, memory_mb = 1024, batch_size = 1, timeout_seconds = var.timeout_seconds }
-    registry = { maximum_concurrency = 3, timeout_seconds = var.timeout_seconds }
+    registry = { memory_mb = 512, maximum_concurrency = 3, timeout_seconds = var.timeout_seconds }
     results  = { queues = ["results", "history"], memory_mb = 1024, maximum_concurrency = 2, timeout_seconds = var.timeout_seconds }
   }
   queues            = module.messaging.queues

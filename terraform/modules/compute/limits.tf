@@ -13,8 +13,9 @@ locals {
   connections = local.containers * local.connections_per_container
 
   # An object is in memory as bytes, as base64 or text in the answer, as the answer's JSON and as a claim's body, each up to 4/3 of it: with a copy on the
-  # way some 100 MiB for one of 16 MiB. Four at once, and ten answers of a batch that wait to be published, are 400 and 210 MiB of storage's 1024 MB.
-  storage_environment = {
+  # way some 100 MiB for one of 16 MiB. Four at once, and ten answers of a batch that wait to be published, are 400 and 210 MiB of storage's 1024 MB. A
+  # command of the registry is a claim of at most that size, whose answer is small: 400 of its 512 MB.
+  claims_environment = {
     PUDATO_CONCURRENCY     = "4"
     PUDATO_CLAIM_BYTES_MAX = tostring(16 * local.mebibyte)
   }
@@ -33,7 +34,7 @@ locals {
   limits = {
     for name in keys(var.functions) : name => merge(
       { PUDATO_DATABASE_CONNECTIONS = tostring(local.connections_per_container) },
-      name == "storage" ? local.storage_environment : {},
+      contains(["storage", "registry"], name) ? local.claims_environment : {},
       lookup(local.query_environment, name, {}),
     )
   }

@@ -24,7 +24,7 @@ variable "functions" {
   default = {
     storage  = { uses_containers = true, memory_mb = 1024, maximum_concurrency = 8 }
     query    = { package = "query", uses_containers = true, memory_mb = 2048, tmp_mb = 4096, batch_size = 1 }
-    registry = { maximum_concurrency = 3 }
+    registry = { memory_mb = 512, maximum_concurrency = 3 }
     results  = { queues = ["results", "history"], memory_mb = 1024, maximum_concurrency = 2 }
   }
   validation {

@@ -33,8 +33,8 @@ for name, queues in QUEUES.items():
     must(kept == [30], f"{group}: kept for {kept} days")
     # What all containers have is counted by Terraform, so each must know its part.
     must(settings.get("PUDATO_DATABASE_CONNECTIONS") == "2", f"{name}: {settings}")
-    if name == "storage":
-        must(found["MemorySize"] == 1024 and settings["PUDATO_CONCURRENCY"] == "4" and settings["PUDATO_CLAIM_BYTES_MAX"] == "16777216", f"{found}")
+    if name in ("storage", "registry"):
+        must(found["MemorySize"] >= 512 and settings["PUDATO_CONCURRENCY"] == "4" and settings["PUDATO_CLAIM_BYTES_MAX"] == "16777216", f"{found}")
     if name == "query":
         memory, disk = found["MemorySize"] << 20, found["EphemeralStorage"]["Size"] << 20
         must(int(settings["PUDATO_QUERY_SECONDS"]) < timeout, f"query: its own deadline comes after the function's: {settings}")
