@@ -112,7 +112,17 @@ impl Call {
         let command = self.what.command()?;
         let pudato = context.open().await?;
         let timeout = Duration::from_secs(self.timeout);
-        let result = Client::new(&pudato).call(&command, timeout).await;
+        let client = Client::new(&pudato);
+        let result = tokio::select! {
+            result = client.call(&command, timeout) => result,
+            _ = tokio::signal::ctrl_c() => {
+                let id = &command.correlation_id;
+                let text = format!(
+                    "interrupted; what was sent goes on: `pudato trace {id}` shows where it is"
+                );
+                return Err(Failure::interrupted_with(text));
+            }
+        };
         pudato.record_last_calls();
         let result = result?;
         if context.json {

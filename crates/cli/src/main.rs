@@ -166,11 +166,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C ends a command; those that serve, and a pipeline, handle it themselves.
+/// Ctrl-C ends a command; those that serve, or wait for an answer, handle it themselves.
 async fn interrupted(command: &Command) {
     let handles_it = matches!(
         command,
-        Command::Up(_) | Command::Runner(_) | Command::Results(_) | Command::Run(_)
+        Command::Up(_)
+            | Command::Runner(_)
+            | Command::Results(_)
+            | Command::Run(_)
+            | Command::Call(_)
     );
     if handles_it || tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;

@@ -22,6 +22,15 @@ impl Up {
         let pudato = context.open().await?;
         let _only = only_one(&pudato)?;
         let services = pudato.services_with_queue();
+        let settings = pudato.settings();
+        let has_project = ["DBT_PROJECT_DIR", "PUDATO_LOGIC_REPO_URL"]
+            .iter()
+            .any(|name| !settings.value(name).is_empty());
+        if has_project && !services.contains(&"transform") {
+            eprintln!(
+                "pudato: a dbt project is set and transform has no queue: apply the topology with the project set, and put PUDATO_TRANSFORM_QUEUE_URL into the settings"
+            );
+        }
         let services = services.into_iter().map(str::to_owned);
         let mut parts: Vec<Part> = services.map(Part::Handler).collect();
         parts.push(Part::Results);

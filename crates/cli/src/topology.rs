@@ -32,11 +32,14 @@ pub enum Topology {
 
 impl Topology {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        if let Self::Destroy { yes } = self {
+            let all = Deployment::whole(&context.settings).await;
+            return destroy(context, &all, *yes).await;
+        }
         let deployment = Deployment::new(&context.settings).await;
         match self {
             Self::Apply {} => apply(context, &deployment).await,
-            Self::Diff {} => diff(context, &deployment).await,
-            Self::Destroy { yes } => destroy(context, &deployment, *yes).await,
+            _ => diff(context, &deployment).await,
         }
     }
 }

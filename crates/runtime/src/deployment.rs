@@ -27,12 +27,21 @@ pub struct Deployment {
 impl Deployment {
     /// That of `settings`: its prefix, visibility and endpoint. Topics and queues are found by their names.
     pub async fn new(settings: &Settings) -> Self {
-        let names = Names::new(&settings.prefix);
-        let mut services = SERVICES.map(str::to_owned).to_vec();
         // Where a project is named, its worker reads the queue.
         let has_transform = ["DBT_PROJECT_DIR", "PUDATO_LOGIC_REPO_URL"]
             .iter()
             .any(|name| !settings.value(name).is_empty());
+        Self::with(settings, has_transform).await
+    }
+
+    /// All that may be there: to be removed, whatever the settings name today.
+    pub async fn whole(settings: &Settings) -> Self {
+        Self::with(settings, true).await
+    }
+
+    async fn with(settings: &Settings, has_transform: bool) -> Self {
+        let names = Names::new(&settings.prefix);
+        let mut services = SERVICES.map(str::to_owned).to_vec();
         if has_transform {
             services.push(TOPIC_ONLY.to_owned());
         }

@@ -377,6 +377,17 @@ impl Run<'_> {
     }
 }
 
+/// Where dbt itself looks for `profiles.yml` (its documentation, "About profiles.yml"): in the project, then in `~/.dbt`.
+fn profiles_beside(project: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".dbt"));
+    let has = |folder: &PathBuf| folder.join("profiles.yml").is_file();
+    let own = project.to_owned();
+    match home.filter(|home| !has(&own) && has(home)) {
+        Some(home) => home,
+        None => own,
+    }
+}
+
 impl From<Missing> for Failure {
     fn from(missing: Missing) -> Self {
         match missing {
@@ -427,7 +438,7 @@ impl Handler for TransformHandler {
             Some(profiles) => profiles.canonicalize().map_err(|error| {
                 Failure::bad(format!("DBT_PROFILES_DIR: {}: {error}", profiles.display()))
             })?,
-            None => project.clone(),
+            None => profiles_beside(&project),
         };
         let run = Run {
             action: request.action,

@@ -35,7 +35,8 @@ impl Place<'_> {
         let name = self
             .text(&project, "profile")
             .map_err(|why| format!("dbt_project.yml: profile: {why}"))?;
-        let all = yaml(&self.profiles.join("profiles.yml"))?;
+        let all = yaml(&self.profiles.join("profiles.yml"))
+            .map_err(|why| format!("{why}; DBT_PROFILES_DIR says where profiles.yml is"))?;
         let profile = field(&all, &name).ok_or_else(|| {
             format!("profiles.yml: expected a profile {name:?}, as dbt_project.yml names it")
         })?;
@@ -48,7 +49,13 @@ impl Place<'_> {
         let at = |field: &str| format!("profiles.yml: {name}.outputs.{chosen}.{field}");
         let output = field(profile, "outputs")
             .and_then(|outputs| field(outputs, &chosen))
-            .ok_or_else(|| format!("profiles.yml: {name}.outputs: expected {chosen:?}"))?;
+            .ok_or_else(|| {
+                let who = match self.target {
+                    Some(_) => "as DBT_TARGET says",
+                    None => "its target",
+                };
+                format!("profiles.yml: {name}.outputs: expected {chosen:?}, {who}; it is not there")
+            })?;
         let text = |field: &str| {
             self.text(output, field)
                 .map_err(|why| format!("{}: {why}", at(field)))
@@ -274,7 +281,7 @@ mod tests {
         );
         let missing = read(profiles, Some("prod")).expect_err("no such target");
         assert!(
-            missing.contains("shop.outputs: expected \"prod\""),
+            missing.contains("shop.outputs: expected \"prod\", as DBT_TARGET says"),
             "{missing}"
         );
     }
