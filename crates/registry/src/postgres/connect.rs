@@ -104,7 +104,7 @@ impl Address {
         config.keepalives_idle(SILENCE);
         Ok(Self {
             config,
-            tls: wants_tls.then(|| match file {
+            tls: wants_tls.then_some(match file {
                 Some(file) => Roots::File(file),
                 None if is_rds => Roots::Rds,
                 None => Roots::Machine,
