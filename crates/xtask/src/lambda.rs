@@ -4,7 +4,7 @@
 
 use crate::duckdb::{self, Platform};
 use crate::python;
-use crate::tools::{output, root, run, target};
+use crate::tools::{as_by_hand, output, root, run, target};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn package(
     build.args(["--target", &format!("{triple}.{GLIBC}")]);
     build.args(["--package", "pudato-runtime", "--bin", PROGRAM]);
     build.args(["--no-default-features", "--features", features]);
-    build.env("PATH", path_with(&bin)).current_dir(root());
+    as_by_hand(&mut build).env("PATH", path_with(&bin));
     if features.contains("duckdb") {
         let platform = Platform {
             os: "linux",

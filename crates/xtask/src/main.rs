@@ -8,7 +8,7 @@ mod python;
 mod tools;
 
 use std::process::{Command, ExitCode};
-use tools::{run, target};
+use tools::{as_by_hand, run, target};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -71,7 +71,7 @@ fn localstack() -> Result<(), String> {
         "conformance_aws",
     ];
     let mut test = Command::new(env!("CARGO"));
-    test.args(suite);
+    as_by_hand(&mut test).args(suite);
     run(test.args(["--", "localstack", "--ignored", "--nocapture"]))
 }
 

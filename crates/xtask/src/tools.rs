@@ -27,7 +27,26 @@ pub fn build(what: &str, args: &[&str]) -> Result<(), String> {
     }
     eprintln!("xtask: {what}: cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(args).current_dir(root()))
+    run(as_by_hand(&mut Command::new(cargo)).args(args))
+}
+
+/// Runs a cargo as whoever sits at the root runs it. What the cargo that started this program says of it in the environment is taken away:
+/// build scripts look at some of these variables, so the same packages would be built again for each clone, and after each `cargo build` by hand.
+pub fn as_by_hand(cargo: &mut Command) -> &mut Command {
+    const OF_ITSELF: [&str; 5] = [
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_BIN_NAME",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_ITSELF.iter().any(|prefix| text.starts_with(prefix)) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.current_dir(root())
 }
 
 /// Runs a command to its end.
