@@ -11,8 +11,9 @@ const BATCH_MAX: usize = 10;
 /// Settlements that may wait; more make their tasks wait.
 const WAITING_MAX: usize = 256;
 
-/// How long a batch is filled where calls cost: what handlers finish at the same time is settled together.
-const FILL_MS: u64 = 10;
+/// How long a batch is filled where calls cost: what handlers finish at about the same time is settled together. One that is alone while
+/// nothing is on its way does not wait.
+const FILL_MS: u64 = 25;
 /// Calls on their way at once: enough that none waits for a slow one, few enough that batches fill.
 const CALLS_MAX: usize = 4;
 
@@ -39,8 +40,9 @@ impl Settler {
             let mut calls = FuturesUnordered::new();
             let mut due_ms = 0;
             loop {
-                let is_ready = batch.len() == BATCH_MAX
-                    || (!batch.is_empty() && (calls.is_empty() || clock.now_ms() >= due_ms));
+                let is_alone = batch.len() == 1 && calls.is_empty();
+                let is_due = !batch.is_empty() && clock.now_ms() >= due_ms;
+                let is_ready = batch.len() == BATCH_MAX || is_alone || is_due;
                 let is_free = calls.len() < CALLS_MAX;
                 if is_ready && is_free {
                     calls.push(settle(&*consumer, std::mem::take(&mut batch)));
