@@ -26,8 +26,6 @@ use tracing::Instrument;
 const SETTLING: usize = 64;
 /// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
 const QUICK_MS: u64 = 50;
-/// How often it is looked at whether there is room for a whole receive.
-const LOOK_MS: u64 = 5;
 /// A request that runs elsewhere is looked at again no sooner and no later than this.
 const BUSY_MS_MIN: u64 = 500;
 const BUSY_MS_MAX: u64 = 20_000;
@@ -203,9 +201,6 @@ impl Running {
                 false => Some(self.handlers.acquire().await),
             };
             drop((in_hand, handler));
-            if !is_quick {
-                self.gather_room().await;
-            }
         };
         tokio::select! {
             biased;
@@ -217,23 +212,6 @@ impl Running {
             return Some(in_hand.clamp(1, QUICK_BATCH_MAX));
         }
         Some(self.handlers.available_permits().min(in_hand).max(1))
-    }
-
-    /// Where calls are billed, waits a moment for room for a whole receive: handlers that are not quick leave one place at a time, and a receive
-    /// for each of them would cost ten times as much.
-    async fn gather_room(&self) {
-        let moment = self.worker.consumer.limits().batch_fill;
-        if moment.is_zero() {
-            return;
-        }
-        let clock = &*self.worker.processor.clock;
-        let moment_ms = u64::try_from(moment.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = clock.now_ms().saturating_add(moment_ms);
-        let whole = RECEIVE_MAX.min(self.worker.concurrency.max(1));
-        // Looked at and not waited for: who waits for many places keeps those out that need one.
-        while self.handlers.available_permits() < whole && clock.now_ms() < until_ms {
-            clock.sleep_until(clock.now_ms() + LOOK_MS).await;
-        }
     }
 
     /// Receives up to `max` messages: in one call that waits, or in `calls` at once that do not.
