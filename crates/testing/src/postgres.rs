@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -119,11 +120,15 @@ impl Postgres {
     }
 
     /// As [`Postgres::start_with`], below the folder `parent`, because a temporary folder may lie in memory, where nothing is made
-    /// durable.
+    /// durable. Where the server runs as another user who may not pass through to `parent`, below `/var/tmp`, which lies on a disk too.
     ///
     /// # Errors
     /// As [`Postgres::start`].
     pub fn start_below(parent: &Path, settings: &[&str]) -> Result<Self, String> {
+        let parent = match !is_root() || is_open_to_all(parent) {
+            true => parent,
+            false => Path::new("/var/tmp"),
+        };
         let temporary = tempfile::tempdir_in(parent).map_err(|error| error.to_string())?;
         Self::start_in(temporary, settings, false)
     }
@@ -409,6 +414,17 @@ fn within_reach(bin: PathBuf, temporary: &Path) -> Result<PathBuf, String> {
 
 fn folder() -> Result<tempfile::TempDir, String> {
     tempfile::tempdir().map_err(|error| error.to_string())
+}
+
+/// Whether every user may pass through `folder` and those above it.
+fn is_open_to_all(folder: &Path) -> bool {
+    let is_open = |folder: &Path| {
+        let mode = folder
+            .metadata()
+            .map(|metadata| metadata.permissions().mode());
+        mode.is_ok_and(|mode| mode & 1 == 1)
+    };
+    folder.ancestors().all(is_open)
 }
 
 fn is_root() -> bool {

@@ -328,21 +328,30 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::write(path, "").expect("written");
         }
-        // Of many commits, some are kept, and the one in use with them.
-        for _ in 0..22 {
-            bench.commit(&[]);
-            drop(bench.checkout("main").await);
-        }
-        assert!(left.iter().all(|path| !path.exists()), "{left:?}");
-        assert!(first.project.join("dbt_project.yml").is_file(), "in use");
         let kept = || {
             let all = std::fs::read_dir(&checkouts).expect("there").flatten();
             all.filter(|entry| entry.path().is_dir()).count()
         };
+        // Of many commits, some are kept, and the one in use with them. A program that another test is just
+        // starting holds a copy of every lock until it runs, and what is locked is left for the next time.
+        for n in 0..100 {
+            bench.commit(&[]);
+            drop(bench.checkout("main").await);
+            if n >= 21 && kept() <= 21 {
+                break;
+            }
+        }
+        assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+        assert!(first.project.join("dbt_project.yml").is_file(), "in use");
         assert_eq!(kept(), 21, "20 and the one in use");
         drop(first);
-        bench.commit(&[]);
-        drop(bench.checkout("main").await);
+        for _ in 0..100 {
+            bench.commit(&[]);
+            drop(bench.checkout("main").await);
+            if kept() <= 20 {
+                break;
+            }
+        }
         assert_eq!(kept(), 20);
         // One that was removed is made again.
         let oldest = bench.git(&["rev-list", "--max-parents=0", "HEAD"]);

@@ -79,7 +79,9 @@ impl ServiceFunction {
         for delivery in deliveries {
             let (opened, settler) = (Arc::clone(opened), settler.clone());
             let handlers = Arc::clone(&handlers);
+            let in_hand = settler.take_in_hand();
             running.spawn(async move {
+                let _in_hand = in_hand;
                 opened.handle(delivery, &settler, &handlers, deadline).await;
             });
         }

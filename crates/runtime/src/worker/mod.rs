@@ -269,6 +269,9 @@ impl Running {
             attempt,
             attempt_max,
         };
+        // Others do not wait for the settlement of one that may take long.
+        let is_quick = self.is_quick.load(Ordering::Relaxed);
+        let _settled_soon = is_quick.then(|| self.settler.take_in_hand());
         let in_hand = self.leases.hold(lease);
         // The semaphore is never closed.
         let Ok(handler) = Arc::clone(&self.handlers).acquire_owned().await else {
