@@ -2,9 +2,10 @@
 
 use crate::Context;
 use crate::exit::{self, Failure};
+use crate::progress::how_far;
 use crate::{output, payload};
 use pudato_runtime::Client;
-use pudato_runtime::protocol::{Command, Status, encode};
+use pudato_runtime::protocol::{Command, Result as Reply, Status, encode};
 use serde_json::json;
 use std::time::Duration;
 
@@ -113,8 +114,12 @@ impl Call {
         let pudato = context.open().await?;
         let timeout = Duration::from_secs(self.timeout);
         let client = Client::new(&pudato);
+        let mut pending = |result: &Reply| {
+            let data = result.data.clone().unwrap_or_default();
+            eprintln!("{}", how_far(&data));
+        };
         let result = tokio::select! {
-            result = client.call(&command, timeout) => result,
+            result = client.call_watched(&command, timeout, &mut pending) => result,
             _ = tokio::signal::ctrl_c() => {
                 let id = &command.correlation_id;
                 let text = format!(

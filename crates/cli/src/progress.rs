@@ -8,6 +8,15 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// What a `pending` Result says of how far its command is.
+pub fn how_far(data: &Object) -> String {
+    match (data.get("done"), data.get("total"), data.get("message")) {
+        (Some(done), Some(total), _) => format!("{done} of {total}"),
+        (_, _, Some(Value::String(message))) => message.clone(),
+        _ => "running".into(),
+    }
+}
+
 /// Shows the progress of a pipeline.
 pub struct Shown {
     names: Vec<String>,
@@ -84,11 +93,7 @@ impl Progress for Shown {
     }
 
     fn pending(&mut self, position: usize, data: &Object) {
-        let text = match (data.get("done"), data.get("total"), data.get("message")) {
-            (Some(done), Some(total), _) => format!("{done} of {total}"),
-            (_, _, Some(Value::String(message))) => message.clone(),
-            _ => "running".into(),
-        };
+        let text = how_far(data);
         let name = self.named(position);
         match self
             .live

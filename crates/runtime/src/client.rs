@@ -75,10 +75,24 @@ impl<'a> Client<'a> {
     /// # Errors
     /// As [`Client::publish`], and [`CallError::TimedOut`].
     pub async fn call(&self, command: &Command, timeout: Duration) -> Result<Reply, CallError> {
+        self.call_watched(command, timeout, &mut |_| {}).await
+    }
+
+    /// As [`Client::call`]; `pending` is told of every `pending` Result that comes until then.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_watched(
+        &self,
+        command: &Command,
+        timeout: Duration,
+        pending: &mut (dyn FnMut(&Reply) + Send),
+    ) -> Result<Reply, CallError> {
         // An answer to an earlier Command of the same id is not the answer to this one.
         let before = self.results(&command.correlation_id).await?.len();
         self.publish(command).await?;
-        self.wait(&command.correlation_id, before, timeout).await
+        self.watch(&command.correlation_id, before, timeout, pending)
+            .await
     }
 
     /// Waits for a final Result of `correlation_id` after the first `before`.

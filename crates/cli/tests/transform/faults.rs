@@ -38,7 +38,7 @@ fn kill(pids: &[u32]) {
 
 #[test]
 fn a_dbt_that_is_killed_runs_again_and_its_step_has_one_outcome() {
-    let Some(bench) = Bench::new(&[HEAVY]) else {
+    let Some(bench) = Bench::new(&[HEAVY, ("models/quick.sql", "select 1 as n")]) else {
         return;
     };
     let _up = bench.up();
@@ -46,8 +46,10 @@ fn a_dbt_that_is_killed_runs_again_and_its_step_has_one_outcome() {
     bench.wait_until_it_runs();
     // Dbt alone, as the kernel does where memory runs out.
     kill(&bench.running_dbt());
-    let built = bench.end(build);
+    let (built, progress) = bench.end_with_progress(build);
     assert_eq!(built["status"], "success", "{built}");
+    // Who waits sees how far it is.
+    assert!(progress.lines().any(|line| line == "1 of 2"), "{progress}");
     assert!(bench.installation.logged().contains("ended by signal 9"));
     let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
     assert_eq!(bench.installation.count("registry.db", outcomes), 1);

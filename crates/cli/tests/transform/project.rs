@@ -71,16 +71,22 @@ impl Bench {
         let mut all = vec!["call", "transform", action, "--json", "--timeout", "85"];
         all.extend(args);
         let mut command = self.installation.command(&all);
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the program starts")
     }
 
     /// What a Command that was begun is answered.
     pub fn end(&self, child: Child) -> Value {
+        self.end_with_progress(child).0
+    }
+
+    /// The same, with what was said meanwhile.
+    pub fn end_with_progress(&self, child: Child) -> (Value, String) {
         let output = child.wait_with_output().expect("it ends");
         let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&text)
-            .unwrap_or_else(|_| panic!("{text}\n{}", self.installation.logged()))
+        let result = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text}\n{}", self.installation.logged()));
+        (result, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// The processes of dbt that this installation runs: they carry its folder in their arguments.
