@@ -8,7 +8,7 @@ mod python;
 mod tools;
 
 use std::process::{Command, ExitCode};
-use tools::{as_by_hand, run, target};
+use tools::{run, target};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -61,18 +61,10 @@ fn test() -> Result<(), String> {
 /// LocalStack needs a minute to install and an environment of its own, so it is no part of every run.
 fn localstack() -> Result<(), String> {
     python::ensure_localstack()?;
-    let suite = [
-        "test",
-        "-p",
-        "pudato-messaging",
-        "--features",
-        "aws",
-        "--test",
-        "conformance_aws",
-    ];
-    let mut test = Command::new(env!("CARGO"));
-    as_by_hand(&mut test).args(suite);
-    run(test.args(["--", "localstack", "--ignored", "--nocapture"]))
+    // As every test is built, so that nothing is built for this alone.
+    let suite = ["test", "--workspace", "--test", "conformance_aws"];
+    let only = ["--", "localstack", "--ignored", "--nocapture"];
+    tools::build("running its suite", &[&suite[..], &only[..]].concat())
 }
 
 /// Benches measure what people would run, so they are built like a release.

@@ -24,7 +24,7 @@ pub fn target() -> PathBuf {
 pub fn build(what: &str, args: &[&str]) -> Result<(), String> {
     let mut args = args.to_vec();
     if let Linking::Bundled = duckdb::ensure()? {
-        args.extend(["--features", "pudato-cli/duckdb-bundled"]);
+        args.splice(1..1, ["--features", "pudato-cli/duckdb-bundled"]);
     }
     eprintln!("xtask: {what}: cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
