@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// A message that waits longer than this has no reader, or one that cannot keep up.
 const WAIT_MS_MAX: u64 = 60_000;
 
-/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads. On AWS also
-/// what is deployed otherwise than it must be, and whether a canary comes through every topic.
+/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads, a dbt that
+/// is not there. On AWS also what is deployed otherwise than it must be, and whether a canary comes through every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato doctor && echo fine")]
@@ -25,7 +25,12 @@ impl Doctor {
         wrong.extend(permissions(&pudato));
         wrong.extend(dead_letters(&pudato).await?);
         match pudato.settings().fabric {
-            Fabric::Embedded => wrong.extend(waiting(&pudato).await?),
+            Fabric::Embedded => {
+                wrong.extend(waiting(&pudato).await?);
+                // The worker is on this machine; on AWS it is elsewhere.
+                #[cfg(feature = "dbt")]
+                wrong.extend(pudato.settings().transform.examine());
+            }
             #[cfg(feature = "aws")]
             Fabric::Aws => wrong.extend(pudato_runtime::examination::examine(&pudato).await?),
             #[cfg(not(feature = "aws"))]

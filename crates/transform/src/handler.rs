@@ -100,16 +100,7 @@ impl TransformHandler {
                 "transform: no project: set DBT_PROJECT_DIR, or PUDATO_LOGIC_REPO_URL",
             ));
         };
-        let project = project.canonicalize().map_err(|error| {
-            Failure::bad(format!("DBT_PROJECT_DIR: {}: {error}", project.display()))
-        })?;
-        if !project.join("dbt_project.yml").is_file() {
-            let why = format!(
-                "DBT_PROJECT_DIR: {}: there is no dbt_project.yml",
-                project.display()
-            );
-            return Err(Failure::bad(why));
-        }
+        let project = own_project(project).map_err(Failure::bad)?;
         Ok((project, None))
     }
 
@@ -409,6 +400,19 @@ fn not_started(program: &Path, error: &std::io::Error) -> Failure {
         program.display(),
         program::INSTALL
     ))
+}
+
+/// Where the project lies that `DBT_PROJECT_DIR` names.
+pub(crate) fn own_project(project: &Path) -> Result<PathBuf, String> {
+    let name = project.display();
+    let found = project.canonicalize();
+    let found = found.map_err(|error| format!("DBT_PROJECT_DIR: {name}: {error}"))?;
+    match found.join("dbt_project.yml").is_file() {
+        true => Ok(found),
+        false => Err(format!(
+            "DBT_PROJECT_DIR: {name}: there is no dbt_project.yml"
+        )),
+    }
 }
 
 fn progress_of(action: &str, progress: &Progress) -> Object {

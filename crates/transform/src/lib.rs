@@ -4,6 +4,7 @@ mod artifacts;
 mod checkouts;
 mod child;
 mod environment;
+mod examination;
 mod git;
 mod handler;
 mod lineage;

@@ -2,7 +2,7 @@
 
 use crate::duckdb::{self, Linking};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The root of the repository: of the one that `cargo xtask` was said in, since clones that share a target folder share this program.
