@@ -3,6 +3,7 @@
 mod file;
 mod order;
 mod run;
+mod standing;
 mod yaml;
 
 pub use file::FileError;

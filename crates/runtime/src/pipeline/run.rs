@@ -1,6 +1,7 @@
 //! Runs a pipeline as a job: every step is sent when all that it needs has succeeded.
 
 use super::Pipeline;
+use super::standing::standing;
 use crate::client::{CallError, Client};
 use crate::wiring::Pudato;
 use futures_util::StreamExt;
@@ -208,30 +209,37 @@ impl<'a> Runner<'a> {
             );
             return Err(CallError::Refused(what));
         }
-        let known = registry.get_job_steps(job_id).await.map_err(unavailable)?;
+        let known = standing(
+            async || registry.get_job_steps(job_id).await,
+            async |id: &str| registry.results_of(id).await,
+        );
+        let mut known = known.await.map_err(unavailable)?;
         let mut planned = Vec::with_capacity(wanted.len());
         for (step, wanted) in self.pipeline.steps.iter().zip(wanted) {
             let found = known
-                .iter()
-                .find(|known| known.step_name.as_deref() == Some(step.name.as_str()));
-            let (step_id, correlation_id, status) = match found {
-                Some(found) => {
-                    let id = found.correlation_id.clone();
-                    let id =
-                        id.unwrap_or_else(|| Command::new("", "", Object::new()).correlation_id);
-                    (found.step_id.clone(), id, found.status)
-                }
+                .iter_mut()
+                .find(|(known, _)| known.step_name.as_deref() == Some(step.name.as_str()));
+            let new_id = || Command::new("", "", Object::new()).correlation_id;
+            let (step_id, correlation_id, status, results) = match found {
+                Some((found, results)) => (
+                    found.step_id.clone(),
+                    found.correlation_id.clone().unwrap_or_else(new_id),
+                    found.status,
+                    std::mem::take(results),
+                ),
                 // The file has a step that the job does not know: it was added since, or the creation was interrupted.
                 None if *wanted => {
-                    let id = Command::new("", "", Object::new()).correlation_id;
-                    (self.add(job_id, step, &id).await?, id, StepStatus::Pending)
+                    let id = new_id();
+                    let step_id = self.add(job_id, step, &id).await?;
+                    (step_id, id, StepStatus::Pending, Vec::new())
                 }
-                None => (String::new(), String::new(), StepStatus::Skipped),
+                None => (
+                    String::new(),
+                    String::new(),
+                    StepStatus::Skipped,
+                    Vec::new(),
+                ),
             };
-            let results = registry
-                .results_of(&correlation_id)
-                .await
-                .map_err(unavailable)?;
             let is_final = |body: &str| {
                 let result: Option<Reply> = decode_claim(body.as_bytes()).ok();
                 result.is_some_and(|result| result.status != Status::Pending)
