@@ -4,7 +4,7 @@
 
 use crate::duckdb::{self, Platform};
 use crate::python;
-use crate::tools::{as_by_hand, output, root, run, target};
+use crate::tools::{as_by_hand, output, run, target};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,6 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as
 
 /// Builds the packages for x86_64, and for arm64 where its Rust target is installed; says where they are.
 pub fn build() -> Result<(), String> {
-    python::ensure()?;
     all("x86_64", &target().join("packages"))?;
     let arm = "aarch64-unknown-linux-gnu";
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
@@ -62,7 +61,7 @@ fn package(
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let triple = format!("{architecture}-unknown-linux-gnu");
     let mut files = Vec::new();
-    let bin = root().join(".venv/bin");
+    let bin = python::ensure_zig()?;
     let mut build = Command::new(bin.join("cargo-zigbuild"));
     build.args(["zigbuild", "--locked", "--profile", "lambda"]);
     build.args(["--target", &format!("{triple}.{GLIBC}")]);

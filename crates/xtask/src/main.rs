@@ -71,7 +71,10 @@ fn localstack() -> Result<(), String> {
 fn bench(args: &[&str]) -> Result<(), String> {
     match args.first() {
         Some(&"aws") => python::ensure()?,
-        Some(&"lambda") => lambda::build()?,
+        Some(&"lambda") => {
+            python::ensure()?;
+            lambda::build()?;
+        }
         Some(&"transform") => python::ensure_dbt()?,
         _ => {}
     }

@@ -1,8 +1,9 @@
-//! Gets Python packages into `.venv` of the clone: those that tests hold pudato against, and dbt.
+//! Gets Python packages: into `.venv` of the clone those that tests hold pudato against, and dbt.
 
-use crate::tools::{root, run};
+use crate::tools::{root, run, target};
 use std::env;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is installed, with its versions: for the tests, and for the demo.
@@ -12,7 +13,7 @@ const DBT: &str = "fixtures/requirements-dbt.txt";
 /// Sees to it that `.venv` has what [`REQUIREMENTS`] says, and dbt. Without Python or a network the tests that need them say that
 /// they were skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
-    match install(".venv", REQUIREMENTS).and_then(|()| ensure_dbt()) {
+    match install(&root().join(".venv"), REQUIREMENTS).and_then(|()| ensure_dbt()) {
         Err(why) if env::var_os("CI").is_none() => {
             eprintln!("xtask: {why}; the tests that need Python's packages are skipped");
             Ok(())
@@ -23,16 +24,26 @@ pub fn ensure() -> Result<(), String> {
 
 /// Sees to it that `.venv` has dbt.
 pub fn ensure_dbt() -> Result<(), String> {
-    install(".venv", DBT)
+    install(&root().join(".venv"), DBT)
 }
 
 /// Sees to it that `.venv-localstack` has LocalStack, whose packages do not go together with the others.
 pub fn ensure_localstack() -> Result<(), String> {
-    install(".venv-localstack", "fixtures/requirements-localstack.txt")
+    let folder = root().join(".venv-localstack");
+    install(&folder, "fixtures/requirements-localstack.txt")
 }
 
-fn install(folder: &str, requirements: &str) -> Result<(), String> {
-    let (folder, file) = (root().join(folder), root().join(requirements));
+/// Sees to it that there are zig and cargo-zigbuild, which build what Lambda runs; answers for the folder of their programs. They
+/// lie beside what they build, because the linker's path is part of what cargo knows a build by: in `.venv`, every other clone
+/// would build all of it anew.
+pub fn ensure_zig() -> Result<PathBuf, String> {
+    let folder = target().join("venv-lambda");
+    install(&folder, "fixtures/requirements-lambda.txt")?;
+    Ok(folder.join("bin"))
+}
+
+fn install(folder: &Path, requirements: &str) -> Result<(), String> {
+    let file = root().join(requirements);
     let wanted =
         fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     // Written last, so that an installation that was cut off is done again.
@@ -45,7 +56,7 @@ fn install(folder: &str, requirements: &str) -> Result<(), String> {
     if !folder.join("bin/python").exists() {
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
-            .arg(&folder))?;
+            .arg(folder))?;
     }
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet"]);
