@@ -83,7 +83,7 @@ impl Publish {
         let what = self.what.as_ref();
         let what = what.ok_or_else(|| Failure::usage("expected a service and an action"))?;
         let command = what.command()?;
-        let pudato = context.open().await?;
+        let pudato = context.open_to_call().await?;
         let message_id = Client::new(&pudato).publish(&command).await?;
         pudato.record_last_calls();
         if context.json {
@@ -111,24 +111,35 @@ pub struct Call {
 impl Call {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
         let command = self.what.command()?;
-        let pudato = context.open().await?;
+        let pudato = context.open_to_call().await?;
         let timeout = Duration::from_secs(self.timeout);
         let client = Client::new(&pudato);
         let mut pending = |result: &Reply| {
             let data = result.data.clone().unwrap_or_default();
             eprintln!("{}", how_far(&data));
         };
-        let result = tokio::select! {
-            result = client.call_watched(&command, timeout, &mut pending) => result,
-            _ = tokio::signal::ctrl_c() => {
-                let id = &command.correlation_id;
-                let text = format!(
-                    "interrupted; what was sent goes on: `pudato trace {id}` shows where it is"
-                );
-                return Err(Failure::interrupted_with(text));
-            }
+        let mut listener = client.listen(&command.correlation_id).await?;
+        let answered = async {
+            client.publish(&command).await?;
+            client.hear(&mut listener, timeout, &mut pending).await
         };
+        let result = tokio::select! {
+            result = answered => Some(result),
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        // A second Ctrl-C does not wait for it; what is left then is swept away by a later call.
+        tokio::select! {
+            () = listener.close(&pudato) => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
         pudato.record_last_calls();
+        let Some(result) = result else {
+            let id = &command.correlation_id;
+            let text = format!(
+                "interrupted; what was sent goes on: `pudato trace {id}` shows where it is"
+            );
+            return Err(Failure::interrupted_with(text));
+        };
         let result = result?;
         if context.json {
             output::line(&encode(&result))?;

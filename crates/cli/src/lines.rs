@@ -20,7 +20,7 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
         "-" => Box::new(std::io::stdin()),
         path => Box::new(std::fs::File::open(path).map_err(unreadable)?),
     };
-    let pudato = Arc::new(context.open().await?);
+    let pudato = Arc::new(context.open_to_call().await?);
     let mut running = JoinSet::new();
     let mut failed = 0;
     for (n, line) in BufReader::new(reader).lines().enumerate() {

@@ -131,6 +131,11 @@ impl Context {
     async fn open(&self) -> Result<Pudato, Failure> {
         Ok(Pudato::open(self.settings.clone()).await?)
     }
+
+    /// For who sends commands, and needs no registry where answers come through a queue.
+    async fn open_to_call(&self) -> Result<Pudato, Failure> {
+        Ok(Pudato::open_to_call(self.settings.clone()).await?)
+    }
 }
 
 fn main() -> ExitCode {

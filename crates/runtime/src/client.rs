@@ -1,15 +1,14 @@
 //! What a caller does: publish a Command, wait for its Result, follow a correlation id.
 
+use crate::listener::Listener;
 use crate::outbox::publish_command;
+use crate::settings::Replies;
 use crate::wiring::Pudato;
 use pudato_messaging::{ErrorKind, Stored};
-use pudato_protocol::{Command, Result as Reply, Status, decode_claim};
+use pudato_protocol::{Command, Result as Reply, Status};
 use pudato_registry::{StoredEvent, StoredResult};
 use std::fmt;
 use std::time::Duration;
-
-/// Shortest and longest pause between two looks for a Result.
-const LOOK_MS: (u64, u64) = (4, 100);
 
 /// Publishes and follows Commands.
 pub struct Client<'a> {
@@ -70,66 +69,77 @@ impl<'a> Client<'a> {
             })
     }
 
-    /// Publishes a Command and waits for its final Result.
+    /// Publishes a Command and waits for its final Result in the registry.
     ///
     /// # Errors
     /// As [`Client::publish`], and [`CallError::TimedOut`].
     pub async fn call(&self, command: &Command, timeout: Duration) -> Result<Reply, CallError> {
-        self.call_watched(command, timeout, &mut |_| {}).await
+        let mut listener = self.look(&command.correlation_id).await?;
+        self.publish(command).await?;
+        self.hear(&mut listener, timeout, &mut |_| {}).await
     }
 
-    /// As [`Client::call`]; `pending` is told of every `pending` Result that comes until then.
+    /// Listens for Results under `correlation_id` where `PUDATO_REPLIES` says, for [`Client::hear`]: those that come before this
+    /// returns are not heard. Who listens through a queue closes it ([`Listener::close`]).
     ///
     /// # Errors
-    /// As [`Client::call`].
-    pub async fn call_watched(
-        &self,
-        command: &Command,
-        timeout: Duration,
-        pending: &mut (dyn FnMut(&Reply) + Send),
-    ) -> Result<Reply, CallError> {
-        // An answer to an earlier Command of the same id is not the answer to this one.
-        let before = self.results(&command.correlation_id).await?.len();
-        self.publish(command).await?;
-        self.watch(&command.correlation_id, before, timeout, pending)
-            .await
+    /// [`CallError::Unavailable`]; [`CallError::Refused`]: no queue may be made.
+    pub async fn listen(&self, correlation_id: &str) -> Result<Listener, CallError> {
+        match self.pudato.settings().replies {
+            Replies::Registry => self.look(correlation_id).await,
+            #[cfg(feature = "aws")]
+            Replies::Queue => match self.pudato.listen(correlation_id).await {
+                Ok(queue) => Ok(Listener::queue(correlation_id, queue)),
+                Err(error) if error.is_retryable() => {
+                    Err(CallError::Unavailable(error.to_string()))
+                }
+                Err(error) => Err(CallError::Refused(format!("PUDATO_REPLIES=queue: {error}"))),
+            },
+            // The fabric that has such queues is not in this build, and the settings refuse it elsewhere.
+            #[cfg(not(feature = "aws"))]
+            Replies::Queue => self.look(correlation_id).await,
+        }
     }
 
-    /// Waits for a final Result of `correlation_id` after the first `before`.
+    /// Looks into the registry. An answer to an earlier Command of the same id is not the answer to the next.
+    async fn look(&self, correlation_id: &str) -> Result<Listener, CallError> {
+        let before = self.results(correlation_id).await?.len();
+        Ok(Listener::registry(correlation_id, before))
+    }
+
+    /// Waits for a final Result of `correlation_id` in the registry after the first `before`; `pending` is told of every `pending`
+    /// Result that comes until then.
     ///
     /// # Errors
     /// [`CallError::Unavailable`], [`CallError::TimedOut`].
-    pub async fn wait(
+    pub async fn watch(
         &self,
         correlation_id: &str,
         before: usize,
         timeout: Duration,
+        pending: &mut (dyn FnMut(&Reply) + Send),
     ) -> Result<Reply, CallError> {
-        self.watch(correlation_id, before, timeout, &mut |_| {})
-            .await
+        let mut listener = Listener::registry(correlation_id, before);
+        self.hear(&mut listener, timeout, pending).await
     }
 
-    /// As [`Client::wait`]; `pending` is told of every `pending` Result that comes until then.
+    /// Waits for the final Result that `listener` hears of; `pending` is told of every `pending` Result that comes until then.
     ///
     /// # Errors
-    /// As [`Client::wait`].
-    pub async fn watch(
+    /// [`CallError::Unavailable`], [`CallError::TimedOut`].
+    pub async fn hear(
         &self,
-        correlation_id: &str,
-        mut before: usize,
+        listener: &mut Listener,
         timeout: Duration,
         pending: &mut (dyn FnMut(&Reply) + Send),
     ) -> Result<Reply, CallError> {
         let clock = &self.pudato.clock;
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = clock.now_ms().saturating_add(timeout_ms);
-        let mut pause_ms = LOOK_MS.0;
         loop {
-            let results = self.results(correlation_id).await?;
-            let new = results.iter().skip(before);
-            let new = new.filter_map(|stored| decode_claim::<Reply>(stored.body.as_bytes()).ok());
+            let is_last = clock.now_ms() >= deadline_ms;
             let mut last = None;
-            for result in new {
+            for result in listener.next(self.pudato, deadline_ms).await? {
                 match result.status {
                     Status::Pending => pending(&result),
                     _ => last = Some(result),
@@ -138,19 +148,14 @@ impl<'a> Client<'a> {
             if let Some(result) = last {
                 return Ok(result);
             }
-            before = results.len().max(before);
-            let now_ms = clock.now_ms();
-            if now_ms >= deadline_ms {
+            if is_last {
+                let correlation_id = &listener.correlation_id;
                 return Err(CallError::TimedOut(format!(
                     "no Result for {correlation_id} after {} s; the command is not lost: \
                      is `pudato up` running? `pudato trace {correlation_id}` shows where it is",
                     timeout.as_secs()
                 )));
             }
-            clock
-                .sleep_until((now_ms + pause_ms).min(deadline_ms))
-                .await;
-            pause_ms = (pause_ms * 2).min(LOOK_MS.1);
         }
     }
 

@@ -64,8 +64,7 @@ impl Deployment {
     /// # Errors
     /// AWS cannot be asked.
     pub async fn diff(&self) -> Result<Vec<Difference>, OpenError> {
-        let prefix = format!("{}-", self.prefix);
-        Ok(self.fabric.diff(&self.topology, &prefix).await?)
+        Ok(self.fabric.diff(&self.topology, &self.prefix).await?)
     }
 
     /// The settings of what is deployed, as `pudato.toml` has them.

@@ -21,6 +21,7 @@ mod kept_answers;
 #[cfg(feature = "aws")]
 pub mod lambda;
 mod leases;
+mod listener;
 pub mod logs;
 mod names;
 #[cfg(feature = "duckdb")]
@@ -51,6 +52,7 @@ pub use client::{CallError, Client, Trace};
 pub use dead_letters::DeadLetterWatch;
 pub use identity::sha256_hex;
 pub use kept_answers::KeptAnswers;
+pub use listener::Listener;
 pub use names::{HISTORY, Names};
 pub use outbox::{Outbox, publish_command};
 pub use process::{Decision, Incoming, Outcome, Processor};

@@ -19,6 +19,15 @@ pub enum Fabric {
     Aws,
 }
 
+/// Where a caller hears of the Result of its Command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replies {
+    /// In the registry.
+    Registry,
+    /// Through a queue of its own, for who cannot reach the registry; on AWS alone.
+    Queue,
+}
+
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -53,6 +62,8 @@ pub struct Settings {
     pub database_connections: usize,
     /// Where answers are kept on AWS; `None`: in the registry's database.
     pub answers: Option<DatabasePlace>,
+    /// Where callers hear of Results.
+    pub replies: Replies,
     /// An emulator instead of AWS.
     pub endpoint: Option<String>,
     /// Messages in hand at once.
@@ -87,6 +98,8 @@ pub enum DatabasePlace {
     Dynamo(String),
     /// A secret that holds the URL.
     Secret(SecretName),
+    /// Nowhere: in memory, for who needs none.
+    Memory,
 }
 
 /// The name of a secret.
@@ -114,6 +127,7 @@ impl fmt::Debug for DatabasePlace {
             Self::Postgres(_) => f.write_str("Postgres(..)"),
             Self::Dynamo(table) => write!(f, "Dynamo({table:?})"),
             Self::Secret(name) => write!(f, "Secret({name:?})"),
+            Self::Memory => f.write_str("Memory"),
         }
     }
 }
@@ -282,6 +296,7 @@ impl Settings {
         let connections = number("PUDATO_DATABASE_CONNECTIONS", 1, 1_000, &mut wrong);
         let registry = registry(get("REGISTRY_DATABASE_URL"), &data_dir, &mut wrong);
         let answers = answers(get("PUDATO_IDEMPOTENCY_URL"), fabric, &mut wrong);
+        let replies = replies(get("PUDATO_REPLIES"), fabric, &mut wrong);
         if !wrong.is_empty() {
             return Err(SettingsError(wrong));
         }
@@ -294,6 +309,7 @@ impl Settings {
             registry,
             database_connections: usize::try_from(connections).unwrap_or(1),
             answers,
+            replies,
             endpoint: Some(get("AWS_ENDPOINT_URL").to_owned()).filter(|url| !url.is_empty()),
             openlineage,
             concurrency: usize::try_from(concurrency).unwrap_or(1),
@@ -442,6 +458,24 @@ fn answers(url: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Option<Databas
         wrong.push(what.into());
     }
     place
+}
+
+fn replies(text: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Replies {
+    match (text, fabric) {
+        ("registry", _) => Replies::Registry,
+        ("queue", Fabric::Aws) => Replies::Queue,
+        ("queue", Fabric::Embedded) => {
+            let what = "PUDATO_REPLIES: queue is for PUDATO_FABRIC=aws; on the embedded fabric callers read the registry, so unset it";
+            wrong.push(what.into());
+            Replies::Registry
+        }
+        _ => {
+            wrong.push(format!(
+                "PUDATO_REPLIES: expected registry or queue, found {text:?}"
+            ));
+            Replies::Registry
+        }
+    }
 }
 
 type Table = (BTreeMap<String, String>, BTreeMap<String, String>);
@@ -635,6 +669,20 @@ mod tests {
         for (url, place) in places {
             assert_eq!(DatabasePlace::parse(url), place, "{url}");
         }
+    }
+
+    #[test]
+    fn replies_come_through_a_queue_on_aws_alone() {
+        let replies =
+            |environment: &[(&str, &str)]| load(environment, None).map(|settings| settings.replies);
+        let aws = ("PUDATO_FABRIC", "aws");
+        assert_eq!(replies(&[aws]), Ok(Replies::Registry));
+        let queue = ("PUDATO_REPLIES", "queue");
+        assert_eq!(replies(&[aws, queue]), Ok(Replies::Queue));
+        let error = replies(&[queue]).expect_err("refused");
+        assert!(error.contains("PUDATO_REPLIES: queue is for"), "{error}");
+        let error = replies(&[aws, ("PUDATO_REPLIES", "mail")]).expect_err("refused");
+        assert!(error.contains("expected registry or queue"), "{error}");
     }
 
     #[test]

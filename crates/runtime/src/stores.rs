@@ -22,6 +22,7 @@ pub(crate) fn open(place: &DatabasePlace, settings: &Settings) -> Result<Databas
             }
             Ok(database(Arc::new(store)))
         }
+        DatabasePlace::Memory => Ok(database(Arc::new(SqliteRegistry::in_memory()?))),
         DatabasePlace::Postgres(url) => {
             let store = PostgresRegistry::new(url)?;
             let mut store = store.with_connections(settings.database_connections);

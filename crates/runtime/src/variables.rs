@@ -159,6 +159,12 @@ pub const VARIABLES: &[Variable] = &[
         "where answers are kept on AWS: sqlite:PATH, postgres://.., dynamodb:TABLE, secretsmanager:NAME or ssm:NAME; the registry's database where it is unset; the embedded fabric keeps them itself",
     ),
     variable(
+        "PUDATO_REPLIES",
+        "replies",
+        "registry",
+        "where a call hears of its Result: registry, or queue, which is one of its own on AWS, for who cannot reach the registry",
+    ),
+    variable(
         "PUDATO_DATABASE_CONNECTIONS",
         "database_connections",
         "8",

@@ -11,11 +11,13 @@ use crate::outbox::Outbox;
 use crate::process::Processor;
 use crate::reporting::Reporter;
 use crate::results::{Kind, ResultsConsumer};
-use crate::settings::{DatabasePlace, Fabric, Settings};
+use crate::settings::{DatabasePlace, Fabric, Replies, Settings};
 use crate::spawn::TokioTasks;
 use crate::stores;
 use crate::worker::Worker;
 use pudato_handler::{Handler, Progress};
+#[cfg(feature = "aws")]
+use pudato_messaging::aws::ReplyQueue;
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
     ClaimStore, Clock, Error, ErrorKind, Operations, Publisher, SystemClock, Topology,
@@ -116,6 +118,20 @@ impl Pudato {
         Self::open_with(settings, Vec::new()).await
     }
 
+    /// Opens what a caller needs, who publishes Commands and hears of their Results: where `PUDATO_REPLIES` says that this is a queue,
+    /// it needs no registry, and has none.
+    ///
+    /// # Errors
+    /// As [`Pudato::open`].
+    pub async fn open_to_call(mut settings: Settings) -> Result<Self, OpenError> {
+        if settings.replies == Replies::Registry {
+            return Self::open(settings).await;
+        }
+        settings.registry = DatabasePlace::Memory;
+        settings.answers = None;
+        Self::assemble(settings, Vec::new()).await
+    }
+
     /// As [`Pudato::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue
     /// `<prefix>-<service>-queue` like those of pudato.
     ///
@@ -125,14 +141,18 @@ impl Pudato {
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
+        settings
+            .require(&["REGISTRY_DATABASE_URL".to_owned()])
+            .map_err(|error| OpenError::Settings(error.to_string()))?;
+        Self::assemble(settings, own).await
+    }
+
+    async fn assemble(settings: Settings, own: Vec<Arc<dyn Handler>>) -> Result<Self, OpenError> {
         #[cfg(not(feature = "aws"))]
         if settings.fabric == Fabric::Aws {
             let what = "PUDATO_FABRIC: this build has the embedded fabric only; unset the AWS settings or build with the feature aws";
             return Err(OpenError::Settings(what.into()));
         }
-        settings
-            .require(&["REGISTRY_DATABASE_URL".to_owned()])
-            .map_err(|error| OpenError::Settings(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data_dir = data_dir(&settings)?;
         #[cfg(feature = "aws")]
@@ -410,6 +430,37 @@ impl Pudato {
         let mut calls = aws.fabric.calls();
         calls.extend(self.s3.iter().flat_map(|s3| s3.calls()));
         calls
+    }
+
+    /// Makes a queue that hears the Results under `correlation_id` from now on.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn listen(&self, correlation_id: &str) -> Result<ReplyQueue, Error> {
+        let (prefix, topic) = (&self.settings.prefix, self.names.results());
+        match &self.backend {
+            Backend::Aws(aws) => aws.fabric.listen(prefix, &topic, correlation_id).await,
+            Backend::Local(_) => {
+                let what = "PUDATO_REPLIES: the embedded fabric has no queues for replies";
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+        }
+    }
+
+    /// Removes queues for replies that were left behind; what cannot be removed is left to the next.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn sweep_replies(&self) {
+        let Backend::Aws(aws) = &self.backend else {
+            return;
+        };
+        let topic = self.names.results();
+        match aws
+            .fabric
+            .sweep_replies(&self.settings.prefix, &topic)
+            .await
+        {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "queues for replies swept away"),
+            Err(error) => tracing::debug!(%error, "queues for replies are not swept"),
+        }
     }
 
     /// The settings it was opened with.

@@ -9,3 +9,4 @@ mod faults;
 mod interop;
 mod kill;
 mod on_aws;
+mod replies;

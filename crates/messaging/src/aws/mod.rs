@@ -16,6 +16,7 @@ mod handled;
 mod operations;
 mod publisher;
 mod receipt;
+mod replies;
 mod settle;
 mod signature;
 mod topology;
@@ -26,6 +27,7 @@ pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
 pub use connect::{Places, http_client, sdk_config};
 pub use consumer::SqsConsumer;
 pub use publisher::SnsPublisher;
+pub use replies::{Heard, ReplyQueue};
 pub use signature::{Fetch, OldestSignature, Signatures};
 pub use topology::{Difference, Wrong};
 

@@ -12,14 +12,14 @@ const RETENTION_DEAD_SECONDS: u64 = 14 * 86_400;
 
 /// Whose resources they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(in crate::aws) struct Account {
     pub(super) partition: String,
     pub(super) region: String,
     pub(super) id: String,
 }
 
 impl Account {
-    pub(super) fn arn(&self, service: &str, name: &str) -> String {
+    pub(in crate::aws) fn arn(&self, service: &str, name: &str) -> String {
         let Self {
             partition,
             region,
@@ -167,18 +167,23 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
     }
 }
 
-/// Lets the topics that a queue hears write to it and nobody else, and only over TLS (behaviours.md, security lines 1 and 2).
+/// The policy of a queue among `heard`, which are its own.
 fn policy<'a>(
     queue: &str,
     heard: impl Iterator<Item = &'a Subscription>,
     account: &Account,
 ) -> Value {
-    let arn = account.arn("sqs", queue);
     let mut topics: Vec<String> = heard
         .map(|subscription| account.arn("sns", &subscription.topic))
         .collect();
     topics.sort();
     topics.dedup();
+    queue_policy(&account.arn("sqs", queue), &topics, &account.id)
+}
+
+/// Lets the topics that a queue hears write to it, on behalf of `sender`'s account, and nobody else, and only over TLS (behaviours.md,
+/// security lines 1 and 2).
+pub(in crate::aws) fn queue_policy(arn: &str, topics: &[String], sender: &str) -> Value {
     let mut statements = vec![json!({
         "Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
@@ -187,7 +192,7 @@ fn policy<'a>(
         statements.push(json!({
             "Sid": "TopicsWrite", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
             "Action": "sqs:SendMessage", "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topics}, "StringEquals": {"aws:SourceAccount": account.id}},
+            "Condition": {"ArnEquals": {"aws:SourceArn": topics}, "StringEquals": {"aws:SourceAccount": sender}},
         }));
     }
     json!({"Version": "2012-10-17", "Statement": statements})

@@ -5,9 +5,11 @@ mod deployed;
 mod policy;
 
 use super::error::failed;
+use super::replies;
 use super::{AwsFabric, Shared};
 use crate::{Error, ErrorKind, Topology};
 use aws_sdk_sqs::types::QueueAttributeName;
+pub(super) use blueprint::queue_policy;
 use blueprint::{Account, Kind, Resource};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -81,15 +83,18 @@ impl AwsFabric {
         change(shared, &wanted, &found).await
     }
 
-    /// Names everything that is deployed otherwise than `topology` says, and queues that begin with `prefix` and belong to nothing.
+    /// Names everything that is deployed otherwise than `topology` says, and queues `PREFIX-..` that belong to nothing.
     ///
     /// # Errors
     /// As [`Topology::check`], or AWS cannot be asked.
     pub async fn diff(&self, topology: &Topology, prefix: &str) -> Result<Vec<Difference>, Error> {
         let wanted = wanted(&self.shared, topology).await?;
         let mut found = compare(&self.shared, &wanted).await?;
-        for name in deployed::queues(&self.shared, prefix).await? {
-            if !wanted.iter().any(|known| known.name == name) {
+        let now_ms = self.shared.clock.now_ms();
+        for name in deployed::queues(&self.shared, &format!("{prefix}-")).await? {
+            let is_known = wanted.iter().any(|known| known.name == name)
+                || replies::is_in_use(prefix, &name, now_ms);
+            if !is_known {
                 found.push(Difference {
                     resource: format!("queue {name}"),
                     what: Wrong::Unknown,
@@ -154,7 +159,8 @@ async fn wanted(shared: &Shared, topology: &Topology) -> Result<Vec<Resource>, E
     blueprint::resources(topology, &account).map_err(|what| Error::new(ErrorKind::Invalid, what))
 }
 
-async fn account(shared: &Shared) -> Result<Account, Error> {
+/// Whose credentials these are, and where.
+pub(super) async fn account(shared: &Shared) -> Result<Account, Error> {
     let asked = shared.sts.get_caller_identity().send().await;
     let who = asked.map_err(|error| failed("account", error))?;
     // arn:aws:iam::123456789012:user/me

@@ -1,0 +1,257 @@
+//! A queue of a caller's own that hears one correlation id, for callers that cannot reach where Results are kept.
+
+use super::error::failed;
+use super::topology::{account, queue_policy};
+use super::{AwsFabric, Shared, wire};
+use crate::Error;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName as Attribute};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the name of such a queue has after its prefix; then come the second it was made in and eight hexadecimal digits.
+const INFIX: &str = "-reply-";
+/// How long it keeps what nobody reads: who has it reads all the time.
+const RETENTION_SECONDS: u64 = 3_600;
+/// Who has waited for so long is gone, and its queue is a stray.
+const STRAY_SECONDS: u64 = 86_400;
+/// Longest long poll, and most messages of a receive (behaviours.md, row 14).
+const WAIT_SECONDS_MAX: u64 = 20;
+const RECEIVE_MAX: i32 = 10;
+
+/// A queue that hears what a topic says under one correlation id. Whoever has it closes it; what is left behind by one that was
+/// killed is swept away a day later ([`AwsFabric::sweep_replies`]).
+pub struct ReplyQueue {
+    shared: Arc<Shared>,
+    name: String,
+    url: String,
+    subscription: Option<String>,
+}
+
+/// A message that a [`ReplyQueue`] heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Its body, as it was published.
+    pub body: Vec<u8>,
+    /// The attributes that came with it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl AwsFabric {
+    /// Makes a queue `PREFIX-reply-SECOND-DIGITS` that hears what is published to `topic` under `correlation_id` from now on. It
+    /// hears that topic alone, over TLS alone, and is encrypted.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown topic, `Denied` for who may make no queue, `Unavailable`. Then nothing is left behind.
+    pub async fn listen(
+        &self,
+        prefix: &str,
+        topic: &str,
+        correlation_id: &str,
+    ) -> Result<ReplyQueue, Error> {
+        let topic_arn = self.shared.topic(topic)?;
+        let second = self.shared.clock.now_ms() / 1_000;
+        let digits = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("{prefix}{INFIX}{second}-{}", &digits[..8]);
+        let arn = account(&self.shared).await?.arn("sqs", &name);
+        // The topic's own account, which may be another than the caller's: arn:aws:sns:REGION:ACCOUNT:NAME.
+        let sender = topic_arn.split(':').nth(4).unwrap_or_default();
+        let policy = queue_policy(&arn, std::slice::from_ref(&topic_arn), sender);
+        let call = self
+            .shared
+            .sqs
+            .create_queue()
+            .queue_name(&name)
+            .attributes(Attribute::Policy, policy.to_string())
+            .attributes(Attribute::SqsManagedSseEnabled, "true")
+            .attributes(
+                Attribute::MessageRetentionPeriod,
+                RETENTION_SECONDS.to_string(),
+            )
+            .tags("pudato:reply", prefix);
+        let title = format!("queue {name}");
+        let made = call.send().await.map_err(|error| failed(&title, error))?;
+        let mut queue = ReplyQueue {
+            shared: Arc::clone(&self.shared),
+            name,
+            url: made.queue_url.unwrap_or_default(),
+            subscription: None,
+        };
+        let call = self
+            .shared
+            .sns
+            .subscribe()
+            .topic_arn(&topic_arn)
+            .protocol("sqs")
+            .endpoint(&arn)
+            .attributes("RawMessageDelivery", "true")
+            .attributes(
+                "FilterPolicy",
+                json!({"correlation_id": [correlation_id]}).to_string(),
+            )
+            .return_subscription_arn(true);
+        match call.send().await {
+            Ok(subscribed) => {
+                queue.subscription = subscribed.subscription_arn;
+                Ok(queue)
+            }
+            Err(error) => {
+                let error = failed(&format!("subscription of {} to {topic}", queue.name), error);
+                queue.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes queues for replies whose callers are gone, and what they heard `topic` by; answers how many.
+    ///
+    /// # Errors
+    /// They cannot be listed or removed; others are removed by the next.
+    pub async fn sweep_replies(&self, prefix: &str, topic: &str) -> Result<usize, Error> {
+        let shared = &self.shared;
+        let now = shared.clock.now_ms() / 1_000;
+        let is_stray = |name: &str| {
+            let made = made_at(prefix, name);
+            made.is_some_and(|made| made + STRAY_SECONDS < now)
+        };
+        let mut swept = 0;
+        let title = format!("topic {topic}");
+        let mut pages = shared
+            .sns
+            .list_subscriptions_by_topic()
+            .topic_arn(shared.topic(topic)?)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(|error| failed(&title, error))?;
+            let endpoint = found.endpoint.unwrap_or_default();
+            if is_stray(endpoint.rsplit(':').next().unwrap_or_default()) {
+                let call = shared.sns.unsubscribe();
+                let call = call.set_subscription_arn(found.subscription_arn);
+                call.send().await.map_err(|error| failed(&title, error))?;
+            }
+        }
+        let asked = shared.sqs.list_queues();
+        let asked = asked.queue_name_prefix(format!("{prefix}{INFIX}"));
+        let mut pages = asked.into_paginator().items().send();
+        while let Some(url) = pages.next().await {
+            let url = url.map_err(|error| failed("queues", error))?;
+            let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+            if is_stray(&name) {
+                let call = shared.sqs.delete_queue().queue_url(&url);
+                let gone = call.send().await;
+                gone.map_err(|error| failed(&format!("queue {name}"), error))?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl ReplyQueue {
+    /// What came; waits for the first, up to `wait` in whole seconds and at most 20. What it answers does not come again, but for
+    /// the rare message that SQS delivers twice.
+    ///
+    /// # Errors
+    /// `NotFound`: somebody removed the queue; `Unavailable`, `Denied`.
+    pub async fn receive(&self, wait: Duration) -> Result<Vec<Heard>, Error> {
+        let wait = wait
+            .as_millis()
+            .div_ceil(1_000)
+            .min(u128::from(WAIT_SECONDS_MAX));
+        let sqs = &self.shared.sqs;
+        let title = format!("queue {}", self.name);
+        let call = sqs
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(RECEIVE_MAX)
+            .wait_time_seconds(i32::try_from(wait).unwrap_or_default())
+            .message_attribute_names("All");
+        let received = call.send().await.map_err(|error| failed(&title, error))?;
+        let messages = received.messages.unwrap_or_default();
+        let entries = messages.iter().enumerate().filter_map(|(n, message)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(n.to_string());
+            let entry = entry.set_receipt_handle(message.receipt_handle.clone());
+            entry.build().ok()
+        });
+        let entries: Vec<_> = entries.collect();
+        if !entries.is_empty() {
+            let call = sqs.delete_message_batch().queue_url(&self.url);
+            if let Err(error) = call.set_entries(Some(entries)).send().await {
+                // They come again, and say the same again.
+                tracing::debug!(error = %failed(&title, error), "not deleted");
+            }
+        }
+        let heard = messages.into_iter().map(|message| Heard {
+            attributes: wire::attributes(&message).0,
+            body: message.body.unwrap_or_default().into_bytes(),
+        });
+        Ok(heard.collect())
+    }
+
+    /// Removes the queue and its subscription. What cannot be removed is said in the log, and swept away later.
+    pub async fn close(self) {
+        let Self {
+            shared,
+            name,
+            url,
+            subscription,
+        } = self;
+        if let Some(arn) = subscription {
+            let call = shared.sns.unsubscribe().subscription_arn(arn);
+            if let Err(error) = call.send().await {
+                let error = failed(&format!("subscription of {name}"), error);
+                tracing::warn!(%error, "not removed; a later call sweeps it away");
+            }
+        }
+        if let Err(error) = shared.sqs.delete_queue().queue_url(url).send().await {
+            let error = failed(&format!("queue {name}"), error);
+            tracing::warn!(%error, "not removed; a later call sweeps it away");
+        }
+    }
+}
+
+/// Whether `name` is that of a queue for replies whose caller may still wait.
+pub(super) fn is_in_use(prefix: &str, name: &str, now_ms: u64) -> bool {
+    let made = made_at(prefix, name);
+    made.is_some_and(|made| made + STRAY_SECONDS >= now_ms / 1_000)
+}
+
+/// The second since the Unix epoch in which a queue for replies was made; `None` for the name of any other queue.
+fn made_at(prefix: &str, name: &str) -> Option<u64> {
+    let rest = name.strip_prefix(prefix)?.strip_prefix(INFIX)?;
+    let (second, digits) = rest.split_once('-')?;
+    let is_digits = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    second.parse().ok().filter(|_| is_digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_queue_is_taken_for_one_of_replies() {
+        let name = "pudato-reply-1795000000-0a1b2c3d";
+        assert_eq!(made_at("pudato", name), Some(1_795_000_000));
+        for other in [
+            "pudato-reply-queue",
+            "pudato-reply-dlq",
+            "pudato-reply-1795000000-queue",
+            "pudato-reply-x-0a1b2c3d",
+            "other-reply-1795000000-0a1b2c3d",
+            "pudato-b-reply-1795000000-0a1b2c3d",
+        ] {
+            assert_eq!(made_at("pudato", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_in_use_for_a_day() {
+        let name = "pudato-reply-1795000000-0a1b2c3d";
+        let after = |seconds: u64| (1_795_000_000 + seconds) * 1_000;
+        assert!(is_in_use("pudato", name, after(86_400)));
+        assert!(!is_in_use("pudato", name, after(86_401)));
+    }
+}
