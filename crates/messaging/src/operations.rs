@@ -37,6 +37,14 @@ pub struct Stored {
     pub dead_letter: Option<DeadLetter>,
 }
 
+impl Stored {
+    /// Whether the broker moved it to a dead-letter queue, and nobody was told of it yet.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        let dead = self.dead_letter.as_ref();
+        dead.is_some_and(|dead| dead.reason.is_none())
+    }
+}
+
 /// What people do with queues: look, replay, purge. Handlers and loops do not need it.
 #[async_trait]
 pub trait Operations: Send + Sync {
@@ -51,6 +59,13 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// `NotFound` for an unknown queue.
     async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error>;
+
+    /// Looks at messages of a dead-letter queue that the broker moved there and nobody gave a reason to, at most `max`, however many
+    /// others stand before them; nothing changes.
+    ///
+    /// # Errors
+    /// As [`Operations::browse`].
+    async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error>;
 
     /// Messages on any queue whose attribute `name` is `value`.
     ///

@@ -86,7 +86,8 @@ fn careful<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, E
     M::from_value(value)
 }
 
-/// Writes a message as it travels: one line of JSON, fields in the contract's order.
+/// Writes a message as it travels: one line of JSON, fields in the contract's order. The two characters of JSON that SQS refuses,
+/// U+FFFE and U+FFFF (Amazon SQS API reference, "SendMessage"), are written as escapes.
 ///
 /// ```
 /// use pudato_protocol::{Object, Result, decode, encode};
@@ -97,7 +98,15 @@ fn careful<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, E
 /// # Ok::<(), pudato_protocol::Error>(())
 /// ```
 pub fn encode<M: Message>(message: &M) -> String {
-    serde_json::to_string(message).expect("a message has text keys only, so it can be written")
+    let text =
+        serde_json::to_string(message).expect("a message has text keys only, so it can be written");
+    match text.contains('\u{fffe}') || text.contains('\u{ffff}') {
+        // They stand inside of texts alone, where an escape is the same character.
+        true => text
+            .replace('\u{fffe}', "\\ufffe")
+            .replace('\u{ffff}', "\\uffff"),
+        false => text,
+    }
 }
 
 /// What an SNS notification says beside its message, as far as trusting it goes (Amazon SNS developer guide, "Verifying the signatures of
@@ -179,6 +188,17 @@ fn envelope(value: &Value) -> std::result::Result<Option<&str>, Error> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_sqs_refuses_is_written_as_an_escape_and_read_as_it_was() {
+        let mut data = crate::Object::new();
+        data.insert("\u{ffff}".into(), "a\u{fffe}b\\ufffe".into());
+        let sent = crate::Result::success("id", data);
+        let text = encode(&sent);
+        assert!(!text.contains(['\u{fffe}', '\u{ffff}']), "{text}");
+        let read: crate::Result = decode(text.as_bytes()).expect("read");
+        assert_eq!(read, sent);
+    }
 
     /// Bodies of the vectors, each with its kind.
     fn vectors() -> Vec<(String, String)> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A queue that has as many messages as when all of them were known is looked at again after so many rounds.
 const ROUNDS_MAX: u32 = 10;
-/// Most messages looked at in one round and queue.
+/// Most messages explained in one round and queue.
 const LOOK_MAX: usize = 100;
 
 /// Watches the dead-letter queues of commands.
@@ -76,11 +76,7 @@ impl DeadLetterWatch {
                 continue;
             }
             let (mut explained, mut failed) = (0, 0);
-            for message in self.operations.browse(queue, LOOK_MAX).await? {
-                let moved = message.dead_letter.as_ref();
-                if moved.is_none_or(|dead| dead.reason.is_some()) {
-                    continue;
-                }
+            for message in self.operations.unexplained(queue, LOOK_MAX).await? {
                 match self.explain(queue, &message).await {
                     Ok(is_new) => explained += u64::from(is_new),
                     Err(error) => {

@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::deployment::Deployment;
 use crate::names::{HISTORY, RESULTS};
 use crate::wiring::{OpenError, Pudato};
+use pudato_messaging::ErrorKind;
 use pudato_messaging::aws::EMPTY_RECEIVES;
 use pudato_protocol::{Command, Event, Object};
 use std::time::Duration;
@@ -41,7 +42,11 @@ async fn unread(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
     let mut waiting = Vec::new();
     for name in names.filter(|name| pudato.has_queue(name)) {
         let queue = pudato.names.queue(&name);
-        let counts = pudato.operations.counts(&queue).await?;
+        let counts = match pudato.operations.counts(&queue).await {
+            // It is named already, as missing.
+            Err(error) if error.kind == ErrorKind::NotFound => continue,
+            counts => counts?,
+        };
         if counts.visible > 0 && counts.in_flight == 0 {
             waiting.push((queue, counts.visible));
         }

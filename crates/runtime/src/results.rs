@@ -23,7 +23,7 @@ const RECEIVE_MAX: usize = 10;
 /// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
 /// does not wait long for the last.
 const BATCH_MAX: usize = 1_000;
-/// Bytes of them after which no more are received.
+/// Bytes of them after which no more are received, nor fetched from claims.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Batches that are written at once, beside the one that is received.
 const WRITING_MAX: usize = 2;
@@ -225,11 +225,19 @@ impl ResultsConsumer {
     ) -> Tally {
         let mut tally = Tally::default();
         let mut held = Held::new(self.kind);
+        let mut bytes = 0;
         for delivery in deliveries {
             match self.parse(&delivery, &mut held.parsed).await {
-                Ok(()) => {
+                Ok(more) => {
                     held.attempts = held.attempts.max(delivery.attempt.unwrap_or(1));
                     held.leases.push(delivery.lease);
+                    bytes += more;
+                    // Pointers are small and what they point at is not: a thousand of them would not fit into memory.
+                    if bytes >= BATCH_BYTES_MAX {
+                        let full = std::mem::replace(&mut held, Held::new(self.kind));
+                        self.write(full, &mut tally, drain).await;
+                        bytes = 0;
+                    }
                 }
                 Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Denied) => {
                     tracing::warn!(%error, "a claim or a certificate cannot be fetched; its message comes again");
@@ -357,7 +365,8 @@ impl ResultsConsumer {
         }
     }
 
-    async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<(), Error> {
+    /// Answers how many bytes it takes.
+    async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<usize, Error> {
         let now_ms = self.clock.now_ms();
         self.trust.check(&delivery.body, now_ms).await?;
         let resolved = claims::resolve(&delivery.body, &delivery.attributes, &*self.claims).await?;
@@ -379,7 +388,7 @@ impl ResultsConsumer {
                 recorded_at,
             }),
         }
-        Ok(())
+        Ok(body.len())
     }
 
     async fn pause(&self, failures: u32, drain: &CancellationToken) {

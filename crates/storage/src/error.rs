@@ -39,6 +39,11 @@ impl Error {
     pub(crate) fn store(doing: &str, error: &object_store::Error) -> Self {
         use object_store::Error as Store;
         match error {
+            // Somebody may make it, so it is tried again; an object that is not there is an answer.
+            Store::NotFound { .. } if error.to_string().contains("NoSuchBucket") => {
+                let advice = "there is no such bucket: create it, or correct its name in [containers] or PUDATO_CLAIMS_CONTAINER";
+                Self::new(ErrorKind::Denied, format!("{doing}: {advice}"))
+            }
             Store::NotFound { .. } => Self::new(
                 ErrorKind::NotFound,
                 format!("{doing}: there is no such object"),
@@ -60,6 +65,10 @@ impl Error {
                 Some(io) => Self::io(doing, io),
                 None => {
                     let text = other.to_string();
+                    if let Some(code) = REFUSALS.iter().find(|code| text.contains(*code)) {
+                        let context = format!("{doing}: S3 refuses the request: {code}");
+                        return Self::new(ErrorKind::Invalid, context);
+                    }
                     // The object store's own words for a redirect to nowhere.
                     let advice = match text.contains("incorrectly configured region") {
                         true => "; the bucket lies in another region, set AWS_REGION to it",
@@ -92,6 +101,17 @@ impl Error {
         Self::new(kind, format!("{doing}: {error}{advice}"))
     }
 }
+
+/// S3's codes for requests that stay wrong however often they are made (Amazon S3 API reference, "Error responses"). Other answers with
+/// status 400 pass: an expired token, a request that took too long.
+const REFUSALS: [&str; 6] = [
+    "KeyTooLongError",
+    "InvalidArgument",
+    "InvalidRequest",
+    "MetadataTooLarge",
+    "EntityTooLarge",
+    "RequestHeaderSectionTooLarge",
+];
 
 /// The operating system's error below the object store's.
 fn io_error(error: &object_store::Error) -> Option<&std::io::Error> {

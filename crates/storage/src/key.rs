@@ -3,7 +3,7 @@
 use object_store::path::Path;
 
 /// Longest path (S3's limit for a key, in bytes).
-const BYTES_MAX: usize = 1_024;
+pub(crate) const BYTES_MAX: usize = 1_024;
 /// Longest part of a path (the limit of common file systems, in bytes).
 const SEGMENT_BYTES_MAX: usize = 255;
 /// The folder beside the objects that holds what a file system cannot keep with a file.

@@ -1,6 +1,6 @@
 //! What can be done with objects.
 
-use crate::containers::{Container, Containers};
+use crate::containers::{Container, Containers, Place};
 use crate::error::{Error, ErrorKind};
 use crate::key::{self, HIDDEN};
 use crate::sidecar::{self, Sidecar};
@@ -13,6 +13,9 @@ use object_store::{
 };
 use pudato_protocol::{Object as Fields, Timestamp};
 use std::sync::Arc;
+
+/// Longest content type: two names of 127 characters with a slash between them (RFC 6838, section 4.2).
+const CONTENT_TYPE_BYTES_MAX: usize = 255;
 
 /// Objects in containers. Clones share what is open.
 #[derive(Clone)]
@@ -87,6 +90,17 @@ impl Objects {
         })?;
         let container = self.containers.open(container)?;
         container.check_links(path)?;
+        if let Place::Bucket { prefix, .. } = &container.place {
+            // A request without an answer's body (HEAD) could not say so.
+            let bytes = prefix.len() + path.len();
+            if bytes > key::BYTES_MAX {
+                let (prefix, max) = (prefix.len(), key::BYTES_MAX);
+                let context = format!(
+                    "payload.path: {bytes} bytes with the {prefix} of the container's prefix; at most {max}"
+                );
+                return Err(Error::new(ErrorKind::Invalid, context));
+            }
+        }
         Ok((container, key))
     }
 
@@ -97,6 +111,14 @@ impl Objects {
     pub async fn put(&self, container: &str, path: &str, put: Put) -> Result<ObjectInfo, Error> {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
+        if let Some(found) = put.content_type.as_deref()
+            && !is_content_type(found)
+        {
+            let context = format!(
+                "payload.content_type: expected printable ASCII such as text/csv, at most {CONTENT_TYPE_BYTES_MAX} bytes, found {found:?}"
+            );
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
         let sidecar = Sidecar {
             content_type: put.content_type,
             metadata: put.metadata,
@@ -275,6 +297,12 @@ impl Objects {
             continuation_token: last.filter(|_| truncated),
         })
     }
+}
+
+/// Whether a header can carry it.
+fn is_content_type(text: &str) -> bool {
+    let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    (1..=CONTENT_TYPE_BYTES_MAX).contains(&text.len()) && is_printable
 }
 
 /// An object that is there already and has the same bytes was put by the same request, which came again.

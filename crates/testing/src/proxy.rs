@@ -13,6 +13,8 @@ pub enum Fault {
     None,
     /// It is refused because there are too many.
     Throttled,
+    /// It is refused because the caller may not.
+    Denied,
     /// The service fails, with status 500.
     Broken,
     /// The connection ends before the call is read.
@@ -167,7 +169,7 @@ fn serve(client: TcpStream, port: u16, decide: &Mutex<Arc<Decide>>) -> std::io::
         let fault = decision(&call);
         match fault {
             Fault::Reset => return to.shutdown(Shutdown::Both),
-            Fault::Throttled | Fault::Broken => {
+            Fault::Throttled | Fault::Denied | Fault::Broken => {
                 refusal(&call, fault).write(&mut to, true)?;
                 continue;
             }
@@ -226,12 +228,13 @@ fn call(request: &Message) -> Call {
 }
 
 fn refusal(call: &Call, fault: Fault) -> Message {
-    let is_throttled = fault == Fault::Throttled;
-    let (status, code) = match (is_throttled, call.name.split(' ').next()) {
-        (true, Some("S3")) => ("503 Slow Down", "SlowDown"),
-        (true, Some("SQS")) => ("400 Bad Request", "RequestThrottled"),
-        (true, _) => ("400 Bad Request", "Throttling"),
-        (false, _) => ("500 Internal Server Error", "InternalError"),
+    let (status, code) = match (fault, call.name.split(' ').next()) {
+        (Fault::Throttled, Some("S3")) => ("503 Slow Down", "SlowDown"),
+        (Fault::Throttled, Some("SQS")) => ("400 Bad Request", "RequestThrottled"),
+        (Fault::Throttled, _) => ("400 Bad Request", "Throttling"),
+        (Fault::Denied, Some("SNS")) => ("403 Forbidden", "AuthorizationError"),
+        (Fault::Denied, _) => ("403 Forbidden", "AccessDenied"),
+        _ => ("500 Internal Server Error", "InternalError"),
     };
     let (kind, body) = match call.name.split(' ').next() {
         Some("SQS") => {

@@ -171,6 +171,22 @@ fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
     );
 }
 
+/// A handler's role has `sns:Publish` and nothing else of SNS (behaviours.md, security line 6).
+#[test]
+fn who_may_publish_and_not_ask_for_a_topics_limits_publishes() {
+    let Some(aws) = OnAws::new("who_may_publish_and_not_ask", VISIBILITY) else {
+        return;
+    };
+    aws.proxy.decide(|call| match call.name.as_str() {
+        "SNS GetTopicAttributes" => Fault::Denied,
+        _ => Fault::None,
+    });
+    let _serving = [aws.worker(), aws.consumer()];
+    let accepted = aws.publish(0, 3, Duration::ZERO).accepted();
+    assert_eq!(accepted.len(), 3);
+    aws.check(&accepted);
+}
+
 #[test]
 fn a_receive_that_hangs_is_noticed_within_90_seconds() {
     let Some(aws) = OnAws::new("a_receive_that_hangs", VISIBILITY) else {

@@ -6,7 +6,8 @@ use super::error::failed;
 use super::settle::one;
 use super::wire::{self, REASON, SOURCE};
 use crate::{Consumer, Error, ErrorKind, Lease, Limits, Outgoing, Publisher, claims};
-use std::collections::BTreeMap;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use std::collections::{BTreeMap, HashMap};
 
 /// A reason is cut so that it leaves room for the message.
 const REASON_CHARS: usize = 1_000;
@@ -40,13 +41,7 @@ pub(super) async fn give_up(
         }
         None => message,
     };
-    let mut attributes = wire::sqs_attributes(&message.attributes)?;
-    for (name, value) in held.others {
-        // One that is no text at all stood among none of the others.
-        if attributes.contains_key(&name) || attributes.len() < Limits::SQS.attributes_max {
-            attributes.insert(name, value);
-        }
-    }
+    let attributes = with_others(&message.attributes, held.others)?;
     let sent = consumer
         .shared
         .sqs
@@ -61,6 +56,21 @@ pub(super) async fn give_up(
         deleted?;
     }
     Ok(())
+}
+
+/// Attributes as SQS has them; `others`, which are no texts, as they came.
+pub(super) fn with_others(
+    attributes: &BTreeMap<String, String>,
+    others: HashMap<String, MessageAttributeValue>,
+) -> Result<HashMap<String, MessageAttributeValue>, Error> {
+    let mut attributes = wire::sqs_attributes(attributes)?;
+    for (name, value) in others {
+        // One that is no text at all stood among none of the others.
+        if attributes.contains_key(&name) || attributes.len() < Limits::SQS.attributes_max {
+            attributes.insert(name, value);
+        }
+    }
+    Ok(attributes)
 }
 
 /// The URL of the queue `name` beside another: a queue and its dead-letter queue are of one account and region (behaviours.md, row 19), and
@@ -87,7 +97,7 @@ pub(super) fn labelled(
     }
     let text: String = text
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'))
         .take(REASON_CHARS)
         .collect();
     let text = match text.is_empty() {

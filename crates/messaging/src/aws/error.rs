@@ -42,9 +42,13 @@ fn kind(code: &str) -> (ErrorKind, &'static str) {
     }
     let code = code.rsplit('.').next().unwrap_or(code);
     match code {
-        "NotFound" | "NotFoundException" | "NonExistentQueue" | "QueueDoesNotExist" => (
+        "NotFound"
+        | "NotFoundException"
+        | "NonExistentQueue"
+        | "QueueDoesNotExist"
+        | "ResourceNotFoundException" => (
             ErrorKind::NotFound,
-            "; create it, or correct its ARN or URL",
+            "; create it, or correct its name, ARN or URL",
         ),
         "InvalidAddress" => (ErrorKind::NotFound, "; correct the URL of the queue"),
         "AccessDenied"
@@ -99,6 +103,11 @@ mod tests {
             ),
             ("QueueDoesNotExist", ErrorKind::NotFound, "create it"),
             ("NotFound", ErrorKind::NotFound, "create it"),
+            (
+                "ResourceNotFoundException",
+                ErrorKind::NotFound,
+                "create it",
+            ),
             ("InvalidAddress", ErrorKind::NotFound, "URL"),
             ("AccessDenied", ErrorKind::Denied, "docs/aws.md"),
             ("AuthorizationError", ErrorKind::Denied, "docs/aws.md"),

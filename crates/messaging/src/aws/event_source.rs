@@ -5,7 +5,10 @@ use super::consumer::SqsConsumer;
 use super::receipt;
 use super::wire::{self, Origin};
 use crate::{Deleted, Delivery, Error, ErrorKind, Lease};
+use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types as sqs;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -93,11 +96,36 @@ fn message(record: &Value) -> Option<sqs::Message> {
     }
     let given = record.get("messageAttributes").and_then(Value::as_object);
     for (name, value) in given.into_iter().flatten() {
+        let binary = text(value, "binaryValue").and_then(|text| STANDARD.decode(text).ok());
         let built = sqs::MessageAttributeValue::builder()
             .data_type(text(value, "dataType").unwrap_or_default())
             .set_string_value(text(value, "stringValue"))
+            .set_binary_value(binary.map(Blob::new))
             .build();
         message = message.message_attributes(name, built.ok()?);
     }
     Some(message.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_record_is_the_message_that_sqs_would_have_given() {
+        let record = json!({"messageId": "1", "receiptHandle": "r", "body": "{}",
+        "attributes": {"ApproximateReceiveCount": "2"},
+        "messageAttributes": {
+            "text": {"stringValue": "a", "dataType": "String"},
+            "bytes": {"binaryValue": "AAEC", "dataType": "Binary"},
+        }});
+        let message = message(&record).expect("whole");
+        let attributes = message.message_attributes().expect("given");
+        assert_eq!(attributes["text"].string_value(), Some("a"));
+        // Without its value it could not be sent on to a dead-letter queue.
+        let bytes = attributes["bytes"].binary_value().expect("kept");
+        assert_eq!(bytes.as_ref(), [0, 1, 2]);
+        assert_eq!(wire::other_attributes(&[message])["1"].len(), 1);
+    }
 }

@@ -2,7 +2,7 @@
 //! for some seconds, and may miss some.
 
 use super::AwsFabric;
-use super::dead_letters::{labelled, shortened};
+use super::dead_letters::{labelled, shortened, with_others};
 use super::error::failed;
 use super::settle::one;
 use super::wire;
@@ -18,8 +18,11 @@ use std::time::Duration;
 
 /// How long messages that are looked at are hidden from others, in seconds: longer than it takes to look through some ten thousand.
 const LOOK_SECONDS: i32 = 120;
-/// Empty receives after which a queue counts as seen: each asks only some of its servers.
-const EMPTY_MAX: u32 = 2;
+/// How long a receive waits: one that does not wait asks only some of the queue's servers, one that does asks all of them (Amazon SQS
+/// developer guide, "Amazon SQS short and long polling").
+const WAIT_SECONDS: i32 = 1;
+/// Empty receives after which a queue counts as seen.
+const EMPTY_MAX: u32 = 1;
 /// Messages of one receive, and entries of one batch.
 const BATCH: usize = 10;
 
@@ -44,7 +47,7 @@ impl Walk<'_> {
                 .queue_url(&self.url)
                 .max_number_of_messages(i32::try_from(max.min(BATCH)).unwrap_or(1))
                 .visibility_timeout(LOOK_SECONDS)
-                .wait_time_seconds(0)
+                .wait_time_seconds(WAIT_SECONDS)
                 .message_system_attribute_names(System::All)
                 .message_attribute_names("All");
             let received = call.send().await;
@@ -224,6 +227,28 @@ impl Operations for AwsFabric {
         Ok(found)
     }
 
+    async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error> {
+        let mut walk = self.walk(dead_letters).await?;
+        let (mut found, mut met) = (Vec::new(), Vec::new());
+        while found.len() < max {
+            let Some(messages) = walk.next(BATCH).await? else {
+                break;
+            };
+            for mut message in messages {
+                let stored = stored(dead_letters, &message);
+                if stored.is_unexplained() && found.len() < max {
+                    found.push(stored);
+                }
+                // There may be thousands: what gives it back is enough.
+                message.body = None;
+                met.push(message);
+            }
+        }
+        self.give_back(&walk.url, &met).await;
+        found.sort_by_key(|message| message.sent_at_ms);
+        Ok(found)
+    }
+
     async fn find(&self, _name: &str, _value: &str) -> Result<Vec<Stored>, Error> {
         let what = "SQS cannot be searched: look at one queue";
         Err(Error::new(ErrorKind::Invalid, what))
@@ -358,7 +383,9 @@ impl Operations for AwsFabric {
         let copy = labelled(body, attributes, reason, &dead_letter.source);
         let copy = shortened(copy, Limits::SQS.message_bytes_max);
         Limits::SQS.check(&copy)?;
-        let attributes = wire::sqs_attributes(&copy.attributes)?;
+        let mut others = wire::other_attributes(std::slice::from_ref(&message));
+        let others = others.remove(id(&message)).unwrap_or_default();
+        let attributes = with_others(&copy.attributes, others)?;
         let publisher = self.publisher();
         for (topic, outgoing) in publish {
             one(publisher.publish(&topic, vec![outgoing]).await?)?;

@@ -68,8 +68,8 @@ impl SnsPublisher {
             Ok(found) => found
                 .attributes
                 .and_then(|mut all| all.remove("MaximumMessageSize")),
-            // Who may publish and not ask publishes what every topic takes.
-            Err(error) if error.kind == ErrorKind::Invalid => {
+            // Who may publish and not ask publishes what every topic takes: a handler's role has `sns:Publish` alone.
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Invalid) => {
                 tracing::debug!(%error, "the limits of every topic are used");
                 None
             }

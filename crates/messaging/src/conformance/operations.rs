@@ -188,6 +188,31 @@ pub async fn a_message_moved_by_the_broker_is_explained_once(bench: &dyn Bench) 
     assert_eq!(dead.dead_letter, Some(DeadLetter { source, reason }));
 }
 
+/// However many dead letters have a reason, one that has none is found.
+pub async fn what_nobody_explained_is_found_behind_what_was(bench: &dyn Bench) {
+    let work = work_with_dead(bench, 1).await;
+    for name in ["a", "b", "c"] {
+        send(bench, "work", message(name)).await;
+        let lease = one(&work).await.lease;
+        let given_up = work.dead_letter(lease, "reason", Vec::new()).await;
+        given_up.expect("moved");
+    }
+    let unexplained = bench.operations().unexplained("dead", 10).await;
+    assert_eq!(unexplained.expect("known"), []);
+    send(bench, "work", message("moved by the broker")).await;
+    one(&work).await;
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    let unexplained = bench.operations().unexplained("dead", 1).await;
+    let unexplained = unexplained.expect("known");
+    assert_eq!(unexplained.len(), 1);
+    assert_eq!(
+        unexplained[0].body,
+        message("moved by the broker").body.into_bytes()
+    );
+    assert_eq!(dead_ids(bench).await.len(), 4);
+}
+
 /// A reason that a consumer gave stands; what is gone or never came from elsewhere has none.
 pub async fn only_what_the_broker_moved_is_explained(bench: &dyn Bench) {
     given_up(bench).await;

@@ -52,6 +52,21 @@ impl Operations for LocalFabric {
         })
     }
 
+    async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error> {
+        self.read(|connection| {
+            let queue = queue::find(connection, dead_letters)?;
+            let failed = |error| database_error(&queue.name, error);
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let sql = format!(
+                "{STORED} WHERE delivery.queue = ? AND source IS NOT NULL AND reason IS NULL
+                 ORDER BY message.id LIMIT ?"
+            );
+            let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
+            let rows = statement.query_map(params![queue.id, max], stored);
+            rows.and_then(Iterator::collect).map_err(failed)
+        })
+    }
+
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error> {
         self.read(|connection| {
             let failed = |error| database_error("find", error);

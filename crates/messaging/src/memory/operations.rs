@@ -29,6 +29,13 @@ impl Operations for MemoryFabric {
         Ok(found.map(|(_, stored)| stored).collect())
     }
 
+    async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error> {
+        let mut found = self.browse(dead_letters, usize::MAX).await?;
+        found.retain(Stored::is_unexplained);
+        found.truncate(max);
+        Ok(found)
+    }
+
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error> {
         let state = self.state();
         let mut found: Vec<_> = state.queues.values().flat_map(Queue::stored).collect();

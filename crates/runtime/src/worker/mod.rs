@@ -29,6 +29,8 @@ const QUICK_MS: u64 = 50;
 /// A request that runs elsewhere is looked at again no sooner and no later than this.
 const BUSY_MS_MIN: u64 = 500;
 const BUSY_MS_MAX: u64 = 20_000;
+/// Giving back takes no longer, beyond the grace time: a fabric that hangs must not keep a program from ending.
+const GIVE_BACK_MS_MAX: u64 = 10_000;
 /// Receives at once.
 pub(crate) const CALLS_MAX: usize = 4;
 /// The same where calls are billed: those that find nothing are in vain.
@@ -249,7 +251,14 @@ impl Running {
         }
         tracing::warn!("the grace time is over; what is in hand is given back");
         self.abort.cancel();
-        let _ = self.in_hand.acquire_many(self.in_hand_max).await;
+        let until_ms = clock.now_ms() + GIVE_BACK_MS_MAX;
+        tokio::select! {
+            biased;
+            _ = self.in_hand.acquire_many(self.in_hand_max) => {}
+            () = clock.sleep_until(until_ms) => {
+                tracing::warn!("the fabric does not answer; what is in hand comes again after its lease");
+            }
+        }
     }
 
     async fn handle(&self, delivery: Delivery) {
@@ -322,14 +331,23 @@ impl Running {
             .now_ms()
             .saturating_sub(began_ms);
         self.is_quick.store(took_ms < QUICK_MS, Ordering::Relaxed);
+        // A claim may take minutes to be stored: meanwhile the lease is held.
+        let prepared = match &decision {
+            Decision::Done(outcome) => Some(self.prepare(outcome, None).await),
+            Decision::Pending(outcome, follow_up) => {
+                Some(self.prepare(outcome, Some(follow_up)).await)
+            }
+            _ => None,
+        };
         let Some(lease) = held.take().await else {
             return;
         };
         let consumer = &self.worker.consumer;
         let settled = match decision {
-            Decision::Done(outcome) => self.settle(lease, &outcome, None).await,
+            Decision::Done(outcome) => self.settle(lease, &outcome, None, prepared).await,
             Decision::Pending(outcome, follow_up) => {
-                self.settle(lease, &outcome, Some(&follow_up)).await
+                self.settle(lease, &outcome, Some(&follow_up), prepared)
+                    .await
             }
             Decision::Retry { why, after } => {
                 let attempt = message.attempt.unwrap_or(1);
@@ -385,7 +403,9 @@ impl Running {
                 () = self.abort.cancelled() => return given_back(),
                 decision = processor.decide(message, read) => decision,
             };
-            held.runs(u64::MAX, None);
+            // The request is renewed on until its answer is ready to be sent.
+            let is_answered = matches!(decision, Decision::Done(_) | Decision::Pending(..));
+            held.runs(u64::MAX, request.clone().filter(|_| is_answered));
             if let Decision::Busy { until_ms } = decision {
                 if self.wait_for_another(until_ms, held).await {
                     continue;

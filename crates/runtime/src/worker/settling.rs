@@ -9,14 +9,27 @@ use std::pin::pin;
 use std::time::Duration;
 
 impl Running {
-    /// Publishes what follows from a handled message, and deletes it.
+    /// Makes ready what follows from a handled message.
+    pub(super) async fn prepare(
+        &self,
+        outcome: &Outcome,
+        follow_up: Option<&FollowUp>,
+    ) -> Result<Prepared, Error> {
+        let limits = self.worker.consumer.limits();
+        let answering = self.worker.answering();
+        answering.prepare(outcome, follow_up, &limits).await
+    }
+
+    /// Publishes what follows from a handled message, and deletes it. `prepared` is what became of making it ready.
     pub(super) async fn settle(
         &self,
         lease: Lease,
         outcome: &Outcome,
         follow_up: Option<&FollowUp>,
+        prepared: Option<Result<Prepared, Error>>,
     ) -> Result<(), Error> {
-        match self.settle_until(lease, outcome, follow_up).await? {
+        let settled = self.settle_until(lease, outcome, follow_up, prepared).await;
+        match settled? {
             Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
                 tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
@@ -32,12 +45,24 @@ impl Running {
         mut lease: Lease,
         outcome: &Outcome,
         follow_up: Option<&FollowUp>,
+        first: Option<Result<Prepared, Error>>,
     ) -> Result<Deleted, Error> {
-        let (mut prepared, mut failures) = (None, 0);
+        let (mut prepared, mut unprepared) = match first {
+            Some(Ok(prepared)) => (Some(prepared), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        let mut failures = 0;
         loop {
             let receipt = lease.receipt.clone();
-            let tried = self.try_to_settle(lease, outcome, follow_up, &mut prepared);
-            let error = match tried.await {
+            let tried = match unprepared.take() {
+                Some(error) => Err(error),
+                None => {
+                    self.try_to_settle(lease, outcome, follow_up, &mut prepared)
+                        .await
+                }
+            };
+            let error = match tried {
                 Err(error) if can_pass(error.kind) => error,
                 settled => {
                     self.breaker.close();
@@ -81,9 +106,7 @@ impl Running {
         let settlement = match prepared {
             Some(prepared) => prepared.settlement(lease),
             None => {
-                let limits = self.worker.consumer.limits();
-                let answering = self.worker.answering();
-                let made = answering.prepare(outcome, follow_up, &limits).await?;
+                let made = self.prepare(outcome, follow_up).await?;
                 prepared.insert(made).settlement(lease)
             }
         };

@@ -103,13 +103,38 @@ impl ClaimStore for Claims {
     }
 }
 
-async fn bench(script: Vec<Act>) -> Bench {
-    bench_with(script, Arc::new(NoClaims)).await
+/// Claims that are taken after a while.
+struct SlowClaims {
+    clock: ManualClock,
+    time: Duration,
 }
 
-async fn bench_with(script: Vec<Act>, claims: Arc<dyn ClaimStore>) -> Bench {
+#[async_trait]
+impl ClaimStore for SlowClaims {
+    fn container(&self) -> &str {
+        "claims"
+    }
+    async fn put(&self, _: &str, _: Vec<u8>) -> Result<(), Error> {
+        let time_ms = u64::try_from(self.time.as_millis()).expect("short");
+        self.clock.sleep_until(self.clock.now_ms() + time_ms).await;
+        Ok(())
+    }
+    async fn get(&self, _: &str) -> Result<Vec<u8>, Error> {
+        Err(Error::new(ErrorKind::NotFound, "nothing is kept"))
+    }
+}
+
+async fn bench(script: Vec<Act>) -> Bench {
+    bench_with(script, |_| Arc::new(NoClaims)).await
+}
+
+async fn bench_with(
+    script: Vec<Act>,
+    claims: impl FnOnce(&ManualClock) -> Arc<dyn ClaimStore>,
+) -> Bench {
     std::panic::set_hook(Box::new(|_| {}));
     let clock = ManualClock::at(1_795_392_000_000);
+    let claims = claims(&clock);
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let fabric = MemoryFabric::new(Arc::clone(&shared));
     let visibility = Duration::from_secs(60);
@@ -375,7 +400,7 @@ async fn the_same_request_sent_twice_waits_for_the_first_and_spends_no_attempts(
 async fn an_answer_whose_claim_cannot_be_stored_yet_is_held_and_nothing_runs_twice() {
     let refused = AtomicU32::new(5);
     let script = vec![Act::Answer(2_000_000)];
-    let bench = bench_with(script, Arc::new(Claims { refused })).await;
+    let bench = bench_with(script, |_| Arc::new(Claims { refused })).await;
     bench.send_once(1).await;
     assert_eq!(bench.counts("work").await.in_flight, 1, "it is held");
     bench.pass(120).await;
@@ -388,4 +413,23 @@ async fn an_answer_whose_claim_cannot_be_stored_yet_is_held_and_nothing_runs_twi
         body.contains("PayloadS3Pointer"),
         "that of the first run: {body}"
     );
+}
+
+#[tokio::test]
+async fn a_message_is_held_while_the_claim_of_its_answer_is_stored() {
+    // Longer than three leases.
+    let time = Duration::from_secs(200);
+    let claims = |clock: &ManualClock| -> Arc<dyn ClaimStore> {
+        let clock = clock.clone();
+        Arc::new(SlowClaims { clock, time })
+    };
+    let bench = bench_with(vec![Act::Answer(2_000_000)], claims).await;
+    bench.send_once(1).await;
+    bench.pass(190).await;
+    let held = bench.fabric.browse("work", 1).await.expect("declared");
+    assert_eq!(held[0].receive_count, 1, "nobody else has received it");
+    bench.pass(60).await;
+    assert_eq!(bench.counts("work").await, Counts::default());
+    let answers = bench.fabric.browse("answers", 10).await;
+    assert_eq!(answers.expect("declared").len(), 1);
 }

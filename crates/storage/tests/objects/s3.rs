@@ -92,3 +92,40 @@ async fn other_programs_see_what_is_put_and_what_they_put_is_got() {
     let error = storage.refused("put_object", put).await;
     assert!(error.starts_with("payload.metadata: 3001 bytes"), "{error}");
 }
+
+#[tokio::test]
+async fn a_path_that_is_too_long_with_its_prefix_is_refused() {
+    let Some(storage) = open("a_path_that_is_too_long").await else {
+        return;
+    };
+    // 1,020 bytes, and 12 of the prefix.
+    let path = vec!["p".repeat(254); 4].join("/") + "x";
+    for action in ["get_object", "head_object", "delete_object"] {
+        let error = storage
+            .refused(action, json!({"container": "lake", "path": path}))
+            .await;
+        assert!(
+            error.contains("bytes with the 12 of the container's prefix"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_waited_for_and_named() {
+    let Ok(emulator) = Emulator::shared() else {
+        skipped("a_bucket_that_is_not_there", "there is no emulator");
+        return;
+    };
+    let containers = Containers::builder()
+        .s3(access(emulator))
+        .list("lake", "s3://nobody-made-this-bucket")
+        .build();
+    let objects = Objects::new(containers.expect("containers"));
+    let put = objects
+        .put("lake", "x", pudato_storage::Put::default())
+        .await;
+    let error = put.expect_err("there is no bucket");
+    assert_eq!(error.kind, pudato_storage::ErrorKind::Denied);
+    assert!(error.context.contains("there is no such bucket"), "{error}");
+}

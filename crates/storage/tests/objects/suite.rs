@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 macro_rules! promises {
     ($open:path) => {
         $crate::suite::promises!($open: what_is_put_is_got_with_its_lineage_and_event bytes_that_are_no_text_travel_as_base64 a_put_names_what_is_missing_or_given_twice a_conditional_put_creates_once_and_accepts_its_own_repetition a_listing_comes_in_pages_in_the_order_of_the_paths deleting_twice_is_no_error_and_getting_what_is_gone_is_one
-            metadata_comes_back_as_it_was an_object_of_many_pieces_is_copied_in_and_out);
+            metadata_comes_back_as_it_was a_content_type_that_no_header_can_carry_is_refused an_object_of_many_pieces_is_copied_in_and_out);
     };
     ($open:path: $($name:ident)*) => {
         $(
@@ -159,6 +159,17 @@ pub async fn metadata_comes_back_as_it_was(storage: &Storage) {
             assert_eq!(data["metadata"], metadata, "{action}");
             assert_eq!(data["content_type"], Value::Null, "{action}");
         }
+    }
+}
+
+pub async fn a_content_type_that_no_header_can_carry_is_refused(storage: &Storage) {
+    for found in ["text/csv\n", "", "τext/csv", &"x".repeat(256)] {
+        let put = json!({"container": "lake", "path": "x", "data": "a", "content_type": found});
+        let error = storage.refused("put_object", put).await;
+        assert!(
+            error.starts_with("payload.content_type: expected printable ASCII"),
+            "{error}"
+        );
     }
 }
 
