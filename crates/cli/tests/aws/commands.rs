@@ -282,7 +282,7 @@ fn a_queue_that_is_gone_ends_its_worker_which_says_what_to_do() {
     let log = aws.installation.logged();
     assert!(
         log.contains("queue pudato-storage-queue")
-            && log.contains("create it, or correct its ARN or URL"),
+            && log.contains("create it, or correct its name, ARN or URL"),
         "{log}"
     );
     consumer.signal("-TERM");
