@@ -139,6 +139,10 @@ impl Context {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "duckdb")]
+    if let Some(code) = pudato_runtime::query_process() {
+        return ExitCode::from(code);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

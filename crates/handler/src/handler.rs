@@ -63,7 +63,7 @@ impl Action {
 }
 
 /// What tells a request from every other, so that a backend can make its effect once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// The same for every delivery of the same request (design.md, "Idempotency key").
     pub key: String,

@@ -10,7 +10,9 @@
 /// assert_eq!((table.namespace.as_str(), table.name.as_str()), ("duckdb:///data/w.duckdb", "w.main.t"));
 /// assert_eq!(table.location(), "duckdb:///data/w.duckdb#w.main.t");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Dataset {
     /// Where it lives, e.g. `s3://bucket`, `file`, `duckdb:///abs/warehouse.duckdb`; empty where nobody says.
     pub namespace: String,

@@ -4,7 +4,7 @@
 
 use crate::{
     Answer, AnswerTo, Begun, Column, EngineError, Format, Kept, Outcome, Parameter, Parameters,
-    QueryEngine, Source, Work,
+    QueryEngine, Source, Waits, Work,
 };
 use pudato_handler::Identity;
 use pudato_protocol::DataReference;
@@ -20,6 +20,8 @@ pub struct Subject {
 /// A work without sources that answers with rows.
 fn work(sql: &str) -> Work {
     Work {
+        label: "a work".into(),
+        waits: Waits::default(),
         sql: sql.to_owned(),
         is_script: false,
         parameters: Parameters::None,

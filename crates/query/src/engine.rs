@@ -3,10 +3,13 @@
 use crate::format::Format;
 use crate::lineage::Lineage;
 use crate::parameters::Parameters;
+use crate::waits::Waits;
 use async_trait::async_trait;
 use pudato_handler::Identity;
 use pudato_protocol::DataReference;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +36,7 @@ impl Scratch {
 }
 
 /// An object that the SQL reads under a name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The name that the SQL uses.
     pub name: String,
@@ -41,12 +44,17 @@ pub struct Source {
     pub file: PathBuf,
     /// How they are to be read.
     pub format: Format,
-    /// How it stands in lineage.
+    /// How it stands in lineage; the engine has no use for it.
+    #[serde(skip, default = "unnamed")]
     pub reference: DataReference,
 }
 
+fn unnamed() -> DataReference {
+    DataReference::new("object", "")
+}
+
 /// Where the answer of the last statement goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerTo {
     /// Into the Result.
     Rows {
@@ -65,8 +73,13 @@ pub enum AnswerTo {
 }
 
 /// What an engine is asked to run.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Work {
+    /// Who asks for it, as others are told who wait for it, e.g. `query execute_sql of step-0123456789ab`.
+    pub label: String,
+    /// Is told whom it waits for.
+    #[serde(skip)]
+    pub waits: Waits,
     /// The SQL as it was sent.
     pub sql: String,
     /// Whether it may be more than one statement.
@@ -84,7 +97,7 @@ pub struct Work {
 }
 
 /// A column of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -93,7 +106,7 @@ pub struct Column {
 }
 
 /// The answer of the last statement.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Rows, where [`AnswerTo::Rows`] was asked for.
     Rows {
@@ -112,12 +125,12 @@ pub enum Answer {
 }
 
 /// A statement that was run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Executed {
     /// Its text.
     pub sql: String,
     /// What it is, e.g. `select`, `insert`, `create_table`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Rows that it changed or wrote; `None` where it changes none.
     pub rows: Option<u64>,
     /// What it read and wrote.
@@ -125,7 +138,7 @@ pub struct Executed {
 }
 
 /// What was run and is not yet durable.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The answer of the last statement.
     pub answer: Answer,
@@ -163,7 +176,7 @@ pub trait Transaction: Send + Sync {
 }
 
 /// Why the SQL was not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineError {
     /// The SQL, a parameter or a source is to blame; running it again would fail again.
     Invalid(String),
@@ -171,11 +184,14 @@ pub enum EngineError {
     Retry(String),
     /// The engine is not there now, or another process holds its lock.
     Unavailable(String),
+    /// The engine ended through no fault of this work, and nothing of the work is left: it is to be run again at once.
+    Again(String),
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Invalid(text) | Self::Retry(text) | Self::Unavailable(text)) = self;
+        let (Self::Invalid(text) | Self::Retry(text) | Self::Unavailable(text) | Self::Again(text)) =
+            self;
         f.write_str(text)
     }
 }

@@ -1,7 +1,7 @@
 //! How tabular data is stored in an object.
 
 /// A format that is read from `sources` and written by `into`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     /// Comma-separated, with a header.
     Csv,

@@ -8,6 +8,7 @@ use crate::files::{FileError, Files, ObjectFile};
 use crate::format::compression;
 use crate::lineage::Lineage;
 use crate::request::{ObjectName, Statement};
+use crate::waits::Waits;
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, redact};
 use pudato_protocol::{
@@ -33,6 +34,9 @@ pub struct Limits {
 
 /// What a lease has beyond the deadline: sources are fetched before, the answer is stored after.
 const LEASE_SPARE: Duration = Duration::from_secs(5 * 60);
+
+/// How often a work is run again that lost the engine through no fault of its own, before that spends an attempt.
+const AGAIN_MAX: u32 = 20;
 
 /// The query handler.
 pub struct QueryHandler {
@@ -68,7 +72,12 @@ impl QueryHandler {
         }
         let seconds_max = self.limits.deadline.as_secs();
         let statement = Statement::read(request.payload()?, seconds_max)?;
-        let scratch = self.engine.scratch()?;
+        let scratch = self
+            .engine
+            .scratch()
+            .map_err(|error| Failure::Unavailable {
+                why: error.to_string(),
+            })?;
         let sources = self.fetch(&scratch, &statement.sources).await?;
         let answer_to = match &statement.into {
             Some(into) => AnswerTo::File {
@@ -80,12 +89,9 @@ impl QueryHandler {
                 bytes_max: self.limits.answer_bytes_max,
             },
         };
-        let parameter_types = statement.parameters.types();
-        let references: Vec<(String, DataReference)> = sources
-            .iter()
-            .map(|source| (source.name.clone(), source.reference.clone()))
-            .collect();
         let work = Work {
+            label: label(request),
+            waits: Waits::default(),
             sql: statement.sql,
             is_script,
             parameters: statement.parameters,
@@ -96,16 +102,46 @@ impl QueryHandler {
                 .map_or(self.limits.deadline, Duration::from_secs),
             identity: request.identity.cloned(),
         };
+        let mut tries = 0;
+        loop {
+            let ran = self.once(request, work.clone(), &scratch, &statement.into);
+            let ran = ran.await;
+            match ran {
+                Err(NotDone::Again(why)) if tries < AGAIN_MAX => {
+                    tries += 1;
+                    tracing::warn!(%why, "the query is run again");
+                }
+                Err(NotDone::Again(why)) => return Err(Failure::Retry { why, after: None }),
+                Err(NotDone::Failed(failure)) => return Err(failure),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Runs the work once, up to its end.
+    async fn once(
+        &self,
+        request: Request<'_>,
+        work: Work,
+        scratch: &Scratch,
+        into: &Option<ObjectName>,
+    ) -> Result<Answer, NotDone> {
+        let parameter_types = work.parameters.types();
+        let references: Vec<(String, DataReference)> = work
+            .sources
+            .iter()
+            .map(|source| (source.name.clone(), source.reference.clone()))
+            .collect();
         let transaction = match self.engine.begin(work).await? {
             Begun::Ran(transaction) => transaction,
             Begun::Answered(kept) => {
                 tracing::info!(
-                    "run before; the answer that was kept with its effect is given again"
+                    "the query was run before; the answer that was kept with its effect is given again"
                 );
-                return read_kept(&kept.answer);
+                return Ok(read_kept(&kept.answer)?);
             }
         };
-        let stored = self.store(&*transaction, &scratch, statement.into).await?;
+        let stored = self.store(&*transaction, scratch, into.clone()).await?;
         let mut answer = answer(transaction.outcome(), &references, stored);
         for executed in &transaction.outcome().statements {
             answer
@@ -184,7 +220,7 @@ impl QueryHandler {
             "query": redact(&executed.sql),
             "dialect": engine.dialect,
             "engine_version": engine.version,
-            "kind": executed.kind,
+            "kind": &*executed.kind,
             "lineage": if executed.lineage.partial.is_some() { "partial" } else { "complete" },
         }));
         if let Some(why) = &executed.lineage.partial {
@@ -215,13 +251,36 @@ impl Handler for QueryHandler {
     }
 }
 
-impl From<EngineError> for Failure {
+/// Why a work was not run to its end.
+enum NotDone {
+    /// The engine ended through no fault of the work, of which nothing is left.
+    Again(String),
+    Failed(Failure),
+}
+
+impl From<EngineError> for NotDone {
     fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Invalid(what) => Self::bad(what),
-            EngineError::Retry(why) => Self::Retry { why, after: None },
-            EngineError::Unavailable(why) => Self::Unavailable { why },
-        }
+        Self::Failed(match error {
+            EngineError::Again(why) => return Self::Again(why),
+            EngineError::Invalid(what) => Failure::bad(what),
+            EngineError::Retry(why) => Failure::Retry { why, after: None },
+            EngineError::Unavailable(why) => Failure::Unavailable { why },
+        })
+    }
+}
+
+impl From<Failure> for NotDone {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// How those who wait for this Command are told of it.
+fn label(request: Request<'_>) -> String {
+    let command = request.command;
+    match &command.step_id {
+        Some(step) => format!("query {} of {step}", request.action),
+        None => format!("query {} ({})", request.action, command.correlation_id),
     }
 }
 

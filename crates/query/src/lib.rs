@@ -18,6 +18,7 @@ mod handler;
 mod lineage;
 mod parameters;
 mod request;
+mod waits;
 
 pub use engine::{
     Answer, AnswerTo, Begun, Column, Engine, EngineError, Executed, Kept, Outcome, QueryEngine,
@@ -28,3 +29,4 @@ pub use format::Format;
 pub use handler::{Limits, QueryHandler};
 pub use lineage::{Lineage, Operation, SourceRead, Table};
 pub use parameters::{Parameter, Parameters};
+pub use waits::{Waits, WaitsFor};

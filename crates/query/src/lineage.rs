@@ -1,9 +1,11 @@
 //! What a statement read and wrote.
 
 use pudato_protocol::{DataReference, Dataset};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What a statement does to a dataset that it writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// Makes it, or puts new contents in the place of all it had.
     Create,
@@ -34,12 +36,12 @@ impl Operation {
 }
 
 /// A table or view that a statement read or wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its identity.
     pub dataset: Dataset,
     /// `table` or `view`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its rows, where they are known without reading it: before the statement where it was read, the rows that
     /// were written where it was written.
     pub row_count: Option<u64>,
@@ -47,7 +49,7 @@ pub struct Table {
 
 impl Table {
     pub(crate) fn reference(&self) -> DataReference {
-        let reference = DataReference::new(self.kind, self.dataset.location());
+        let reference = DataReference::new(&*self.kind, self.dataset.location());
         match self.row_count {
             Some(rows) => reference.with("row_count", rows),
             None => reference,
@@ -56,7 +58,7 @@ impl Table {
 }
 
 /// A source that a statement read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRead {
     /// Its name in the SQL.
     pub name: String,
@@ -65,7 +67,7 @@ pub struct SourceRead {
 }
 
 /// The lineage of one statement. Tables that live only while the work runs are not in it: what was read through them is.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Lineage {
     /// Tables and views that were read, views together with the tables below them. Not those that the same work had
     /// made before.

@@ -3,10 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pudato_protocol::Error;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A value that is bound.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Parameter {
     /// NULL.
     Null,
@@ -84,7 +85,7 @@ fn no_scalar(field: &str, found: &str) -> Error {
 }
 
 /// The parameters of a statement.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum Parameters {
     /// None.
     #[default]

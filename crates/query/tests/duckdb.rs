@@ -1,29 +1,47 @@
-//! The promises of the query engine, kept by DuckDB: with a warehouse in a file, and in memory.
+//! The promises of the query engine, kept by DuckDB: in a process of its own with a warehouse in a file and in memory, and in this
+//! process.
 
 use pudato_query::conformance::{self, Subject};
-use pudato_query::duckdb::{DuckDb, Options};
+use pudato_query::duckdb::process::Program;
+use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use std::path::Path;
 
-fn options(folder: &Path) -> Options {
+fn options(folder: &Path, isolation: Isolation) -> Options {
     Options {
         scratch: folder.join("scratch"),
         memory_bytes: 256 << 20,
         spill_bytes: 64 << 20,
         threads: 2,
+        isolation,
     }
 }
 
-fn file(folder: &Path) -> Subject {
-    let engine =
-        DuckDb::file(&folder.join("warehouse.duckdb"), options(folder)).expect("an engine");
+/// DuckDB in a process of its own, as it runs everywhere but in a Lambda.
+fn process() -> Isolation {
+    Isolation::Process(Program::at(
+        env!("CARGO_BIN_EXE_pudato-query-process").into(),
+    ))
+}
+
+fn subject(folder: &Path, isolation: Isolation) -> Subject {
+    let file = folder.join("warehouse.duckdb");
+    let engine = DuckDb::file(&file, options(folder, isolation)).expect("an engine");
     Subject {
         engine: Box::new(engine),
     }
 }
 
+fn file(folder: &Path) -> Subject {
+    subject(folder, process())
+}
+
+fn file_here(folder: &Path) -> Subject {
+    subject(folder, Isolation::InProcess)
+}
+
 fn memory(folder: &Path) -> Subject {
     Subject {
-        engine: Box::new(DuckDb::in_memory(options(folder))),
+        engine: Box::new(DuckDb::in_memory(options(folder, process()))),
     }
 }
 
@@ -58,6 +76,31 @@ async fn nothing_is_left(folder: &Path) {
 }
 
 promises! { warehouse, file:
+    a_query_answers_with_columns_and_rows
+    rows_beyond_the_most_are_left_out
+    an_answer_of_too_many_bytes_is_refused
+    parameters_are_bound
+    parameters_and_values_must_fit
+    one_statement_is_one
+    a_wrong_statement_says_what_is_wrong
+    sources_are_read_by_name
+    a_source_that_cannot_be_read_is_named
+    an_answer_is_written_and_read_back
+    a_statement_ends_at_its_deadline
+    a_dropped_work_is_undone
+    nothing_outside_is_reached
+    a_source_is_read_through_its_name_only
+    strange_names_do_no_harm
+    memory_has_a_limit
+    every_type_has_its_form
+    a_work_is_one_transaction
+    the_same_request_runs_once
+    an_undone_request_runs_again
+    works_at_once_all_take_effect
+    what_pudato_keeps_is_safe
+}
+
+promises! { in_this_process, file_here:
     a_query_answers_with_columns_and_rows
     rows_beyond_the_most_are_left_out
     an_answer_of_too_many_bytes_is_refused

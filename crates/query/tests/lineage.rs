@@ -1,7 +1,7 @@
 //! The table of statements and their lineage: `lineage.toml`.
 
 use pudato_protocol::DataReference;
-use pudato_query::duckdb::{DuckDb, Options};
+use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
     AnswerTo, Begun, EngineError, Format, Outcome, Parameters, QueryEngine, Source, Work,
 };
@@ -40,6 +40,7 @@ fn engine(folder: &std::path::Path) -> DuckDb {
         memory_bytes: 256 << 20,
         spill_bytes: 1 << 30,
         threads: 2,
+        isolation: Isolation::InProcess,
     };
     DuckDb::file(&folder.join("w.duckdb"), options).expect("an engine")
 }
@@ -54,6 +55,8 @@ async fn run(
     let file = scratch.path().join("source-0.csv");
     std::fs::write(&file, "a,b\n1,x\n2,y\n").expect("a source");
     let work = Work {
+        label: "a work".into(),
+        waits: pudato_query::Waits::default(),
         sql: sql.to_owned(),
         is_script,
         parameters: Parameters::None,

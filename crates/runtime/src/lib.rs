@@ -66,6 +66,10 @@ pub use variables::{VARIABLES, Variable};
 pub use wiring::{OpenError, Part, Pudato, registry_place};
 pub use worker::Worker;
 
+/// Makes a program able to be the process in which DuckDB runs; to be called first in `main`.
+#[cfg(feature = "duckdb")]
+pub use pudato_query::duckdb::process::enter as query_process;
+
 /// What a handler is, for programs that bring their own.
 pub use pudato_handler as handler;
 /// The message ports, as [`handler`].

@@ -170,6 +170,8 @@ pub struct QuerySettings {
     pub answer_bytes_max: usize,
     /// Whether scripts may be sent.
     pub scripts: bool,
+    /// Whether DuckDB runs in a process of its own.
+    pub has_own_process: bool,
 }
 
 /// Everything that is wrong with the settings, at once.
@@ -264,6 +266,16 @@ impl Settings {
                 other => {
                     wrong.push(format!(
                         "PUDATO_QUERY_SCRIPTS: expected true or false, found {other:?}"
+                    ));
+                    true
+                }
+            },
+            has_own_process: match get("PUDATO_QUERY_ISOLATION") {
+                "process" => true,
+                "none" => false,
+                other => {
+                    wrong.push(format!(
+                        "PUDATO_QUERY_ISOLATION: expected process or none, found {other:?}"
                     ));
                     true
                 }

@@ -273,6 +273,12 @@ pub const VARIABLES: &[Variable] = &[
         "whether execute_script may be used: true or false",
     ),
     variable(
+        "PUDATO_QUERY_ISOLATION",
+        "query_isolation",
+        "process",
+        "process: DuckDB runs in a process of its own, so that a crash or a limit costs one query; none: in the worker's process, for a container that handles one message at a time",
+    ),
+    variable(
         "DBT_PROJECT_DIR",
         "dbt_project_dir",
         "",

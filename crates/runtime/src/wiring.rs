@@ -675,13 +675,26 @@ fn engine(
     settings: &Settings,
     data_dir: &std::path::Path,
 ) -> Result<pudato_query::duckdb::DuckDb, OpenError> {
-    use pudato_query::duckdb::{DuckDb, Options};
+    use pudato_query::duckdb::process::Program;
+    use pudato_query::duckdb::{DuckDb, Isolation, Options};
     let query = &settings.query;
+    let isolation = match (query.has_own_process, Program::own()) {
+        (false, _) => Isolation::InProcess,
+        (true, Some(program)) => Isolation::Process(program),
+        (true, None) => {
+            tracing::warn!(
+                "DuckDB runs inside of this program, which does not call pudato_runtime::query_process(); \
+                 say PUDATO_QUERY_ISOLATION=none where that is wanted"
+            );
+            Isolation::InProcess
+        }
+    };
     let options = Options {
         scratch: data_dir.join("scratch"),
         memory_bytes: query.memory_bytes,
         spill_bytes: query.spill_bytes,
         threads: query.threads,
+        isolation,
     };
     match &query.file {
         Some(file) => DuckDb::file(file, options)

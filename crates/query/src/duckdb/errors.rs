@@ -17,6 +17,12 @@ pub(super) fn text(error: &Error) -> String {
 /// The error as the port tells it.
 pub(super) fn engine_error(error: Error) -> EngineError {
     let text = text(&error);
+    if text.contains("launched in read-only mode") {
+        return EngineError::Invalid(format!(
+            "payload.sql: a query must leave the warehouse as it is, and this one would change it, e.g. by nextval(): use it in an \
+             INSERT or a CREATE TABLE: {text}"
+        ));
+    }
     if COLLISIONS.iter().any(|begin| text.contains(begin)) {
         return EngineError::Retry(format!("another statement changed the same data: {text}"));
     }
@@ -40,9 +46,4 @@ pub(super) fn engine_error(error: Error) -> EngineError {
         ));
     }
     EngineError::Invalid(format!("payload.sql: {text}"))
-}
-
-/// The statement wants to write, and the warehouse was opened for reading.
-pub(super) fn needs_writing(error: &EngineError) -> bool {
-    matches!(error, EngineError::Invalid(text) if text.contains("read-only mode"))
 }

@@ -4,6 +4,7 @@ use super::bind;
 use super::control::Control;
 use super::errors::{engine_error, text};
 use super::json::{self, Shape};
+use super::rows::Rows;
 use super::statements::{Kind, literal};
 use super::types;
 use crate::engine::{Answer, Column, EngineError};
@@ -12,7 +13,6 @@ use crate::parameters::Parameters;
 use duckdb::arrow::array::Array;
 use duckdb::core::LogicalTypeHandle;
 use duckdb::{Connection, Statement, params_from_iter};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What came of a statement.
@@ -23,16 +23,17 @@ pub(super) struct Fetched {
 }
 
 /// A statement that is about to run.
-pub(super) struct Fetch<'a> {
+pub(super) struct Fetch<'a, 'r> {
     pub(super) connection: &'a Connection,
     pub(super) parameters: &'a Parameters,
-    pub(super) used: &'a mut BTreeSet<String>,
+    pub(super) used: &'r mut BTreeSet<String>,
     pub(super) control: &'a Control,
     pub(super) rows_max: usize,
-    pub(super) bytes_max: usize,
+    /// Who takes the rows; `None` where they are not wanted.
+    pub(super) taken_by: Option<&'r mut (dyn Rows + 'a)>,
 }
 
-impl<'a> Fetch<'a> {
+impl<'a> Fetch<'a, '_> {
     /// Runs it and takes its rows.
     pub(super) fn rows(&mut self, sql: &str, kind: Kind) -> Result<Fetched, EngineError> {
         let mut prepared = self.start(sql)?;
@@ -64,7 +65,7 @@ impl<'a> Fetch<'a> {
             let logical = (0..columns.len()).map(|n| prepared.column_logical_type(n));
             shapes = self::shapes(&columns, logical)?;
         }
-        self.take(&prepared, columns, &shapes, kind)
+        self.take(&prepared, columns, shapes, kind)
     }
 
     fn start(&mut self, sql: &str) -> Result<Statement<'a>, EngineError> {
@@ -82,39 +83,36 @@ impl<'a> Fetch<'a> {
     }
 
     fn take(
-        &self,
+        &mut self,
         prepared: &Statement<'_>,
         columns: Vec<Column>,
-        shapes: &[Shape],
+        shapes: Vec<Shape>,
         kind: Kind,
     ) -> Result<Fetched, EngineError> {
-        let mut rows: Vec<Value> = Vec::new();
-        let (mut bytes, mut seen, mut truncated) = (0, 0_u64, false);
+        let is_count =
+            !kind.is_read() && matches!(&columns[..], [column] if column.name == "Count");
+        let count_shape = shapes.first().cloned();
+        if let Some(taken_by) = &mut self.taken_by {
+            taken_by.columns(columns, shapes)?;
+        }
+        let (mut taken, mut seen, mut truncated) = (0, 0_u64, false);
         let must_drain = !kind.is_read();
-        let is_count = must_drain && matches!(&columns[..], [column] if column.name == "Count");
         let mut count = None;
         while let Some(batch) = prepared.step().map_err(engine_error)? {
             self.control.check()?;
             seen += batch.len() as u64;
-            if let (true, Some(shape)) = (is_count && batch.len() == 1, shapes.first()) {
+            if let (true, Some(shape)) = (is_count && batch.len() == 1, &count_shape) {
                 count = json::value(batch.column(0), 0, shape)
                     .ok()
                     .and_then(|count| count.as_u64());
             }
-            let room = self.rows_max - rows.len();
+            let room = self.rows_max - taken;
             truncated |= batch.len() > room;
-            for row in 0..batch.len().min(room) {
-                let values = batch.columns().iter().zip(shapes);
-                let values = values.map(|(column, shape)| json::value(column, row, shape));
-                let values = values.collect::<Result<Value, String>>();
-                let values =
-                    values.map_err(|what| EngineError::Invalid(format!("payload.sql: {what}")))?;
-                bytes += json::bytes(&values);
-                if bytes > self.bytes_max {
-                    return Err(too_large(self.bytes_max));
-                }
-                rows.push(values);
+            let take = batch.len().min(room);
+            if let Some(taken_by) = &mut self.taken_by {
+                taken_by.batch(&batch, take)?;
             }
+            taken += take;
             if truncated && !must_drain {
                 break;
             }
@@ -122,8 +120,8 @@ impl<'a> Fetch<'a> {
         Ok(Fetched {
             changed: count.unwrap_or(seen),
             answer: Answer::Rows {
-                columns,
-                rows,
+                columns: Vec::new(),
+                rows: Vec::new(),
                 truncated,
             },
         })
@@ -146,12 +144,6 @@ fn shapes(
         })
         });
     shapes.collect()
-}
-
-fn too_large(bytes_max: usize) -> EngineError {
-    EngineError::Invalid(format!(
-        "payload.sql: the answer has more than {bytes_max} bytes; ask for fewer rows with `max_rows`, or write it to an object with `into`"
-    ))
 }
 
 /// The query with the columns cast that Rust cannot read as they are.

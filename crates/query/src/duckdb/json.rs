@@ -15,7 +15,7 @@ use pudato_protocol::{blob, float};
 use serde_json::{Value, json};
 
 /// What Arrow's type of a column does not tell: which of the 128-bit numbers are HUGEINT and not DECIMAL.
-#[derive(Debug)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Shape {
     is_hugeint: bool,
     children: Vec<Shape>,

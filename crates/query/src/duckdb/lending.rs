@@ -1,13 +1,16 @@
 //! The warehouse for another program, and a look into it afterwards.
 
-use super::DuckDb;
-use super::warehouse::{Loan, Mode, Place};
+use super::gate::LoanPass;
+use super::warehouse::Place;
+use super::{DuckDb, Runs, process};
 use crate::engine::EngineError;
+use crate::waits::Waits;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// How long who wants the file waits for those who have it.
-const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+/// The file is lent as long as this lives.
+pub struct Loan {
+    _pass: LoanPass,
+}
 
 impl DuckDb {
     /// Whether `file` is the file of this warehouse.
@@ -18,44 +21,60 @@ impl DuckDb {
         }
     }
 
-    /// Closes the file and leaves it to others until what is returned is dropped; works wait meanwhile.
+    /// Closes the file and leaves it to `borrower` until what is returned is dropped; works wait meanwhile. `waits` is told for whom
+    /// the borrower waits: works that began before it came, and those that write. It has the file when they have ended.
     ///
     /// # Errors
-    /// `Unavailable`: works use it for too long.
-    pub async fn lend(&self) -> Result<impl Send + use<>, EngineError> {
-        let warehouse = std::sync::Arc::clone(&self.started()?.warehouse);
-        let lent = tokio::task::spawn_blocking(move || -> Result<Loan, EngineError> {
-            warehouse.lend(Instant::now() + WAIT_MAX)
+    /// `Unavailable`: the engine cannot be started.
+    pub async fn lend(&self, borrower: &str, waits: &Waits) -> Result<Loan, EngineError> {
+        let started = self.started()?;
+        let pass = self.gate.loan(borrower, waits).await;
+        let closed = tokio::task::spawn_blocking(move || match &started.runs {
+            Runs::Here(local) => local.close(),
+            Runs::Elsewhere(supervisor) => supervisor.close(),
         });
-        lent.await
-            .map_err(|error| EngineError::Retry(error.to_string()))?
+        closed
+            .await
+            .map_err(|error| EngineError::Retry(error.to_string()))?;
+        Ok(Loan { _pass: pass })
     }
 
     /// The rows of tables, each by catalog, schema and name; `None` where it is none.
     pub async fn rows(&self, tables: &[[String; 3]]) -> Vec<Option<u64>> {
+        let missing = || tables.iter().map(|_| None).collect();
         let Ok(started) = self.started() else {
-            return tables.iter().map(|_| None).collect();
+            return missing();
         };
+        let pass = self
+            .gate
+            .work("counting rows after dbt", false, &Waits::default())
+            .await;
         let asked = tables.to_vec();
         let counted = tokio::task::spawn_blocking(move || {
-            let Ok(lease) = started
-                .warehouse
-                .acquire(Mode::Read, Instant::now() + WAIT_MAX)
-            else {
-                return asked.iter().map(|_| None).collect();
+            let counts = match &started.runs {
+                Runs::Here(local) => local.row_counts(&asked),
+                Runs::Elsewhere(supervisor) => process::row_counts(supervisor, &asked),
             };
-            let quoted = |part: &String| format!("\"{}\"", part.replace('"', "\"\""));
-            let count = |table: &[String; 3]| {
-                let name: Vec<String> = table.iter().map(quoted).collect();
-                let sql = format!("SELECT count(*) FROM {}", name.join("."));
-                let rows = lease
-                    .connection()
-                    .query_row(&sql, [], |row| row.get::<_, i64>(0));
-                rows.ok().and_then(|rows| u64::try_from(rows).ok())
-            };
-            asked.iter().map(count).collect::<Vec<_>>()
+            drop(pass);
+            counts
         });
-        let missing = || tables.iter().map(|_| None).collect();
         counted.await.unwrap_or_else(|_| missing())
+    }
+
+    /// The number of the engine's process, where one runs.
+    pub fn process_id(&self) -> Option<u32> {
+        match &self.started().ok()?.runs {
+            Runs::Here(_) => None,
+            Runs::Elsewhere(supervisor) => supervisor.process_id(),
+        }
+    }
+
+    /// What holds the engine's process; `None` before it has run, and where DuckDB runs in this process.
+    pub fn sandbox(&self) -> Option<process::Sandbox> {
+        let started = self.started().ok()?;
+        match &started.runs {
+            Runs::Here(_) => None,
+            Runs::Elsewhere(supervisor) => supervisor.sandbox(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use duckdb::{Config, Connection};
 use std::path::PathBuf;
 
 /// What the engine may use, and where it may read files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Lockdown {
     /// The only folder that SQL may read.
     pub(super) scratch: PathBuf,

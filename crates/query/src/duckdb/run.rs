@@ -6,6 +6,7 @@ use super::control::Control;
 use super::errors::engine_error;
 use super::fetch::{self, Fetched};
 use super::plan::{self, Reads};
+use super::rows::Rows;
 use super::sources::{self, Ready};
 use super::statements::{Kind, Statement, literal, quote, split};
 use super::{answers, parse, relations};
@@ -78,6 +79,8 @@ pub(super) struct Run<'a> {
     /// Locations that this work has made.
     made: BTreeSet<String>,
     used_parameters: BTreeSet<String>,
+    /// Takes the rows of the last statement.
+    rows: &'a mut dyn Rows,
 }
 
 impl<'a> Run<'a> {
@@ -87,6 +90,7 @@ impl<'a> Run<'a> {
         control: &'a Control,
         work: &'a Work,
         names: &'a Names,
+        rows: &'a mut dyn Rows,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             connection,
@@ -97,6 +101,7 @@ impl<'a> Run<'a> {
             temporary: BTreeMap::new(),
             made: BTreeSet::new(),
             used_parameters: BTreeSet::new(),
+            rows,
         })
     }
 
@@ -143,7 +148,7 @@ impl<'a> Run<'a> {
         }
         let executed = Executed {
             sql: statement.sql.to_owned(),
-            kind: statement.kind.name(),
+            kind: statement.kind.name().into(),
             rows,
             lineage,
         };
@@ -272,7 +277,7 @@ impl<'a> Run<'a> {
             let count = self.connection.query_row(&count, [], |row| row.get(0));
             lineage.tables.push(Table {
                 dataset,
-                kind: "table",
+                kind: "table".into(),
                 row_count: Some(count.map_err(engine_error)?),
             });
         }
@@ -310,7 +315,7 @@ impl<'a> Run<'a> {
                 }
                 lineage.tables.push(Table {
                     dataset,
-                    kind: "view",
+                    kind: "view".into(),
                     row_count: None,
                 });
             }
@@ -338,7 +343,7 @@ impl<'a> Run<'a> {
             let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
             Table {
                 dataset: Dataset::table(&self.names.namespace, &parts),
-                kind: if entry.is_view { "view" } else { "table" },
+                kind: if entry.is_view { "view" } else { "table" }.into(),
                 row_count,
             }
         }))
@@ -364,12 +369,11 @@ impl<'a> Run<'a> {
             }
             // Only the last answer is given; the others are run for their effect.
             answer_to => {
-                let (rows_max, bytes_max) = match answer_to {
-                    AnswerTo::Rows {
-                        rows_max,
-                        bytes_max,
-                    } if is_last => (*rows_max, *bytes_max),
-                    _ => (0, usize::MAX),
+                let (rows_max, taken_by) = match answer_to {
+                    AnswerTo::Rows { rows_max, .. } if is_last => {
+                        (*rows_max, Some(&mut *self.rows))
+                    }
+                    _ => (0, None),
                 };
                 let mut fetch = fetch::Fetch {
                     connection: self.connection,
@@ -377,7 +381,7 @@ impl<'a> Run<'a> {
                     used: &mut self.used_parameters,
                     control: self.control,
                     rows_max,
-                    bytes_max,
+                    taken_by,
                 };
                 fetch.rows(sql, statement.kind)
             }

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 /// The folder of one engine. It is locked as long as the engine lives; one whose lock is free belongs to nobody.
 pub(super) struct ScratchRoot {
-    folder: TempDir,
+    _folder: TempDir,
+    works: PathBuf,
+    spill: PathBuf,
     lock_path: PathBuf,
     _lock: File,
 }
@@ -33,21 +35,33 @@ impl ScratchRoot {
         let lock_path = lock_of(folder.path());
         let lock = File::create(&lock_path)?;
         lock.lock()?;
+        let (works, spill) = (folder.path().join("works"), folder.path().join("spill"));
+        for folder in [&works, &spill] {
+            DirBuilder::new().mode(0o700).create(folder)?;
+        }
         Ok(Self {
-            folder,
+            _folder: folder,
+            works,
+            spill,
             lock_path,
             _lock: lock,
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+    /// Where the folders of works lie. SQL may read below it, if it knows the name of a folder.
+    pub(super) fn works(&self) -> &Path {
+        &self.works
+    }
+
+    /// Where DuckDB puts what does not fit into its memory, which SQL may not read.
+    pub(super) fn spill(&self) -> &Path {
+        &self.spill
     }
 
     /// A new folder for one work; its name cannot be guessed.
     pub(super) fn folder(&self) -> Result<Scratch, EngineError> {
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let folder = TempDir::with_prefix_in(format!("{name}-"), self.folder.path());
+        let folder = TempDir::with_prefix_in(format!("{name}-"), &self.works);
         folder
             .map(Scratch)
             .map_err(|error| EngineError::Unavailable(format!("scratch folder: {error}")))

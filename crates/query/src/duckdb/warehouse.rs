@@ -1,5 +1,8 @@
 //! The file of the warehouse, which one process at a time may write.
 //!
+//! It is opened for writing also by those who only read, so that a write never waits for a read: DuckDB gives each its own snapshot.
+//! Where another program has it open for reading, those who read join it.
+//!
 //! DuckDB locks the file as long as it is open, and people look into it with other programs. So it is open only while it is
 //! used, and closed before the answer is out. Only where Commands come so fast that opening it each time would be most of
 //! the work does it stay open a little longer.
@@ -25,17 +28,17 @@ const BUSY_TIME: Duration = Duration::from_millis(400);
 /// How long it stays open after the last of them.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// What a use may do with the file.
+/// What a use wants to do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Others may read it at the same time.
+    /// Only read it.
     Read,
-    /// Nobody else may have it open.
+    /// Change it; no other process may have it open meanwhile.
     Write,
 }
 
 /// Where the tables are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Place {
     /// In this file.
     File(PathBuf),
@@ -47,8 +50,6 @@ pub(super) enum Place {
 struct State {
     open: Option<(Connection, Mode)>,
     users: usize,
-    /// Another program has the file.
-    is_lent: bool,
     /// Those who wait to write while it is open for reading.
     writers_waiting: usize,
     recent: VecDeque<Instant>,
@@ -119,8 +120,8 @@ impl Warehouse {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the warehouse, or joins those who have it open. Blocks while it is open for reading by others of this process
-    /// and `mode` wants to write, at most until `until`.
+    /// Opens the warehouse, or joins those who have it open. Blocks while it could be opened for reading only and `mode` wants to
+    /// write, at most until `until`.
     ///
     /// # Errors
     /// `Unavailable`: another process has it; `Invalid`: the file is no warehouse.
@@ -137,10 +138,8 @@ impl Warehouse {
         let mut state = self.lock();
         loop {
             match &state.open {
-                _ if state.is_lent => {}
-                Some((_, Mode::Write)) => break,
+                None | Some((_, Mode::Write)) => break,
                 Some((_, Mode::Read)) if mode == Mode::Read && state.writers_waiting == 0 => break,
-                None if mode == Mode::Write || state.writers_waiting == 0 => break,
                 Some((_, Mode::Read)) if mode == Mode::Write && state.users == 0 => {
                     state.open = None;
                     break;
@@ -149,12 +148,7 @@ impl Warehouse {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why = match state.is_lent {
-                    true => "dbt has the warehouse for too long",
-                    false => {
-                        "the warehouse is read by other Commands for too long; this one waits to write"
-                    }
-                };
+                let why = "another program has the warehouse open for reading, so this Command cannot write";
                 return Err(EngineError::Unavailable(why.into()));
             }
             let is_writer = mode == Mode::Write;
@@ -164,7 +158,7 @@ impl Warehouse {
             state.writers_waiting -= usize::from(is_writer);
         }
         if state.open.is_none() {
-            state.open = Some((self.open(mode)?, mode));
+            state.open = Some(self.open_for(mode)?);
         }
         let Some((connection, mode)) = &state.open else {
             return Err(EngineError::Unavailable("the warehouse was closed".into()));
@@ -183,28 +177,29 @@ impl Warehouse {
         Ok(self.lease(connection, mode))
     }
 
-    /// Closes the file as soon as nobody uses it, and leaves it to another program. Blocks until then, at most until `until`.
-    ///
-    /// # Errors
-    /// `Unavailable`: it is in use for too long.
-    pub(super) fn lend(self: &Arc<Self>, until: Instant) -> Result<Loan, EngineError> {
+    /// Closes the file as soon as nobody uses it. Blocks until then, at most until `until`.
+    pub(super) fn close(&self, until: Instant) {
         let mut state = self.lock();
-        while state.is_lent || state.users > 0 {
+        while state.users > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why = "the warehouse is in use by other Commands for too long";
-                return Err(EngineError::Unavailable(why.into()));
+                return;
             }
-            // Whoever only reads must not keep it open for ever.
-            state.writers_waiting += 1;
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.writers_waiting -= 1;
         }
         state.open = None;
-        state.is_lent = true;
-        drop(state);
-        Ok(Loan(Arc::clone(self)))
+    }
+
+    /// Opens the file for writing, or, where only that is possible and enough, for reading.
+    fn open_for(&self, mode: Mode) -> Result<(Connection, Mode), EngineError> {
+        match self.open(Mode::Write) {
+            Err(_) if mode == Mode::Read => {
+                // The error of the second try is the one that counts: that of a file which is not there, or is locked for good.
+                self.open(Mode::Read).map(|connection| (connection, mode))
+            }
+            opened => opened.map(|connection| (connection, Mode::Write)),
+        }
     }
 
     fn lease(self: &Arc<Self>, connection: Connection, mode: Mode) -> Lease {
@@ -228,16 +223,7 @@ impl Warehouse {
         };
         let connection = match &self.place {
             Place::Memory => Connection::open_in_memory_with_flags(config(AccessMode::ReadWrite)?),
-            Place::File(file) => {
-                // A file that is not there, or that a crash left with a log, must be written first.
-                let wal = PathBuf::from(format!("{}.wal", file.display()));
-                let must_write = mode == Mode::Read && (!file.exists() || wal.exists());
-                if must_write {
-                    Connection::open_with_flags(file, config(AccessMode::ReadWrite)?)
-                        .map_err(opening)?;
-                }
-                Connection::open_with_flags(file, config(access)?)
-            }
+            Place::File(file) => Connection::open_with_flags(file, config(access)?),
         };
         let connection = connection.map_err(opening)?;
         self.lockdown.apply(&connection).map_err(engine_error)?;
@@ -290,16 +276,6 @@ impl Drop for Lease {
         if self.warehouse.place != Place::Memory {
             self.warehouse.release();
         }
-    }
-}
-
-/// The time in which another program has the file.
-pub(super) struct Loan(Arc<Warehouse>);
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.0.lock().is_lent = false;
-        self.0.changed.notify_all();
     }
 }
 

@@ -7,9 +7,17 @@ use pudato_runtime::settings::Sources;
 use serde_json::Value;
 use std::process::ExitCode;
 
+fn main() -> ExitCode {
+    #[cfg(feature = "duckdb")]
+    if let Some(code) = pudato_runtime::query_process() {
+        return ExitCode::from(code);
+    }
+    serve()
+}
+
 // Lambda's smallest functions have a fraction of a core, and a thread costs memory.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -60,6 +60,8 @@ pub fn defaults() -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("PUDATO_DATA_DIR", folder.display().to_string()),
         ("PUDATO_DATABASE_CONNECTIONS", CONNECTIONS.to_owned()),
+        // A container handles one batch at a time, and is what holds it.
+        ("PUDATO_QUERY_ISOLATION", "none".to_owned()),
     ])
 }
 

@@ -1,0 +1,310 @@
+//! DuckDB in this process: runs works on connections of their own, each in a thread.
+
+use super::answers;
+use super::control::{CancelOnDrop, Control};
+use super::errors::engine_error;
+use super::gate::WorkPass;
+use super::lockdown::Lockdown;
+use super::rows::Rows;
+use super::run::{self, Names, Run};
+use super::statements::{Statement, quote};
+use super::warehouse::{Lease, Mode, Place, Warehouse};
+use crate::engine::{Begun, EngineError, Kept, Outcome, Transaction, Work};
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How often a work that collides begins again, and how much longer it waits each time: about 2 s in all.
+const COLLISIONS_MAX: u32 = 20;
+const COLLISION_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long works that nobody waits for any more may take to end.
+const CLOSE_MAX: Duration = Duration::from_secs(60);
+
+/// The version of the DuckDB that is linked.
+pub(super) fn version() -> Option<String> {
+    let connection = duckdb::Connection::open_in_memory();
+    connection.and_then(|connection| connection.version()).ok()
+}
+
+/// The warehouse, open here while it is used.
+pub(super) struct Local {
+    warehouse: Arc<Warehouse>,
+    namespace: String,
+    /// The catalog of the warehouse.
+    database: OnceLock<String>,
+    making: Mutex<()>,
+}
+
+impl Local {
+    pub(super) fn new(place: Place, namespace: String, lockdown: Lockdown) -> Arc<Self> {
+        Arc::new(Self {
+            warehouse: Warehouse::new(place, lockdown),
+            namespace,
+            database: OnceLock::new(),
+            making: Mutex::default(),
+        })
+    }
+
+    /// Runs a work up to its commit; `pass` is given back as soon as the warehouse is not used any longer. Must be called within a
+    /// tokio runtime.
+    pub(super) async fn begin(
+        self: Arc<Self>,
+        work: Work,
+        rows: Box<dyn Rows>,
+        pass: Option<WorkPass>,
+    ) -> Result<Begun, EngineError> {
+        let control = Control::new(work.deadline);
+        let expiry = tokio::spawn(Arc::clone(&control).expire());
+        let cancel = CancelOnDrop(Arc::clone(&control));
+        let job = Job {
+            engine: self,
+            work,
+            control,
+        };
+        let (begun, begins) = oneshot::channel();
+        let (decide, decision) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let ended = job.run(rows, begun, decision);
+            drop(pass);
+            let _ = end.send(ended);
+        });
+        let begun = begins.await;
+        drop(cancel);
+        let outcome = match begun {
+            // An error comes when everything is closed again, so that it is true for whoever looks.
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let ended = ended.await.map_err(|_| stopped())?;
+                expiry.abort();
+                return ended?.map(Begun::Answered).ok_or_else(stopped);
+            }
+        };
+        expiry.abort();
+        Ok(Begun::Ran(Box::new(Pending {
+            outcome,
+            decide: Some(decide),
+            ended,
+        })))
+    }
+
+    /// Closes the file as soon as what is left of the works that used it has ended. Blocks until then, a minute at most.
+    pub(super) fn close(&self) {
+        self.warehouse.close(Instant::now() + CLOSE_MAX);
+    }
+
+    /// Closes the file unless somebody uses it.
+    pub(super) fn close_now(&self) {
+        self.warehouse.close(Instant::now());
+    }
+
+    /// The rows of tables, each by catalog, schema and name; `None` where it is none. Blocks.
+    pub(super) fn row_counts(&self, tables: &[[String; 3]]) -> Vec<Option<u64>> {
+        let missing = || tables.iter().map(|_| None).collect();
+        let Ok(lease) = self.warehouse.acquire(Mode::Read, Instant::now()) else {
+            return missing();
+        };
+        let count = |table: &[String; 3]| {
+            let name: Vec<String> = table.iter().map(|part| quote(part)).collect();
+            let sql = format!("SELECT count(*) FROM {}", name.join("."));
+            let rows = lease
+                .connection()
+                .query_row(&sql, [], |row| row.get::<_, i64>(0));
+            rows.ok().and_then(|rows| u64::try_from(rows).ok())
+        };
+        tables.iter().map(count).collect()
+    }
+}
+
+fn stopped() -> EngineError {
+    EngineError::Retry("the statement's thread ended without an answer".into())
+}
+
+/// A work that was run and waits for its end.
+struct Pending {
+    outcome: Outcome,
+    decide: Option<oneshot::Sender<String>>,
+    ended: oneshot::Receiver<Result<Option<Kept>, EngineError>>,
+}
+
+#[async_trait]
+impl Transaction for Pending {
+    fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    async fn commit(mut self: Box<Self>, answer: &str) -> Result<(), EngineError> {
+        if let Some(decide) = self.decide.take() {
+            // A work that only read has ended by now, and says so below.
+            let _ = decide.send(answer.to_owned());
+        }
+        self.ended.await.map_err(|_| stopped())?.map(|_| ())
+    }
+}
+
+/// A work in its thread.
+struct Job {
+    engine: Arc<Local>,
+    work: Work,
+    control: Arc<Control>,
+}
+
+impl Job {
+    /// Runs the work; says what came of it through `begun` and waits for the decision. Answers the answer that was kept before,
+    /// where there is one.
+    fn run(
+        self,
+        rows: Box<dyn Rows>,
+        begun: oneshot::Sender<Outcome>,
+        decision: oneshot::Receiver<String>,
+    ) -> Result<Option<Kept>, EngineError> {
+        let ran = self.run_in(rows, begun, decision);
+        self.control.end();
+        ran
+    }
+
+    fn run_in(
+        &self,
+        mut rows: Box<dyn Rows>,
+        begun: oneshot::Sender<Outcome>,
+        decision: oneshot::Receiver<String>,
+    ) -> Result<Option<Kept>, EngineError> {
+        let statements = run::read(&self.work)?;
+        let reads_only = statements.iter().all(|statement| statement.kind.is_read());
+        rows.begin(reads_only)?;
+        let mode = if reads_only { Mode::Read } else { Mode::Write };
+        let (opened, executed) = self.try_until_it_runs(mode, &statements, &mut *rows)?;
+        let mut outcome = match executed {
+            Executed::Before(kept) => return Ok(Some(kept)),
+            Executed::Now(outcome) => outcome,
+        };
+        self.control.end();
+        rows.finish(&mut outcome.answer);
+        drop(rows);
+        if reads_only {
+            // Nothing is to be made durable, so nobody has to wait for this one any longer.
+            drop(opened);
+            let _ = begun.send(outcome);
+            return Ok(None);
+        }
+        if begun.send(outcome).is_err() {
+            return Ok(None);
+        }
+        let Ok(answer) = decision.blocking_recv() else {
+            return Ok(None);
+        };
+        let connection = opened.connection();
+        if let Some(identity) = self
+            .work
+            .identity
+            .as_ref()
+            .filter(|_| self.keeps(&opened, !reads_only))
+        {
+            answers::keep(connection, identity, &answer)?;
+        }
+        connection.execute_batch("COMMIT").map_err(engine_error)?;
+        Ok(None)
+    }
+
+    /// Runs the statements. Two works that change the same at once collide; the later one begins again at once, on a new
+    /// connection, since nothing of it is left.
+    fn try_until_it_runs(
+        &self,
+        mode: Mode,
+        statements: &[Statement<'_>],
+        rows: &mut dyn Rows,
+    ) -> Result<(Lease, Executed), EngineError> {
+        let mut collisions = 0;
+        loop {
+            let opened = self.open(mode)?;
+            match self.execute(&opened, statements, mode == Mode::Write, rows) {
+                Ok(executed) => return Ok((opened, executed)),
+                Err(EngineError::Retry(_))
+                    if collisions < COLLISIONS_MAX && self.control.check().is_ok() =>
+                {
+                    collisions += 1;
+                    drop(opened);
+                    std::thread::sleep(COLLISION_PAUSE * collisions);
+                }
+                Err(error) => return Err(self.control.explain(error)),
+            }
+        }
+    }
+
+    fn open(&self, mode: Mode) -> Result<Lease, EngineError> {
+        let lease = self
+            .engine
+            .warehouse
+            .acquire(mode, Instant::now() + self.work.deadline)?;
+        self.control.watch(lease.connection().interrupt_handle());
+        self.control.check()?;
+        Ok(lease)
+    }
+
+    /// Whether the answer is kept in the warehouse: not for what changes nothing, and not where nothing lasts.
+    fn keeps(&self, lease: &Lease, changes: bool) -> bool {
+        changes && lease.mode == Mode::Write && self.engine.warehouse.place != Place::Memory
+    }
+
+    fn execute(
+        &self,
+        lease: &Lease,
+        statements: &[Statement<'_>],
+        changes: bool,
+        rows: &mut dyn Rows,
+    ) -> Result<Executed, EngineError> {
+        let connection = lease.connection();
+        let identity = self
+            .work
+            .identity
+            .as_ref()
+            .filter(|_| self.keeps(lease, changes));
+        if identity.is_some() {
+            // One at a time: two that make it at once would collide.
+            let _only = self
+                .engine
+                .making
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            answers::make(connection)?;
+        }
+        // DuckDB itself refuses a write in what was found to be a read.
+        let begin = match changes {
+            true => "BEGIN TRANSACTION",
+            false => "BEGIN TRANSACTION READ ONLY",
+        };
+        connection.execute_batch(begin).map_err(engine_error)?;
+        if let Some(identity) = identity
+            && let Some(kept) = answers::find(connection, identity)?
+        {
+            return Ok(Executed::Before(kept));
+        }
+        let names = Names {
+            database: self.database(connection)?,
+            namespace: self.engine.namespace.clone(),
+            is_durable: self.engine.warehouse.place != Place::Memory,
+        };
+        let run = Run::new(connection, &self.control, &self.work, &names, rows)?;
+        run.all(statements).map(Executed::Now)
+    }
+
+    /// The catalog of the warehouse, which DuckDB names after its file.
+    fn database(&self, connection: &duckdb::Connection) -> Result<String, EngineError> {
+        if let Some(known) = self.engine.database.get() {
+            return Ok(known.clone());
+        }
+        let found = connection.query_row("SELECT current_database()", [], |row| {
+            row.get::<_, String>(0)
+        });
+        let found = found.map_err(engine_error)?;
+        Ok(self.engine.database.get_or_init(|| found).clone())
+    }
+}
+
+/// What came of the statements.
+enum Executed {
+    Before(Kept),
+    Now(Outcome),
+}

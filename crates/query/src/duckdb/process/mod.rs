@@ -1,0 +1,71 @@
+//! DuckDB in a child process: the same program in another role.
+//!
+//! - The process is started with the first work and stays while there is work. It holds the warehouse; closing it lends the file.
+//! - Each work talks with it on a socket of its own, whose end is the end of the work: what was not committed is undone.
+//! - The deadline and the memory limit are kept from here, by killing it ([`watch`]). The works that it took along are run again:
+//!   alone, where one of them may have been the cause, so that only that one fails.
+//! - It drops what it does not need before it reads the first statement ([`sandbox`]).
+//!
+//! A program that is its own child calls [`enter`] before anything else.
+
+mod batches;
+mod conversation;
+mod frame;
+mod sandbox;
+mod server;
+mod supervisor;
+mod watch;
+
+pub use sandbox::Sandbox;
+
+pub(super) use conversation::{begin, row_counts};
+pub(super) use supervisor::Supervisor;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// The argument that makes a program the engine's process.
+const ROLE: &str = "--pudato-engine-process";
+
+static IS_OWN_CHILD: OnceLock<()> = OnceLock::new();
+
+/// How the engine's process is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl Program {
+    /// A program that calls [`enter`].
+    pub fn at(program: PathBuf) -> Self {
+        Self {
+            program,
+            args: vec![ROLE.into()],
+        }
+    }
+
+    /// This program itself; `None` where it did not call [`enter`].
+    pub fn own() -> Option<Self> {
+        IS_OWN_CHILD.get()?;
+        // The link leads to the running program also after an update has put another one in its place.
+        let link = PathBuf::from("/proc/self/exe");
+        let program = match link.exists() {
+            true => link,
+            false => std::env::current_exe().ok()?,
+        };
+        Some(Self::at(program))
+    }
+}
+
+/// Is the engine's process where this program was started as such, and returns when it has ended; else remembers that this program
+/// can be one. To be called first in `main`, before there are threads.
+#[must_use = "where it returns a code, the program must end with it"]
+pub fn enter() -> Option<u8> {
+    let _ = IS_OWN_CHILD.set(());
+    let mut args = std::env::args_os().skip(1);
+    (args.next().as_deref() == Some(ROLE.as_ref())).then(server::run)
+}

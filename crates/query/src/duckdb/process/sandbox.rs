@@ -1,0 +1,205 @@
+//! What the engine's process can reach, whatever it is made to do: the warehouse's folder and the scratch folder, and no network, no
+//! other program, and nothing of other processes.
+//!
+//! DuckDB's own lock comes first (`lockdown.rs`); this one holds where DuckDB itself has a fault. On a kernel without Landlock the
+//! process runs without it, and says so.
+
+use crate::duckdb::lockdown::Lockdown;
+use crate::duckdb::warehouse::Place;
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// What holds the engine's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// Whether it reaches its own files only; else why not.
+    pub files: Result<(), String>,
+    /// Whether it has neither the network nor other programs; else why not.
+    pub calls: Result<(), String>,
+}
+
+/// Drops what the process does not need. Must be called while it has one thread.
+///
+/// # Errors
+/// What should hold could not be put in place although the kernel has it.
+#[cfg(target_os = "linux")]
+pub(super) fn enter(place: &Place, lockdown: &Lockdown) -> io::Result<Sandbox> {
+    linux::limits(lockdown)?;
+    let files = linux::files(place, lockdown)?;
+    let calls = linux::calls()?;
+    Ok(Sandbox { files, calls })
+}
+
+/// Other systems have nothing that could hold it.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn enter(_place: &Place, _lockdown: &Lockdown) -> io::Result<Sandbox> {
+    let none = || Err("this system has no Landlock and no seccomp".to_owned());
+    Ok(Sandbox {
+        files: none(),
+        calls: none(),
+    })
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::{Lockdown, Place};
+    use landlock::{
+        ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, PathFdError, Ruleset,
+        RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
+    };
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule,
+    };
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::path::Path;
+
+    /// A fence behind the watcher outside: so many times DuckDB's own limit, and so many bytes for code, stacks and allocators,
+    /// which reserve more than they use.
+    const DATA_FACTOR: u64 = 4;
+    const DATA_SPARE: u64 = 4 << 30;
+
+    /// No core files, which would hold data, and a fence for memory.
+    pub(super) fn limits(lockdown: &Lockdown) -> io::Result<()> {
+        let set = |resource, bytes: u64| {
+            let limit = Rlimit {
+                current: Some(bytes),
+                maximum: Some(bytes),
+            };
+            setrlimit(resource, limit)
+        };
+        set(Resource::Core, 0)?;
+        let data = lockdown.memory_bytes.saturating_mul(DATA_FACTOR);
+        set(Resource::Data, data.saturating_add(DATA_SPARE))?;
+        Ok(())
+    }
+
+    /// What DuckDB and the C library read to know the machine. None of it is secret.
+    const MACHINE: [&str; 9] = [
+        "/proc/meminfo",
+        "/proc/cpuinfo",
+        "/proc/stat",
+        "/proc/self",
+        "/sys/fs/cgroup",
+        "/sys/devices/system/cpu",
+        "/dev/null",
+        "/dev/urandom",
+        "/etc/localtime",
+    ];
+
+    /// Files are opened, written, made and removed; folders are not listed, so that a name that cannot be guessed is a key.
+    pub(super) fn files(place: &Place, lockdown: &Lockdown) -> io::Result<Result<(), String>> {
+        let abi = ABI::V6;
+        let own =
+            make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | MakeReg | RemoveFile});
+        let mut ruleset = Ruleset::default()
+            .handle_access(AccessFs::from_all(abi))
+            .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
+            .and_then(|ruleset| ruleset.scope(Scope::from_all(abi)))
+            .and_then(Ruleset::create)
+            .map_err(io::Error::other)?;
+        for path in MACHINE {
+            ruleset = allow(ruleset, Path::new(path), AccessFs::ReadFile.into(), false)?;
+        }
+        for folder in [&lockdown.scratch, &lockdown.spill] {
+            ruleset = allow(ruleset, folder, own, true)?;
+        }
+        if let Place::File(file) = place {
+            let folder = file.parent().unwrap_or(Path::new("/"));
+            ruleset = allow(ruleset, folder, own, true)?;
+        }
+        let status = ruleset.restrict_self().map_err(io::Error::other)?;
+        Ok(match status.ruleset {
+            RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+            RulesetStatus::NotEnforced => Err("this kernel has no Landlock".into()),
+        })
+    }
+
+    fn allow(
+        ruleset: RulesetCreated,
+        path: &Path,
+        access: BitFlags<AccessFs>,
+        is_needed: bool,
+    ) -> io::Result<RulesetCreated> {
+        match PathFd::new(path) {
+            Ok(fd) => ruleset
+                .add_rule(PathBeneath::new(fd, access))
+                .map_err(io::Error::other),
+            Err(PathFdError::OpenCall { source, .. }) if is_needed => Err(source),
+            Err(_) => Ok(ruleset),
+        }
+    }
+
+    /// Refuses what SQL never needs: other programs, the network, other processes, and the kernel's rarer doors. A list of what is
+    /// allowed would depend on the C library's version; Landlock is that list for files.
+    pub(super) fn calls() -> io::Result<Result<(), String>> {
+        let Ok(arch) = std::env::consts::ARCH.try_into() else {
+            return Ok(Err(format!(
+                "seccomp is not known on {}",
+                std::env::consts::ARCH
+            )));
+        };
+        let refused = [
+            libc::SYS_execve,
+            libc::SYS_execveat,
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_bind,
+            libc::SYS_listen,
+            libc::SYS_accept,
+            libc::SYS_accept4,
+            libc::SYS_connect,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_pivot_root,
+            libc::SYS_chroot,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_io_uring_setup,
+            libc::SYS_keyctl,
+            libc::SYS_add_key,
+            libc::SYS_request_key,
+            libc::SYS_init_module,
+            libc::SYS_finit_module,
+            libc::SYS_kexec_load,
+            libc::SYS_reboot,
+            libc::SYS_swapon,
+            libc::SYS_setuid,
+            libc::SYS_setgid,
+        ];
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+        for call in refused {
+            rules.insert(call, Vec::new());
+        }
+        // Sockets of this machine's own kind are needed by nobody either, but the C library asks its name service that way, and takes no
+        // for an answer; what leads out of the machine is refused as such.
+        let is_other = SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Ne,
+            u64::from(libc::AF_UNIX.unsigned_abs()),
+        );
+        let is_other = is_other.and_then(|condition| SeccompRule::new(vec![condition]));
+        rules.insert(libc::SYS_socket, vec![is_other.map_err(io::Error::other)?]);
+        let errno = libc::EPERM.unsigned_abs();
+        let filter = SeccompFilter::new(
+            rules,
+            SeccompAction::Allow,
+            SeccompAction::Errno(errno),
+            arch,
+        );
+        let filter = filter.map_err(io::Error::other)?;
+        let program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
+        Ok(seccompiler::apply_filter(&program).map_err(|error| error.to_string()))
+    }
+}

@@ -1,0 +1,251 @@
+//! Starts the engine's process, and knows how it ended.
+
+use super::Program;
+use super::frame::{self, Kind};
+use super::sandbox::Sandbox;
+use super::watch::Watched;
+use crate::duckdb::lockdown::Lockdown;
+use crate::duckdb::warehouse::Place;
+use crate::engine::EngineError;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// What the process may use; the first that it is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setup {
+    pub(super) place: Place,
+    pub(super) namespace: String,
+    pub(super) lockdown: Lockdown,
+}
+
+/// The first that it answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ready {
+    /// DuckDB's version.
+    pub(super) version: Option<String>,
+    pub(super) sandbox: Sandbox,
+}
+
+/// How long a start may take: on a busy machine loading libduckdb has taken seconds.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long closing the warehouse may take, which writes its log into the file.
+const CLOSE_MAX: Duration = Duration::from_secs(60);
+/// How many statements are remembered that brought their process down.
+const SUSPECTS_MAX: usize = 1_000;
+/// The environment that the process sees: where its libraries lie, if they lie elsewhere.
+const ENVIRONMENT: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+
+/// Keeps one process running while there is work.
+pub(in crate::duckdb) struct Supervisor {
+    program: Program,
+    setup: Setup,
+    running: Mutex<Option<Arc<Process>>>,
+    ready: OnceLock<Ready>,
+    /// Statements that brought their process down, by their hashes: they run alone from the start.
+    suspects: Mutex<BTreeSet<[u8; 32]>>,
+}
+
+/// A process that was started.
+pub(super) struct Process {
+    /// What is said to all of it.
+    control: Mutex<UnixStream>,
+    pub(super) watched: Arc<Watched>,
+}
+
+impl Supervisor {
+    pub(in crate::duckdb) fn new(
+        program: Program,
+        place: Place,
+        namespace: String,
+        lockdown: Lockdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            program,
+            setup: Setup {
+                place,
+                namespace,
+                lockdown,
+            },
+            running: Mutex::default(),
+            ready: OnceLock::new(),
+            suspects: Mutex::default(),
+        })
+    }
+
+    /// DuckDB's version, once the process has run.
+    pub(in crate::duckdb) fn version(&self) -> Option<String> {
+        self.ready.get()?.version.clone()
+    }
+
+    /// The number of the process that runs now.
+    pub(in crate::duckdb) fn process_id(&self) -> Option<u32> {
+        self.lock().as_ref().map(|process| process.watched.pid)
+    }
+
+    /// What holds the process, once it has run.
+    pub(in crate::duckdb) fn sandbox(&self) -> Option<Sandbox> {
+        self.ready.get().map(|ready| ready.sandbox.clone())
+    }
+
+    /// Whether a statement brought its process down before.
+    pub(super) fn is_suspect(&self, hash: &[u8; 32]) -> bool {
+        let suspects = self.suspects.lock();
+        suspects
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(hash)
+    }
+
+    /// Remembers a statement that brought its process down.
+    pub(super) fn suspect(&self, hash: [u8; 32]) {
+        let suspects = self.suspects.lock();
+        let mut suspects = suspects.unwrap_or_else(PoisonError::into_inner);
+        if suspects.len() < SUSPECTS_MAX {
+            suspects.insert(hash);
+        }
+    }
+
+    /// Most memory of one process, in bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.setup.lockdown.memory_bytes
+    }
+
+    /// A socket to the process for one work; starts the process where there is none. Blocks.
+    ///
+    /// # Errors
+    /// `Unavailable`: it cannot be started.
+    pub(super) fn connect(&self) -> Result<(Arc<Process>, UnixStream), EngineError> {
+        let failed = |error: io::Error| {
+            EngineError::Unavailable(format!("the process of the query engine: {error}"))
+        };
+        let mut running = self.lock();
+        if let Some(process) = &*running {
+            if let Ok(socket) = process.socket() {
+                return Ok((Arc::clone(process), socket));
+            }
+            // It has ended since.
+            *running = None;
+        }
+        let process = Arc::new(self.start().map_err(failed)?);
+        let socket = process.socket().map_err(failed)?;
+        *running = Some(Arc::clone(&process));
+        Ok((process, socket))
+    }
+
+    /// Lets go of the warehouse's file. Blocks until then; a process that does not answer is killed, which lets go of it, too.
+    pub(in crate::duckdb) fn close(&self) {
+        let mut running = self.lock();
+        let Some(process) = running.as_ref() else {
+            return;
+        };
+        if let Err(error) = process.close_warehouse() {
+            tracing::debug!(%error, "the query engine's process did not close the warehouse; it is ended");
+            process.watched.kill("it did not close the warehouse", None);
+            process.watched.wait_for_end();
+            *running = None;
+        }
+    }
+
+    fn start(&self) -> io::Result<Process> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(&self.program.program);
+        command.args(&self.program.args).env_clear();
+        for name in ENVIRONMENT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        // Ctrl-C is for the program that decides what becomes of its works.
+        command.process_group(0).current_dir("/");
+        let mut child = command.spawn()?;
+        match greet(&ours, &self.setup) {
+            Ok(ready) => {
+                let _ = self.ready.set(ready);
+                let watched = Watched::start(child, self.memory_bytes())?;
+                Ok(Process {
+                    control: Mutex::new(ours),
+                    watched,
+                })
+            }
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(io::Error::new(
+                    error.kind(),
+                    format!("it did not start: {error}{}", last_words(&mut child)),
+                ))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Process>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn greet(mut socket: &UnixStream, setup: &Setup) -> io::Result<Ready> {
+    socket.set_read_timeout(Some(START_MAX))?;
+    frame::write_json(&mut socket, Kind::Setup, setup)?;
+    match frame::read(&mut socket)? {
+        Some((Kind::Ready, bytes)) => frame::json(&bytes),
+        Some((Kind::Failed, bytes)) => Err(io::Error::other(frame::text(bytes)?)),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// What the process printed before it ended.
+fn last_words(child: &mut Child) -> String {
+    let mut words = Vec::new();
+    if let Some(stderr) = &mut child.stderr {
+        let _ = stderr.take(4_096).read_to_end(&mut words);
+    }
+    match String::from_utf8_lossy(&words).trim() {
+        "" => String::new(),
+        words => format!(": {words}"),
+    }
+}
+
+impl Process {
+    /// A new pair of sockets, of which the process gets one.
+    fn socket(&self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = [Kind::Socket as u8, 0, 0, 0, 0];
+        let fds = [theirs.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+        let sent = sendmsg(
+            &*control,
+            &[IoSlice::new(&head)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )?;
+        // Five bytes are sent at once or not at all.
+        match sent == head.len() {
+            true => Ok(ours),
+            false => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    fn close_warehouse(&self) -> io::Result<()> {
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut control = &*control;
+        control.set_read_timeout(Some(CLOSE_MAX))?;
+        frame::write(&mut control, Kind::Close, &[])?;
+        match frame::read(&mut control)? {
+            Some((Kind::Closed, _)) => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
