@@ -6,6 +6,12 @@ use duckdb::Error;
 /// Beginnings of DuckDB's messages that tell of bad luck: two transactions changed the same rows or tables.
 const COLLISIONS: [&str; 2] = ["TransactionContext Error", "Transaction conflict"];
 
+/// Parts of those that tell of a query that would write.
+const READ_ONLY: [&str; 2] = [
+    "transaction is launched in read-only mode",
+    "attached in read-only mode",
+];
+
 /// DuckDB's text of an error.
 pub(super) fn text(error: &Error) -> String {
     match error {
@@ -17,10 +23,9 @@ pub(super) fn text(error: &Error) -> String {
 /// The error as the port tells it.
 pub(super) fn engine_error(error: Error) -> EngineError {
     let text = text(&error);
-    if text.contains("launched in read-only mode") {
+    if READ_ONLY.iter().any(|part| text.contains(part)) {
         return EngineError::Invalid(format!(
-            "payload.sql: a query must leave the warehouse as it is, and this one would change it, e.g. by nextval(): use it in an \
-             INSERT or a CREATE TABLE: {text}"
+            "payload.sql: a query changes nothing; write with a statement of its own, e.g. INSERT: {text}"
         ));
     }
     if COLLISIONS.iter().any(|begin| text.contains(begin)) {

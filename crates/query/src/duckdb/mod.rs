@@ -7,6 +7,7 @@ mod answers;
 mod bind;
 mod catalog;
 mod control;
+mod csv;
 mod errors;
 mod fetch;
 mod gate;

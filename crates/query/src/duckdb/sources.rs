@@ -3,12 +3,14 @@
 //! A source is a temporary view over its file. While a statement is bound to learn what it reads, the view stands for an empty
 //! table of the same columns instead: the plan then names the source, and a file that it reads in another way shows.
 
+use super::csv;
 use super::errors::engine_error;
 use super::statements::{literal, quote};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
 use crate::lineage::SourceRead;
 use duckdb::Connection;
+use std::path::Path;
 
 /// A source that is ready to be read.
 pub(super) struct Ready {
@@ -34,13 +36,27 @@ impl Ready {
 /// A text up to this size is counted row by row; a larger one would hold up its Command. Parquet knows its rows.
 const COUNT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// DuckDB reads the name of a file as a pattern where it has one of these: it could find the file of another.
+const PATTERNS: [char; 3] = ['*', '?', '['];
+
+/// A path as it stands in SQL.
+fn path(file: &Path) -> Result<String, EngineError> {
+    let text = file.to_str().map(str::to_owned);
+    text.ok_or_else(|| {
+        EngineError::Unavailable(format!(
+            "the folder of the sources, {}, is not in UTF-8; choose another folder for the data (PUDATO_DATA)",
+            file.display()
+        ))
+    })
+}
+
 /// Makes the stand-ins.
 pub(super) fn prepare(
     connection: &Connection,
     sources: &[Source],
 ) -> Result<Vec<Ready>, EngineError> {
     let ready = sources.iter().enumerate().map(|(n, source)| {
-        let file = source.file.display().to_string();
+        let file = path(&source.file)?;
         let wrong = |error: EngineError| match error {
             EngineError::Invalid(text) => {
                 // The line that DuckDB shows is not the user's.
@@ -58,7 +74,7 @@ pub(super) fn prepare(
         let is_small =
             std::fs::metadata(&source.file).is_ok_and(|file| file.len() <= COUNT_BYTES_MAX);
         let row_count = if is_small || source.format == Format::Parquet {
-            let count = format!("SELECT count(*) FROM ({query})");
+            let count = format!("SELECT system.main.count(*) FROM ({query})");
             let count = connection
                 .query_row(&count, [], |row| row.get(0))
                 .map_err(engine_error);
@@ -119,26 +135,27 @@ fn views(
     connection.execute_batch(&views).map_err(engine_error)
 }
 
-/// The query that reads the file. Every row of a text is looked at to learn its columns' types: the first 20,480, which
-/// is DuckDB's default, do not tell what comes later.
+/// The query that reads the file.
 fn reader(connection: &Connection, format: Format, file: &str) -> Result<String, EngineError> {
+    if let Some(pattern) = file.find(PATTERNS) {
+        return Err(EngineError::Unavailable(format!(
+            "the folder of the sources has the character {:?} in its path, which DuckDB reads as a pattern; choose another \
+             folder for the data (PUDATO_DATA)",
+            &file[pattern..=pattern]
+        )));
+    }
     let name = literal(file);
-    let sniffed = |options: &str| {
-        let sql = format!(
-            "SELECT Prompt FROM sniff_csv({name}, sample_size = -1, header = true{options})"
-        );
-        let prompt = connection.query_row(&sql, [], |row| row.get::<_, String>(0));
-        prompt
-            .map(|prompt| prompt.trim_end_matches(';').to_owned())
-            .map_err(engine_error)
-    };
     Ok(match format {
-        Format::Csv => sniffed("")?,
-        Format::Tsv => sniffed(", delim = '\\t'")?,
-        Format::Parquet => format!("SELECT * FROM read_parquet({name})"),
-        Format::Json => format!("SELECT * FROM read_json({name}, sample_size = -1)"),
+        Format::Csv => csv::reader(connection, file, None)?,
+        Format::Tsv => csv::reader(connection, file, Some("\t"))?,
+        Format::Parquet => {
+            format!("SELECT * FROM system.main.read_parquet({name}, hive_partitioning = false)")
+        }
+        Format::Json => format!(
+            "SELECT * FROM system.main.read_json({name}, sample_size = -1, hive_partitioning = false)"
+        ),
         Format::Jsonl => format!(
-            "SELECT * FROM read_json({name}, format = 'newline_delimited', sample_size = -1)"
+            "SELECT * FROM system.main.read_json({name}, format = 'newline_delimited', sample_size = -1, hive_partitioning = false)"
         ),
     })
 }

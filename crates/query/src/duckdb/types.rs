@@ -15,7 +15,8 @@ pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readabl
         return "VARCHAR".into();
     }
     if let Some(alias) = r#type.get_alias() {
-        return alias;
+        // Whoever made the type named it: in SQL its name is quoted.
+        return if readable { quote(&alias) } else { alias };
     }
     let child = |n: usize| {
         text(
