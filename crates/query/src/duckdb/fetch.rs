@@ -4,8 +4,9 @@ use super::bind;
 use super::control::Control;
 use super::errors::{engine_error, text};
 use super::json::{self, Shape};
+use super::parse;
 use super::rows::Rows;
-use super::statements::{Kind, literal};
+use super::statements::{Kind, literal, quote};
 use super::types;
 use crate::engine::{Answer, Column, EngineError};
 use crate::format::Format;
@@ -35,8 +36,13 @@ pub(super) struct Fetch<'a, 'r> {
 
 impl<'a> Fetch<'a, '_> {
     /// Runs it and takes its rows.
-    pub(super) fn rows(&mut self, sql: &str, kind: Kind) -> Result<Fetched, EngineError> {
-        let mut prepared = self.start(sql)?;
+    pub(super) fn rows(
+        &mut self,
+        sql: &str,
+        kind: Kind,
+        expands: bool,
+    ) -> Result<Fetched, EngineError> {
+        let mut prepared = self.start(sql, expands)?;
         let schema = prepared.schema();
         let fields = schema.fields().iter().enumerate();
         let logical: Vec<_> = fields
@@ -61,15 +67,15 @@ impl<'a> Fetch<'a, '_> {
                 )));
             }
             drop(prepared);
-            prepared = self.start(&readable(sql, &casts))?;
+            prepared = self.start(&readable(sql, &casts), expands)?;
             let logical = (0..columns.len()).map(|n| prepared.column_logical_type(n));
             shapes = self::shapes(&columns, logical)?;
         }
         self.take(&prepared, columns, shapes, kind)
     }
 
-    fn start(&mut self, sql: &str) -> Result<Statement<'a>, EngineError> {
-        let mut prepared = self.connection.prepare(sql).map_err(engine_error)?;
+    fn start(&mut self, sql: &str, expands: bool) -> Result<Statement<'a>, EngineError> {
+        let mut prepared = parse::prepare(self.connection, sql, expands)?;
         let values = bind::values(&prepared, self.parameters, self.used)?;
         // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
@@ -160,6 +166,7 @@ fn readable(sql: &str, casts: &[Option<String>]) -> String {
 pub(super) fn into_file(
     connection: &Connection,
     sql: &str,
+    expands: bool,
     file: &str,
     format: Format,
     parameters: &Parameters,
@@ -172,8 +179,16 @@ pub(super) fn into_file(
         Format::Json => "FORMAT json, ARRAY true",
         Format::Jsonl => "FORMAT json",
     };
+    let put_aside;
+    let sql = match expands {
+        true => {
+            put_aside = put_aside_answer(connection, sql, parameters, used)?;
+            put_aside.as_str()
+        }
+        false => sql,
+    };
     let copy = format!("COPY ({sql}\n) TO {} ({options})", literal(file));
-    let mut prepared = connection.prepare(&copy).map_err(engine_error)?;
+    let mut prepared = parse::prepare(connection, &copy, false)?;
     let values = bind::values(&prepared, parameters, used)?;
     let mut rows = prepared
         .query(params_from_iter(values))
@@ -188,4 +203,22 @@ pub(super) fn into_file(
         answer: Answer::File { row_count },
         changed: row_count,
     })
+}
+
+/// Runs a query that DuckDB expands into a table of its own, because it does not tell how many rows such a query wrote into a
+/// file. Answers the query that reads the table.
+fn put_aside_answer(
+    connection: &Connection,
+    sql: &str,
+    parameters: &Parameters,
+    used: &mut BTreeSet<String>,
+) -> Result<String, EngineError> {
+    let name = format!("pudato_answer_{}", uuid::Uuid::new_v4().simple());
+    let make = format!("CREATE TEMP TABLE {} AS ({sql}\n)", quote(&name));
+    let mut prepared = parse::prepare(connection, &make, true)?;
+    let values = bind::values(&prepared, parameters, used)?;
+    prepared
+        .execute(params_from_iter(values))
+        .map_err(engine_error)?;
+    Ok(format!("SELECT * FROM temp.main.{}", quote(&name)))
 }

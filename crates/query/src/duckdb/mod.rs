@@ -16,6 +16,7 @@ mod lending;
 mod local;
 mod lockdown;
 mod parse;
+mod pivot;
 mod plan;
 pub mod process;
 mod relations;
@@ -24,6 +25,7 @@ mod run;
 mod scratch;
 mod sources;
 mod statements;
+mod tokens;
 mod types;
 mod warehouse;
 

@@ -1,9 +1,11 @@
 //! DuckDB's own parser, by the C interface: the Rust crate runs all but the last statement of a text while it prepares it, and
-//! does not say how many there were.
+//! does not say how many there were. So whatever holds SQL of a user goes through [`prepare`].
 
 #![expect(unsafe_code, reason = "calls DuckDB's C interface")]
 
-use duckdb::ffi;
+use super::errors::engine_error;
+use crate::engine::EngineError;
+use duckdb::{Connection, Statement, ffi};
 use std::ffi::{CStr, CString};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -22,9 +24,25 @@ impl Parser {
     fn open() -> Option<Self> {
         let mut database: ffi::duckdb_database = std::ptr::null_mut();
         let mut connection: ffi::duckdb_connection = std::ptr::null_mut();
-        // SAFETY: a null path opens a database in memory; both handles are checked before they are used.
+        let mut config: ffi::duckdb_config = std::ptr::null_mut();
+        // SAFETY: a null path opens a database in memory; every handle is checked before it is used, and the config is
+        // destroyed in every case.
         unsafe {
-            if ffi::duckdb_open(std::ptr::null(), &raw mut database) != ffi::DuckDBSuccess {
+            if ffi::duckdb_create_config(&raw mut config) != ffi::DuckDBSuccess {
+                return None;
+            }
+            // DuckDB reads the files of an IMPORT while it parses it.
+            let option = (c"enable_external_access", c"false");
+            let set = ffi::duckdb_set_config(config, option.0.as_ptr(), option.1.as_ptr());
+            let opened = ffi::duckdb_open_ext(
+                std::ptr::null(),
+                &raw mut database,
+                config,
+                std::ptr::null_mut(),
+            );
+            ffi::duckdb_destroy_config(&raw mut config);
+            if set != ffi::DuckDBSuccess || opened != ffi::DuckDBSuccess {
+                ffi::duckdb_close(&raw mut database);
                 return None;
             }
             if ffi::duckdb_connect(database, &raw mut connection) != ffi::DuckDBSuccess {
@@ -39,9 +57,11 @@ impl Parser {
     }
 
     fn count(&self, sql: &CStr) -> Result<u64, String> {
+        // As it will be in the work: outside of a transaction DuckDB adds one to some statements.
+        self.run(c"BEGIN TRANSACTION");
         let mut extracted: ffi::duckdb_extracted_statements = std::ptr::null_mut();
         // SAFETY: the connection is open and `sql` ends with NUL; what was extracted is destroyed in every case.
-        unsafe {
+        let counted = unsafe {
             let count =
                 ffi::duckdb_extract_statements(self.connection, sql.as_ptr(), &raw mut extracted);
             let error = ffi::duckdb_extract_statements_error(extracted);
@@ -50,6 +70,16 @@ impl Parser {
                 .filter(|error| !error.is_empty());
             ffi::duckdb_destroy_extracted(&raw mut extracted);
             error.map_or(Ok(count), Err)
+        };
+        self.run(c"ROLLBACK");
+        counted
+    }
+
+    /// Runs a statement that has no answer.
+    fn run(&self, sql: &CStr) {
+        // SAFETY: the connection is open, `sql` ends with NUL, and no result is asked for.
+        unsafe {
+            ffi::duckdb_query(self.connection, sql.as_ptr(), std::ptr::null_mut());
         }
     }
 }
@@ -73,7 +103,7 @@ fn with<T>(sql: &str, use_it: impl FnOnce(&Parser, &CStr) -> T) -> Result<T, Str
     }
 }
 
-/// How many statements `sql` is.
+/// How many statements `sql` is, in a transaction.
 ///
 /// # Errors
 /// DuckDB's own text: it cannot be parsed.
@@ -81,9 +111,36 @@ pub(super) fn count(sql: &str) -> Result<u64, String> {
     with(sql, |parser, sql| parser.count(sql))?
 }
 
+/// Whether `sql` is one query, as it was written: DuckDB itself makes more than one statement of a PIVOT without a list of
+/// values. What is whole by itself cannot close the parenthesis before it, and within one a semicolon is a syntax error, as is
+/// whatever is no query.
+pub(super) fn is_one_query(sql: &str) -> bool {
+    count(sql).is_ok() && count(&format!("SELECT * FROM ({sql}\n)")).is_ok()
+}
+
+/// Prepares `sql`, which must be one statement; more only where `expands` says that it holds a query that DuckDB expands
+/// ([`is_one_query`]), since all but the last of them run now.
+///
+/// # Errors
+/// `Invalid`: it is not one statement, or DuckDB cannot prepare it.
+pub(super) fn prepare<'c>(
+    connection: &'c Connection,
+    sql: &str,
+    expands: bool,
+) -> Result<Statement<'c>, EngineError> {
+    let count =
+        count(sql).map_err(|error| EngineError::Invalid(format!("payload.sql: {error}")))?;
+    if count != 1 && !expands {
+        return Err(EngineError::Invalid(format!(
+            "payload.sql: expected one statement, found {count}"
+        )));
+    }
+    connection.prepare(sql).map_err(engine_error)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, is_one_query};
 
     #[test]
     fn statements_are_counted_as_duckdb_reads_them() {
@@ -92,5 +149,25 @@ mod tests {
         assert_eq!(count("select ';' -- ; drop table t"), Ok(1));
         assert_eq!(count("-- nothing"), Ok(0));
         assert!(count("selec 1").unwrap_err().contains("syntax error"));
+    }
+
+    #[test]
+    fn only_what_duckdb_expands_is_one_query_and_more_than_one_statement() {
+        for query in [
+            "PIVOT t ON a USING sum(b)",
+            "SELECT * FROM (PIVOT t ON a) -- the end",
+        ] {
+            assert!(count(query).is_ok_and(|count| count > 1), "{query}");
+            assert!(is_one_query(query), "{query}");
+        }
+        for several in [
+            "SELECT 1; SELECT 2 AS pivot",
+            "SELECT 1 AS pivot -- x\r; SELECT 2",
+            "SELECT 1 AS \"PIVOT\"; DROP TABLE t",
+            "SELECT 1); SELECT (2",
+            "INSERT INTO t SELECT 1",
+        ] {
+            assert!(!is_one_query(several), "{several}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::plan::{self, Reads};
 use super::rows::Rows;
 use super::sources::{self, Ready};
 use super::statements::{Kind, Statement, literal, quote, split};
-use super::{answers, parse, relations};
+use super::{answers, parse, pivot, relations};
 use crate::engine::{Answer, AnswerTo, EngineError, Executed, Outcome, Work};
 use crate::lineage::{Lineage, Operation, Table};
 use duckdb::{Connection, params_from_iter};
@@ -33,17 +33,34 @@ pub(super) struct Names {
 /// `Invalid`: it cannot be parsed, is more than one statement, or is not allowed.
 pub(super) fn read(work: &Work) -> Result<Vec<Statement<'_>>, EngineError> {
     let invalid = |text: String| EngineError::Invalid(text);
-    let statements = split(&work.sql).map_err(invalid)?;
-    for statement in &statements {
-        let count = parse::count(statement.sql)
-            .map_err(|error| invalid(format!("payload.sql: {error}")))?;
-        // DuckDB itself reads a PIVOT without a list of values as two statements.
-        if count != 1 && !(statement.kind == Kind::Query && count > 0 && has_pivot(statement.sql)) {
+    let count = |sql: &str| {
+        parse::count(sql).map_err(|error| EngineError::Invalid(format!("payload.sql: {error}")))
+    };
+    let mut statements = split(&work.sql).map_err(invalid)?;
+    for statement in &mut statements {
+        let count = count(statement.sql)?;
+        statement.expands =
+            count > 1 && statement.kind == Kind::Query && parse::is_one_query(statement.sql);
+        if count != 1 && !statement.expands {
             return Err(invalid(format!(
                 "payload.sql: expected one statement, found {count}: {}",
                 statement.sql
             )));
         }
+        if statement.kind == Kind::Unknown {
+            let word = statement.sql.split_whitespace().next().unwrap_or_default();
+            return Err(invalid(format!(
+                "payload.sql: a statement that begins with {word} is not allowed: it is not known what it does"
+            )));
+        }
+    }
+    let expands = statements.iter().any(|statement| statement.expands);
+    let as_a_whole = count(&work.sql)?;
+    if !expands && as_a_whole != statements.len() as u64 {
+        return Err(invalid(format!(
+            "payload.sql: DuckDB reads {as_a_whole} statements where pudato reads {}; send them one by one",
+            statements.len()
+        )));
     }
     if !work.is_script && statements.len() > 1 {
         let count = statements.len();
@@ -61,10 +78,6 @@ pub(super) fn read(work: &Work) -> Result<Vec<Statement<'_>>, EngineError> {
         return Err(invalid(what.into()));
     }
     Ok(statements)
-}
-
-fn has_pivot(sql: &str) -> bool {
-    sql.to_ascii_uppercase().contains("PIVOT")
 }
 
 /// One work on one connection, within a transaction.
@@ -194,7 +207,9 @@ impl<'a> Run<'a> {
     /// What the statement reads, as DuckDB's binder sees it.
     fn read_by(&mut self, statement: &Statement<'_>, sql: &str) -> Result<Lineage, EngineError> {
         let to_explain = match statement.kind {
-            Kind::Explain | Kind::CreateView => statement.query,
+            Kind::Explain | Kind::ExplainAnalyze | Kind::ExplainChange | Kind::CreateView => {
+                statement.query
+            }
             Kind::Show if !sql.to_ascii_uppercase().starts_with("SUMMARIZE") => None,
             Kind::Alter | Kind::Drop | Kind::CreateOther | Kind::Upkeep => None,
             _ => Some(sql),
@@ -203,12 +218,17 @@ impl<'a> Run<'a> {
             return Ok(Lineage::default());
         };
         sources::stand_in(self.connection, &self.sources)?;
-        let Some(reads) = self.explain(to_explain)? else {
+        let plan = match statement.expands {
+            true => self.explain_expanded(to_explain)?,
+            false => self.explain(to_explain)?,
+        };
+        let Some(reads) = plan else {
             return Ok(Lineage {
                 partial: Some("DuckDB shows no plan for this statement".into()),
                 ..Lineage::default()
             });
         };
+        plan::check(&reads, statement.kind).map_err(EngineError::Invalid)?;
         if let Some(function) = reads
             .outside
             .first()
@@ -217,6 +237,10 @@ impl<'a> Run<'a> {
             return Err(EngineError::Invalid(format!(
                 "payload.sql: {function} is not allowed: SQL reads the warehouse and the Command's `sources` only"
             )));
+        }
+        if matches!(statement.kind, Kind::Explain | Kind::ExplainChange) {
+            // A plan is no data.
+            return Ok(Lineage::default());
         }
         let mut lineage = self.lineage_of(&reads)?;
         if let Some((name, _)) = &statement.loads {
@@ -231,10 +255,22 @@ impl<'a> Run<'a> {
         Ok(lineage)
     }
 
+    /// The plan of a query that DuckDB expands.
+    fn explain_expanded(&mut self, sql: &str) -> Result<Option<Reads>, EngineError> {
+        let listed = pivot::with_values(sql)?;
+        self.explain(&listed).map_err(|error| match error {
+            EngineError::Invalid(text) => EngineError::Invalid(format!(
+                "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
+                pivot::ADVICE
+            )),
+            other => other,
+        })
+    }
+
     fn explain(&mut self, sql: &str) -> Result<Option<Reads>, EngineError> {
         let explain = format!("{EXPLAIN}{sql}");
-        let prepared = self.connection.prepare(&explain);
-        let mut prepared = prepared.map_err(|error| without_explain(engine_error(error)))?;
+        let prepared = parse::prepare(self.connection, &explain, false);
+        let mut prepared = prepared.map_err(without_explain)?;
         let values = bind::values(&prepared, &self.work.parameters, &mut self.used_parameters)?;
         let plans = prepared.query_map(params_from_iter(values), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
@@ -361,6 +397,7 @@ impl<'a> Run<'a> {
                 fetch::into_file(
                     self.connection,
                     sql,
+                    statement.expands,
                     &file,
                     *format,
                     &self.work.parameters,
@@ -383,7 +420,7 @@ impl<'a> Run<'a> {
                     rows_max,
                     taken_by,
                 };
-                fetch.rows(sql, statement.kind)
+                fetch.rows(sql, statement.kind, statement.expands)
             }
         };
         fetched.map_err(|error| self.control.explain(error))
@@ -412,7 +449,13 @@ impl<'a> Run<'a> {
                 lineage.partial = Some("it is not known what this statement does".into());
                 return Ok(());
             }
-            Kind::Query | Kind::Show | Kind::Explain | Kind::CreateOther | Kind::Upkeep => {
+            Kind::Query
+            | Kind::Show
+            | Kind::Explain
+            | Kind::ExplainAnalyze
+            | Kind::ExplainChange
+            | Kind::CreateOther
+            | Kind::Upkeep => {
                 return Ok(());
             }
         };

@@ -1,38 +1,10 @@
 //! Splits a text into statements, and says what each is and what it writes to.
 //!
-//! sqlparser's tokenizer knows where a quoted text, a comment or a dollar-quoted text ends. What a statement *reads* is never
-//! told from here: DuckDB's binder tells it (`plan.rs`). That each piece is one statement is checked by DuckDB's parser
-//! (`parse.rs`).
+//! What is told here is a first reading. That each piece is one statement is checked by DuckDB's parser (`parse.rs`), and that it
+//! does what its kind says by its binder (`plan.rs`), which also tells what it *reads*.
 
-use sqlparser::dialect::Dialect;
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use super::tokens::{Placed, Token, tokens};
 use std::ops::Range;
-
-/// How DuckDB writes SQL, as far as a tokenizer must know it.
-#[derive(Debug)]
-struct DuckDbTokens;
-
-impl Dialect for DuckDbTokens {
-    fn is_identifier_start(&self, ch: char) -> bool {
-        ch.is_alphabetic() || ch == '_' || !ch.is_ascii()
-    }
-
-    fn is_identifier_part(&self, ch: char) -> bool {
-        ch.is_alphanumeric() || ch == '_' || ch == '$' || !ch.is_ascii()
-    }
-
-    fn supports_nested_comments(&self) -> bool {
-        true
-    }
-
-    fn supports_string_escape_constant(&self) -> bool {
-        true
-    }
-
-    fn supports_numeric_literal_underscores(&self) -> bool {
-        true
-    }
-}
 
 /// What a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +13,12 @@ pub(super) enum Kind {
     Query,
     /// Tells about the catalog.
     Show,
-    /// Tells how a query would run; runs it where it says ANALYZE.
+    /// Tells how a query would run.
     Explain,
+    /// Runs a query and tells how it ran.
+    ExplainAnalyze,
+    /// Tells how a statement that is no query would run.
+    ExplainChange,
     Insert,
     Update,
     Delete,
@@ -58,7 +34,7 @@ pub(super) enum Kind {
     Alter,
     /// A comment, statistics, a checkpoint, a variable: no data is changed.
     Upkeep,
-    /// Begins with no word that is known here.
+    /// Begins with no word that is known here; it is refused.
     Unknown,
 }
 
@@ -68,7 +44,7 @@ impl Kind {
         match self {
             Self::Query => "select",
             Self::Show => "show",
-            Self::Explain => "explain",
+            Self::Explain | Self::ExplainAnalyze | Self::ExplainChange => "explain",
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
@@ -87,7 +63,10 @@ impl Kind {
 
     /// Whether it leaves everything as it is.
     pub(super) fn is_read(self) -> bool {
-        matches!(self, Self::Query | Self::Show | Self::Explain)
+        matches!(
+            self,
+            Self::Query | Self::Show | Self::Explain | Self::ExplainAnalyze
+        )
     }
 }
 
@@ -107,6 +86,8 @@ pub(super) struct Statement<'a> {
     pub(super) query: Option<&'a str>,
     /// The source that COPY loads, and where its name stands in `sql`, with its quotes.
     pub(super) loads: Option<(String, Range<usize>)>,
+    /// DuckDB makes more than one statement of it, and it is one query nevertheless.
+    pub(super) expands: bool,
 }
 
 /// Splits `sql`.
@@ -116,7 +97,7 @@ pub(super) struct Statement<'a> {
 pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
     let tokens = tokens(sql)?;
     let mut statements = Vec::new();
-    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+    for tokens in tokens.split(|token| token.token == Token::Symbol(';')) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             continue;
         };
@@ -127,68 +108,6 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
         return Err("payload.sql: expected a statement, found none".into());
     }
     Ok(statements)
-}
-
-/// A token with its place in the text, in bytes.
-struct Placed {
-    token: Token,
-    range: Range<usize>,
-}
-
-/// The tokens that mean something.
-fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
-    let read = Tokenizer::new(&DuckDbTokens, sql).tokenize_with_location();
-    let read = read.map_err(|error| format!("payload.sql: {error}"))?;
-    let mut places = Places::new(sql);
-    let mut placed = Vec::with_capacity(read.len());
-    for token in read {
-        if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
-            continue;
-        }
-        let start = places.byte(token.span.start);
-        let end = places.byte(token.span.end);
-        placed.push(Placed {
-            token: token.token,
-            range: start..end,
-        });
-    }
-    Ok(placed)
-}
-
-/// Turns lines and columns into bytes; asked in rising order.
-struct Places<'a> {
-    rest: std::str::CharIndices<'a>,
-    length: usize,
-    at: (u64, u64, usize),
-}
-
-impl<'a> Places<'a> {
-    fn new(sql: &'a str) -> Self {
-        Self {
-            rest: sql.char_indices(),
-            length: sql.len(),
-            at: (1, 1, 0),
-        }
-    }
-
-    fn byte(&mut self, place: Location) -> usize {
-        while (self.at.0, self.at.1) < (place.line, place.column) {
-            let Some((_, passed)) = self.rest.next() else {
-                break;
-            };
-            let (line, column) = match passed {
-                '\n' => (self.at.0 + 1, 1),
-                _ => (self.at.0, self.at.1 + 1),
-            };
-            let byte = self
-                .rest
-                .clone()
-                .next()
-                .map_or(self.length, |(byte, _)| byte);
-            self.at = (line, column, byte);
-        }
-        self.at.2
-    }
 }
 
 /// Reads the head of one statement.
@@ -210,17 +129,15 @@ impl<'a, 't> Cursor<'a, 't> {
     /// The word that comes next, in upper case; quoted names are no words.
     fn word(&self) -> Option<String> {
         match &self.tokens.get(self.next)?.token {
-            Token::Word(word) if word.quote_style.is_none() => {
-                Some(word.value.to_ascii_uppercase())
-            }
+            Token::Word(word) => Some(word.to_ascii_uppercase()),
             _ => None,
         }
     }
 
-    fn is_at(&self, token: &Token) -> bool {
+    fn is_at(&self, symbol: char) -> bool {
         self.tokens
             .get(self.next)
-            .is_some_and(|next| next.token == *token)
+            .is_some_and(|next| next.token == Token::Symbol(symbol))
     }
 
     /// Goes past the words, where they come next.
@@ -247,15 +164,15 @@ impl<'a, 't> Cursor<'a, 't> {
 
     /// Goes past a group in parentheses, where one comes next.
     fn skip_group(&mut self) -> bool {
-        if !self.is_at(&Token::LParen) {
+        if !self.is_at('(') {
             return false;
         }
         let mut depth = 0_u32;
         while let Some(placed) = self.tokens.get(self.next) {
             self.next += 1;
             match placed.token {
-                Token::LParen => depth += 1,
-                Token::RParen => depth -= 1,
+                Token::Symbol('(') => depth += 1,
+                Token::Symbol(')') => depth -= 1,
                 _ => {}
             }
             if depth == 0 {
@@ -267,8 +184,7 @@ impl<'a, 't> Cursor<'a, 't> {
 
     fn name_part(&mut self) -> Option<String> {
         let part = match &self.tokens.get(self.next)?.token {
-            Token::Word(word) => word.value.clone(),
-            Token::SingleQuotedString(text) => text.clone(),
+            Token::Word(name) | Token::Name(name) | Token::Text(name) => name.clone(),
             _ => return None,
         };
         self.next += 1;
@@ -278,7 +194,7 @@ impl<'a, 't> Cursor<'a, 't> {
     /// A name of up to three parts.
     fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = vec![self.name_part()?];
-        while self.is_at(&Token::Period) {
+        while self.is_at('.') {
             self.next += 1;
             parts.push(self.name_part()?);
         }
@@ -301,9 +217,10 @@ impl<'a, 't> Cursor<'a, 't> {
             if_not_exists: false,
             query: None,
             loads: None,
+            expands: false,
         };
         let has_ctes = self.skip_ctes();
-        if self.is_at(&Token::LParen) {
+        if self.is_at('(') {
             statement.kind = Kind::Query;
             statement.query = Some(sql);
             return Ok(statement);
@@ -388,7 +305,7 @@ impl<'a, 't> Cursor<'a, 't> {
                 self.skip_group();
             }
             self.skip_any(&["AS", "NOT", "MATERIALIZED"]);
-            if !self.skip_group() || !self.is_at(&Token::Comma) {
+            if !self.skip_group() || !self.is_at(',') {
                 return true;
             }
             self.next += 1;
@@ -397,12 +314,12 @@ impl<'a, 't> Cursor<'a, 't> {
 
     /// Goes past a list of columns; a query in parentheses is none.
     fn skip_columns(&mut self) {
-        if !self.is_at(&Token::LParen) {
+        if !self.is_at('(') {
             return;
         }
         let begin = self.next;
         self.next += 1;
-        let is_query = self.is_at(&Token::LParen)
+        let is_query = self.is_at('(')
             || self.word().is_some_and(|word| {
                 [
                     "SELECT", "FROM", "WITH", "VALUES", "TABLE", "PIVOT", "UNPIVOT",
@@ -419,38 +336,48 @@ impl<'a, 't> Cursor<'a, 't> {
     fn is_last_name(&self) -> bool {
         self.tokens
             .get(self.next + 1)
-            .is_none_or(|next| next.token == Token::LParen)
+            .is_none_or(|next| next.token == Token::Symbol('('))
     }
 
     fn explain(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
-        statement.kind = Kind::Explain;
         let mut runs = self.skip(&["ANALYZE"]);
-        if self.is_at(&Token::LParen) {
+        if self.is_at('(') {
             let begin = self.next;
             self.skip_group();
-            let options = &self.tokens[begin..self.next];
-            let is_analyze = |placed: &Placed| matches!(&placed.token, Token::Word(word) if word.value.eq_ignore_ascii_case("analyze"));
-            runs |= options.iter().any(is_analyze);
-        }
-        if runs {
-            let inner = self.rest().unwrap_or_default();
-            let inner = Cursor::new(self.sql, &self.tokens[self.next..]).statement(inner)?;
-            if inner.kind != Kind::Query {
-                let what = "it would run the statement; explain it without ANALYZE";
-                return Err(refused(
-                    "EXPLAIN ANALYZE of a statement that is no query",
-                    what,
-                ));
+            // Plain words only: an option that is written in another way could be read in two ways.
+            for placed in &self.tokens[begin..self.next] {
+                match &placed.token {
+                    Token::Word(word) => runs |= word.eq_ignore_ascii_case("analyze"),
+                    Token::Symbol('(' | ')' | ',') => {}
+                    _ => {
+                        let what = "write its options as plain words, e.g. EXPLAIN (FORMAT json)";
+                        return Err(refused("EXPLAIN with quoted options", what));
+                    }
+                }
             }
-            statement.query = inner.query;
         }
+        let inner = self.rest().unwrap_or_default();
+        let inner = Cursor::new(self.sql, &self.tokens[self.next..]).statement(inner)?;
+        statement.kind = match inner.kind {
+            Kind::Query if runs => Kind::ExplainAnalyze,
+            Kind::Query | Kind::Show => Kind::Explain,
+            _ => Kind::ExplainChange,
+        };
+        if runs && inner.kind != Kind::Query {
+            let what = "it would run the statement; explain it without ANALYZE";
+            return Err(refused(
+                "EXPLAIN ANALYZE of a statement that is no query",
+                what,
+            ));
+        }
+        statement.query = Some(inner.sql);
         Ok(())
     }
 
     fn copy(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
         statement.kind = Kind::CopyFrom;
         let into = || refused("COPY to a file", "write an object with `into`");
-        if self.is_at(&Token::LParen) {
+        if self.is_at('(') {
             return Err(into());
         }
         if self.word().as_deref() == Some("FROM") {
@@ -462,7 +389,7 @@ impl<'a, 't> Cursor<'a, 't> {
             return Err(into());
         }
         let Some(Placed {
-            token: Token::SingleQuotedString(name),
+            token: Token::Text(name),
             range,
         }) = self.tokens.get(self.next)
         else {

@@ -1,0 +1,484 @@
+//! The tokens of a text, read as DuckDB's own lexer reads them (DuckDB 1.5.6, `scan.l`).
+//!
+//! Only as far as it must be known where a text, a name or a comment ends, and which words begin a statement. Nothing is safe
+//! because of what is read here: how many statements a text is DuckDB's parser says (`parse.rs`), what each does its binder
+//! (`plan.rs`). What the two could read in two ways is refused.
+
+use std::ops::Range;
+
+/// A token that means something; spaces and comments are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    /// A word, as it was written.
+    Word(String),
+    /// A quoted name, without its quotes.
+    Name(String),
+    /// A text in single quotes, without them.
+    Text(String),
+    /// A number, or a text with a prefix or between dollars.
+    Literal,
+    /// Any other character.
+    Symbol(char),
+}
+
+/// A token with its place in the text, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) token: Token,
+    pub(super) range: Range<usize>,
+}
+
+/// Reads the tokens of `sql`.
+///
+/// # Errors
+/// A text that does not end, or a character that stands where only SQL may; it says where.
+pub(super) fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
+    let mut lexer = Lexer { sql, at: 0 };
+    let mut tokens = Vec::new();
+    while lexer.skip_blank()? {
+        let start = lexer.at;
+        let token = lexer.token()?;
+        tokens.push(Placed {
+            token,
+            range: start..lexer.at,
+        });
+    }
+    Ok(tokens)
+}
+
+struct Lexer<'a> {
+    sql: &'a str,
+    at: usize,
+}
+
+impl Lexer<'_> {
+    fn rest(&self) -> &str {
+        &self.sql[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn take_while(&mut self, is: impl Fn(char) -> bool) -> &str {
+        let begin = self.at;
+        let rest = self.rest();
+        self.at += rest.find(|c| !is(c)).unwrap_or(rest.len());
+        &self.sql[begin..self.at]
+    }
+
+    /// Goes past spaces and comments; says whether something comes after them.
+    fn skip_blank(&mut self) -> Result<bool, String> {
+        loop {
+            self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
+            if self.rest().starts_with("--") {
+                let begin = self.at;
+                self.take_while(|c| c != '\n' && c != '\r');
+                self.check_comment(begin)?;
+            } else if self.rest().starts_with("/*") {
+                self.skip_block()?;
+            } else {
+                break;
+            }
+        }
+        match self.peek() {
+            Some(c) if is_strange(c) => Err(strange(c, self.sql, self.at)),
+            next => Ok(next.is_some()),
+        }
+    }
+
+    /// A comment between slashes and stars, which may hold others.
+    fn skip_block(&mut self) -> Result<(), String> {
+        let begin = self.at;
+        let mut depth = 0_u32;
+        loop {
+            let rest = self.rest();
+            if rest.starts_with("/*") {
+                depth += 1;
+                self.at += 2;
+            } else if rest.starts_with("*/") {
+                depth -= 1;
+                self.at += 2;
+            } else if let Some(c) = rest.chars().next() {
+                self.at += c.len_utf8();
+            } else {
+                return Err(endless("comment", self.sql, begin));
+            }
+            if depth == 0 {
+                return self.check_comment(begin);
+            }
+        }
+    }
+
+    fn check_comment(&self, begin: usize) -> Result<(), String> {
+        let mut characters = self.sql[begin..self.at].char_indices();
+        match characters.find(|(_, c)| is_control(*c)) {
+            Some((n, c)) => Err(strange(c, self.sql, begin + n)),
+            None => Ok(()),
+        }
+    }
+
+    fn token(&mut self) -> Result<Token, String> {
+        let begin = self.at;
+        let Some(first) = self.peek() else {
+            return Ok(Token::Literal);
+        };
+        Ok(match first {
+            '\'' => Token::Text(self.quoted('\'')?),
+            '"' => Token::Name(self.quoted('"')?),
+            '$' => self.dollar()?,
+            '0'..='9' => self.number(),
+            c if is_word_start(c) => {
+                let word = self.take_while(is_word_part).to_owned();
+                if let Some((n, c)) = word.char_indices().find(|(_, c)| is_strange(*c)) {
+                    return Err(strange(c, self.sql, begin + n));
+                }
+                self.prefixed(word, begin)?
+            }
+            c => {
+                self.at += c.len_utf8();
+                Token::Symbol(c)
+            }
+        })
+    }
+
+    /// A word, or the text that it is the prefix of.
+    fn prefixed(&mut self, word: String, begin: usize) -> Result<Token, String> {
+        let rest = self.rest();
+        match word.as_str() {
+            "e" | "E" if rest.starts_with('\'') => {
+                self.escaped(begin)?;
+                Ok(Token::Literal)
+            }
+            "b" | "B" | "x" | "X" if rest.starts_with('\'') => {
+                self.quoted('\'')?;
+                Ok(Token::Literal)
+            }
+            "u" | "U" if rest.starts_with("&'") || rest.starts_with("&\"") => Err(format!(
+                "payload.sql: U& at {} is not allowed: write the characters themselves",
+                place(self.sql, begin)
+            )),
+            _ => Ok(Token::Word(word)),
+        }
+    }
+
+    /// What stands between two quotes; a doubled quote is one.
+    fn quoted(&mut self, quote: char) -> Result<String, String> {
+        let begin = self.at;
+        self.at += 1;
+        let mut text = String::new();
+        loop {
+            text.push_str(self.take_while(|c| c != quote));
+            if self.peek().is_none() {
+                let what = if quote == '"' { "quoted name" } else { "text" };
+                return Err(endless(what, self.sql, begin));
+            }
+            self.at += 1;
+            if self.peek() != Some(quote) {
+                return Ok(text);
+            }
+            self.at += 1;
+            text.push(quote);
+        }
+    }
+
+    /// A text in which a backslash takes the quote after it for a character.
+    fn escaped(&mut self, begin: usize) -> Result<(), String> {
+        self.at += 1;
+        loop {
+            self.take_while(|c| c != '\'' && c != '\\');
+            let Some(c) = self.peek() else {
+                return Err(endless("text", self.sql, begin));
+            };
+            self.at += 1;
+            if c == '\\' {
+                self.at += self.peek().map_or(0, char::len_utf8);
+            } else if self.peek() == Some('\'') {
+                self.at += 1;
+            } else {
+                break;
+            }
+        }
+        // A text that comes in the next line would be a part of this one, with backslashes of its own.
+        let end = self.at;
+        if self.skip_blank()? && self.peek() == Some('\'') {
+            return Err(format!(
+                "payload.sql: the text at {} goes on in another one; write it as one text",
+                place(self.sql, begin)
+            ));
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// `$tag$ .. $tag$`, or the character alone.
+    fn dollar(&mut self) -> Result<Token, String> {
+        let begin = self.at;
+        self.at += 1;
+        if self.peek().is_some_and(|c| c.is_ascii_digit()) {
+            self.take_while(|c| c.is_ascii_digit());
+            return Ok(Token::Literal);
+        }
+        let is_tag = |c: char| is_word_part(c) && c != '$';
+        let rest = self.rest();
+        let length = rest.find(|c| !is_tag(c)).unwrap_or(rest.len());
+        if !rest[length..].starts_with('$') {
+            return Ok(Token::Symbol('$'));
+        }
+        let delimiter = self.sql[begin..self.at + length + 1].to_owned();
+        self.at = begin + delimiter.len();
+        let Some(length) = self.rest().find(&delimiter) else {
+            return Err(endless("text", self.sql, begin));
+        };
+        self.at += length + delimiter.len();
+        Ok(Token::Literal)
+    }
+
+    /// A number: what follows it without a space is a token of its own.
+    fn number(&mut self) -> Token {
+        let is_digit = |c: char| c.is_ascii_digit() || c == '_';
+        let digits = self.take_while(is_digit).to_owned();
+        if digits == "0" && self.rest().starts_with(['x', 'X']) {
+            self.at += 1;
+            self.take_while(|c| c.is_ascii_hexdigit() || c == '_');
+            return Token::Literal;
+        }
+        if self.rest().starts_with('.') && !self.rest().starts_with("..") {
+            self.at += 1;
+            self.take_while(is_digit);
+        }
+        let exponent = self.rest().strip_prefix(['e', 'E']);
+        let digits = exponent.map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
+        if let Some(digits) =
+            digits.filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            self.at = self.sql.len() - digits.len();
+            self.take_while(is_digit);
+        }
+        Token::Literal
+    }
+}
+
+fn is_word_start(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
+}
+
+fn is_word_part(c: char) -> bool {
+    is_word_start(c) || c.is_ascii_digit() || c == '$'
+}
+
+/// Control characters but for those that end lines, and the tab.
+fn is_control(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+}
+
+/// Characters that look like a space, or like nothing: DuckDB takes some for a space and others for letters.
+fn is_strange(c: char) -> bool {
+    is_control(c)
+        || (!c.is_ascii() && c.is_whitespace())
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn strange(c: char, sql: &str, at: usize) -> String {
+    format!(
+        "payload.sql: the character U+{:04X} at {} stands outside of quotes; write a space, or quote the name that it is in",
+        u32::from(c),
+        place(sql, at)
+    )
+}
+
+fn endless(what: &str, sql: &str, at: usize) -> String {
+    format!(
+        "payload.sql: the {what} that begins at {} has no end",
+        place(sql, at)
+    )
+}
+
+/// Line and column, for people.
+fn place(sql: &str, at: usize) -> String {
+    let before = &sql[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default();
+    format!("line {line}, column {}", column.chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse, statements};
+    use super::{Token, is_strange, tokens};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// Pieces in which lexers differ; none of them does any harm.
+    const PIECES: [&str; 44] = [
+        "SELECT 1",
+        "SELECT",
+        "VALUES (1)",
+        "FROM range(2)",
+        " ",
+        "\n",
+        "\r",
+        "\r\n",
+        "\t",
+        ";",
+        "; ",
+        "--",
+        "-- x",
+        "/*",
+        "*/",
+        "/**/",
+        "'",
+        "''",
+        "\"",
+        "\"\"",
+        "$$",
+        "$a$",
+        "$1",
+        "$",
+        "e'",
+        "E'\\'",
+        "x'",
+        "b'",
+        "\\",
+        "\\'",
+        "`",
+        "#",
+        "[",
+        "]",
+        "{",
+        "(",
+        ")",
+        "1e5",
+        "0x1F",
+        "1_0",
+        ".5",
+        "a$b",
+        "\u{a0}",
+        "\u{b}",
+    ];
+
+    /// A comment, or a space.
+    fn blank() -> impl Strategy<Value = String> {
+        let junk = "[a-z'\";$\\\\/ -]{0,6}";
+        prop_oneof![
+            Just(" ".to_owned()),
+            Just("\n".to_owned()),
+            Just("\r".to_owned()),
+            (junk, "\n|\r|\r\n").prop_map(|(junk, end)| format!("--{junk}{end}")),
+            junk.prop_map(|junk| format!("/*{}*/", junk.replace(['/', '*'], "+"))),
+            junk.prop_map(|junk| format!("/* /*{}*/ */", junk.replace(['/', '*'], "+"))),
+        ]
+    }
+
+    /// A value whose text could end too early, or too late.
+    fn value() -> impl Strategy<Value = String> {
+        let junk = || "[a-z'\";$\\\\\n\r/*-]{0,8}";
+        prop_oneof![
+            junk().prop_map(|junk| format!("'{}'", junk.replace('\'', "''"))),
+            junk()
+                .prop_map(|junk| format!("e'{}'", junk.replace('\\', "\\\\").replace('\'', "\\'"))),
+            junk().prop_map(|junk| format!("$x${}$x$", junk.replace('$', "+"))),
+            junk().prop_map(|junk| format!("$${}$$", junk.replace('$', "+"))),
+            junk().prop_map(|junk| format!("1 AS \"n{}\"", junk.replace('"', "\"\""))),
+            Just("x'41'".to_owned()),
+            Just("1e5".to_owned()),
+            Just("0x1F".to_owned()),
+            Just("[1, 2]".to_owned()),
+        ]
+    }
+
+    fn statement() -> impl Strategy<Value = String> {
+        (blank(), value(), blank(), value())
+            .prop_map(|(first, one, second, two)| format!("{first}SELECT {one}{second}, {two}"))
+    }
+
+    /// What pudato reads as statements DuckDB reads as the same statements, or it is refused.
+    fn agrees(sql: &str) -> Result<bool, TestCaseError> {
+        let Ok(own) = statements::split(sql) else {
+            return Ok(false);
+        };
+        let Ok(count) = parse::count(sql) else {
+            return Ok(false);
+        };
+        prop_assert_eq!(count, own.len() as u64, "{:?}: {:?}", sql, own);
+        for statement in own {
+            prop_assert_eq!(parse::count(statement.sql), Ok(1), "{:?}", statement.sql);
+        }
+        Ok(true)
+    }
+
+    fn config(cases: u32) -> ProptestConfig {
+        ProptestConfig {
+            cases,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        }
+    }
+
+    #[test]
+    fn pieces_in_any_order_are_the_same_statements_for_both() {
+        proptest!(config(4_000), |(pieces in vec(proptest::sample::select(&PIECES[..]), 1..12))| {
+            agrees(&pieces.concat())?;
+        });
+    }
+
+    #[test]
+    fn whole_statements_are_the_same_for_both() {
+        proptest!(config(1_000), |(statements in vec(statement(), 1..4), end in ";?[ \n]?")| {
+            let sql = statements.join(";") + &end;
+            prop_assert!(agrees(&sql)?, "{:?} is refused", sql);
+        });
+    }
+
+    #[test]
+    fn a_text_has_the_same_value_for_both() {
+        let connection = duckdb::Connection::open_in_memory().expect("memory");
+        proptest!(config(1_000), |(junk in "\\PC{0,8}[a-z'\";$\\\\\n\r\t-]{0,8}", before in blank())| {
+            let sql = format!("{before}SELECT '{}'", junk.replace('\'', "''"));
+            let tokens = tokens(&sql).expect("tokens");
+            let own = &tokens.last().expect("a text").token;
+            prop_assert_eq!(own, &Token::Text(junk.clone()));
+            let found: String = connection.query_row(&sql, [], |row| row.get(0)).expect("a text");
+            prop_assert_eq!(found, junk);
+        });
+    }
+
+    #[test]
+    fn what_looks_like_a_space_stands_in_quotes_only() {
+        for c in ('\u{1}'..='\u{ffff}').filter(|c| is_strange(*c)) {
+            for sql in [
+                format!("SELECT{c}1"),
+                format!("SELECT 1{c}"),
+                format!("{c}SELECT 1"),
+            ] {
+                let text = tokens(&sql).expect_err("refused");
+                assert!(text.contains(&format!("U+{:04X}", u32::from(c))), "{text}");
+            }
+            assert!(
+                tokens(&format!("SELECT 'a{c}' AS \"b{c}\"")).is_ok(),
+                "{c:?}"
+            );
+        }
+        // DuckDB takes no other character for a space.
+        for c in ('\u{80}'..='\u{ffff}').filter(|c| !is_strange(*c)) {
+            assert!(parse::count(&format!("SELECT{c}1")).is_err(), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (sql, word) in [
+            ("SELECT u&'a'", "U&"),
+            ("SELECT U&\"a\"", "U&"),
+            ("SELECT e'a'\n'b'", "one text"),
+            ("SELECT 'a", "no end"),
+            ("SELECT \"a", "no end"),
+            ("SELECT $a$ $b$", "no end"),
+            ("SELECT 1 /* /* */", "no end"),
+            ("SELECT 1 -- a\u{b}", "U+000B"),
+        ] {
+            let text = tokens(sql).expect_err("refused");
+            assert!(text.contains(word) && text.contains("line 1"), "{text}");
+        }
+    }
+}
