@@ -1,6 +1,7 @@
 //! Answers that are kept in the warehouse, in the transaction of the effect they tell of.
 
 use super::errors::engine_error;
+use super::statements::quote;
 use crate::engine::{EngineError, Kept};
 use duckdb::{Connection, OptionalExt, params};
 use pudato_handler::Identity;
@@ -8,25 +9,33 @@ use pudato_handler::Identity;
 /// The schema that pudato keeps for itself in the warehouse.
 pub(super) const SCHEMA: &str = "pudato";
 
+/// The table of the answers in the warehouse `database`: named in full, since a database may be called `pudato` as well.
+fn table(database: &str) -> String {
+    format!("{}.{SCHEMA}.answers", quote(database))
+}
+
 /// Makes the table; in a transaction of its own, since two works that both make it would collide.
-pub(super) fn make(connection: &Connection) -> Result<(), EngineError> {
+pub(super) fn make(connection: &Connection, database: &str) -> Result<(), EngineError> {
     let is_made = connection.query_row(
-        "SELECT count(*) > 0 FROM duckdb_tables() WHERE schema_name = 'pudato' AND table_name = 'answers'",
-        [],
+        "SELECT system.main.count(*) > 0 FROM system.main.duckdb_tables() \
+         WHERE database_name = ? AND schema_name = 'pudato' AND table_name = 'answers'",
+        [database],
         |row| row.get::<_, bool>(0),
     );
     if is_made.map_err(engine_error)? {
         return Ok(());
     }
-    let made = connection.execute_batch(
-        "CREATE SCHEMA IF NOT EXISTS pudato;
-         CREATE TABLE IF NOT EXISTS pudato.answers (
+    let made = connection.execute_batch(&format!(
+        "CREATE SCHEMA IF NOT EXISTS {}.{SCHEMA};
+         CREATE TABLE IF NOT EXISTS {} (
              key VARCHAR PRIMARY KEY,
              fingerprint VARCHAR NOT NULL,
              answer VARCHAR NOT NULL,
-             answered_at TIMESTAMP NOT NULL DEFAULT current_localtimestamp()
+             answered_at TIMESTAMP NOT NULL DEFAULT system.main.current_localtimestamp()
          );",
-    );
+        quote(database),
+        table(database)
+    ));
     made.map_err(engine_error)
 }
 
@@ -36,10 +45,14 @@ pub(super) fn make(connection: &Connection) -> Result<(), EngineError> {
 /// `Invalid`: its key came with another payload before.
 pub(super) fn find(
     connection: &Connection,
+    database: &str,
     identity: &Identity,
 ) -> Result<Option<Kept>, EngineError> {
-    let sql = "SELECT fingerprint, answer FROM pudato.answers WHERE key = ?";
-    let found = connection.query_row(sql, [&identity.key], |row| {
+    let sql = format!(
+        "SELECT fingerprint, answer FROM {} WHERE key = ?",
+        table(database)
+    );
+    let found = connection.query_row(&sql, [&identity.key], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
     });
     match found.optional().map_err(engine_error)? {
@@ -58,10 +71,15 @@ pub(super) fn find(
 /// Keeps an answer.
 pub(super) fn keep(
     connection: &Connection,
+    database: &str,
     identity: &Identity,
     answer: &str,
 ) -> Result<(), EngineError> {
-    let sql = "INSERT INTO pudato.answers (key, fingerprint, answer) VALUES (?, ?, ?)";
-    let kept = connection.execute(sql, params![identity.key, identity.fingerprint, answer]);
+    // The time is given too: a table that an earlier version made has a default without a full name.
+    let sql = format!(
+        "INSERT INTO {} (key, fingerprint, answer, answered_at) VALUES (?, ?, ?, system.main.current_localtimestamp())",
+        table(database)
+    );
+    let kept = connection.execute(&sql, params![identity.key, identity.fingerprint, answer]);
     kept.map(|_| ()).map_err(engine_error)
 }

@@ -4,6 +4,16 @@ use super::errors::engine_error;
 use crate::engine::EngineError;
 use duckdb::Connection;
 
+// pudato's own SQL names every function with `system.main`, here and elsewhere: a macro in the warehouse that has the name of one of
+// DuckDB's functions stands before it (seen with DuckDB 1.5.6, also `count(*)`, `{..}` and `||`).
+
+/// Whether DuckDB itself has a function of this name.
+pub(super) fn is_built_in(connection: &Connection, function: &str) -> Result<bool, EngineError> {
+    let sql = "SELECT system.main.count(*) > 0 FROM system.main.duckdb_functions() WHERE internal AND function_name = ?";
+    let found = connection.query_row(sql, [function.to_ascii_lowercase()], |row| row.get(0));
+    found.map_err(engine_error)
+}
+
 /// A table or view of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -29,8 +39,8 @@ impl Catalog {
         // One after the other: DuckDB takes twice as long for both in one UNION (measured with 1.5.6).
         let mut entries = Vec::new();
         for sql in [
-            "SELECT database_name, schema_name, table_name, false, NULL FROM duckdb_tables() WHERE NOT internal",
-            "SELECT database_name, schema_name, view_name, true, sql FROM duckdb_views() WHERE NOT internal",
+            "SELECT database_name, schema_name, table_name, false, NULL FROM system.main.duckdb_tables() WHERE NOT internal",
+            "SELECT database_name, schema_name, view_name, true, sql FROM system.main.duckdb_views() WHERE NOT internal",
         ] {
             let mut statement = connection.prepare(sql).map_err(engine_error)?;
             let rows = statement.query_map([], |row| {

@@ -108,7 +108,7 @@ impl Local {
         };
         let count = |table: &[String; 3]| {
             let name: Vec<String> = table.iter().map(|part| quote(part)).collect();
-            let sql = format!("SELECT count(*) FROM {}", name.join("."));
+            let sql = format!("SELECT system.main.count(*) FROM {}", name.join("."));
             let rows = lease
                 .connection()
                 .query_row(&sql, [], |row| row.get::<_, i64>(0));
@@ -202,7 +202,7 @@ impl Job {
             .as_ref()
             .filter(|_| self.keeps(&opened, !reads_only))
         {
-            answers::keep(connection, identity, &answer)?;
+            answers::keep(connection, &self.database(connection)?, identity, &answer)?;
         }
         connection.execute_batch("COMMIT").map_err(engine_error)?;
         Ok(None)
@@ -256,6 +256,7 @@ impl Job {
         rows: &mut dyn Rows,
     ) -> Result<Executed, EngineError> {
         let connection = lease.connection();
+        let database = self.database(connection)?;
         let identity = self
             .work
             .identity
@@ -268,7 +269,7 @@ impl Job {
                 .making
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            answers::make(connection)?;
+            answers::make(connection, &database)?;
         }
         // DuckDB itself refuses a write in what was found to be a read.
         let begin = match changes {
@@ -277,12 +278,12 @@ impl Job {
         };
         connection.execute_batch(begin).map_err(engine_error)?;
         if let Some(identity) = identity
-            && let Some(kept) = answers::find(connection, identity)?
+            && let Some(kept) = answers::find(connection, &database, identity)?
         {
             return Ok(Executed::Before(kept));
         }
         let names = Names {
-            database: self.database(connection)?,
+            database,
             namespace: self.engine.namespace.clone(),
             is_durable: self.engine.warehouse.place != Place::Memory,
         };
@@ -295,7 +296,7 @@ impl Job {
         if let Some(known) = self.engine.database.get() {
             return Ok(known.clone());
         }
-        let found = connection.query_row("SELECT current_database()", [], |row| {
+        let found = connection.query_row("SELECT system.main.current_database()", [], |row| {
             row.get::<_, String>(0)
         });
         let found = found.map_err(engine_error)?;

@@ -8,9 +8,11 @@ use serde_json::Value;
 /// The names that `query` reads from: one to three parts each, without those of its own CTEs. A query that DuckDB cannot
 /// write as a tree has none: that tells of views only, the tables below them are told by the binder.
 pub(super) fn names(connection: &Connection, query: &str) -> Result<Vec<Vec<String>>, EngineError> {
-    let tree = connection.query_row("SELECT json_serialize_sql(?::VARCHAR)", [query], |row| {
-        row.get::<_, String>(0)
-    });
+    let tree = connection.query_row(
+        "SELECT system.main.json_serialize_sql(?::VARCHAR)",
+        [query],
+        |row| row.get::<_, String>(0),
+    );
     let tree: Value = serde_json::from_str(&tree.map_err(engine_error)?).unwrap_or_default();
     let mut names = Vec::new();
     walk(&tree["statements"], &mut Vec::new(), &mut names);

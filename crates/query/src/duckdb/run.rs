@@ -1,7 +1,7 @@
 //! Runs the statements of one work in their order, and learns what each reads and writes.
 
 use super::bind;
-use super::catalog::{Catalog, TEMPORARY};
+use super::catalog::{self, Catalog, TEMPORARY};
 use super::control::Control;
 use super::errors::engine_error;
 use super::fetch::{self, Fetched};
@@ -145,6 +145,14 @@ impl<'a> Run<'a> {
     ) -> Result<(Executed, Fetched), EngineError> {
         self.control.check()?;
         self.check_target(statement)?;
+        if let Some(name) = statement.macro_name()
+            && catalog::is_built_in(self.connection, name)?
+        {
+            return Err(EngineError::Invalid(format!(
+                "payload.sql: a macro {name} is not allowed: DuckDB has a function of this name, which it would replace for everybody; \
+                 choose another"
+            )));
+        }
         let existed = match (&statement.target, statement.if_not_exists) {
             (Some(target), true) => self.catalog()?.resolve(target).is_some(),
             _ => false,
@@ -305,7 +313,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let count = format!(
-                "SELECT count(*) FROM {}.{}.{}",
+                "SELECT system.main.count(*) FROM {}.{}.{}",
                 quote(catalog),
                 quote(schema),
                 quote(name)

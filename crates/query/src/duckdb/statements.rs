@@ -88,6 +88,16 @@ pub(super) struct Statement<'a> {
     pub(super) loads: Option<(String, Range<usize>)>,
     /// DuckDB makes more than one statement of it, and it is one query nevertheless.
     pub(super) expands: bool,
+    /// It makes a macro.
+    is_macro: bool,
+}
+
+impl Statement<'_> {
+    /// The name of the macro that it makes.
+    pub(super) fn macro_name(&self) -> Option<&str> {
+        let name = self.target.as_ref().filter(|_| self.is_macro)?;
+        name.last().map(String::as_str)
+    }
 }
 
 /// Splits `sql`.
@@ -218,6 +228,7 @@ impl<'a, 't> Cursor<'a, 't> {
             query: None,
             loads: None,
             expands: false,
+            is_macro: false,
         };
         let has_ctes = self.skip_ctes();
         if self.is_at('(') {
@@ -424,7 +435,8 @@ impl<'a, 't> Cursor<'a, 't> {
             "SECRET" => return Err(refused("CREATE SECRET", NO_OUTSIDE)),
             _ => Kind::CreateOther,
         };
-        if matches!(word.as_str(), "TABLE" | "VIEW" | "SCHEMA") {
+        statement.is_macro = matches!(word.as_str(), "MACRO" | "FUNCTION");
+        if statement.is_macro || matches!(word.as_str(), "TABLE" | "VIEW" | "SCHEMA") {
             statement.target = self.name();
         }
         self.skip_columns();

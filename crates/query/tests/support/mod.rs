@@ -15,6 +15,11 @@ use std::time::Duration;
 
 /// An engine whose warehouse is `warehouse.duckdb` in `folder`.
 pub fn engine(folder: &Path) -> DuckDb {
+    engine_of(folder, "warehouse.duckdb")
+}
+
+/// An engine with this file in `folder` as its warehouse.
+pub fn engine_of(folder: &Path, file: &str) -> DuckDb {
     let options = Options {
         scratch: folder.join("scratch"),
         memory_bytes: 256 << 20,
@@ -24,7 +29,7 @@ pub fn engine(folder: &Path) -> DuckDb {
             env!("CARGO_BIN_EXE_pudato-query-process").into(),
         )),
     };
-    DuckDb::file(&folder.join("warehouse.duckdb"), options).expect("an engine")
+    DuckDb::file(&folder.join(file), options).expect("an engine")
 }
 
 /// A work that answers with rows.
