@@ -157,6 +157,8 @@ impl Supervisor {
     fn start(&self) -> io::Result<Process> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program.program);
+        // What a list of processes shows.
+        command.arg0("pudato-query-engine");
         command.args(&self.program.args).env_clear();
         for name in ENVIRONMENT {
             if let Some(value) = std::env::var_os(name) {
