@@ -1,6 +1,7 @@
 //! Measurements of pudato. Run them with `cargo xtask bench NAME`, which builds everything as a release first.
 
 mod aws;
+mod beside;
 mod codec;
 mod e2e;
 mod figures;
@@ -12,6 +13,7 @@ mod lineage;
 mod publisher;
 mod query;
 mod results;
+mod rows;
 mod stores;
 mod transform;
 mod up;
@@ -25,9 +27,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str =
-    "usage: pudato-bench aws|e2e|query|lineage|results|codec|idle|lambda|transform [--json]";
+    "usage: pudato-bench aws|e2e|query|waits|lineage|results|codec|idle|lambda|transform [--json]";
 
 fn main() -> ExitCode {
+    if let Some(code) = pudato_runtime::query_process() {
+        return ExitCode::from(code);
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let json = args.iter().any(|arg| arg == "--json");
     let mut figures = Figures::new(json);
@@ -39,7 +44,9 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["aws"] => aws::measure(&mut figures),
         ["e2e"] => e2e::measure(&mut figures),
-        ["query"] => query::measure(&mut figures),
+        ["query"] => query::measure(&mut figures).and_then(|()| rows::measure(&mut figures)),
+        ["query-rows"] => rows::measure(&mut figures),
+        ["waits"] => beside::measure(&mut figures),
         ["lineage"] => lineage::measure(&mut figures),
         ["results"] => results::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),

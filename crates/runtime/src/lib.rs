@@ -76,5 +76,7 @@ pub use pudato_handler as handler;
 pub use pudato_messaging as messaging;
 /// The messages, as [`handler`].
 pub use pudato_protocol as protocol;
+/// SQL engines, as [`handler`].
+pub use pudato_query as query;
 /// Jobs, steps and lineage, as [`handler`].
 pub use pudato_registry as registry;

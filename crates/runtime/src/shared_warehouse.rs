@@ -15,7 +15,11 @@ impl Warehouse for SharedWarehouse {
             return Ok(None);
         }
         let waits = pudato_query::Waits::default();
-        let loan = self.0.lend("dbt", &waits).await.map_err(|error| error.to_string())?;
+        let loan = self
+            .0
+            .lend("dbt", &waits)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(Some(Box::new(loan)))
     }
 

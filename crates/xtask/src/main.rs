@@ -19,7 +19,7 @@ usage: cargo xtask <command>
   lambda        build the packages of AWS Lambda, in target/packages
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, waits, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -75,7 +75,7 @@ fn bench(args: &[&str]) -> Result<(), String> {
             python::ensure()?;
             lambda::build()?;
         }
-        Some(&"transform") => python::ensure_dbt()?,
+        Some(&"transform" | &"waits") => python::ensure_dbt()?,
         _ => {}
     }
     let build = [

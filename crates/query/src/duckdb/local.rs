@@ -5,6 +5,7 @@ use super::control::{CancelOnDrop, Control};
 use super::errors::engine_error;
 use super::gate::WorkPass;
 use super::lockdown::Lockdown;
+use super::process::SharedRows;
 use super::rows::Rows;
 use super::run::{self, Names, Run};
 use super::statements::{Statement, quote};
@@ -52,7 +53,7 @@ impl Local {
     pub(super) async fn begin(
         self: Arc<Self>,
         work: Work,
-        rows: Box<dyn Rows>,
+        rows: SharedRows,
         pass: Option<WorkPass>,
     ) -> Result<Begun, EngineError> {
         let control = Control::new(work.deadline);
@@ -156,7 +157,7 @@ impl Job {
     /// where there is one.
     fn run(
         self,
-        rows: Box<dyn Rows>,
+        rows: SharedRows,
         begun: oneshot::Sender<Outcome>,
         decision: oneshot::Receiver<String>,
     ) -> Result<Option<Kept>, EngineError> {
@@ -167,12 +168,13 @@ impl Job {
 
     fn run_in(
         &self,
-        mut rows: Box<dyn Rows>,
+        rows: SharedRows,
         begun: oneshot::Sender<Outcome>,
         decision: oneshot::Receiver<String>,
     ) -> Result<Option<Kept>, EngineError> {
         let statements = run::read(&self.work)?;
         let reads_only = statements.iter().all(|statement| statement.kind.is_read());
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.begin(reads_only)?;
         let mode = if reads_only { Mode::Read } else { Mode::Write };
         let (opened, executed) = self.try_until_it_runs(mode, &statements, &mut *rows)?;

@@ -34,8 +34,8 @@ use async_trait::async_trait;
 use gate::Gate;
 use local::Local;
 use lockdown::Lockdown;
-use process::{Program, Supervisor};
-use rows::JsonRows;
+use process::{Program, SharedRows, Supervisor};
+use rows::{HandedRows, JsonRows};
 use scratch::ScratchRoot;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -126,6 +126,34 @@ impl DuckDb {
         }
     }
 
+    /// Runs a query and hands its rows on as Arrow, as they come. Where the query is run again, because its process ended, the
+    /// rows come again from the first.
+    ///
+    /// # Errors
+    /// As [`QueryEngine::begin`].
+    pub async fn batches(
+        &self,
+        work: Work,
+        take: impl FnMut(&::duckdb::arrow::array::StructArray) + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let rows = Arc::new(Mutex::new(HandedRows(take)));
+        match self.begin_with(work, rows).await? {
+            Begun::Ran(transaction) => transaction.commit("").await,
+            Begun::Answered(_) => Ok(()),
+        }
+    }
+
+    async fn begin_with(&self, work: Work, rows: SharedRows) -> Result<Begun, EngineError> {
+        let started = self.started()?;
+        match &started.runs {
+            Runs::Elsewhere(supervisor) => process::begin(supervisor, &self.gate, work, rows).await,
+            Runs::Here(local) => {
+                let pass = self.gate.work(&work.label, false, &work.waits).await;
+                Arc::clone(local).begin(work, rows, Some(pass)).await
+            }
+        }
+    }
+
     fn started(&self) -> Result<Arc<Started>, EngineError> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(started) = &*started {
@@ -174,18 +202,11 @@ impl QueryEngine for DuckDb {
     }
 
     async fn begin(&self, work: Work) -> Result<Begun, EngineError> {
-        let started = self.started()?;
-        match &started.runs {
-            Runs::Elsewhere(supervisor) => process::begin(supervisor, &self.gate, work).await,
-            Runs::Here(local) => {
-                let pass = self.gate.work(&work.label, false, &work.waits).await;
-                let bytes_max = match &work.answer_to {
-                    AnswerTo::Rows { bytes_max, .. } => *bytes_max,
-                    AnswerTo::File { .. } => 0,
-                };
-                let rows = Box::new(JsonRows::new(bytes_max));
-                Arc::clone(local).begin(work, rows, Some(pass)).await
-            }
-        }
+        let bytes_max = match &work.answer_to {
+            AnswerTo::Rows { bytes_max, .. } => *bytes_max,
+            AnswerTo::File { .. } => 0,
+        };
+        let rows = Arc::new(Mutex::new(JsonRows::new(bytes_max)));
+        self.begin_with(work, rows).await
     }
 }

@@ -93,3 +93,26 @@ fn too_large(bytes_max: usize) -> EngineError {
         "payload.sql: the answer has more than {bytes_max} bytes; ask for fewer rows with `max_rows`, or write it to an object with `into`"
     ))
 }
+
+/// Hands rows on as they come.
+pub(super) struct HandedRows<F>(pub(super) F);
+
+impl<F: FnMut(&StructArray) + Send> Rows for HandedRows<F> {
+    fn begin(&mut self, _only_reads: bool) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn columns(&mut self, _columns: Vec<Column>, _shapes: Vec<Shape>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &StructArray, take: usize) -> Result<(), EngineError> {
+        match take < batch.len() {
+            true => (self.0)(&batch.slice(0, take)),
+            false => (self.0)(batch),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _answer: &mut Answer) {}
+}

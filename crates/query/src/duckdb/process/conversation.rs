@@ -5,15 +5,15 @@ use super::frame::{self, Kind};
 use super::supervisor::{Process, Supervisor};
 use super::watch::{Counted, Ended};
 use crate::duckdb::gate::{Gate, WorkPass};
-use crate::duckdb::rows::{JsonRows, Rows};
-use crate::engine::{AnswerTo, Begun, EngineError, Kept, Outcome, Transaction, Work};
+use crate::duckdb::rows::Rows;
+use crate::engine::{Begun, EngineError, Kept, Outcome, Transaction, Work};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -26,6 +26,9 @@ const CANCEL_MAX: Duration = Duration::from_secs(1);
 const TRIES_MAX: u32 = 20;
 static LAST_WORK: AtomicU64 = AtomicU64::new(0);
 
+/// Who takes the rows of a work, also where it is run again.
+pub(in crate::duckdb) type SharedRows = Arc<Mutex<dyn Rows>>;
+
 /// Runs a work up to its commit.
 ///
 /// # Errors
@@ -34,6 +37,7 @@ pub(in crate::duckdb) async fn begin(
     supervisor: &Arc<Supervisor>,
     gate: &Arc<Gate>,
     work: Work,
+    rows: SharedRows,
 ) -> Result<Begun, EngineError> {
     let work = Arc::new(work);
     let hash: [u8; 32] = Sha256::digest(&work.sql).into();
@@ -41,7 +45,7 @@ pub(in crate::duckdb) async fn begin(
     let mut tries = 0;
     loop {
         let pass = gate.work(&work.label, alone, &work.waits).await;
-        let lost = match once(supervisor, pass, &work).await {
+        let lost = match once(supervisor, pass, &work, &rows).await {
             Talked::Ended(begun) => return begun,
             Talked::MadeWay => {
                 tracing::debug!(
@@ -192,7 +196,12 @@ impl Drop for CancelOnDrop {
     }
 }
 
-async fn once(supervisor: &Arc<Supervisor>, pass: WorkPass, work: &Arc<Work>) -> Talked {
+async fn once(
+    supervisor: &Arc<Supervisor>,
+    pass: WorkPass,
+    work: &Arc<Work>,
+    rows: &SharedRows,
+) -> Talked {
     let id = LAST_WORK.fetch_add(1, Ordering::Relaxed) + 1;
     let shared = Arc::new(Shared::default());
     let pass = Arc::new(pass);
@@ -207,10 +216,7 @@ async fn once(supervisor: &Arc<Supervisor>, pass: WorkPass, work: &Arc<Work>) ->
         shared: Arc::clone(&shared),
         pass: Arc::clone(&pass),
         connected: Some(connected),
-        rows: JsonRows::new(match work.answer_to {
-            AnswerTo::Rows { bytes_max, .. } => bytes_max,
-            AnswerTo::File { .. } => 0,
-        }),
+        rows: Arc::clone(rows),
     };
     let supervisor = Arc::clone(supervisor);
     let mut talks = tokio::task::spawn_blocking(move || talk.run(&supervisor));
@@ -263,7 +269,7 @@ struct Talk {
     shared: Arc<Shared>,
     pass: Arc<WorkPass>,
     connected: Option<oneshot::Sender<()>>,
-    rows: JsonRows,
+    rows: SharedRows,
 }
 
 impl Talk {
@@ -315,6 +321,8 @@ impl Talk {
     ) -> io::Result<Talked> {
         frame::write_json(&mut socket, Kind::Work, &*self.work)?;
         let mut received = ReceivedRows::default();
+        let rows = Arc::clone(&self.rows);
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut only_reads = false;
         let mut refused = None;
         loop {
@@ -336,8 +344,8 @@ impl Talk {
                     }
                     Ok(())
                 }
-                Kind::Columns => received.columns(&bytes, &mut self.rows)?,
-                Kind::Rows => received.rows(bytes, &mut self.rows)?,
+                Kind::Columns => received.columns(&bytes, &mut *rows)?,
+                Kind::Rows => received.rows(bytes, &mut *rows)?,
                 Kind::Failed => {
                     let frame::Failed(error) = frame::json(&bytes)?;
                     return Ok(Talked::Ended(Err(error)));
@@ -348,7 +356,7 @@ impl Talk {
                 }
                 Kind::Ran => {
                     let mut outcome: Outcome = frame::json(&bytes)?;
-                    self.rows.finish(&mut outcome.answer);
+                    rows.finish(&mut outcome.answer);
                     let open = (!only_reads).then(|| Open {
                         socket,
                         process: Arc::clone(process),

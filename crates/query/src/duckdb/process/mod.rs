@@ -18,7 +18,7 @@ mod watch;
 
 pub use sandbox::Sandbox;
 
-pub(super) use conversation::{begin, row_counts};
+pub(super) use conversation::{SharedRows, begin, row_counts};
 pub(super) use supervisor::Supervisor;
 
 use std::ffi::OsString;

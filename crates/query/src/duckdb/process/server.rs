@@ -12,7 +12,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
@@ -123,7 +123,7 @@ fn run_one(
         AnswerTo::Rows { bytes_max, .. } => bytes_max,
         AnswerTo::File { .. } => 0,
     };
-    let rows = Box::new(SentRows::new(socket.try_clone()?, bytes_max));
+    let rows = Arc::new(Mutex::new(SentRows::new(socket.try_clone()?, bytes_max)));
     let (decide, mut decision) = oneshot::channel();
     let mut hears = socket.try_clone()?;
     runtime.spawn_blocking(move || {
