@@ -24,6 +24,17 @@ pub struct Answered {
     pub answer: String,
 }
 
+/// A request that runs, to be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningRequest {
+    /// Which request.
+    pub key: Key,
+    /// What identifies its payload.
+    pub fingerprint: String,
+    /// Who runs it.
+    pub owner: String,
+}
+
 /// What is known about a request that begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {
@@ -74,6 +85,21 @@ pub trait IdempotencyStore: Send + Sync {
             kept.push(self.finish(one).await);
         }
         kept
+    }
+
+    /// Begins several requests again, each for the owner that runs it, and so renews their leases; answers for each, in their order,
+    /// whether it is still its owner's. Together where the store can.
+    async fn renew_all(
+        &self,
+        running: &[RunningRequest],
+        lease: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        let mut renewed = Vec::with_capacity(running.len());
+        for one in running {
+            let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
+            renewed.push(begun.await.map(|begun| begun == Begin::New));
+        }
+        renewed
     }
 
     /// Forgets a request that was begun by `owner` and had no effect, so that it may run again at once.

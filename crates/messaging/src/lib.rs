@@ -18,10 +18,10 @@ mod topology;
 pub use claims::ClaimStore;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
-pub use idempotency::{Answered, Begin, IdempotencyStore, Key};
+pub use idempotency::{Answered, Begin, IdempotencyStore, Key, RunningRequest};
 pub use operations::{Counts, Operations, Stored};
 pub use port::{
-    Consumer, DeadLetter, Deleted, Delivery, Lease, Limits, Outgoing, Publisher, Receive,
-    Settlement,
+    Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Outgoing, Publisher,
+    Receive, Settlement,
 };
 pub use topology::{QueueConfig, Redrive, Subscription, Topology};

@@ -1,4 +1,4 @@
-use crate::{Answered, Error};
+use crate::{Answered, Error, RunningRequest};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,6 +70,37 @@ pub struct Lease {
     pub receipt: String,
     /// When the lease ends, in milliseconds since the Unix epoch by the consumer's clock.
     pub deadline_ms: u64,
+}
+
+/// A message in hand whose lease is renewed, and its request with it.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    /// The lease; its receipt and its deadline change when it is renewed.
+    pub lease: &'a mut Lease,
+    /// The request that the message's handler runs.
+    pub request: Option<&'a RunningRequest>,
+}
+
+/// What was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The lease, and the request where there was one.
+    All,
+    /// The lease alone: the backend keeps no requests, so that [`IdempotencyStore::renew_all`](crate::IdempotencyStore::renew_all) has to
+    /// renew this one.
+    LeaseAlone,
+    /// The lease; the request is another's by now, or was answered.
+    RequestLost,
+}
+
+impl Kept {
+    /// What a renewal of a lease says where requests are kept elsewhere.
+    pub fn renewed(request: Option<&RunningRequest>) -> Self {
+        match request {
+            Some(_) => Self::LeaseAlone,
+            None => Self::All,
+        }
+    }
 }
 
 /// What a receive asks for.
@@ -158,11 +189,34 @@ pub trait Consumer: Send + Sync {
     /// `Invalid` for a receipt that this backend never wrote, per entry.
     async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>>;
 
-    /// Extends leases to `want` from now; the lease's deadline says what was granted.
+    /// Extends leases to `want` from now; the lease's deadline says what was granted. A lease that ended is extended as well, as long as
+    /// nobody received its message since. Where somebody did, this shows that the lease ended though its holder lives: a backend that
+    /// counts attempts itself does not count that one.
     ///
     /// # Errors
     /// `Invalid` where the message is gone or leased to another, per entry.
     async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>>;
+
+    /// Renews all that a worker has in hand, as [`Consumer::renew`] does, and the requests that run with it: in one write, and before
+    /// everything that waits to be written, where the backend keeps both.
+    ///
+    /// # Errors
+    /// As `renew`; the request was not renewed then.
+    async fn hold(&self, held: Vec<Hold<'_>>, want: Duration) -> Vec<Result<Kept, Error>> {
+        let (leases, kept): (Vec<_>, Vec<_>) = held
+            .into_iter()
+            .map(|held| (held.lease, Kept::renewed(held.request)))
+            .unzip();
+        let renewed = self.renew(leases, want).await.into_iter();
+        let entries = renewed.zip(kept);
+        entries
+            .map(|(renewed, kept)| renewed.map(|()| kept))
+            .collect()
+    }
+
+    /// Says that the holder of a lease that ended lives on, so that what ended is no attempt. It does nothing where the lease did not
+    /// end or nobody received its message since, and nothing where the broker counts (SQS).
+    async fn excuse(&self, _lease: &Lease) {}
 
     /// Gives a message back, to be received again no sooner than `after`.
     ///

@@ -253,3 +253,32 @@ fn many_that_open_a_new_folder_at_once_all_open_it() {
         });
     }
 }
+
+#[tokio::test]
+async fn a_folder_of_an_earlier_version_gets_the_tables_that_are_new() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(declared(folder.path()).await);
+    let earlier = Connection::open(folder.path().join(DATABASE)).expect("opens");
+    earlier.busy_timeout(Duration::from_secs(60)).expect("set");
+    earlier
+        .execute_batch("DROP TABLE excused")
+        .expect("dropped");
+    drop(earlier);
+    let clock = ManualClock::at(1_795_392_000_000);
+    let fabric = LocalFabric::open(folder.path(), Arc::new(clock.clone())).expect("opens");
+    send(&fabric, "a").await;
+    let late = take(&fabric, "work").await.remove(0).lease;
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(take(&fabric, "work").await[0].attempt, Some(2));
+    let consumer = fabric.consumer("work").await.expect("declared");
+    consumer.excuse(&late).await;
+    clock.advance(Duration::from_secs(60));
+    let again = take(&fabric, "work").await.remove(0);
+    assert_eq!(again.attempt, Some(2));
+    // Nothing is left of it when its message is gone.
+    let deleted = consumer.delete(vec![again.lease]).await;
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let reader = Connection::open(folder.path().join(DATABASE)).expect("opens");
+    let left = reader.query_row("SELECT COUNT(*) FROM excused", [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
+}

@@ -26,6 +26,17 @@ pub struct KeptAnswer<'a> {
     pub answer: &'a str,
 }
 
+/// A request that runs, to be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningAnswer<'a> {
+    /// Which request.
+    pub key: AnswerKey<'a>,
+    /// What identifies its payload.
+    pub fingerprint: &'a str,
+    /// Who runs it.
+    pub owner: &'a str,
+}
+
 impl AnswerKey<'_> {
     /// One text for both, of the same length for all.
     pub(crate) fn text(&self) -> String {
@@ -62,6 +73,17 @@ pub trait AnswerStore: Send + Sync {
         now_ms: u64,
         until_ms: u64,
     ) -> Result<Begun, Error>;
+
+    /// Renews requests that their owners have begun and not answered, until `until_ms`; of others nothing changes. Answers for each, in
+    /// their order, whether it was renewed.
+    ///
+    /// # Errors
+    /// `Unavailable`; none is renewed then.
+    async fn renew_answers(
+        &self,
+        running: &[RunningAnswer<'_>],
+        until_ms: u64,
+    ) -> Result<Vec<bool>, Error>;
 
     /// Keeps the answers of requests that their owners hold and that have none yet; of others nothing changes. Answers for each, in
     /// their order, whether the request is the owner's. All are kept, or none.

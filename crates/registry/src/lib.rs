@@ -21,7 +21,7 @@ mod sqlite;
 mod store;
 mod walk;
 
-pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer};
+pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
 pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
 pub use handler::RegistryHandler;

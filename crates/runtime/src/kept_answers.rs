@@ -1,8 +1,11 @@
 //! Answers in the registry's database, for fabrics that keep none themselves.
 
 use async_trait::async_trait;
-use pudato_messaging::{Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key};
-use pudato_registry::{AnswerKey, AnswerStore, Begun, KeptAnswer};
+use futures_util::future::join_all;
+use pudato_messaging::{
+    Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key, RunningRequest,
+};
+use pudato_registry::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +57,11 @@ fn key(key: &Key) -> AnswerKey<'_> {
     }
 }
 
+fn until_ms(now_ms: u64, lease: Duration) -> u64 {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    now_ms.saturating_add(lease_ms)
+}
+
 fn unavailable(error: pudato_registry::Error) -> Error {
     Error::new(ErrorKind::Unavailable, error.to_string())
 }
@@ -68,8 +76,7 @@ impl IdempotencyStore for KeptAnswers {
         lease: Duration,
     ) -> Result<Begin, Error> {
         let now_ms = self.clock.now_ms();
-        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = now_ms.saturating_add(lease_ms);
+        let until_ms = until_ms(now_ms, lease);
         let begun = self
             .store
             .begin_answer(key(request), fingerprint, owner, now_ms, until_ms);
@@ -102,6 +109,44 @@ impl IdempotencyStore for KeptAnswers {
                 let why = error.to_string();
                 let failed = || Err(Error::new(ErrorKind::Unavailable, why.clone()));
                 answers.iter().map(|_| failed()).collect()
+            }
+        }
+    }
+
+    /// One statement for all; what it does not renew is begun again one by one, which says why.
+    async fn renew_all(
+        &self,
+        running: &[RunningRequest],
+        lease: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        if running.is_empty() {
+            return Vec::new();
+        }
+        let asked: Vec<RunningAnswer<'_>> = running
+            .iter()
+            .map(|one| RunningAnswer {
+                key: key(&one.key),
+                fingerprint: &one.fingerprint,
+                owner: &one.owner,
+            })
+            .collect();
+        let until_ms = until_ms(self.clock.now_ms(), lease);
+        match self.store.renew_answers(&asked, until_ms).await {
+            Ok(renewed) => {
+                let all = running.iter().zip(renewed);
+                let begun = all.map(|(one, is_renewed)| async move {
+                    if is_renewed {
+                        return Ok(true);
+                    }
+                    let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
+                    begun.await.map(|begun| begun == Begin::New)
+                });
+                join_all(begun).await
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let failed = || Err(Error::new(ErrorKind::Unavailable, why.clone()));
+                running.iter().map(|_| failed()).collect()
             }
         }
     }

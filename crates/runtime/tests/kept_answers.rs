@@ -268,4 +268,5 @@ promises! {
     a_request_that_was_not_begun_is_answered_once,
     a_request_that_runs_is_not_answered_by_another,
     many_answers_are_kept_together,
+    requests_that_run_are_renewed_together,
 }

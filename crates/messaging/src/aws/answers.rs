@@ -3,7 +3,9 @@
 //! The table has one key, `id`, a text. Its items carry `expires`, in seconds since the Unix epoch, for its time to live.
 
 use super::error::failed;
-use crate::{Answered, Begin, ClaimStore, Clock, Error, ErrorKind, IdempotencyStore, Key};
+use crate::{
+    Answered, Begin, ClaimStore, Clock, Error, ErrorKind, IdempotencyStore, Key, RunningRequest,
+};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -214,6 +216,19 @@ impl IdempotencyStore for DynamoAnswers {
     /// DynamoDB has transactions, at twice the price: here they go side by side.
     async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
         join_all(answered.into_iter().map(|one| self.finish(one))).await
+    }
+
+    /// Side by side, as the answers.
+    async fn renew_all(
+        &self,
+        running: &[RunningRequest],
+        lease: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        let renewals = running.iter().map(|one| async move {
+            let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
+            begun.await.map(|begun| begun == Begin::New)
+        });
+        join_all(renewals).await
     }
 
     async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {

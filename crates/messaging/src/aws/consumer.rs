@@ -8,8 +8,8 @@ use super::publisher::SnsPublisher;
 use super::wire::{self, Origin, OtherAttributes};
 use super::{Shared, dead_letters, receipt, settle};
 use crate::{
-    Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, IdempotencyStore, Lease,
-    Limits, Outgoing, Publisher, Receive, Settlement,
+    Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, Hold, IdempotencyStore,
+    Kept, Lease, Limits, Outgoing, Publisher, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::config::retry::RetryConfig;
@@ -18,6 +18,7 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
+use futures_util::future::join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -276,8 +277,21 @@ impl SqsConsumer {
         answers.into_vec()
     }
 
+    /// All batches at once: none waits for another's call.
+    async fn renew_all(
+        &self,
+        sqs: &aws_sdk_sqs::Client,
+        mut leases: Vec<&mut Lease>,
+        want: Duration,
+    ) -> Vec<Result<(), Error>> {
+        let batches = leases.chunks_mut(BATCH);
+        let calls = batches.map(|batch| self.renew_batch(sqs, batch, want));
+        join_all(calls).await.into_iter().flatten().collect()
+    }
+
     async fn renew_batch(
         &self,
+        sqs: &aws_sdk_sqs::Client,
         leases: &mut [&mut Lease],
         want: Duration,
     ) -> Vec<Result<(), Error>> {
@@ -300,9 +314,7 @@ impl SqsConsumer {
         if entries.is_empty() {
             return answers.into_vec();
         }
-        let call = self
-            .shared
-            .sqs
+        let call = sqs
             .change_message_visibility_batch()
             .queue_url(&self.url)
             .set_entries(Some(entries));
@@ -414,12 +426,22 @@ impl Consumer for SqsConsumer {
         answers
     }
 
-    async fn renew(&self, mut leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>> {
-        let mut answers = Vec::with_capacity(leases.len());
-        for batch in leases.chunks_mut(BATCH) {
-            answers.extend(self.renew_batch(batch, want).await);
-        }
-        answers
+    async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>> {
+        self.renew_all(&self.shared.sqs, leases, want).await
+    }
+
+    /// As the default, over connections that nothing else uses: those of the others go on with the tasks of their own runtime, which may
+    /// be busy.
+    async fn hold(&self, held: Vec<Hold<'_>>, want: Duration) -> Vec<Result<Kept, Error>> {
+        let (leases, kept): (Vec<_>, Vec<_>) = held
+            .into_iter()
+            .map(|held| (held.lease, Kept::renewed(held.request)))
+            .unzip();
+        let renewed = self.renew_all(self.shared.renewals(), leases, want).await;
+        let entries = renewed.into_iter().zip(kept);
+        entries
+            .map(|(renewed, kept)| renewed.map(|()| kept))
+            .collect()
     }
 
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {

@@ -35,7 +35,7 @@ use crate::{Clock, Error, ErrorKind};
 use calls::Calls;
 use error::failed;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// SNS and SQS of one account and region. Clones share their connections.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ pub struct AwsFabric {
 struct Shared {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
+    /// For renewals alone, with connections of its own; made when the first is due, since a Lambda never renews.
+    renewals: OnceLock<aws_sdk_sqs::Client>,
     sts: aws_sdk_sts::Client,
     calls: Calls,
     clock: Arc<dyn Clock>,
@@ -68,6 +70,7 @@ impl AwsFabric {
         let shared = Arc::new(Shared {
             sns,
             sqs,
+            renewals: OnceLock::new(),
             sts,
             calls,
             clock,
@@ -107,6 +110,13 @@ impl AwsFabric {
 }
 
 impl Shared {
+    fn renewals(&self) -> &aws_sdk_sqs::Client {
+        self.renewals.get_or_init(|| {
+            let config = self.sqs.config().to_builder().http_client(http_client());
+            aws_sdk_sqs::Client::from_conf(config.build())
+        })
+    }
+
     fn topic(&self, name: &str) -> Result<String, Error> {
         find(&self.topics, "topic", name)
     }

@@ -186,6 +186,84 @@ pub async fn a_message_stays_when_its_sender_cannot_be_told(bench: &dyn Bench) {
     finish(&work, lease).await;
 }
 
+/// A machine may be busier than a lease is long: what ends so while its holder lives is no attempt, and is excused once. For backends
+/// that count attempts themselves.
+pub async fn an_attempt_whose_holder_lives_on_is_not_counted(bench: &dyn Bench) {
+    let work = work_with_dead(bench, 2).await;
+    let dead = consumer(bench, "dead").await;
+    send(bench, "work", message("renewed")).await;
+    let mut late = one(&work).await.lease;
+    bench.pass(VISIBILITY).await;
+    // Nobody knows yet that its first holder lives.
+    assert_eq!(one(&work).await.attempt, Some(2));
+    for _ in 0..2 {
+        let refused = renew(&work, &mut late, VISIBILITY).await;
+        assert_eq!(kind(refused), ErrorKind::Invalid);
+    }
+    // The second holder is never heard of again: that is an attempt.
+    bench.pass(VISIBILITY).await;
+    assert_eq!(one(&work).await.attempt, Some(2));
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    assert_eq!(body(&one(&dead).await), "renewed");
+
+    send(bench, "work", message("excused")).await;
+    let late = one(&work).await.lease;
+    bench.pass(VISIBILITY).await;
+    one(&work).await;
+    work.excuse(&late).await;
+    bench.pass(VISIBILITY).await;
+    let again = one(&work).await;
+    assert_eq!(again.attempt, Some(2));
+    finish(&work, again.lease).await;
+
+    send(bench, "work", message("given back")).await;
+    let lease = one(&work).await.lease;
+    let gone = copy(&lease);
+    work.release(lease, Duration::ZERO).await.expect("released");
+    one(&work).await;
+    work.excuse(&gone).await;
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    assert_eq!(bodies(&take(&dead).await), ["given back", "renewed"]);
+}
+
+/// Who is late at the last attempt has its message back, as long as nobody was told that it was given up. For backends that count
+/// attempts themselves.
+pub async fn a_late_holder_takes_its_message_back_after_the_last_attempt(bench: &dyn Bench) {
+    let work = work_with_dead(bench, 1).await;
+    let dead = consumer(bench, "dead").await;
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    let counts = bench.operations().counts("dead").await.expect("known");
+    assert_eq!(counts.visible, 1);
+    renew(&work, &mut lease, VISIBILITY).await.expect("renewed");
+    nothing(&work).await;
+    nothing(&dead).await;
+    // Deleting says the same.
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    assert_eq!(
+        delete(&work, lease).await.expect("deleted"),
+        Deleted::Deleted
+    );
+    nothing(&dead).await;
+
+    send(bench, "work", message("b")).await;
+    let delivery = one(&work).await;
+    let (id, mut lease) = (delivery.message_id, delivery.lease);
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    let operations = bench.operations();
+    let told = operations.explain("dead", &id, "too often", Vec::new());
+    assert!(told.await.expect("known"));
+    let refused = renew(&work, &mut lease, VISIBILITY).await;
+    assert_eq!(kind(refused), ErrorKind::Invalid);
+    assert_eq!(body(&one(&dead).await), "b");
+}
+
 fn bench_now(bench: &dyn Bench) -> u64 {
     crate::Clock::now_ms(bench.clock())
 }

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Answered, Begin, Key};
+use crate::{Answered, Begin, Key, RunningRequest};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -197,6 +197,50 @@ pub async fn many_answers_are_kept_together(bench: &dyn Bench) {
         assert_eq!(begin(bench, name, "third").await, Begin::Done { answer });
     }
     assert_eq!(begin(bench, "never begun", "third").await, Begin::New);
+}
+
+/// Requests that are renewed together are renewed as one by one: each for its owner, and each for itself.
+pub async fn requests_that_run_are_renewed_together(bench: &dyn Bench) {
+    for name in ["first", "second", "answered", "forged"] {
+        begin(bench, name, "owner").await;
+    }
+    begin(bench, "taken", "other").await;
+    finish_request(bench, "answered", "owner", "42").await;
+    let running = |name: &str, fingerprint: &str| RunningRequest {
+        key: key(name),
+        fingerprint: fingerprint.into(),
+        owner: "owner".into(),
+    };
+    let all = [
+        running("first", "payload"),
+        running("taken", "payload"),
+        running("answered", "payload"),
+        running("forged", "other payload"),
+        running("second", "payload"),
+        // One that may run twice is begun when it is renewed.
+        running("not begun", "payload"),
+    ];
+    let store = bench.idempotency();
+    bench.pass(seconds(9)).await;
+    let renewed = store.renew_all(&all, LEASE).await;
+    let renewed: Vec<bool> = renewed
+        .into_iter()
+        .map(|one| one.expect("the store answers"))
+        .collect();
+    assert_eq!(renewed, [true, false, false, false, true, true]);
+    assert!(store.renew_all(&[], LEASE).await.is_empty());
+    bench.pass(seconds(9)).await;
+    for name in ["first", "second", "not begun"] {
+        let begun = begin(bench, name, "third").await;
+        assert!(matches!(begun, Begin::Busy { .. }), "{name}: {begun:?}");
+    }
+    assert_eq!(begin(bench, "taken", "third").await, Begin::New);
+    // Late, and nobody took them meanwhile.
+    bench.pass(LEASE).await;
+    let renewed = store.renew_all(&all[..1], LEASE).await.remove(0);
+    assert!(renewed.expect("the store answers"));
+    let begun = begin(bench, "first", "third").await;
+    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
 }
 
 fn key(name: &str) -> Key {

@@ -143,6 +143,22 @@ pub async fn one_refused_settlement_of_a_batch_fails_alone(bench: &dyn Bench) {
     assert_eq!(body(&one(&work).await), "2");
 }
 
+/// A worker that is late has not handled its message in vain, as long as nobody took it.
+pub async fn a_settlement_after_the_end_of_its_lease_counts_while_nobody_else_received(
+    bench: &dyn Bench,
+) {
+    let (work, results) = desk(bench).await;
+    let mut settlement = Settlement::of(handled(bench, &work).await);
+    settlement
+        .publish
+        .push(("results".into(), message("result")));
+    bench.pass(VISIBILITY + seconds(5)).await;
+    let deleted = settle(&work, settlement).await.expect("settled");
+    assert_ne!(deleted, Deleted::LeaseLost);
+    assert_eq!(body(&one(&results).await), "result");
+    nothing(&work).await;
+}
+
 /// The queues `work` and `results`, and a request that `owner` has begun.
 async fn desk(bench: &dyn Bench) -> (Arc<dyn Consumer>, Arc<dyn Consumer>) {
     declare(

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{ErrorKind, QueueConfig};
+use crate::{Begin, ErrorKind, Hold, Kept, Key, QueueConfig, RunningRequest};
 use std::time::Duration;
 
 /// Line 16.
@@ -156,4 +156,92 @@ pub async fn a_lost_lease_cannot_be_renewed_or_given_back(bench: &dyn Bench) {
     );
     nothing(&work).await;
     finish(&work, held).await;
+}
+
+/// What a worker has in hand is renewed at once: each for itself, and the requests with their messages.
+pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn Bench) {
+    let work = work(bench).await;
+    for body in ["alone", "runs", "taken"] {
+        send(bench, "work", message(body)).await;
+    }
+    let mut held = take(&work).await;
+    assert_eq!(held.len(), 3);
+    held.sort_by_key(body);
+    let mut leases: Vec<_> = held.into_iter().map(|delivery| delivery.lease).collect();
+    let store = bench.idempotency();
+    let lease = seconds(30);
+    for (name, owner) in [("runs", "owner"), ("taken", "other")] {
+        let key = request(name, owner).key;
+        let begun = store.begin(&key, "payload", owner, lease);
+        assert_eq!(begun.await.expect("the store answers"), Begin::New);
+    }
+    bench.pass(seconds(20)).await;
+    let mut forged = forged("INVALID");
+    let requests = [request("runs", "owner"), request("taken", "owner")];
+    let all = leases.iter_mut().chain([&mut forged]);
+    let with = [None, Some(&requests[0]), Some(&requests[1]), None];
+    let all = all.zip(with);
+    let all = all.map(|(lease, request)| Hold { lease, request });
+    let kept = work.hold(all.collect(), VISIBILITY).await;
+    assert_eq!(kept.len(), 4, "one answer per message");
+    let mut own = Vec::new();
+    for (kept, request) in kept.into_iter().zip(with) {
+        own.push(match (kept, request) {
+            (Ok(Kept::LeaseAlone), Some(request)) => {
+                let mut renewed = store.renew_all(&[request.clone()], VISIBILITY).await;
+                Ok(renewed.remove(0).expect("the store answers"))
+            }
+            (Ok(kept), _) => Ok(kept == Kept::All),
+            (Err(error), _) => Err(error.kind),
+        });
+    }
+    assert_eq!(
+        own,
+        [Ok(true), Ok(true), Ok(false), Err(ErrorKind::Invalid)]
+    );
+    // Longer than the first leases, and shorter than the renewed ones.
+    bench.pass(seconds(45)).await;
+    nothing(&work).await;
+    let begun = store.begin(&requests[0].key, "payload", "third", VISIBILITY);
+    let begun = begun.await.expect("the store answers");
+    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
+    let begun = store.begin(&requests[1].key, "payload", "third", VISIBILITY);
+    assert_eq!(begun.await.expect("the store answers"), Begin::New);
+}
+
+/// A worker that is late on a busy machine renews all that it has in hand, as long as nobody took it.
+pub async fn what_is_in_hand_is_renewed_after_its_end_while_nobody_took_it(bench: &dyn Bench) {
+    let work = work(bench).await;
+    send(bench, "work", message("a")).await;
+    let mut lease = one(&work).await.lease;
+    let request = request("a", "owner");
+    let store = bench.idempotency();
+    let begun = store.begin(&request.key, "payload", "owner", seconds(30));
+    assert_eq!(begun.await.expect("the store answers"), Begin::New);
+    bench.pass(VISIBILITY + seconds(5)).await;
+    let held = Hold {
+        lease: &mut lease,
+        request: Some(&request),
+    };
+    let kept = work.hold(vec![held], VISIBILITY).await.remove(0);
+    if kept.expect("renewed") == Kept::LeaseAlone {
+        let mut renewed = store.renew_all(&[request.clone()], VISIBILITY).await;
+        assert!(renewed.remove(0).expect("the store answers"));
+    }
+    nothing(&work).await;
+    let begun = store.begin(&request.key, "payload", "other", VISIBILITY);
+    let begun = begun.await.expect("the store answers");
+    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
+    finish(&work, lease).await;
+}
+
+fn request(name: &str, owner: &str) -> RunningRequest {
+    RunningRequest {
+        key: Key {
+            service: "storage".into(),
+            key: name.into(),
+        },
+        fingerprint: "payload".into(),
+        owner: owner.into(),
+    }
 }

@@ -1,6 +1,8 @@
 //! The consumer of one queue of the embedded fabric.
 
 use super::LocalFabric;
+use super::idempotency;
+use super::late;
 use super::queue::{self, Queue, milliseconds};
 use super::receipt::Receipt;
 use super::receive;
@@ -9,9 +11,11 @@ use super::send;
 use super::settle;
 use super::writer::Durability;
 use crate::{
-    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Limits, Outgoing, Receive, Settlement,
+    Consumer, Deleted, Delivery, Error, ErrorKind, Hold, Kept, Lease, Limits, Outgoing, Receive,
+    RunningRequest, Settlement,
 };
 use async_trait::async_trait;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A receive that waits looks again after this time even when nothing woke it: a wake-up is a help, not a promise.
@@ -79,10 +83,11 @@ impl Consumer for LocalConsumer {
             // Another process may have sent it before the clock was set back.
             let now_ms = fabric.time.at_least(sent_ms.unwrap_or(0));
             if next_ms.is_some_and(|next_ms| next_ms <= now_ms) {
-                let queue = self.queue.clone();
+                let (queue, time) = (self.queue.clone(), Arc::clone(&fabric.time));
                 let received = fabric
                     .write(Durability::Written, move |transaction| {
-                        receive::receive(transaction, &queue, receive.max, now_ms)
+                        // A lease begins when its message is handed out, and not when this began to wait for its turn.
+                        receive::receive(transaction, &queue, receive.max, time.now_ms())
                     })
                     .await?;
                 if !received.is_empty() {
@@ -108,10 +113,11 @@ impl Consumer for LocalConsumer {
     async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>> {
         let receipts = self.receipts(&leases);
         let count = receipts.len();
+        let (queue, now_ms) = (self.queue.clone(), self.fabric.now_ms());
         let deleted = self
             .fabric
             .write(Durability::Synced, move |transaction| {
-                let delete = |receipt| settle::delete(transaction, receipt);
+                let delete = |receipt| settle::delete(transaction, &queue, receipt, now_ms);
                 each(receipts, delete)
             })
             .await;
@@ -119,33 +125,73 @@ impl Consumer for LocalConsumer {
     }
 
     async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>> {
-        let receipts: Vec<_> = leases.iter().map(|lease| self.receipt(lease)).collect();
-        let now_ms = self.fabric.now_ms();
-        let renewed = self
+        let alone = leases.into_iter().map(|lease| Hold {
+            lease,
+            request: None,
+        });
+        let kept = self.hold(alone.collect(), want).await.into_iter();
+        kept.map(|kept| kept.map(|_| ())).collect()
+    }
+
+    async fn hold(&self, held: Vec<Hold<'_>>, want: Duration) -> Vec<Result<Kept, Error>> {
+        let entry = |held: &Hold<'_>| Ok((self.receipt(held.lease)?, held.request.cloned()));
+        let entries: Vec<_> = held.iter().map(entry).collect();
+        let (queue, time) = (self.queue.clone(), Arc::clone(&self.fabric.time));
+        let kept = self
             .fabric
-            .write(Durability::Written, move |transaction| {
-                let hide = |receipt| settle::hide(transaction, receipt, want, now_ms);
-                each(receipts, hide)
+            .writer
+            .call_first(move |transaction| {
+                let now_ms = time.now_ms();
+                each(
+                    entries,
+                    |(receipt, request): (_, Option<RunningRequest>)| {
+                        let receipt = settle::hide(transaction, &queue, receipt, want, now_ms)?;
+                        let is_own = match request {
+                            Some(request) => {
+                                idempotency::renew(transaction, &request, want, now_ms)?
+                            }
+                            None => true,
+                        };
+                        Ok((receipt, is_own))
+                    },
+                )
             })
             .await;
-        let renewed = spread(renewed, leases.len()).into_iter();
-        let entries = leases.into_iter().zip(renewed);
+        let kept = spread(kept, held.len()).into_iter();
+        let entries = held.into_iter().zip(kept);
         entries
-            .map(|(lease, renewed)| {
-                let receipt = renewed?;
-                lease.receipt = receipt.to_string();
-                lease.deadline_ms = u64::try_from(receipt.visible_at_ms).unwrap_or(0);
-                Ok(())
+            .map(|(held, kept)| {
+                let (receipt, is_own) = kept?;
+                held.lease.receipt = receipt.to_string();
+                held.lease.deadline_ms = u64::try_from(receipt.visible_at_ms).unwrap_or(0);
+                Ok(match is_own {
+                    true => Kept::All,
+                    false => Kept::RequestLost,
+                })
             })
             .collect()
     }
 
+    async fn excuse(&self, lease: &Lease) {
+        let Ok(receipt) = self.receipt(lease) else {
+            return;
+        };
+        let time = Arc::clone(&self.fabric.time);
+        // Where it cannot be written the attempt counts.
+        let _ = self
+            .fabric
+            .write(Durability::Written, move |transaction| {
+                late::excuse(transaction, receipt, time.now_ms())
+            })
+            .await;
+    }
+
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {
         let receipt = self.receipt(&lease)?;
-        let now_ms = self.fabric.now_ms();
+        let (queue, now_ms) = (self.queue.clone(), self.fabric.now_ms());
         self.fabric
             .write(Durability::Written, move |transaction| {
-                settle::release(transaction, receipt, after, now_ms)
+                settle::release(transaction, &queue, receipt, after, now_ms)
             })
             .await
     }
@@ -192,7 +238,7 @@ impl Consumer for LocalConsumer {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>> {
         let count = settlements.len();
-        let now_ms = self.fabric.now_ms();
+        let (queue, now_ms) = (self.queue.clone(), self.fabric.now_ms());
         let entries: Vec<_> = settlements
             .into_iter()
             .map(|settlement| self.receipt(&settlement.lease).map(|_| settlement))
@@ -200,7 +246,7 @@ impl Consumer for LocalConsumer {
         let settled = self
             .fabric
             .write(Durability::Synced, move |transaction| {
-                let settle = |settlement| settle::settle(transaction, settlement, now_ms);
+                let settle = |settlement| settle::settle(transaction, &queue, settlement, now_ms);
                 each(entries, settle)
             })
             .await;

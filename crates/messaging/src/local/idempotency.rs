@@ -4,7 +4,7 @@ use super::queue::milliseconds;
 use super::schema::database_error;
 use super::send::run;
 use super::writer::Transaction;
-use crate::{Answered, Begin, Error, Key};
+use crate::{Answered, Begin, Error, Key, RunningRequest};
 use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
@@ -65,6 +65,22 @@ pub(super) fn begin(
         ],
     )?;
     Ok(Begin::New)
+}
+
+/// Renews a request that runs; answers whether it is still its owner's.
+pub(super) fn renew(
+    transaction: &Transaction<'_>,
+    running: &RunningRequest,
+    lease: Duration,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let RunningRequest {
+        key,
+        fingerprint,
+        owner,
+    } = running;
+    let begun = begin(transaction, key, fingerprint, owner, lease, now_ms)?;
+    Ok(begun == Begin::New)
 }
 
 /// Answers whether the request is the owner's.

@@ -4,6 +4,7 @@
 mod consumer;
 mod folder;
 mod idempotency;
+mod late;
 mod operations;
 mod queue;
 mod receipt;
@@ -20,7 +21,7 @@ pub use consumer::LocalConsumer;
 
 use crate::{
     Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key, Limits, Outgoing, Publisher,
-    Topology,
+    RunningRequest, Topology,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -212,6 +213,27 @@ impl IdempotencyStore for LocalFabric {
             idempotency::begin(transaction, &key, &fingerprint, &owner, lease, now_ms)
         })
         .await
+    }
+
+    async fn renew_all(
+        &self,
+        running: &[RunningRequest],
+        lease: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        let (all, time) = (running.to_vec(), Arc::clone(&self.time));
+        let renew = move |transaction: &Transaction<'_>| -> Result<Vec<bool>, Error> {
+            let now_ms = time.now_ms();
+            all.iter()
+                .map(|one| idempotency::renew(transaction, one, lease, now_ms))
+                .collect()
+        };
+        match self.writer.call_first(renew).await {
+            Ok(renewed) => renewed.into_iter().map(Ok).collect(),
+            Err(error) => {
+                let failed = || Err(Error::new(error.kind, error.context.clone()));
+                running.iter().map(|_| failed()).collect()
+            }
+        }
     }
 
     async fn finish(&self, answered: Answered) -> Result<bool, Error> {

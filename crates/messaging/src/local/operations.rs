@@ -1,6 +1,7 @@
 //! Looking at queues, replaying and purging them.
 
 use super::LocalFabric;
+use super::late;
 use super::queue;
 use super::schema::database_error;
 use super::send::run;
@@ -113,6 +114,7 @@ impl Operations for LocalFabric {
                      reason = NULL WHERE queue = ? AND message = ?",
                     params![to.id, now_ms, from.id, message],
                 )?;
+                late::forget(transaction, message)?;
                 transaction.arrived(to.id);
                 moved += 1;
             }
@@ -128,6 +130,8 @@ impl Operations for LocalFabric {
             let Some(ids) = ids else {
                 let sql = "DELETE FROM message WHERE id IN (SELECT message FROM delivery WHERE queue = ?)";
                 run(transaction, sql, [queue.id])?;
+                let sql = "DELETE FROM excused WHERE message IN (SELECT message FROM delivery WHERE queue = ?)";
+                run(transaction, sql, [queue.id])?;
                 let sql = "DELETE FROM delivery WHERE queue = ?";
                 return Ok(run(transaction, sql, [queue.id])? as u64);
             };
@@ -137,6 +141,7 @@ impl Operations for LocalFabric {
                     let sql = "DELETE FROM delivery WHERE queue = ? AND message = ?";
                     run(transaction, sql, params![queue.id, message])?;
                     run(transaction, "DELETE FROM message WHERE id = ?", [message])?;
+                    late::forget(transaction, message)?;
                     purged += 1;
                 }
             }

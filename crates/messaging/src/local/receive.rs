@@ -1,5 +1,6 @@
 //! How messages are handed out, and how those that nobody manages to handle are moved.
 
+use super::late;
 use super::queue::Queue;
 use super::receipt::Receipt;
 use super::schema::database_error;
@@ -79,8 +80,12 @@ fn hand_out(
     due: Due,
     now_ms: i64,
 ) -> Result<Option<Delivery>, Error> {
+    let excused = match due.receive_count {
+        0 => 0,
+        _ => late::excused(transaction, due.message)?,
+    };
     if let Some((max, to)) = &queue.redrive
-        && due.receive_count >= i64::from(*max)
+        && due.receive_count - excused >= i64::from(*max)
     {
         move_to(transaction, queue, &due, *to, None, now_ms)?;
         return Ok(None);
@@ -134,7 +139,7 @@ fn hand_out(
         message_id,
         body,
         attributes: attributes.unwrap_or_default(),
-        attempt: u32::try_from(receive_count).ok(),
+        attempt: u32::try_from(receive_count - excused).ok(),
         attempt_max: queue.redrive.as_ref().map(|(max, _)| *max),
         first_received_ms: u64::try_from(first_received_ms).ok(),
         dead_letter: due.source.map(|source| DeadLetter {

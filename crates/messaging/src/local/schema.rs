@@ -16,7 +16,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. A larger log means fewer
 /// copies of the few pages that every commit changes.
-const WAL_PAGES_MAX: i64 = 16_384;
+pub(super) const WAL_PAGES_MAX: i64 = 16_384;
 
 const TABLES: &str = "
 CREATE TABLE topic (
@@ -69,6 +69,17 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Attempts that ended though their holder lived on, which are none. A table of its own, so that a program that does not know it still
+/// reads the folder, and a message that is handled at once costs nothing.
+const EXCUSED: &str = "
+CREATE TABLE IF NOT EXISTS excused (
+    message INTEGER PRIMARY KEY,
+    attempts INTEGER NOT NULL,
+    -- The receive that was excused last: each is excused once.
+    receive INTEGER NOT NULL
+) STRICT;
+";
+
 /// A connection that only reads; the tables must be there.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let failed = |error| database_error(&format!("{}", path.display()), error);
@@ -99,8 +110,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(failed)?;
     match version {
-        FORMAT_VERSION => Ok(connection),
-        0 => create(connection).map_err(failed),
+        FORMAT_VERSION | 0 => create(connection).map_err(failed),
         newer => {
             let context = format!(
                 "{}: written by a newer pudato (format {newer}, this one knows {FORMAT_VERSION}); \
@@ -123,7 +133,11 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Makes the tables that are not there.
 fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
+    if connection.table_exists(None, "excused")? {
+        return Ok(connection);
+    }
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have made the tables while this one waited for its turn.
@@ -132,6 +146,7 @@ fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
     }
+    transaction.execute_batch(EXCUSED)?;
     transaction.commit()?;
     Ok(connection)
 }

@@ -1,6 +1,7 @@
 //! How a delivery ends: deleted, renewed, released, dead-lettered, settled.
 
 use super::idempotency;
+use super::late;
 use super::queue::{Queue, milliseconds};
 use super::receipt::Receipt;
 use super::schema::database_error;
@@ -12,8 +13,13 @@ use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
 /// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
-pub(super) fn delete(transaction: &Transaction<'_>, receipt: Receipt) -> Result<Deleted, Error> {
-    if remove(transaction, receipt)? {
+pub(super) fn delete(
+    transaction: &Transaction<'_>,
+    queue: &Queue,
+    receipt: Receipt,
+    now_ms: i64,
+) -> Result<Deleted, Error> {
+    if remove_late(transaction, queue, receipt, now_ms)? {
         return Ok(Deleted::Deleted);
     }
     let there = transaction
@@ -24,10 +30,11 @@ pub(super) fn delete(transaction: &Transaction<'_>, receipt: Receipt) -> Result<
             found.optional()
         })
         .map_err(|error| database_error("delete", error))?;
-    Ok(match there {
-        Some(()) => Deleted::LeaseLost,
-        None => Deleted::Deleted,
-    })
+    let Some(()) = there else {
+        return Ok(Deleted::Deleted);
+    };
+    late::excuse(transaction, receipt, now_ms)?;
+    Ok(Deleted::LeaseLost)
 }
 
 /// Removes the delivery and its message, if it is still as the receipt says.
@@ -45,13 +52,35 @@ fn remove(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error
     if deleted == 1 {
         let sql = "DELETE FROM message WHERE id = ?";
         run(transaction, sql, params![receipt.message])?;
+        if receipt.receive_count > 1 {
+            late::forget(transaction, receipt.message)?;
+        }
     }
     Ok(deleted == 1)
 }
 
-/// Hides the delivery until `want` from now and answers its new receipt.
+/// As [`remove`], also where the message was moved after its last attempt meanwhile, and nobody received it since.
+fn remove_late(
+    transaction: &Transaction<'_>,
+    queue: &Queue,
+    mut receipt: Receipt,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    if remove(transaction, receipt)? {
+        return Ok(true);
+    }
+    if !late::take_back(transaction, queue, receipt, now_ms)? {
+        return Ok(false);
+    }
+    receipt.visible_at_ms = now_ms;
+    remove(transaction, receipt)
+}
+
+/// Hides the delivery until `want` from now and answers its new receipt; also after the lease ended, as long as nobody received the
+/// message since.
 pub(super) fn hide(
     transaction: &Transaction<'_>,
+    queue: &Queue,
     mut receipt: Receipt,
     want: Duration,
     now_ms: i64,
@@ -73,7 +102,8 @@ pub(super) fn hide(
             receipt.receive_count
         ],
     )?;
-    if changed == 0 {
+    if changed == 0 && !late::take_back(transaction, queue, receipt, visible_at_ms)? {
+        late::excuse(transaction, receipt, now_ms)?;
         return Err(lost());
     }
     receipt.visible_at_ms = visible_at_ms;
@@ -83,11 +113,12 @@ pub(super) fn hide(
 /// As [`hide`], and wakes who waits.
 pub(super) fn release(
     transaction: &Transaction<'_>,
+    queue: &Queue,
     receipt: Receipt,
     after: Duration,
     now_ms: i64,
 ) -> Result<(), Error> {
-    hide(transaction, receipt, after, now_ms)?;
+    hide(transaction, queue, receipt, after, now_ms)?;
     transaction.arrived(receipt.queue);
     Ok(())
 }
@@ -129,6 +160,7 @@ pub(super) fn dead_letter(
 /// Deletes the message; and if it was still the caller's, publishes, schedules and keeps the answer.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
+    queue: &Queue,
     settlement: Settlement,
     now_ms: i64,
 ) -> Result<Deleted, Error> {
@@ -143,7 +175,8 @@ pub(super) fn settle(
         Limits::SQS.check(message)?;
         Limits::SQS.check_delay(*delay)?;
     }
-    if !remove(transaction, receipt)? {
+    if !remove_late(transaction, queue, receipt, now_ms)? {
+        late::excuse(transaction, receipt, now_ms)?;
         return Ok(Deleted::LeaseLost);
     }
     for (route, (_, message)) in routes.iter().zip(&settlement.publish) {

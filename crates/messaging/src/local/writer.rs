@@ -1,6 +1,7 @@
-//! One thread writes; what waits while it commits goes into the next commit together (group commit).
+//! One thread writes; what waits while it commits goes into the next commit together (group commit). Renewals go first, in a commit of
+//! their own: they wait for the commit that runs, and for nothing else.
 
-use super::schema::database_error;
+use super::schema::{WAL_PAGES_MAX, database_error};
 use super::turn::Turn;
 use super::wake::Wake;
 use crate::{Error, ErrorKind};
@@ -44,14 +45,18 @@ pub(super) enum Durability {
 type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Run = Box<dyn FnOnce(&Transaction<'_>) -> Option<Answer> + Send>;
 
-struct Operation {
-    run: Run,
-    durability: Durability,
+enum Operation {
+    /// One of the common lane.
+    Run(Run, Durability),
+    /// Something waits in the lane that goes first; this wakes the writer.
+    Look,
 }
 
 #[derive(Clone)]
 pub(super) struct Writer {
     operations: mpsc::SyncSender<Operation>,
+    /// The lane that goes first. It has no limit: whoever uses it waits for its answer before it sends the next.
+    first: mpsc::Sender<Run>,
 }
 
 impl Writer {
@@ -62,29 +67,46 @@ impl Writer {
         wake: Arc<Wake>,
     ) -> Result<Self, Error> {
         let (operations, waiting) = mpsc::sync_channel(WAITING_MAX);
+        let (first, renewals) = mpsc::channel();
+        let mut thread = Thread {
+            connection,
+            synced: true,
+            renewals,
+        };
         std::thread::Builder::new()
             .name("pudato-fabric".into())
             .spawn(move || {
-                let mut synced = true;
                 let mut calls = Calls::new(wake);
-                while let Some(first) = calls.next(&waiting) {
+                let mut renewals = Vec::new();
+                loop {
+                    let next = match renewals.is_empty() {
+                        true => calls.next(&waiting),
+                        false => Some(Operation::Look),
+                    };
+                    let Some(next) = next else {
+                        break;
+                    };
+                    renewals.extend(thread.renewals());
+                    if matches!(next, Operation::Look) && renewals.is_empty() {
+                        // They went with an earlier turn.
+                        continue;
+                    }
                     // What arrives while this process waits for its turn is in the same commit.
-                    let (answers, committed) = turn.take(|| {
-                        let group = gather(first, &waiting);
-                        let wanted = group.iter().any(|o| o.durability == Durability::Synced);
-                        if wanted != synced && set_synced(&connection, wanted) {
-                            synced = wanted;
-                        }
-                        commit(&connection, group)
+                    let (arrived, (answers, committed)) = turn.take(|| {
+                        let arrived = thread.renew(std::mem::take(&mut renewals));
+                        (arrived, thread.write(gather(next, &waiting)))
                     });
+                    calls.arrived(arrived);
                     calls.arrived(answer(answers, committed));
+                    // Who sent one meanwhile may have woken a writer that was awake.
+                    renewals = thread.renewals();
                 }
             })
             .map_err(|error| {
                 Error::new(ErrorKind::Unavailable, "the writer thread cannot start")
                     .with_source(error)
             })?;
-        Ok(Self { operations })
+        Ok(Self { operations, first })
     }
 
     /// Runs `operation` in a transaction of the writer. When this returns `Ok`, its effect is committed; after an error
@@ -94,20 +116,8 @@ impl Writer {
         durability: Durability,
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        let run: Run = Box::new(move |transaction| {
-            if reply.is_closed() {
-                return None;
-            }
-            let outcome = in_savepoint(transaction, operation);
-            let answer: Answer = Box::new(move |committed| {
-                // A caller that went away needs no answer.
-                let _ = reply.send(committed.and(outcome));
-            });
-            Some(answer)
-        });
-        let stopped = || Error::new(ErrorKind::Unavailable, "the fabric's writer has stopped");
-        let mut next = Operation { run, durability };
+        let (run, answer) = prepare(operation);
+        let mut next = Operation::Run(run, durability);
         loop {
             match self.operations.try_send(next) {
                 Ok(()) => break,
@@ -117,6 +127,93 @@ impl Writer {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// The same, before everything that waits and without a sync: the commit that runs is all it waits for.
+    pub(super) async fn call_first<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (run, answer) = prepare(operation);
+        self.first.send(run).map_err(|_| stopped())?;
+        // Where the common lane is full the writer does not sleep.
+        let _ = self.operations.try_send(Operation::Look);
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the fabric's writer has stopped")
+}
+
+type Outcome<T> = oneshot::Receiver<Result<T, Error>>;
+
+/// An operation as the writer runs it, and where its outcome arrives.
+fn prepare<T: Send + 'static>(
+    operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+) -> (Run, Outcome<T>) {
+    let (reply, answer) = oneshot::channel();
+    let run: Run = Box::new(move |transaction| {
+        if reply.is_closed() {
+            return None;
+        }
+        let outcome = in_savepoint(transaction, operation);
+        let answer: Answer = Box::new(move |committed| {
+            // A caller that went away needs no answer.
+            let _ = reply.send(committed.and(outcome));
+        });
+        Some(answer)
+    });
+    (run, answer)
+}
+
+/// What the thread works with.
+struct Thread {
+    connection: Connection,
+    /// Whether a commit is synced.
+    synced: bool,
+    renewals: mpsc::Receiver<Run>,
+}
+
+type Committed = (Vec<Answer>, Result<BTreeSet<i64>, rusqlite::Error>);
+
+impl Thread {
+    /// Renewals that wait.
+    fn renewals(&self) -> Vec<Run> {
+        self.renewals.try_iter().collect()
+    }
+
+    /// Commits renewals, with those that came since, and answers them.
+    fn renew(&mut self, mut renewals: Vec<Run>) -> BTreeSet<i64> {
+        renewals.extend(self.renewals());
+        if renewals.is_empty() {
+            return BTreeSet::new();
+        }
+        self.sync(false);
+        // A copy of the log into the database is synced; it waits for the next commit of others.
+        let is_deferred = set_checkpoint(&self.connection, 0);
+        let (answers, committed) = commit(&self.connection, renewals);
+        if is_deferred {
+            set_checkpoint(&self.connection, WAL_PAGES_MAX);
+        }
+        answer(answers, committed)
+    }
+
+    /// Commits a group.
+    fn write(&mut self, group: Vec<(Run, Durability)>) -> Committed {
+        if group.is_empty() {
+            return (Vec::new(), Ok(BTreeSet::new()));
+        }
+        let wanted = group.iter().any(|(_, one)| *one == Durability::Synced);
+        self.sync(wanted);
+        let runs = group.into_iter().map(|(run, _)| run);
+        commit(&self.connection, runs.collect())
+    }
+
+    fn sync(&mut self, wanted: bool) {
+        if wanted != self.synced && set_synced(&self.connection, wanted) {
+            self.synced = wanted;
+        }
     }
 }
 
@@ -175,21 +272,28 @@ fn set_synced(connection: &Connection, synced: bool) -> bool {
     connection.pragma_update(None, "synchronous", level).is_ok()
 }
 
-fn gather(first: Operation, waiting: &mpsc::Receiver<Operation>) -> Vec<Operation> {
-    let mut group = vec![first];
-    while group.len() < GROUP_MAX
-        && let Ok(next) = waiting.try_recv()
-    {
-        group.push(next);
+fn set_checkpoint(connection: &Connection, pages: i64) -> bool {
+    let set = connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()));
+    set.is_ok()
+}
+
+fn gather(first: Operation, waiting: &mpsc::Receiver<Operation>) -> Vec<(Run, Durability)> {
+    let mut group = Vec::new();
+    let mut next = Some(first);
+    while let Some(operation) = next {
+        if let Operation::Run(run, durability) = operation {
+            group.push((run, durability));
+        }
+        next = match group.len() < GROUP_MAX {
+            true => waiting.try_recv().ok(),
+            false => None,
+        };
     }
     group
 }
 
 /// Runs a group in one transaction; returns the answers to its callers and the queues where something arrived.
-fn commit(
-    connection: &Connection,
-    group: Vec<Operation>,
-) -> (Vec<Answer>, Result<BTreeSet<i64>, rusqlite::Error>) {
+fn commit(connection: &Connection, group: Vec<Run>) -> Committed {
     let begun = execute(connection, "BEGIN IMMEDIATE");
     let transaction = Transaction {
         connection,
@@ -197,7 +301,7 @@ fn commit(
     };
     let answers: Vec<Answer> = group
         .into_iter()
-        .filter_map(|operation| (operation.run)(&transaction))
+        .filter_map(|run| run(&transaction))
         .collect();
     let committed = begun.and_then(|()| execute(connection, "COMMIT"));
     if committed.is_err() && !connection.is_autocommit() {

@@ -62,10 +62,11 @@ impl Consumer for MemoryConsumer {
     }
 
     async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>> {
+        let now_ms = self.fabric.now_ms();
         let mut state = self.fabric.state();
         let entries = leases.iter();
         entries
-            .map(|lease| state.delete(&self.receipt(lease)?))
+            .map(|lease| state.delete(&self.receipt(lease)?, now_ms))
             .collect()
     }
 
@@ -79,6 +80,14 @@ impl Consumer for MemoryConsumer {
                 Ok(())
             })
             .collect()
+    }
+
+    async fn excuse(&self, lease: &Lease) {
+        let now_ms = self.fabric.now_ms();
+        if let Ok(receipt) = self.receipt(lease) {
+            // A queue that is gone has no attempts.
+            let _ = self.fabric.state().excuse(&receipt, now_ms);
+        }
     }
 
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {

@@ -26,7 +26,7 @@ impl State {
                 break;
             };
             let redrive = from.config.redrive.clone();
-            match redrive.filter(|redrive| message.receive_count >= redrive.max_receive_count) {
+            match redrive.filter(|redrive| message.attempts() >= redrive.max_receive_count) {
                 Some(redrive) => {
                     let to = redrive.dead_letter_queue;
                     self.move_to(&to, queue, at.1, message, None, now_ms)?;
@@ -59,6 +59,13 @@ impl State {
     }
 }
 
+impl Message {
+    /// Receives that count.
+    fn attempts(&self) -> u32 {
+        self.receive_count.saturating_sub(self.excused)
+    }
+}
+
 impl Queue {
     fn hand_out(&mut self, number: u64, mut message: Message, now_ms: u64) -> Delivery {
         message.receive_count += 1;
@@ -75,7 +82,7 @@ impl Queue {
             message_id: message.message_id.clone(),
             body: message.content.body.clone().into_bytes(),
             attributes: message.content.attributes.clone(),
-            attempt: Some(message.receive_count),
+            attempt: Some(message.attempts()),
             attempt_max: redrive.map(|redrive| redrive.max_receive_count),
             first_received_ms: message.first_received_ms,
             dead_letter: message.dead_letter.clone(),

@@ -61,6 +61,8 @@ impl Operations for MemoryFabric {
                 continue;
             };
             message.receive_count = 0;
+            message.excused = 0;
+            message.excused_last = 0;
             message.dead_letter = None;
             state.queue_mut(&to)?.put(now_ms, at.1, message);
             moved += 1;

@@ -4,25 +4,28 @@
 use super::receipt::Receipt;
 use super::state::{Message, State, milliseconds};
 use crate::topology::LEASE_MAX;
-use crate::{Deleted, Error, ErrorKind, Limits, Outgoing, QueueConfig, Settlement};
+use crate::{DeadLetter, Deleted, Error, ErrorKind, Limits, Outgoing, QueueConfig, Settlement};
 use std::time::Duration;
 
 impl State {
     /// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
-    pub(super) fn delete(&mut self, receipt: &Receipt) -> Result<Deleted, Error> {
+    pub(super) fn delete(&mut self, receipt: &Receipt, now_ms: u64) -> Result<Deleted, Error> {
+        self.take_back(receipt)?;
         if self.held(receipt)?.is_some() {
             let queue = self.queue_mut(&receipt.queue)?;
             queue.messages.remove(&receipt.at());
             self.alive.remove(&receipt.number);
             return Ok(Deleted::Deleted);
         }
+        self.excuse(receipt, now_ms)?;
         Ok(match self.alive.contains(&receipt.number) {
             true => Deleted::LeaseLost,
             false => Deleted::Deleted,
         })
     }
 
-    /// Hides the delivery until `want` from now and answers its new receipt.
+    /// Hides the delivery until `want` from now and answers its new receipt; also after the lease ended, as long as nobody received the
+    /// message since.
     pub(super) fn hide(
         &mut self,
         mut receipt: Receipt,
@@ -35,7 +38,11 @@ impl State {
             let context = "lease: at most 12 hours after the receive";
             return Err(Error::new(ErrorKind::Invalid, context));
         }
-        let message = self.held(&receipt)?.cloned().ok_or_else(lost)?;
+        self.take_back(&receipt)?;
+        let Some(message) = self.held(&receipt)?.cloned() else {
+            self.excuse(&receipt, now_ms)?;
+            return Err(lost());
+        };
         let messages = &mut self.queue_mut(&receipt.queue)?.messages;
         messages.remove(&receipt.at());
         receipt.due_ms = due_ms;
@@ -89,10 +96,12 @@ impl State {
             Limits::SQS.check(message)?;
             Limits::SQS.check_delay(*delay)?;
         }
+        self.take_back(receipt)?;
         if self.held(receipt)?.is_none() {
+            self.excuse(receipt, now_ms)?;
             return Ok(Deleted::LeaseLost);
         }
-        let deleted = self.delete(receipt)?;
+        let deleted = self.delete(receipt, now_ms)?;
         self.publish_all(settlement.publish, now_ms);
         for (delay, message) in settlement.schedule {
             let due_ms = now_ms.saturating_add(milliseconds(delay));
@@ -116,6 +125,54 @@ impl State {
         for (topic, message) in messages {
             self.publish(&topic, message, now_ms);
         }
+    }
+
+    /// Excuses the attempt of a lease that ended, where its message was received since.
+    pub(super) fn excuse(&mut self, receipt: &Receipt, now_ms: u64) -> Result<(), Error> {
+        if receipt.due_ms > now_ms {
+            // It did not end: its holder gave the message back.
+            return Ok(());
+        }
+        let messages = &mut self.queue_mut(&receipt.queue)?.messages;
+        let mut messages = messages.iter_mut();
+        let found = messages.find(|((_, number), _)| *number == receipt.number);
+        if let Some((_, message)) = found
+            && message.receive_count > receipt.receive_count
+            && message.excused_last < receipt.receive_count
+        {
+            message.excused += 1;
+            message.excused_last = receipt.receive_count;
+        }
+        Ok(())
+    }
+
+    /// Takes back a message that was moved after its last attempt, where nobody received or explained it since.
+    fn take_back(&mut self, receipt: &Receipt) -> Result<(), Error> {
+        if self.held(receipt)?.is_some() {
+            return Ok(());
+        }
+        let Some(redrive) = self.queue(&receipt.queue)?.config.redrive.clone() else {
+            return Ok(());
+        };
+        let by_the_broker = DeadLetter {
+            source: receipt.queue.clone(),
+            reason: None,
+        };
+        let dead_letters = &mut self.queue_mut(&redrive.dead_letter_queue)?.messages;
+        let found = dead_letters.iter().find(|((_, number), message)| {
+            *number == receipt.number
+                && message.receive_count == receipt.receive_count
+                && message.dead_letter.as_ref() == Some(&by_the_broker)
+        });
+        let Some(at) = found.map(|(at, _)| *at) else {
+            return Ok(());
+        };
+        if let Some(mut message) = dead_letters.remove(&at) {
+            message.dead_letter = None;
+            let messages = &mut self.queue_mut(&receipt.queue)?.messages;
+            messages.insert(receipt.at(), message);
+        }
+        Ok(())
     }
 
     /// The message, as long as the receipt is good.

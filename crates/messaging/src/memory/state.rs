@@ -38,6 +38,10 @@ pub(super) struct Message {
     pub(super) content: Outgoing,
     pub(super) sent_at_ms: u64,
     pub(super) receive_count: u32,
+    /// Receives that were no attempts: their leases ended while their holders lived.
+    pub(super) excused: u32,
+    /// The receive that was excused last: each is excused once.
+    pub(super) excused_last: u32,
     pub(super) first_received_ms: Option<u64>,
     pub(super) dead_letter: Option<DeadLetter>,
 }
@@ -127,6 +131,8 @@ impl State {
             content,
             sent_at_ms: now_ms,
             receive_count: 0,
+            excused: 0,
+            excused_last: 0,
             first_received_ms: None,
             dead_letter: None,
         };

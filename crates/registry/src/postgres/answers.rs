@@ -1,7 +1,8 @@
 use super::PostgresRegistry;
 use super::session::{rows, run};
 use crate::answers::{
-    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, STANDING, ms, standing,
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, RunningAnswer, STANDING, ms,
+    standing,
 };
 use crate::error::{Error, ErrorKind};
 use async_trait::async_trait;
@@ -24,6 +25,13 @@ const KEEP_NEW: &str =
 const KEEP: &str = "UPDATE answer SET answer = COALESCE(answer.answer, asked.answer), at_ms = $4
     FROM UNNEST($1::text[], $2::text[], $3::text[]) AS asked (key, owner, answer)
     WHERE answer.key = asked.key AND answer.owner = asked.owner
+    RETURNING answer.key, answer.owner";
+
+/// Renews requests that their owners have.
+const RENEW: &str = "UPDATE answer SET busy_until_ms = $4
+    FROM UNNEST($1::text[], $2::text[], $3::text[]) AS asked (key, owner, fingerprint)
+    WHERE answer.key = asked.key AND answer.owner = asked.owner AND answer.fingerprint = asked.fingerprint
+        AND answer.answer IS NULL
     RETURNING answer.key, answer.owner";
 
 /// An answer, and its key as the database has it.
@@ -57,6 +65,24 @@ impl AnswerStore for PostgresRegistry {
         }
         let context = "registry: a request is begun and abandoned by others all the time";
         Err(Error::new(ErrorKind::Unavailable, context))
+    }
+
+    async fn renew_answers(
+        &self,
+        running: &[RunningAnswer<'_>],
+        until_ms: u64,
+    ) -> Result<Vec<bool>, Error> {
+        let keys: Vec<String> = running.iter().map(|one| one.key.text()).collect();
+        let owners: Vec<&str> = running.iter().map(|one| one.owner).collect();
+        let fingerprints: Vec<&str> = running.iter().map(|one| one.fingerprint).collect();
+        let session = self.session().await?;
+        let params: [&(dyn ToSql + Sync); 4] = [&keys, &owners, &fingerprints, &ms(until_ms)];
+        let found = rows(&session, RENEW, &params).await?;
+        let renewed = found.iter().map(|row| (row.get(0), row.get(1)));
+        let renewed: BTreeSet<(String, String)> = renewed.collect();
+        let asked = keys.into_iter().zip(owners);
+        let is_renewed = |(key, owner): (String, &str)| renewed.contains(&(key, owner.to_owned()));
+        Ok(asked.map(is_renewed).collect())
     }
 
     async fn keep_answers(

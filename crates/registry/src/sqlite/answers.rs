@@ -1,7 +1,8 @@
 use super::SqliteRegistry;
 use super::columns::first;
 use crate::answers::{
-    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, STANDING, ms, standing,
+    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, RunningAnswer, STANDING, ms,
+    standing,
 };
 use crate::error::Error;
 use async_trait::async_trait;
@@ -13,6 +14,9 @@ const BEGIN_UNLESS_THERE: &str =
 
 const KEEP: &str =
     "UPDATE answer SET answer = COALESCE(answer, $1), at_ms = $2 WHERE key = $3 AND owner = $4";
+
+const RENEW: &str = "UPDATE answer SET busy_until_ms = $1
+    WHERE key = $2 AND owner = $3 AND fingerprint = $4 AND answer IS NULL";
 
 #[async_trait]
 impl AnswerStore for SqliteRegistry {
@@ -36,6 +40,30 @@ impl AnswerStore for SqliteRegistry {
                 Ok(standing(&fingerprint, &own, row.get(1)?, row.get(2)?))
             })?;
             found.ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+        })
+        .await
+    }
+
+    async fn renew_answers(
+        &self,
+        running: &[RunningAnswer<'_>],
+        until_ms: u64,
+    ) -> Result<Vec<bool>, Error> {
+        let running: Vec<_> = running
+            .iter()
+            .map(|one| {
+                let (owner, fingerprint) = (one.owner.to_owned(), one.fingerprint.to_owned());
+                (one.key.text(), owner, fingerprint)
+            })
+            .collect();
+        self.write(move |change| {
+            let mut renew = change.transaction.prepare_cached(RENEW)?;
+            let mut renewed = Vec::with_capacity(running.len());
+            for (key, owner, fingerprint) in &running {
+                let params = params![ms(until_ms), key, owner, fingerprint];
+                renewed.push(renew.execute(params)? > 0);
+            }
+            Ok(renewed)
         })
         .await
     }
