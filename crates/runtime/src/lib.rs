@@ -58,7 +58,7 @@ pub use outbox::{Outbox, publish_command};
 pub use process::{Decision, Incoming, Outcome, Processor};
 pub use results::{Kind, ResultsConsumer, Tally};
 pub use settings::{Fabric, Settings, SettingsError};
-pub use spawn::{Spawn, TokioTasks};
+pub use spawn::{Spawn, Task, TokioTasks};
 pub use time::{duration, timestamp};
 pub use tokio_util::sync::CancellationToken;
 pub use trust::{Seal, Trust};

@@ -266,7 +266,7 @@ impl ResultsConsumer {
         } = held;
         let mut failures = 0;
         loop {
-            match self.write_once(&parsed).await {
+            match self.write_and_hold(&parsed, &mut leases).await {
                 Ok(outcomes) => {
                     for outcome in outcomes {
                         match outcome {
@@ -316,6 +316,24 @@ impl ResultsConsumer {
         }
     }
 
+    /// Writes, and holds the leases meanwhile: what comes again before it is deleted is written twice, and spends attempts.
+    async fn write_and_hold(
+        &self,
+        parsed: &Parsed,
+        leases: &mut [Lease],
+    ) -> Result<Vec<Applied>, pudato_registry::Error> {
+        let half_ms = u64::try_from(self.visibility.as_millis() / 2).unwrap_or(u64::MAX);
+        let mut writing = pin!(self.write_once(parsed));
+        loop {
+            let half_over_ms = self.clock.now_ms().saturating_add(half_ms.max(1));
+            tokio::select! {
+                biased;
+                written = &mut writing => return written,
+                () = self.clock.sleep_until(half_over_ms) => self.renew(leases).await,
+            }
+        }
+    }
+
     async fn write_once(&self, parsed: &Parsed) -> Result<Vec<Applied>, pudato_registry::Error> {
         match parsed {
             Parsed::Results(results) => self.registry.apply(results.clone()).await,
@@ -329,12 +347,10 @@ impl ResultsConsumer {
     /// A lease that is lost stays in its place: applying its message once more changes nothing, and deleting it leaves it
     /// to whoever holds it now.
     async fn renew(&self, leases: &mut [Lease]) {
-        for batch in leases.chunks_mut(RECEIVE_MAX) {
-            let batch = batch.iter_mut().collect();
-            for outcome in self.consumer.renew(batch, self.visibility).await {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "a lease was lost");
-                }
+        let all = leases.iter_mut().collect();
+        for outcome in self.consumer.renew(all, self.visibility).await {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a lease was lost");
             }
         }
     }

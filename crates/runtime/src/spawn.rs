@@ -1,10 +1,20 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Starts tasks; an argument, so that a simulation may run them in an order of its own.
 pub trait Spawn: Send + Sync {
     /// Runs `task` beside the caller. A panic in it ends it alone.
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+    fn spawn(&self, task: Task);
+
+    /// Runs `task` where no other task can hold it up. Where the order of tasks is somebody's own, it is a task like others.
+    fn spawn_apart(&self, name: &str, task: Task) {
+        let _ = name;
+        self.spawn(task);
+    }
 }
 
 /// Tasks of the tokio runtime that the caller runs in.
@@ -12,7 +22,56 @@ pub trait Spawn: Send + Sync {
 pub struct TokioTasks;
 
 impl Spawn for TokioTasks {
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    fn spawn(&self, task: Task) {
         tokio::spawn(task);
+    }
+
+    /// A thread of its own with a small runtime: however busy the threads of the others are, the system gives it its turn.
+    fn spawn_apart(&self, name: &str, task: Task) {
+        // Kept here as well, so that it is not lost where no thread can be started.
+        let slot = Arc::new(Mutex::new(Some(task)));
+        let take = |slot: &Mutex<Option<Task>>| {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let started = runtime.and_then(|runtime| {
+            let slot = Arc::clone(&slot);
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread.spawn(move || {
+                if let Some(task) = take(&slot) {
+                    runtime.block_on(task);
+                }
+            })
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, name, "a thread of its own cannot be started; a busy program may hold the task up");
+            if let Some(task) = take(&slot) {
+                self.spawn(task);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_task_apart_goes_on_while_all_threads_of_the_others_are_busy() {
+        let (done, is_done) = std::sync::mpsc::channel();
+        TokioTasks.spawn_apart(
+            "apart",
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let _ = done.send(std::thread::current().name().map(str::to_owned));
+            }),
+        );
+        // The runtime of this test has one thread, and this blocks it.
+        let name = is_done.recv_timeout(Duration::from_secs(60));
+        assert_eq!(name.expect("it went on").as_deref(), Some("apart"));
     }
 }

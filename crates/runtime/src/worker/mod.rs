@@ -6,14 +6,14 @@ use crate::answering::Answering;
 use crate::breaker::Breaker;
 use crate::chance::{Backoff, Chance};
 use crate::identity;
-use crate::leases::{Held, Keeper, Leases, Request};
+use crate::leases::{Held, InHand, Keeper, Leases};
 use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::process::{Decision, Incoming, Processor, Read};
 use crate::settler::Settler;
 use crate::spawn::Spawn;
 use futures_util::future::join_all;
-use pudato_messaging::{Consumer, Delivery, Error, Receive};
+use pudato_messaging::{Consumer, Delivery, Error, Receive, RunningRequest};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub struct Worker {
 
 struct Running {
     worker: Worker,
-    leases: Leases,
+    leases: Arc<Leases>,
     settler: Settler,
     breaker: Breaker,
     /// One for each handler that may run.
@@ -99,7 +99,7 @@ impl Worker {
         spawn.spawn(Box::pin(settling));
         let concurrency = self.concurrency.max(1);
         let running = Arc::new(Running {
-            leases: Leases::new(self.visibility),
+            leases: Arc::new(Leases::new(self.visibility)),
             settler,
             breaker: Breaker::new(),
             handlers: Arc::new(Semaphore::new(concurrency)),
@@ -111,14 +111,16 @@ impl Worker {
             worker: self,
         });
         let stop = CancellationToken::new();
-        let (kept, stopped) = (Arc::clone(&running), stop.clone());
-        spawn.spawn(Box::pin(async move {
-            let keeper = kept.worker.keeper();
-            kept.leases.keep(&keeper, &stopped).await;
-        }));
+        // Also where this is dropped before its end: nobody would settle what is renewed.
+        let _stops = stop.clone().drop_guard();
+        let (keeper, leases) = (running.worker.keeper(), Arc::clone(&running.leases));
+        // Handlers may keep every thread of theirs busy.
+        spawn.spawn_apart(
+            "pudato-leases",
+            Box::pin(async move { leases.keep(&keeper, &stop).await }),
+        );
         let outcome = running.receive().await;
         running.finish().await;
-        stop.cancel();
         outcome
     }
 
@@ -172,13 +174,17 @@ impl Running {
                         0
                     };
                     for delivery in deliveries {
-                        let Ok(in_hand) = Arc::clone(&self.in_hand).acquire_owned().await else {
+                        // Held from now on, since its task may begin late.
+                        let Some((message, in_hand)) = self.take_in_hand(delivery).await else {
+                            continue;
+                        };
+                        let Ok(permit) = Arc::clone(&self.in_hand).acquire_owned().await else {
                             return Ok(());
                         };
                         let running = Arc::clone(self);
                         self.worker.spawn.spawn(Box::pin(async move {
-                            running.handle(delivery).await;
-                            drop(in_hand);
+                            running.handle(message, in_hand).await;
+                            drop(permit);
                         }));
                     }
                 }
@@ -261,7 +267,9 @@ impl Running {
         }
     }
 
-    async fn handle(&self, delivery: Delivery) {
+    /// Takes a message in hand; `None` where it is in hand already. It came again because its lease ended, and its handler goes on under
+    /// the new lease: nothing failed, so nothing is begun again and no attempt is spent.
+    async fn take_in_hand(&self, delivery: Delivery) -> Option<(Incoming, InHand)> {
         let Delivery {
             message_id,
             body,
@@ -278,10 +286,24 @@ impl Running {
             attempt,
             attempt_max,
         };
+        match self.leases.go_on(&message.message_id, lease).await {
+            Err(lease) => {
+                let in_hand = self.leases.hold(&message.message_id, lease);
+                Some((message, in_hand))
+            }
+            Ok(ended) => {
+                let message_id = &message.message_id;
+                tracing::warn!(%message_id, "a message came again while its handler runs; the handler goes on");
+                self.worker.consumer.excuse(&ended).await;
+                None
+            }
+        }
+    }
+
+    async fn handle(&self, message: Incoming, in_hand: InHand) {
         // Others do not wait for the settlement of one that may take long.
         let is_quick = self.is_quick.load(Ordering::Relaxed);
         let _settled_soon = is_quick.then(|| self.settler.take_in_hand());
-        let in_hand = self.leases.hold(lease);
         // The semaphore is never closed.
         let Ok(handler) = Arc::clone(&self.handlers).acquire_owned().await else {
             return;
@@ -344,10 +366,10 @@ impl Running {
         };
         let consumer = &self.worker.consumer;
         let settled = match decision {
-            Decision::Done(outcome) => self.settle(lease, &outcome, None, prepared).await,
+            Decision::Done(outcome) => self.settle(held, lease, (&*outcome, None), prepared).await,
             Decision::Pending(outcome, follow_up) => {
-                self.settle(lease, &outcome, Some(&follow_up), prepared)
-                    .await
+                let answer = (&*outcome, Some(&*follow_up));
+                self.settle(held, lease, answer, prepared).await
             }
             Decision::Retry { why, after } => {
                 let attempt = message.attempt.unwrap_or(1);
@@ -387,7 +409,7 @@ impl Running {
         let lease_max_ms = u64::try_from(lease_max.as_millis()).unwrap_or(u64::MAX);
         let request = read.key.clone().zip(read.action).map(|(key, action)| {
             let fingerprint = identity::fingerprint(&read.command, action.name);
-            Request {
+            RunningRequest {
                 key,
                 fingerprint,
                 owner: read.owner.clone(),

@@ -2,11 +2,14 @@
 
 use super::Running;
 use crate::answering::Prepared;
+use crate::leases::Held;
 use crate::process::Outcome;
 use pudato_handler::FollowUp;
 use pudato_messaging::{Deleted, Error, ErrorKind, Lease};
-use std::pin::pin;
 use std::time::Duration;
+
+/// What a message was answered with, and what follows later.
+type Answer<'a> = (&'a Outcome, Option<&'a FollowUp>);
 
 impl Running {
     /// Makes ready what follows from a handled message.
@@ -23,16 +26,16 @@ impl Running {
     /// Publishes what follows from a handled message, and deletes it. `prepared` is what became of making it ready.
     pub(super) async fn settle(
         &self,
+        held: &Held,
         lease: Lease,
-        outcome: &Outcome,
-        follow_up: Option<&FollowUp>,
+        answer: Answer<'_>,
         prepared: Option<Result<Prepared, Error>>,
     ) -> Result<(), Error> {
-        let settled = self.settle_until(lease, outcome, follow_up, prepared).await;
-        match settled? {
+        match self.settle_until(held, lease, answer, prepared).await? {
             Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
-                tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
+                let result = &answer.0.result;
+                tracing::debug!(status = ?result.status, duration_ms = result.duration_ms, "answered");
             }
         }
         Ok(())
@@ -42,9 +45,9 @@ impl Running {
     /// for a while must not spend the attempts of a command that was handled.
     async fn settle_until(
         &self,
+        held: &Held,
         mut lease: Lease,
-        outcome: &Outcome,
-        follow_up: Option<&FollowUp>,
+        answer: Answer<'_>,
         first: Option<Result<Prepared, Error>>,
     ) -> Result<Deleted, Error> {
         let (mut prepared, mut unprepared) = match first {
@@ -57,10 +60,7 @@ impl Running {
             let receipt = lease.receipt.clone();
             let tried = match unprepared.take() {
                 Some(error) => Err(error),
-                None => {
-                    self.try_to_settle(lease, outcome, follow_up, &mut prepared)
-                        .await
-                }
+                None => self.try_to_settle(lease, answer, &mut prepared).await,
             };
             let error = match tried {
                 Err(error) if can_pass(error.kind) => error,
@@ -71,7 +71,7 @@ impl Running {
             };
             failures += 1;
             if failures == 1 {
-                self.keep_answer(outcome, prepared.is_some()).await;
+                self.keep_answer(answer.0, prepared.is_some()).await;
             }
             if error.kind == ErrorKind::Denied {
                 tracing::error!(%error, "the answer may not be published; receiving stops until it may");
@@ -79,28 +79,35 @@ impl Running {
                 tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
             }
             self.breaker.open();
-            lease = Lease {
+            // Renewed at the next look, and from then on at half.
+            let deadline_ms = 0;
+            held.put_back(Lease {
                 receipt,
-                deadline_ms: 0,
-            };
-            let is_turn = self.wait_to_settle(failures, &mut lease).await;
-            if !matches!(is_turn, Ok(true)) {
+                deadline_ms,
+            })
+            .await;
+            let is_turn = self.wait_to_settle(failures, held).await;
+            if !is_turn {
                 // Nobody may be left who would ask whether the fabric is back: the next message does.
                 self.breaker.close();
             }
-            if !is_turn? {
+            // Nobody else takes it.
+            let Some(own) = held.take().await else {
+                return Err(error);
+            };
+            if !is_turn {
                 // It is answered the same, by whoever receives it next.
-                let _ = self.worker.consumer.release(lease, Duration::ZERO).await;
+                let _ = self.worker.consumer.release(own, Duration::ZERO).await;
                 return Err(error);
             }
+            lease = own;
         }
     }
 
     async fn try_to_settle(
         &self,
         lease: Lease,
-        outcome: &Outcome,
-        follow_up: Option<&FollowUp>,
+        (outcome, follow_up): Answer<'_>,
         prepared: &mut Option<Prepared>,
     ) -> Result<Deleted, Error> {
         let settlement = match prepared {
@@ -124,28 +131,14 @@ impl Running {
         }
     }
 
-    /// Waits until it is this settlement's turn to be tried again, and holds its lease meanwhile; false when it drains.
-    async fn wait_to_settle(&self, failures: u32, lease: &mut Lease) -> Result<bool, Error> {
+    /// Waits until it is this settlement's turn to be tried again; false when it drains or its lease was lost.
+    async fn wait_to_settle(&self, failures: u32, held: &Held) -> bool {
         let clock = &*self.worker.processor.clock;
-        let half_ms = u64::try_from(self.worker.visibility.as_millis() / 2).unwrap_or(u64::MAX);
-        let mut turn = pin!(self.breaker.turn(failures, clock, &self.worker.chance));
-        loop {
-            let is_turn = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return Ok(false),
-                turn = &mut turn => turn.is_some(),
-                () = clock.sleep_until(clock.now_ms() + half_ms.max(1)) => false,
-            };
-            let (consumer, want) = (&self.worker.consumer, self.worker.visibility);
-            for renewed in consumer.renew(vec![&mut *lease], want).await {
-                match renewed {
-                    Err(error) if error.kind != ErrorKind::Unavailable => return Err(error),
-                    _ => {}
-                }
-            }
-            if is_turn {
-                return Ok(true);
-            }
+        tokio::select! {
+            biased;
+            () = held.lost.cancelled() => false,
+            () = self.drain.cancelled() => false,
+            turn = self.breaker.turn(failures, clock, &self.worker.chance) => turn.is_some(),
         }
     }
 }

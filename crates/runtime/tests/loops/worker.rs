@@ -11,7 +11,7 @@ use pudato_messaging::{
 };
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
 use pudato_runtime::{
-    CancellationToken, Chance, Outbox, Processor, Spawn, Worker, publish_command,
+    CancellationToken, Chance, Outbox, Processor, Spawn, Task, Worker, publish_command,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -132,6 +132,27 @@ async fn bench_with(
     script: Vec<Act>,
     claims: impl FnOnce(&ManualClock) -> Arc<dyn ClaimStore>,
 ) -> Bench {
+    let tasks = Tasks::default();
+    bench_of(script, claims, tasks.clone(), Arc::new(tasks)).await
+}
+
+/// A machine that is so busy that what runs apart never has its turn.
+struct Busy(Tasks);
+
+impl Spawn for Busy {
+    fn spawn(&self, task: Task) {
+        self.0.spawn(task);
+    }
+
+    fn spawn_apart(&self, _: &str, _: Task) {}
+}
+
+async fn bench_of(
+    script: Vec<Act>,
+    claims: impl FnOnce(&ManualClock) -> Arc<dyn ClaimStore>,
+    tasks: Tasks,
+    spawn: Arc<dyn Spawn>,
+) -> Bench {
     std::panic::set_hook(Box::new(|_| {}));
     let clock = ManualClock::at(1_795_392_000_000);
     let claims = claims(&clock);
@@ -173,7 +194,6 @@ async fn bench_with(
         settles_at_once: true,
         deliveries: Default::default(),
     };
-    let tasks = Tasks::default();
     let worker = Worker {
         processor: Arc::new(processor),
         consumer: Arc::new(fabric.consumer("work").await.expect("declared")),
@@ -181,7 +201,7 @@ async fn bench_with(
         results_topic: "results".into(),
         events_topic: "events".into(),
         chance: Arc::new(Chance::seeded(1)),
-        spawn: Arc::new(tasks.clone()),
+        spawn,
         concurrency: 2,
         visibility,
         grace: Duration::from_secs(5),
@@ -319,6 +339,25 @@ async fn a_handler_that_takes_longer_than_its_lease_is_not_run_twice() {
     let answers = bench.answers().await;
     assert_eq!((answers.len(), answers[0].1), (1, 1));
     assert_eq!(bench.counts("work").await, Counts::default());
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_to_a_busy_worker_is_handled_once_and_spends_no_attempt() {
+    // More leases end than the queue allows attempts.
+    let script = vec![Act::Take(Duration::from_secs(500))];
+    let tasks = Tasks::default();
+    let busy = Arc::new(Busy(tasks.clone()));
+    let bench = bench_of(script, |_| Arc::new(NoClaims), tasks, busy).await;
+    bench.send().await;
+    bench.pass(490).await;
+    let held = bench.fabric.browse("work", 1).await.expect("declared");
+    assert!(held[0].receive_count > 3, "nothing was renewed");
+    bench.pass(20).await;
+    let answers = bench.answers().await;
+    assert_eq!(answers.len(), 1, "it ran once");
+    assert_eq!((answers[0].0, answers[0].1), (Status::Success, 1));
+    assert_eq!(bench.counts("work").await, Counts::default());
+    assert_eq!(bench.counts("dead").await, Counts::default());
 }
 
 #[tokio::test]

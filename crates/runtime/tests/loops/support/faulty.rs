@@ -84,6 +84,12 @@ impl Consumer for Faulty {
         }
     }
 
+    async fn excuse(&self, lease: &Lease) {
+        if !matches!(self.fault(), Some(Fault::Before)) {
+            self.inner.excuse(lease).await;
+        }
+    }
+
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error> {
         match self.fault() {
             Some(Fault::Before) => Err(down()),

@@ -14,10 +14,8 @@ use pudato_protocol::Command;
 use pudato_registry::{RegistryStore, SqliteRegistry};
 use pudato_runtime::{
     CancellationToken, Chance, DeadLetterWatch, Kind, Outbox, Processor, ResultsConsumer, Spawn,
-    Worker, publish_command,
+    Task, Worker, publish_command,
 };
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +42,7 @@ pub struct World {
 pub struct Tasks(Arc<Mutex<Vec<tokio::task::AbortHandle>>>);
 
 impl Spawn for Tasks {
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    fn spawn(&self, task: Task) {
         let handle = tokio::spawn(task).abort_handle();
         self.0.lock().expect("no panic").push(handle);
     }
