@@ -122,7 +122,7 @@ async fn child(folder: &Path) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(recorded().await < RESULTS, "the limit was not met");
     limit("unlimited");
-    for _ in 0..300 {
+    for _ in 0..6_000 {
         if recorded().await == RESULTS {
             break;
         }

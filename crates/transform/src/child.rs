@@ -192,7 +192,10 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::time::Instant;
 
-    /// Runs a script of the shell's, ten seconds at most; answers how it ended, and what it printed.
+    /// What has not happened by then does not happen, however slow the machine is.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    /// Runs a script of the shell's, so long at most; answers how it ended, and what it printed.
     async fn sh(script: &str) -> (Ended, Vec<String>) {
         let args = ["-c".into(), script.into()];
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -204,7 +207,7 @@ mod tests {
             }
             true
         };
-        let (program, deadline) = (Path::new("/bin/sh"), Duration::from_secs(10));
+        let (program, deadline) = (Path::new("/bin/sh"), PATIENCE);
         let folder = Path::new("/");
         let ended = run(program, &args, folder, &environment, deadline, &mut keep);
         (ended.await.expect("it starts"), said)
@@ -230,10 +233,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_has_ended_though_its_child_holds_its_output() {
-        let started = Instant::now();
-        let (ended, said) = sh("sleep 60 & echo $!; echo done >&2; exit 3").await;
+        let (ended, said) = sh("sleep 10000 & echo $!; echo done >&2; exit 3").await;
         assert!(matches!(ended, Ended::Code(3)), "{ended:?}");
-        assert!(started.elapsed() < Duration::from_secs(8));
         assert!(said.contains(&"done".to_owned()), "{said:?}");
         let child = said.iter().find_map(|line| line.parse().ok());
         assert!(dies(child.expect("its id")), "it runs on");
@@ -246,7 +247,7 @@ mod tests {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
             stat.is_ok_and(|stat| !stat.contains(") Z "))
         };
-        while is_alive() && started.elapsed() < Duration::from_secs(10) {
+        while is_alive() && started.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(10));
         }
         !is_alive()
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_guard_kills_its_group_when_nobody_holds_its_pipe() {
-        let (mut guard, _) = guarded("trap '' TERM INT HUP; echo $$; sleep 20; exit 1");
+        let (mut guard, _) = guarded("trap '' TERM INT HUP; echo $$; sleep 10000; exit 1");
         let mut line = String::new();
         let out = guard.stdout.take().expect("its output");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("a line");

@@ -13,7 +13,7 @@ fn is_alive(installation: &Installation, up: &mut Serving) {
         "it ended: {}",
         installation.logged()
     );
-    installation.ok(&["call", "registry", "query_jobs", "--timeout", "20"]);
+    installation.ok(&["call", "registry", "query_jobs"]);
 }
 
 /// Puts bytes on the topic of storage commands, as a foreign publisher does.

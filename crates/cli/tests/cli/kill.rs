@@ -7,6 +7,8 @@ use std::time::Duration;
 
 const ROUNDS: usize = 100;
 const COMMANDS_OF_A_ROUND: usize = 3;
+/// What was in hand of six killed workers in a row is given up, so the queues are emptied before.
+const KILLED_WORKERS_MAX: usize = 5;
 
 /// Numbers that are spread well enough (a linear congruential generator with Knuth's constants).
 struct Random(u64);
@@ -39,7 +41,19 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
     let mut accepted = Vec::new();
     let mut killed = HashMap::new();
     let mut n = 0;
+    let mut killed_workers = 0;
+    let empty_queues = || {
+        wait("empty queues", || {
+            let sql = "SELECT COUNT(*) FROM delivery JOIN queue ON queue.id = queue WHERE name NOT LIKE '%-dlq'
+                       AND name NOT LIKE '%registry%'";
+            installation.count("fabric.db", sql) == 0
+        });
+    };
     for _ in 0..ROUNDS {
+        if killed_workers == KILLED_WORKERS_MAX {
+            empty_queues();
+            killed_workers = 0;
+        }
         let victim = ["publisher", "worker", "consumer"][random.below(3) as usize];
         let moment = random.below(COMMANDS_OF_A_ROUND as u64) as usize;
         for turn in 0..COMMANDS_OF_A_ROUND {
@@ -74,6 +88,7 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
                 if victim == "publisher" {
                     let _ = publisher.kill();
                 } else {
+                    killed_workers += usize::from(victim == "worker");
                     // Dropping kills, as SIGKILL does.
                     serving.remove(victim);
                     serving.insert(victim, serve(victim));
@@ -89,11 +104,7 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
     }
     eprintln!("{} of {n} accepted, killed: {killed:?}", accepted.len());
     assert!(accepted.len() > ROUNDS && killed.len() == 3);
-    wait("empty queues", || {
-        let sql = "SELECT COUNT(*) FROM delivery JOIN queue ON queue.id = queue WHERE name NOT LIKE '%-dlq'
-                   AND name NOT LIKE '%registry%'";
-        installation.count("fabric.db", sql) == 0
-    });
+    empty_queues();
 
     let registry = installation.open("registry.db");
     let given_up = installation.count("fabric.db", "SELECT COUNT(*) FROM delivery");

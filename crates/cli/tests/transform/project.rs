@@ -56,7 +56,7 @@ impl Bench {
 
     /// A Command's Result, whatever its status.
     pub fn call(&self, action: &str, args: &[&str]) -> Value {
-        let mut all = vec!["call", "transform", action, "--json", "--timeout", "85"];
+        let mut all = vec!["call", "transform", action, "--json"];
         all.extend(args);
         let output = self.installation.run(&all);
         let text = String::from_utf8_lossy(&output.stdout);
@@ -68,7 +68,7 @@ impl Bench {
 
     /// Sends a Command and does not wait for its Result.
     pub fn begin(&self, action: &str, args: &[&str]) -> Child {
-        let mut all = vec!["call", "transform", action, "--json", "--timeout", "85"];
+        let mut all = vec!["call", "transform", action, "--json"];
         all.extend(args);
         let mut command = self.installation.command(&all);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

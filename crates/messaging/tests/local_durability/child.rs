@@ -14,7 +14,7 @@ const FOLDER: &str = "PUDATO_TEST_FOLDER";
 /// Tells what a child says from what the test harness prints around it.
 const SAYS: &str = "child says: ";
 /// A child that says nothing for so long hangs.
-const HANGS: Duration = Duration::from_secs(60);
+pub const HANGS: Duration = Duration::from_secs(600);
 
 /// A child process; it is killed when this is dropped.
 pub struct Child {

@@ -1,6 +1,6 @@
 //! Several processes on one folder.
 
-use super::child::Child;
+use super::child::{Child, HANGS};
 use super::fabric::{message, names, open, sound};
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{Clock, Consumer, ManualClock, Publisher, Receive, SystemClock};
@@ -23,7 +23,7 @@ async fn two_processes_never_hold_the_same_message_and_never_hear_that_the_file_
     let mut heard = BTreeMap::new();
     let waiting = std::time::Instant::now();
     let mut received = Vec::new();
-    while received.len() < COUNT && waiting.elapsed() < Duration::from_secs(30) {
+    while received.len() < COUNT && waiting.elapsed() < HANGS {
         received.extend(children.iter().flat_map(Child::heard));
     }
     received.extend(children.into_iter().flat_map(Child::kill));
@@ -68,7 +68,7 @@ async fn a_publish_in_another_process_wakes_a_receive_that_waits() {
         () = tokio::task::yield_now() => {}
     }
     assert_eq!(child.order("publish news"), "published");
-    let received = tokio::time::timeout(Duration::from_secs(30), receiving).await;
+    let received = tokio::time::timeout(HANGS, receiving).await;
     let received = received.expect("woken").expect("received");
     assert_eq!(received.len(), 1);
 }
