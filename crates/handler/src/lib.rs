@@ -38,6 +38,7 @@
 mod dispatch;
 mod handler;
 mod redact;
+mod secret_names;
 
 pub use dispatch::{Handled, Later, dispatch};
 pub use handler::{

@@ -1,13 +1,18 @@
+//! Secrets do not leave the handler in texts. A location is no text but an identity, so it is masked by its parts alone
+//! (see [`location`]): two datasets must never become one.
+
+use crate::secret_names::{Assignment, assignments};
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use regex::{Captures, Regex};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// What stands in a secret's place.
 const MASK: &str = "********";
 
-/// How secrets look: the part in front of each is kept, so that a reader still sees what was there.
+/// How secrets look that have no name beside them: the part in front of each is kept, so that a reader still sees what was there.
 static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // Password, or token as user name, in a URL or DSN.
@@ -17,14 +22,9 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"(?P<keep>\b)(?P<secret>(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,})",
         r"(?P<keep>\b)(?P<secret>(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AIza)[A-Za-z0-9_-]{10,})",
         r"(?P<keep>\b)(?P<secret>eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)",
-        // Authorization headers.
-        r"(?i)(?P<keep>\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})",
-        // The same as below with a quoted value, which may hold spaces.
-        r#"(?i)(?P<keep>\b[a-z0-9_.-]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|signature|credential)[a-z0-9_.-]*["']?\s*[=:]\s*')(?P<secret>[^']*)"#,
-        r#"(?i)(?P<keep>\b[a-z0-9_.-]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|signature|credential)[a-z0-9_.-]*["']?\s*[=:]\s*")(?P<secret>[^"]*)"#,
-        // name=value and name: value, quoted or not; also in query strings, DSNs and JSON.
-        r#"(?ix)(?P<keep>\b[a-z0-9_.-]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|signature|credential|sas|\bsig)
-            [a-z0-9_.-]*["']?\s*(?:=|:)\s*["']?)(?P<secret>[^\s"'&;,)}]+)"#,
+        // Authorization headers; the two words alone are English, so what follows them must look like no word.
+        r#"(?i)(?P<keep>\bauthorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})"#,
+        r"(?i)(?P<keep>\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z]*(?:[0-9=]|[._~+/-]+[A-Za-z0-9])[A-Za-z0-9._~+/=-]*|[A-Za-z]{20,})",
         // SQL: PASSWORD 'x', SECRET 'x', KEY_ID 'x', IDENTIFIED BY 'x'.
         r"(?i)(?P<keep>\b(?:password|secret|key_id|token|identified\s+by)\s+')(?P<secret>[^']*)",
         r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<secret>[^-]+)",
@@ -35,12 +35,13 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 });
 
 /// Masks what looks like a secret: passwords in URLs and DSNs, keys, tokens, `password=..` and the like. For texts that
-/// leave the handler: errors, lineage, logs. Data is not touched.
+/// leave the handler: errors, records, logs. Data is not touched, and neither are locations, which are identities.
 ///
 /// ```
 /// use pudato_handler::redact;
 /// assert_eq!(redact("postgres://me:hunter2@db/x is down"), "postgres://me:********@db/x is down");
-/// assert_eq!(redact("rows: 5"), "rows: 5");
+/// assert_eq!(redact("token=abc"), "token=********");
+/// assert_eq!(redact("lake/disaster=flood/a.csv"), "lake/disaster=flood/a.csv");
 /// ```
 pub fn redact(text: &str) -> Cow<'_, str> {
     // Most texts are names and numbers: shorter than any token, and with nothing that stands in front of a secret.
@@ -57,7 +58,79 @@ pub fn redact(text: &str) -> Cow<'_, str> {
             redacted = Cow::Owned(masked);
         }
     }
-    redacted
+    let named: Vec<_> = assignments(&redacted)
+        .filter(Assignment::is_secret)
+        .map(|assignment| assignment.value)
+        .collect();
+    mask(redacted, named)
+}
+
+/// Masks these parts of a text, in their order.
+fn mask(text: Cow<'_, str>, parts: Vec<Range<usize>>) -> Cow<'_, str> {
+    if parts.is_empty() {
+        return text;
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut from = 0;
+    for part in parts {
+        masked.push_str(&text[from..part.start]);
+        masked.push_str(MASK);
+        from = part.end;
+    }
+    masked.push_str(&text[from..]);
+    Cow::Owned(masked)
+}
+
+/// Schemes in whose locations a question mark is part of a name: paths of files and keys of objects.
+const WITHOUT_QUERY: [&str; 10] = [
+    "file", "s3", "s3a", "gs", "abfs", "abfss", "wasbs", "hdfs", "duckdb", "sqlite",
+];
+
+/// Masks what a URL says beside where something is: the password before its host and the secrets in its query. All else stays,
+/// letter by letter, so that two locations never become one. A text that is no URL is no location, and is masked as a text.
+pub(crate) fn location(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| {
+        let is_inner = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_inner)
+    }) else {
+        return redact(text);
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let start = text.len() - rest.len();
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let mut secrets = Vec::new();
+    if let Some(at) = authority.rfind('@') {
+        let user = &authority[..at];
+        match user.find(':') {
+            Some(colon) => secrets.push(start + colon + 1..start + at),
+            // A token as user name; in Azure's URLs a container stands there.
+            None if user.len() >= 16 && !matches!(&*scheme, "abfs" | "abfss" | "wasbs") => {
+                secrets.push(start..start + at);
+            }
+            None => {}
+        }
+    }
+    let end = text.find('#').unwrap_or(text.len());
+    let query = text[..end].find('?');
+    if let Some(query) = query.filter(|_| !WITHOUT_QUERY.contains(&scheme.as_str())) {
+        let looks_so = |value: &str| redact(value) != value;
+        let parts = query_of(text, query + 1, end);
+        let parts = parts.filter(|one| one.is_secret() || looks_so(&text[one.value.clone()]));
+        secrets.extend(parts.map(|one| one.value));
+    }
+    mask(Cow::Borrowed(text), secrets)
+}
+
+/// The parts of a query, which stands in `text` from `start` to `end`.
+fn query_of(text: &str, start: usize, end: usize) -> impl Iterator<Item = Assignment<'_>> {
+    let mut next = start;
+    text[start..end].split(['&', ';']).filter_map(move |part| {
+        let from = next;
+        next += part.len() + 1;
+        let (name, value) = part.split_once('=')?;
+        let value_at = from + part.len() - value.len();
+        Some(Assignment::of_query(name, value_at..from + part.len()))
+    })
 }
 
 fn redact_text(text: &mut String) {
@@ -66,8 +139,18 @@ fn redact_text(text: &mut String) {
     }
 }
 
+fn redact_location(text: &mut String) {
+    if let Cow::Owned(redacted) = location(text) {
+        *text = redacted;
+    }
+}
+
 fn redact_value(value: &mut Value) {
     match value {
+        // A location in a record reads as it does in lineage.
+        Value::String(text) if text.contains("://") && !text.contains(char::is_whitespace) => {
+            redact_location(text);
+        }
         Value::String(text) => redact_text(text),
         Value::Array(items) => items.iter_mut().for_each(redact_value),
         Value::Object(fields) => redact_object(fields),
@@ -85,8 +168,21 @@ pub(crate) fn errors(errors: &mut [String]) {
 
 pub(crate) fn references(references: &mut [DataReference]) {
     for reference in references {
-        redact_text(&mut reference.location);
-        redact_object(&mut reference.metadata);
+        redact_location(&mut reference.location);
+        for (name, value) in &mut reference.metadata {
+            match value {
+                // What an output was made from: locations as well.
+                Value::Array(from) if name == "from" => {
+                    for one in from {
+                        match one {
+                            Value::String(text) => redact_location(text),
+                            other => redact_value(other),
+                        }
+                    }
+                }
+                value => redact_value(value),
+            }
+        }
     }
 }
 

@@ -132,8 +132,68 @@ async fn what_is_no_secret_is_left_alone() {
         "duckdb:///data/w.duckdb#w.main.tokens",
         "payload.max_keys: expected a whole number 1..1000, found 2000",
         "SELECT count(*) FROM passwords_reset",
+        "SELECT * FROM t WHERE disaster = 'flood' AND monkey = 'x'",
+        "lake/disaster=flood/monkey=1/keyboard.csv: there is no such object",
+        "lake/token=abc/x.csv: there is no such object",
+        "lake/my token: there is no such object",
+        "payload.continuation_token: expected a string, found 5",
+        "basic statistics of bearer securities",
     ];
     for text in plain {
         assert_eq!(pudato_handler::redact(text), text);
+    }
+}
+
+/// Locations that differ in a part that looks like a secret's name and value, or like a URL's user or query.
+const LOCATIONS: [&str; 12] = [
+    "file:///lake/disaster=flood/x",
+    "file:///lake/disaster=fire/x",
+    "file:///lake/token=abc/x",
+    "file:///lake/token=abd/x",
+    "s3://lake/password=a",
+    "s3://lake/password=b",
+    "s3://lake/a?token=1",
+    "s3://lake/a?token=2",
+    "s3://lake/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl28",
+    "duckdb:///w.duckdb#w.main.\"secret: 'a'\"",
+    "duckdb:///w.duckdb#w.main.\"secret: 'b'\"",
+    "postgres://db:5432#w.main.\"long-name-of-a-table@a\"",
+];
+
+struct Careful;
+
+#[async_trait]
+impl Handler for Careful {
+    fn service(&self) -> &str {
+        "careful"
+    }
+    fn actions(&self) -> &[Action] {
+        ACTIONS
+    }
+    async fn handle(&self, _: Request<'_>) -> Result<Answer, Failure> {
+        let mut answer = Answer::new(Object::new());
+        for location in LOCATIONS {
+            let from: Vec<serde_json::Value> = LOCATIONS.iter().map(|&one| one.into()).collect();
+            answer = answer
+                .input(DataReference::new("file", location))
+                .output(DataReference::new("file", location).with("from", from));
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test]
+async fn a_location_is_an_identity_and_stays_as_it_is_in_lineage() {
+    let command = Command::new("careful", "answer", Object::new());
+    let handled = dispatch(&Careful, &command, None, &(), &Timestamp::now).await;
+    let result = handled.expect("nothing is down").result;
+    let locations = |references: &[DataReference]| -> Vec<String> {
+        references.iter().map(|one| one.location.clone()).collect()
+    };
+    assert_eq!(locations(&result.inputs), LOCATIONS);
+    assert_eq!(locations(&result.outputs), LOCATIONS);
+    for output in &result.outputs {
+        let expected: Vec<serde_json::Value> = LOCATIONS.iter().map(|&one| one.into()).collect();
+        assert_eq!(output.metadata["from"], serde_json::Value::from(expected));
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
-fn storage() -> (TempDir, Storage) {
+pub fn storage() -> (TempDir, Storage) {
     let root = tempfile::tempdir().expect("a folder");
     let folder = root.path().join("objects");
     let containers = Containers::builder().root(&folder).build();

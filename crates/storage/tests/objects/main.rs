@@ -1,6 +1,7 @@
 //! The storage handler: one suite, on a folder and on a bucket.
 
 mod folder;
+mod names;
 #[cfg(feature = "s3")]
 mod s3;
 mod suite;
