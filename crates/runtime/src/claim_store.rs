@@ -48,7 +48,7 @@ fn translate(error: pudato_storage::Error) -> Error {
         StorageErrorKind::NotFound => ErrorKind::NotFound,
         StorageErrorKind::TooLarge => ErrorKind::TooLarge,
         StorageErrorKind::Invalid | StorageErrorKind::AlreadyExists => ErrorKind::Invalid,
-        StorageErrorKind::Denied => ErrorKind::Denied,
+        StorageErrorKind::Denied | StorageErrorKind::Failed => ErrorKind::Denied,
         StorageErrorKind::Unavailable => ErrorKind::Unavailable,
     };
     Error::new(kind, format!("claim: {}", error.context))

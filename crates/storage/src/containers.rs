@@ -1,9 +1,9 @@
 //! Which containers there are, and where each lies.
 
 use crate::error::{Error, ErrorKind};
+use crate::folder::Folder;
 use crate::key;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use pudato_protocol::Dataset;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::DirBuilderExt;
@@ -39,8 +39,8 @@ pub(crate) struct Container {
 
 /// Where an open container lies: what its store cannot do by itself depends on it.
 pub(crate) enum Place {
-    /// The canonical folder.
-    Folder(PathBuf),
+    /// In a folder.
+    Folder(Folder),
     /// The namespace of its objects in lineage, `s3://bucket`, and what their names begin with there.
     Bucket { namespace: String, prefix: String },
 }
@@ -142,10 +142,10 @@ impl Containers {
                 key::check_container(name).map_err(|what| {
                     Error::new(ErrorKind::Invalid, format!("payload.container: {what}"))
                 })?;
-                folder(name, &root.join(name))?
+                ours(name, &root.join(name))?
             }
             Allowed::Listed(listed) => match listed.get(name) {
-                Some(Listed::Folder(path)) => folder(name, path)?,
+                Some(Listed::Folder(path)) => folder(name, path, false)?,
                 #[cfg(feature = "s3")]
                 Some(Listed::Bucket(bucket)) => bucket.open(name)?,
                 None => {
@@ -171,28 +171,33 @@ impl Containers {
     }
 }
 
-/// A container that is a folder; it is made where it is not there.
-fn folder(name: &str, folder: &Path) -> Result<Container, Error> {
-    let doing = format!("container {name}");
-    if folder.is_symlink() {
-        let context = format!("{doing}: its folder must not be a symbolic link");
+/// A container that is a folder below ours. A link in its place would let who can put one there decide where objects lie.
+fn ours(name: &str, path: &Path) -> Result<Container, Error> {
+    if path.is_symlink() {
+        let context = format!(
+            "container {name}: its folder must not be a symbolic link; put the folder itself there, or list it under [containers]"
+        );
         return Err(Error::new(ErrorKind::Invalid, context));
     }
+    folder(name, path, true)
+}
+
+/// A container that is a folder, or a link to one; it is made where it is not there.
+fn folder(name: &str, path: &Path, is_ours: bool) -> Result<Container, Error> {
+    let failed = |error: std::io::Error| Error::root(&format!("container {name}"), &error, false);
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder
-        .create(folder)
-        .map_err(|error| Error::io(&doing, &error))?;
-    let root = folder
-        .canonicalize()
-        .map_err(|error| Error::io(&doing, &error))?;
-    let store = LocalFileSystem::new_with_prefix(&root)
-        .map_err(|error| Error::store(&doing, &error))?
-        .with_fsync(true);
+    match builder.create(path) {
+        Err(error) if is_ours && path.symlink_metadata().is_ok_and(|found| !found.is_dir()) => {
+            return Err(Error::root(&format!("container {name}"), &error, true));
+        }
+        made => made.map_err(failed)?,
+    }
+    let store = Folder::new(path.canonicalize().map_err(failed)?, is_ours);
     Ok(Container {
         name: name.to_owned(),
-        store: Arc::new(store),
-        place: Place::Folder(root),
+        store: Arc::new(store.clone()),
+        place: Place::Folder(store),
     })
 }
 
@@ -200,8 +205,8 @@ impl Container {
     /// Where an object lies, as lineage names it.
     pub(crate) fn location(&self, path: &str) -> String {
         match &self.place {
-            Place::Folder(root) => {
-                let root = root.to_string_lossy();
+            Place::Folder(folder) => {
+                let root = folder.path().to_string_lossy();
                 Dataset::file(&format!("{root}/{path}")).location()
             }
             Place::Bucket { namespace, prefix } => Dataset {
@@ -215,40 +220,8 @@ impl Container {
     /// The folder, where it is one.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match &self.place {
-            Place::Folder(root) => Some(root),
+            Place::Folder(folder) => Some(folder.path()),
             Place::Bucket { .. } => None,
         }
-    }
-
-    /// Refuses a path on which a symbolic link leads out of the container: the object store would follow it.
-    pub(crate) fn check_links(&self, path: &str) -> Result<(), Error> {
-        let Some(root) = self.folder() else {
-            return Ok(());
-        };
-        let mut at = root.to_owned();
-        for segment in path.split('/') {
-            at.push(segment);
-            match at.symlink_metadata() {
-                Ok(found) if found.is_symlink() => self.check_target(&at, path)?,
-                Ok(_) => {}
-                // What is not there leads nowhere.
-                Err(_) => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    fn check_target(&self, link: &Path, path: &str) -> Result<(), Error> {
-        let stays = link
-            .canonicalize()
-            .is_ok_and(|target| self.folder().is_some_and(|root| target.starts_with(root)));
-        if stays {
-            return Ok(());
-        }
-        let context = format!(
-            "payload.path: {}/{path}: a symbolic link on it leads out of the container",
-            self.name
-        );
-        Err(Error::new(ErrorKind::Invalid, context))
     }
 }

@@ -27,7 +27,7 @@ impl Objects {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
         let failed = |error| Error::store(&doing, &error);
-        let io = |error: std::io::Error| Error::io(&doing, &error);
+        let io = |error: std::io::Error| Error::scratch(&doing, &error);
         let found = container.store.get(&key).await.map_err(failed)?;
         if found.meta.size > bytes_max {
             let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
@@ -59,7 +59,7 @@ impl Objects {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
         let failed = |error| Error::store(&doing, &error);
-        let io = |error: std::io::Error| Error::io(&doing, &error);
+        let io = |error: std::io::Error| Error::scratch(&doing, &error);
         let sidecar = Sidecar {
             content_type: Some(content_type.to_owned()),
             ..Sidecar::default()
@@ -93,7 +93,7 @@ async fn copy(
         let mut piece = BytesMut::with_capacity(PIECE);
         while piece.len() < PIECE {
             let read = file.read_buf(&mut piece).await;
-            if read.map_err(|error| Error::io(doing, &error))? == 0 {
+            if read.map_err(|error| Error::scratch(doing, &error))? == 0 {
                 break;
             }
         }

@@ -1,5 +1,6 @@
 //! Which paths an object may have.
 
+use crate::folder::STAGED;
 use object_store::path::Path;
 
 /// Longest path (S3's limit for a key, in bytes).
@@ -39,8 +40,8 @@ fn check_segment(segment: &str) -> Result<(), String> {
             segment.len()
         ));
     }
-    if segment == HIDDEN {
-        return Err(format!("{HIDDEN:?} is reserved"));
+    if segment == HIDDEN || segment.starts_with(STAGED) {
+        return Err(format!("{segment:?} is reserved for pudato itself"));
     }
     // What some reader decodes must not become a way out either.
     let decoded = segment.to_ascii_lowercase();
@@ -96,6 +97,7 @@ mod tests {
             "a/..%5cb",
             "a\nb",
             ".pudato/x",
+            "a/.pudato-new.1-2",
         ];
         for trick in tricks {
             assert!(check(trick).is_err(), "{trick:?} must be refused");
@@ -113,6 +115,7 @@ mod tests {
             "a..b/c",
             "100%/x",
             "a%b",
+            "report#1",
         ] {
             assert!(check(path).is_ok(), "{path:?} must be accepted");
         }

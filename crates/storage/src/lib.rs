@@ -3,6 +3,7 @@
 mod containers;
 mod copies;
 mod error;
+mod folder;
 mod handler;
 mod key;
 mod lineage;
@@ -11,6 +12,8 @@ mod objects;
 mod s3;
 #[cfg(feature = "s3")]
 mod s3_calls;
+#[cfg(feature = "s3")]
+mod s3_errors;
 mod sidecar;
 
 pub use containers::{Containers, ContainersBuilder};

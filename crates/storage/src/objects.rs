@@ -89,7 +89,6 @@ impl Objects {
             )
         })?;
         let container = self.containers.open(container)?;
-        container.check_links(path)?;
         if let Place::Bucket { prefix, .. } = &container.place {
             // A request without an answer's body (HEAD) could not say so.
             let bytes = prefix.len() + path.len();
@@ -216,10 +215,7 @@ impl Objects {
             },
         };
         let deleted = match container.store.delete(&key).await {
-            Ok(()) => {
-                sync_parent(&container, path, &doing).await?;
-                was_there
-            }
+            Ok(()) => was_there,
             Err(object_store::Error::NotFound { .. }) => false,
             Err(error) => return Err(Error::store(&doing, &error)),
         };
@@ -246,7 +242,6 @@ impl Objects {
                 let folder = key::check(folder).map_err(|what| {
                     Error::new(ErrorKind::Invalid, format!("payload.prefix: {what}"))
                 })?;
-                container.check_links(folder.as_ref())?;
                 Some(folder)
             }
             None => None,
@@ -257,7 +252,6 @@ impl Objects {
             path.starts_with(prefix)
                 && !path.starts_with(&hidden)
                 && after.is_none_or(|after| path > after)
-                && container.check_links(path).is_ok()
         };
         let is_ordered = container.folder().is_none();
         // All that begins with the prefix comes after what begins with less of it.
@@ -327,25 +321,6 @@ pub(crate) fn kept_by_store(container: &Container, sidecar: &Sidecar) -> Result<
     match container.folder() {
         Some(_) => Ok(Attributes::new()),
         None => sidecar.attributes(),
-    }
-}
-
-/// Makes a removal durable.
-async fn sync_parent(container: &Container, path: &str, doing: &str) -> Result<(), Error> {
-    let Some(file) = container.folder().map(|root| root.join(path)) else {
-        return Ok(());
-    };
-    let synced = tokio::task::spawn_blocking(move || {
-        let parent = file.parent().unwrap_or(&file);
-        std::fs::File::open(parent)?.sync_all()
-    });
-    match synced.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Error::io(doing, &error)),
-        Err(error) => Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("{doing}: {error}"),
-        )),
     }
 }
 

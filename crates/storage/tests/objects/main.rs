@@ -1,5 +1,6 @@
 //! The storage handler: one suite, on a folder and on a bucket.
 
+mod beneath;
 mod folder;
 mod names;
 #[cfg(feature = "s3")]

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 macro_rules! promises {
     ($open:path) => {
         $crate::suite::promises!($open: what_is_put_is_got_with_its_lineage_and_event bytes_that_are_no_text_travel_as_base64 a_put_names_what_is_missing_or_given_twice a_conditional_put_creates_once_and_accepts_its_own_repetition a_listing_comes_in_pages_in_the_order_of_the_paths deleting_twice_is_no_error_and_getting_what_is_gone_is_one
-            metadata_comes_back_as_it_was a_content_type_that_no_header_can_carry_is_refused an_object_of_many_pieces_is_copied_in_and_out);
+            metadata_comes_back_as_it_was a_content_type_that_no_header_can_carry_is_refused an_object_of_many_pieces_is_copied_in_and_out
+            an_odd_name_is_a_name);
     };
     ($open:path: $($name:ident)*) => {
         $(
@@ -202,4 +203,36 @@ pub async fn an_object_of_many_pieces_is_copied_in_and_out(storage: &Storage) {
     std::fs::write(&from, "").expect("written");
     let stored = objects.store("lake", "none", &from, "text/plain").await;
     assert_eq!(stored.expect("stored").size, 0);
+}
+
+pub async fn an_odd_name_is_a_name(storage: &Storage) {
+    // The last is as long as a part may be.
+    let longest = "n".repeat(255);
+    let names = ["report#1", "a#2/x#3", "#4", "-rf", "a b?c&d=e", &longest];
+    for path in names {
+        let at = json!({"container": "lake", "path": path});
+        let put =
+            json!({"container": "lake", "path": path, "data": path, "content_type": "text/plain"});
+        storage.data("put_object", put.clone()).await;
+        storage.data("put_object", put).await;
+        let got = storage.data("get_object", at.clone()).await;
+        assert_eq!(got["data"], path);
+        assert_eq!(got["content_type"], "text/plain");
+        storage.data("head_object", at).await;
+    }
+    let all = storage
+        .data("list_objects", json!({"container": "lake"}))
+        .await;
+    let listed = all["objects"].as_array().expect("objects");
+    let mut listed: Vec<&str> = listed
+        .iter()
+        .filter_map(|one| one["path"].as_str())
+        .collect();
+    let mut names = names.to_vec();
+    (listed.sort_unstable(), names.sort_unstable());
+    assert_eq!(listed, names);
+    for path in names {
+        let at = json!({"container": "lake", "path": path});
+        assert_eq!(storage.data("delete_object", at).await["deleted"], true);
+    }
 }

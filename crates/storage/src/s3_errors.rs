@@ -1,0 +1,196 @@
+//! Whose matter an error of S3 is: by its code, or by the status where an answer has no body.
+
+use crate::error::{Error, ErrorKind, below};
+use aws_credential_types::provider::error::CredentialsError;
+use object_store::client::HttpError;
+
+/// Codes of requests that stay wrong however often they are made (Amazon S3 API reference, "Error responses").
+const REFUSALS: [&str; 6] = [
+    "KeyTooLongError",
+    "InvalidArgument",
+    "InvalidRequest",
+    "MetadataTooLarge",
+    "EntityTooLarge",
+    "RequestHeaderSectionTooLarge",
+];
+
+/// Codes that every request would be answered with: the service, the region, this process's credentials or its clock (the same, and the
+/// AWS Key Management Service's "Common errors").
+const EVERYBODYS: [&str; 23] = [
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthorizationHeaderMalformed",
+    "BandwidthLimitExceeded",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InternalError",
+    "InternalFailure",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "NotSignedUp",
+    "PermanentRedirect",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SignatureDoesNotMatch",
+    "SlowDown",
+    "TemporaryRedirect",
+    "Throttling",
+    "ThrottlingException",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+];
+
+/// Codes of a request that met another one: the object need not be there.
+const COLLISIONS: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
+
+/// What is to be said about an error of S3; `None` where its kind in the object store says all.
+pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
+    use object_store::Error as Store;
+    let told = |kind, why: &str| Some(Error::new(kind, format!("{doing}: {why}")));
+    let answer = Answer::of(error);
+    let code = answer.as_ref().and_then(|answer| answer.code.as_deref());
+    match code {
+        // Somebody may make it, so it is tried again; an object that is not there is an answer.
+        Some("NoSuchBucket") => {
+            let advice = "there is no such bucket: create it, or correct its name in [containers] or PUDATO_CLAIMS_CONTAINER";
+            return told(ErrorKind::Denied, advice);
+        }
+        Some(code) if EVERYBODYS.contains(&code) => {
+            let why =
+                format!("{error}; check the credentials, the region and the clock of this process");
+            return told(ErrorKind::Unavailable, &why);
+        }
+        Some(code) if COLLISIONS.contains(&code) => {
+            return told(ErrorKind::Failed, &error.to_string());
+        }
+        Some(code) if REFUSALS.contains(&code) => {
+            return told(
+                ErrorKind::Invalid,
+                &format!("S3 refuses the request: {code}"),
+            );
+        }
+        _ => {}
+    }
+    let Store::Generic { .. } = error else {
+        return None;
+    };
+    if let Some(answer) = answer {
+        return match answer.status {
+            Some(500.. | 429 | 408 | 301 | 302 | 307) => {
+                told(ErrorKind::Unavailable, &error.to_string())
+            }
+            // Whatever it is, this request met it.
+            _ => told(ErrorKind::Failed, &error.to_string()),
+        };
+    }
+    // The object store's own words for a redirect to nowhere; its type is private.
+    if last(error).contains("incorrectly configured region") {
+        let why = format!("{error}; the bucket lies in another region, set AWS_REGION to it");
+        return told(ErrorKind::Unavailable, &why);
+    }
+    let is_unreachable =
+        below::<HttpError>(error).is_some() || below::<CredentialsError>(error).is_some();
+    is_unreachable
+        .then(|| told(ErrorKind::Unavailable, &error.to_string()))
+        .flatten()
+}
+
+/// What a server answered that did not do what it was asked for.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    status: Option<u16>,
+    code: Option<String>,
+}
+
+impl Answer {
+    /// The object store keeps the type of such an error for itself, so status and body are taken from its text.
+    fn of(error: &object_store::Error) -> Option<Self> {
+        Self::read(&last(error))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (status, body) = match text.strip_prefix("Server returned non-2xx status code: ") {
+            Some(rest) => (rest.get(..3).and_then(|status| status.parse().ok()), rest),
+            None => (None, text.strip_prefix("Server returned error response: ")?),
+        };
+        // The first: what follows may repeat what the request said.
+        let code = body
+            .split_once("<Code>")
+            .and_then(|(_, rest)| rest.split_once("</Code>"));
+        let code = code.map(|(code, _)| code.to_owned());
+        Some(Self { status, code })
+    }
+}
+
+/// The text of the innermost error.
+fn last(error: &object_store::Error) -> String {
+    let mut at: &(dyn std::error::Error + 'static) = error;
+    while let Some(next) = at.source() {
+        at = next;
+    }
+    at.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Said(String);
+
+    impl std::fmt::Display for Said {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl std::error::Error for Said {}
+
+    fn kind(status: &str, code: &str) -> ErrorKind {
+        let body = match code {
+            "" => String::new(),
+            code => format!(
+                "<Error><Code>{code}</Code><Key>&lt;Code&gt;SlowDown&lt;/Code&gt;</Key></Error>"
+            ),
+        };
+        let said = Said(format!(
+            "Server returned non-2xx status code: {status}: {body}"
+        ));
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(said),
+        };
+        Error::store("lake/SlowDown", &error).kind
+    }
+
+    #[test]
+    fn an_error_is_everybodys_by_its_code_and_not_by_a_name_in_it() {
+        for (status, code) in [
+            ("503 Service Unavailable", "SlowDown"),
+            ("400 Bad Request", "ExpiredToken"),
+            ("500 Internal Server Error", ""),
+            ("400 Bad Request", "AuthorizationHeaderMalformed"),
+            ("429 Too Many Requests", ""),
+        ] {
+            assert_eq!(
+                kind(status, code),
+                ErrorKind::Unavailable,
+                "{status} {code}"
+            );
+        }
+        assert_eq!(
+            kind("400 Bad Request", "KeyTooLongError"),
+            ErrorKind::Invalid
+        );
+        for code in [
+            "",
+            "KMS.DisabledException",
+            "InvalidObjectState",
+            "SomethingNew",
+        ] {
+            assert_eq!(kind("400 Bad Request", code), ErrorKind::Failed, "{code}");
+        }
+    }
+}
