@@ -446,8 +446,10 @@ fn write_kept(request: Request<'_>, answer: &Answer) -> Result<String, Failure> 
 }
 
 fn read_kept(text: &str) -> Result<Answer, Failure> {
-    let result: Reply = decode_claim(text.as_bytes()).map_err(|error| Failure::Unavailable {
+    // One answer that is spoiled is no reason to stop for all others.
+    let result: Reply = decode_claim(text.as_bytes()).map_err(|error| Failure::Retry {
         why: format!("the answer that was kept for this request cannot be read: {error}"),
+        after: None,
     })?;
     Ok(Answer {
         data: result.data.unwrap_or_default(),

@@ -50,6 +50,14 @@ impl From<rusqlite::Error> for Error {
             Some(Code::PermissionDenied | Code::ReadOnly | Code::CannotOpen) => {
                 (ErrorKind::Unavailable, "; check the folder's permissions")
             }
+            // What is written is to blame, as Postgres says with its classes 22, 23 and 54.
+            Some(Code::TooBig | Code::ConstraintViolation | Code::TypeMismatch) => {
+                (ErrorKind::Invalid, "")
+            }
+            None if is_one_row(&error) => (
+                ErrorKind::Invalid,
+                "; a row that was written cannot be read, restore it from a backup of the data folder",
+            ),
             _ => (ErrorKind::Unavailable, ""),
         };
         Self {
@@ -60,12 +68,30 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+/// Whether a single row has what nobody wrote; others can be read.
+#[cfg(feature = "sqlite")]
+fn is_one_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as Sqlite;
+    matches!(
+        error,
+        Sqlite::FromSqlConversionFailure(..)
+            | Sqlite::IntegralValueOutOfRange(..)
+            | Sqlite::InvalidColumnType(..)
+            | Sqlite::Utf8Error(..)
+    )
+}
+
 /// The one place where the errors of Postgres become ours. Its details may hold what was written, so they are left out.
 #[cfg(feature = "postgres")]
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let (kind, advice) = match error.code().map(tokio_postgres::error::SqlState::code) {
-            Some(code) if code.starts_with("22") || code.starts_with("23") => {
+            // What is written is to blame: wrong, against a constraint, or too large for a row or an index.
+            Some(code)
+                if ["22", "23", "54"]
+                    .iter()
+                    .any(|class| code.starts_with(class)) =>
+            {
                 (ErrorKind::Invalid, "")
             }
             Some("XX001" | "XX002") => (ErrorKind::Corrupt, "; restore a backup of the database"),

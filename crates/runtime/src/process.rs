@@ -76,6 +76,14 @@ pub struct Incoming {
     pub attempt_max: Option<u32>,
 }
 
+impl Incoming {
+    /// Which attempt this is, if it is the last.
+    fn last_attempt(&self) -> Option<u32> {
+        let (attempt, max) = (self.attempt?, self.attempt_max?);
+        (attempt >= max).then_some(attempt)
+    }
+}
+
 /// What is needed to decide about messages of one service.
 pub struct Processor {
     /// The service.
@@ -127,14 +135,12 @@ impl Processor {
             });
         }
         let resolved = claims::resolve(&message.body, &message.attributes, &*self.claims).await;
-        let is_last =
-            (message.attempt.zip(message.attempt_max)).is_some_and(|(attempt, max)| attempt >= max);
         let resolved = resolved.map_err(|error| match error.kind {
             ErrorKind::Unavailable => Decision::Unavailable {
                 why: error.to_string(),
             },
             // One claim that may not be read is no reason to stop for all others.
-            ErrorKind::Denied if !is_last => Decision::Retry {
+            ErrorKind::Denied if message.last_attempt().is_none() => Decision::Retry {
                 why: error.to_string(),
                 after: None,
             },
@@ -200,7 +206,9 @@ impl Processor {
                 .await;
             match begun {
                 Ok(Begin::New) => {}
-                Ok(Begin::Done { answer }) => return self.again(command, &answer),
+                Ok(Begin::Done { answer }) => {
+                    return self.at_last(self.again(command, &answer), message, command);
+                }
                 Ok(Begin::Busy { until_ms }) => return Decision::Busy { until_ms },
                 Ok(Begin::Mismatch) => return self.done(self.mismatch(command), None),
                 Err(error) => {
@@ -228,8 +236,28 @@ impl Processor {
             Ok(handled) => self.handled(message, read, handled).await,
             Err(later) => {
                 self.abandon(key.as_ref(), owner).await;
-                last_attempt(later_decision(later), message, command, self)
+                self.at_last(later_decision(later), message, command)
             }
+        }
+    }
+
+    /// After the last allowed attempt a message is given up, and its sender is told.
+    pub(crate) fn at_last(
+        &self,
+        decision: Decision,
+        message: &Incoming,
+        command: &Command,
+    ) -> Decision {
+        match (decision, message.last_attempt()) {
+            (Decision::Retry { why, .. }, Some(attempt)) => {
+                let why = gave_up(attempt, &why);
+                let result = self.error_result(command, &why);
+                Decision::Reject {
+                    why,
+                    result: Some(Box::new(result)),
+                }
+            }
+            (decision, _) => decision,
         }
     }
 
@@ -310,7 +338,9 @@ impl Processor {
             .begin(&key, &fingerprint, &read.owner, self.lease)
             .await;
         match begun {
-            Ok(Begin::Done { answer }) => Some(self.again(command, &answer)),
+            Ok(Begin::Done { answer }) => {
+                Some(self.at_last(self.again(command, &answer), message, command))
+            }
             Ok(Begin::New) => {
                 self.abandon(Some(&key), &read.owner).await;
                 None
@@ -339,7 +369,8 @@ impl Processor {
     fn again(&self, command: &Command, answer: &str) -> Decision {
         let Some((mut result, mut events, mut follow_up)) = identity::kept(answer) else {
             let why = "the answer that was kept for this request cannot be read".into();
-            return Decision::Unavailable { why };
+            // One answer that is spoiled is no reason to stop for all others.
+            return Decision::Retry { why, after: None };
         };
         let ids = |r: &Reply| {
             (
@@ -411,24 +442,19 @@ fn later_decision(later: Later) -> Decision {
     }
 }
 
-/// After the last allowed attempt a message is given up, and its sender is told.
-fn last_attempt(
-    decision: Decision,
-    message: &Incoming,
-    command: &Command,
-    processor: &Processor,
-) -> Decision {
-    match (decision, message.attempt, message.attempt_max) {
-        (Decision::Retry { why, .. }, Some(attempt), Some(max)) if attempt >= max => {
-            let why = format!("gave up after {attempt} attempts: {why}");
-            let result = processor.error_result(command, &why);
-            Decision::Reject {
-                why,
-                result: Some(Box::new(result)),
-            }
+/// The same for a message that could not even be read.
+pub(crate) fn at_last_unread(decision: Decision, message: &Incoming) -> Decision {
+    match (decision, message.last_attempt()) {
+        (Decision::Retry { why, .. }, Some(attempt)) => {
+            let why = gave_up(attempt, &why);
+            reject(why, &message.attributes, Some(&message.body))
         }
-        (decision, ..) => decision,
+        (decision, _) => decision,
     }
+}
+
+fn gave_up(attempt: u32, why: &str) -> String {
+    format!("gave up after {attempt} attempts: {why}")
 }
 
 /// What was executed, for `pudato trace`: the Command itself does not outlive its message.

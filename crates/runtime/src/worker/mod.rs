@@ -3,17 +3,18 @@
 mod settling;
 
 use crate::answering::Answering;
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Outage};
 use crate::chance::{Backoff, Chance};
 use crate::identity;
 use crate::leases::{Held, InHand, Keeper, Leases};
 use crate::outbox::Outbox;
 use crate::patience::Patience;
-use crate::process::{Decision, Incoming, Processor, Read};
+use crate::process::{Decision, Incoming, Processor, Read, at_last_unread};
 use crate::settler::Settler;
 use crate::spawn::Spawn;
 use futures_util::future::join_all;
 use pudato_messaging::{Consumer, Delivery, Error, Receive, RunningRequest};
+use pudato_protocol::Status;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -151,14 +152,15 @@ impl Running {
             false => CALLS_MAX_BILLED,
         };
         loop {
-            tokio::select! {
+            let is_one = tokio::select! {
                 biased;
                 () = self.drain.cancelled() => return Ok(()),
-                () = self.breaker.closed() => {}
-            }
-            let Some(max) = self.room().await else {
+                is_one = self.breaker.closed(&*self.worker.processor.clock) => is_one,
+            };
+            let Some(room) = self.room().await else {
                 return Ok(());
             };
+            let max = if is_one { 1 } else { room };
             let received = tokio::select! {
                 biased;
                 () = self.drain.cancelled() => return Ok(()),
@@ -317,16 +319,19 @@ impl Running {
     }
 
     async fn until_read(&self, message: &Incoming, held: &Held) -> Result<Read, Decision> {
-        let mut failures = 0;
+        let mut outage = Outage::default();
         loop {
             match self.worker.processor.read(message).await {
                 Err(Decision::Unavailable { why }) => {
-                    if !self.wait_out(&mut failures, &why, held).await {
-                        return Err(Decision::Unavailable { why });
+                    if let Some(decision) = self.wait_out(&mut outage, why, held).await {
+                        return Err(at_last_unread(decision, message));
                     }
                 }
                 read => {
-                    self.breaker.close();
+                    // That others can be read says nothing about the backend of a handler.
+                    if outage.failures() > 0 {
+                        self.breaker.close();
+                    }
                     return read;
                 }
             }
@@ -415,7 +420,7 @@ impl Running {
                 owner: read.owner.clone(),
             }
         });
-        let mut failures = 0;
+        let mut outage = Outage::default();
         loop {
             let until_ms = processor.clock.now_ms().saturating_add(lease_max_ms);
             held.runs(until_ms, request.clone());
@@ -434,12 +439,15 @@ impl Running {
                 }
                 return decision;
             }
-            let Decision::Unavailable { why } = &decision else {
-                self.breaker.close();
+            let Decision::Unavailable { why } = decision else {
+                match is_done(&decision) {
+                    true => self.breaker.succeeded(),
+                    false => self.breaker.close(),
+                }
                 return decision;
             };
-            if !self.wait_out(&mut failures, why, held).await {
-                return decision;
+            if let Some(decision) = self.wait_out(&mut outage, why, held).await {
+                return processor.at_last(decision, message, &read.command);
             }
         }
     }
@@ -459,25 +467,42 @@ impl Running {
         }
     }
 
-    /// Waits until it is this message's turn to ask again; false when it shall be given back instead.
-    async fn wait_out(&self, failures: &mut u32, why: &str, held: &Held) -> bool {
-        *failures += 1;
+    /// Waits until it is this message's turn to ask again; answers what shall become of it where it is not kept.
+    async fn wait_out(&self, outage: &mut Outage, why: String, held: &Held) -> Option<Decision> {
+        let clock = &*self.worker.processor.clock;
+        if self.breaker.is_doubtful(outage, clock.now_ms()) {
+            // It held the others up long enough: from now on it spends its own attempts.
+            let why = format!(
+                "{why}; it failed for minutes while other commands of this service succeeded"
+            );
+            self.breaker.close();
+            return Some(Decision::Retry { why, after: None });
+        }
         if !self.breaker.is_open() {
             tracing::warn!(%why, "a backend is unavailable; receiving stops until it is back");
         }
-        self.breaker.open();
-        let clock = &*self.worker.processor.clock;
+        self.breaker.open(clock.now_ms(), &why);
         let is_turn = tokio::select! {
             biased;
             () = held.lost.cancelled() => false,
             () = self.drain.cancelled() => false,
-            turn = self.breaker.turn(*failures, clock, &self.worker.chance) => turn.is_some(),
+            turn = self.breaker.turn(outage.failures(), clock, &self.worker.chance) => turn.is_some(),
         };
-        if !is_turn {
-            // Nobody may be left who would ask whether the backend is back: the next message does.
-            self.breaker.close();
+        if is_turn {
+            return None;
         }
-        is_turn
+        // Nobody may be left who would ask whether the backend is back: the next message does.
+        self.breaker.close();
+        Some(Decision::Unavailable { why })
+    }
+}
+
+/// Whether the action was done, and not only answered.
+fn is_done(decision: &Decision) -> bool {
+    match decision {
+        Decision::Done(outcome) => outcome.result.status != Status::Error,
+        Decision::Pending(..) => true,
+        _ => false,
     }
 }
 

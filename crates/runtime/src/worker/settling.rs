@@ -78,7 +78,8 @@ impl Running {
             } else if !self.breaker.is_open() {
                 tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
             }
-            self.breaker.open();
+            let now_ms = self.worker.processor.clock.now_ms();
+            self.breaker.open(now_ms, &error.to_string());
             // Renewed at the next look, and from then on at half.
             let deadline_ms = 0;
             held.put_back(Lease {

@@ -14,7 +14,7 @@ use pudato_runtime::{
     CancellationToken, Chance, Outbox, Processor, Spawn, Task, Worker, publish_command,
 };
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,9 +22,10 @@ use std::time::Duration;
 struct Scripted {
     script: Mutex<VecDeque<Act>>,
     clock: ManualClock,
+    is_down: Arc<AtomicBool>,
 }
 
-enum Act {
+pub enum Act {
     Panic,
     Unavailable,
     Retry,
@@ -44,7 +45,13 @@ impl Handler for Scripted {
         ];
         ACTIONS
     }
-    async fn handle(&self, _: Request<'_>) -> Result<Answer, Failure> {
+    async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let is_down = self.is_down.load(Ordering::SeqCst);
+        if is_down || request.command.payload.contains_key("poison") {
+            return Err(Failure::Unavailable {
+                why: "the backend is down".into(),
+            });
+        }
         let act = self.script.lock().expect("no panic").pop_front();
         match act {
             Some(Act::Panic) => panic!("a handler's bug"),
@@ -71,11 +78,13 @@ impl Handler for Scripted {
     }
 }
 
-struct Bench {
-    fabric: MemoryFabric,
+pub struct Bench {
+    pub fabric: MemoryFabric,
     clock: ManualClock,
     drain: CancellationToken,
     outbox: Outbox,
+    /// Whether every command finds its backend down.
+    pub is_down: Arc<AtomicBool>,
     _worker: Tasks,
 }
 
@@ -124,7 +133,7 @@ impl ClaimStore for SlowClaims {
     }
 }
 
-async fn bench(script: Vec<Act>) -> Bench {
+pub async fn bench(script: Vec<Act>) -> Bench {
     bench_with(script, |_| Arc::new(NoClaims)).await
 }
 
@@ -153,9 +162,15 @@ async fn bench_of(
     tasks: Tasks,
     spawn: Arc<dyn Spawn>,
 ) -> Bench {
-    std::panic::set_hook(Box::new(|_| {}));
+    // A panic of a handler is part of the tests; its text is not.
+    std::panic::set_hook(Box::new(|panic| {
+        if !panic.to_string().contains("a handler's bug") {
+            eprintln!("{panic}");
+        }
+    }));
     let clock = ManualClock::at(1_795_392_000_000);
     let claims = claims(&clock);
+    let is_down = Arc::new(AtomicBool::new(false));
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let fabric = MemoryFabric::new(Arc::clone(&shared));
     let visibility = Duration::from_secs(60);
@@ -185,6 +200,7 @@ async fn bench_of(
         handler: Arc::new(Scripted {
             script: Mutex::new(script.into()),
             clock: clock.clone(),
+            is_down: Arc::clone(&is_down),
         }),
         claims,
         idempotency: Arc::new(fabric.clone()),
@@ -216,13 +232,25 @@ async fn bench_of(
         clock,
         drain,
         outbox,
+        is_down,
         _worker: tasks,
     }
 }
 
 impl Bench {
-    async fn send(&self) {
-        let mut command = Command::new("test", "act", Object::new());
+    pub async fn send(&self) {
+        self.send_with(Object::new()).await;
+    }
+
+    /// Sends one whose backend is down whenever it comes.
+    pub async fn send_poison(&self) {
+        let mut payload = Object::new();
+        payload.insert("poison".into(), true.into());
+        self.send_with(payload).await;
+    }
+
+    async fn send_with(&self, payload: Object) {
+        let mut command = Command::new("test", "act", payload);
         command.step_id = Some("step-1".into());
         let sent = publish_command(&self.outbox, "commands", &command).await;
         sent.expect("published");
@@ -239,15 +267,24 @@ impl Bench {
         settle_down().await;
     }
 
-    async fn pass(&self, seconds: u64) {
+    pub async fn pass(&self, seconds: u64) {
         for _ in 0..seconds {
             self.clock.advance(Duration::from_secs(1));
             settle_down().await;
         }
     }
 
-    async fn counts(&self, queue: &str) -> Counts {
+    pub async fn counts(&self, queue: &str) -> Counts {
         self.fabric.counts(queue).await.expect("declared")
+    }
+
+    /// All Results so far, without receiving them.
+    pub async fn results(&self) -> Vec<Reply> {
+        let answers = self.fabric.browse("answers", 1_000).await;
+        let bodies = answers.expect("declared").into_iter().map(|one| one.body);
+        bodies
+            .map(|body| decode(&body).expect("a Result"))
+            .collect()
     }
 
     /// The Results so far, and the attempt at which each was given.
