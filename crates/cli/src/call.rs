@@ -15,7 +15,7 @@ struct What {
     service: String,
     /// What it shall do
     action: String,
-    /// Payload: key=text, key=@file (its contents), key:=json
+    /// Payload: key=text, key=@file (a regular file's contents), key:=json
     #[arg(value_name = "KEY=VALUE")]
     fields: Vec<String>,
     /// The payload as a JSON object, or @file
@@ -39,15 +39,16 @@ struct What {
 }
 
 impl What {
-    fn command(&self) -> Result<Command, Failure> {
-        let fields = payload::read(self.payload.as_deref(), &self.fields)?;
+    fn command(&self, context: &Context) -> Result<Command, Failure> {
+        let bytes_max = context.settings.claim_bytes_max;
+        let fields = payload::read(self.payload.as_deref(), &self.fields, bytes_max)?;
         let mut command = Command::new(&self.service, &self.action, fields);
         if let Some(id) = &self.correlation_id {
             command.correlation_id.clone_from(id);
         }
         command.job_id.clone_from(&self.job);
         command.step_id.clone_from(&self.step);
-        command.metadata = payload::read(None, &self.metadata)?;
+        command.metadata = payload::read(None, &self.metadata, bytes_max)?;
         if let Some(key) = &self.idempotency_key {
             let key = key.as_str().into();
             command.metadata.insert("idempotency_key".into(), key);
@@ -82,7 +83,7 @@ impl Publish {
         }
         let what = self.what.as_ref();
         let what = what.ok_or_else(|| Failure::usage("expected a service and an action"))?;
-        let command = what.command()?;
+        let command = what.command(context)?;
         let pudato = context.open_to_call().await?;
         let message_id = Client::new(&pudato).publish(&command).await?;
         pudato.record_last_calls();
@@ -110,7 +111,7 @@ pub struct Call {
 
 impl Call {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let command = self.what.command()?;
+        let command = self.what.command(context)?;
         let pudato = context.open_to_call().await?;
         let timeout = Duration::from_secs(self.timeout);
         let client = Client::new(&pudato);

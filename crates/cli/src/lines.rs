@@ -6,7 +6,7 @@ use crate::output;
 use pudato_runtime::protocol::{Command, decode};
 use pudato_runtime::{Client, Pudato};
 use serde_json::json;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -23,8 +23,12 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
     let pudato = Arc::new(context.open_to_call().await?);
     let mut running = JoinSet::new();
     let mut failed = 0;
-    for (n, line) in BufReader::new(reader).lines().enumerate() {
-        let line = line.map_err(unreadable)?;
+    let mut reader = BufReader::new(reader);
+    for n in 0.. {
+        let line = line(&mut reader, context.settings.claim_bytes_max);
+        let Some(line) = line.map_err(unreadable)? else {
+            break;
+        };
         if line.trim().is_empty() {
             continue;
         }
@@ -47,6 +51,26 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
             Err(Failure::new(FAILED, what))
         }
     }
+}
+
+/// The next line, `None` at the end. What has no end of a line, as some devices, does not fill the memory.
+fn line(reader: &mut impl BufRead, bytes_max: u64) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = reader
+        .take(bytes_max.saturating_add(1))
+        .read_until(b'\n', &mut line)?;
+    if read as u64 > bytes_max {
+        let what = format!("a line has more than {bytes_max} bytes (PUDATO_CLAIM_BYTES_MAX)");
+        return Err(Error::new(ErrorKind::FileTooLarge, what));
+    }
+    if read == 0 {
+        return Ok(None);
+    }
+    let kept = line.trim_ascii_end().len();
+    line.truncate(kept);
+    let line = String::from_utf8(line);
+    line.map(Some)
+        .map_err(|_| Error::new(ErrorKind::InvalidData, "expected text in UTF-8"))
 }
 
 /// Publishes one; answers its correlation id and the message's.

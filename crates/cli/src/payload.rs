@@ -3,16 +3,20 @@
 use crate::exit::Failure;
 use base64::Engine;
 use pudato_runtime::protocol::Object;
+use pudato_runtime::read_file;
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Puts a payload together: the JSON object of `--payload`, then `key=text`, `key=@file` and `key:=json`.
-pub fn read(json: Option<&str>, fields: &[String]) -> Result<Object, Failure> {
+///
+/// Any file may be named, since the command line is the caller's own word; each has at most `bytes_max` bytes.
+pub fn read(json: Option<&str>, fields: &[String], bytes_max: u64) -> Result<Object, Failure> {
     let mut payload = match json {
         None => Object::new(),
         Some(json) => {
             let text = match json.strip_prefix('@') {
-                Some(path) => String::from_utf8(file(path)?)
+                Some(path) => String::from_utf8(file(path, bytes_max)?)
                     .map_err(|_| Failure::usage(format!("--payload: {path}: expected JSON")))?,
                 None => json.to_owned(),
             };
@@ -24,13 +28,13 @@ pub fn read(json: Option<&str>, fields: &[String]) -> Result<Object, Failure> {
         }
     };
     for field in fields {
-        let (key, value) = self::field(field)?;
+        let (key, value) = self::field(field, bytes_max)?;
         payload.insert(key, value);
     }
     Ok(payload)
 }
 
-fn field(field: &str) -> Result<(String, Value), Failure> {
+fn field(field: &str, bytes_max: u64) -> Result<(String, Value), Failure> {
     let wrong = || {
         Failure::usage(format!(
             "{field:?}: expected key=text, key=@file or key:=json"
@@ -48,7 +52,7 @@ fn field(field: &str) -> Result<(String, Value), Failure> {
     let Some(path) = text.strip_prefix('@') else {
         return Ok((key.to_owned(), text.into()));
     };
-    match String::from_utf8(file(path)?) {
+    match String::from_utf8(file(path, bytes_max)?) {
         Ok(text) => Ok((key.to_owned(), text.into())),
         Err(error) => {
             let text = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
@@ -57,8 +61,14 @@ fn field(field: &str) -> Result<(String, Value), Failure> {
     }
 }
 
-fn file(path: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(Path::new(path)).map_err(|error| Failure::usage(format!("{path}: {error}")))
+fn file(path: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    read_file(Path::new(path), bytes_max).map_err(|error| {
+        let what = format!("{path}: {error}");
+        match error.kind() {
+            ErrorKind::FileTooLarge => Failure::failed(what),
+            _ => Failure::usage(what),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +77,9 @@ mod tests {
 
     fn fields(fields: &[&str]) -> Object {
         let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
-        read(Some(r#"{"a": 1}"#), &fields).ok().expect("a payload")
+        read(Some(r#"{"a": 1}"#), &fields, 100)
+            .ok()
+            .expect("a payload")
     }
 
     #[test]
@@ -89,9 +101,15 @@ mod tests {
 
     #[test]
     fn what_is_no_field_is_refused() {
-        for field in ["novalue", "=x", "n:=oops", "f=@/does/not/exist"] {
-            assert!(read(None, &[field.to_owned()]).is_err(), "{field}");
+        for field in [
+            "novalue",
+            "=x",
+            "n:=oops",
+            "f=@/does/not/exist",
+            "f=@/dev/zero",
+        ] {
+            assert!(read(None, &[field.to_owned()], 100).is_err(), "{field}");
         }
-        assert!(read(Some("[1]"), &[]).is_err());
+        assert!(read(Some("[1]"), &[], 100).is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::exit::{self, Failure};
 use crate::progress::Shown;
 use crate::{answer, output};
 use pudato_runtime::Pudato;
-use pudato_runtime::pipeline::{Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome};
+use pudato_runtime::pipeline::{Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome};
 use pudato_runtime::protocol::Result as Reply;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -30,12 +30,19 @@ pub struct Run {
     /// Run only this step and those that need it
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
+    /// Let the pipeline name files outside of its own folder
+    #[arg(long)]
+    allow_files_outside: bool,
 }
 
 impl Run {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let pipeline =
-            Pipeline::read(&self.pipeline).map_err(|error| Failure::usage(error.to_string()))?;
+        let files = Files {
+            outside: self.allow_files_outside,
+            bytes_max: context.settings.claim_bytes_max,
+        };
+        let pipeline = Pipeline::read(&self.pipeline, files)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         let from = match &self.from {
             None => None,
             Some(name) => Some(pipeline.position(name).ok_or_else(|| {

@@ -17,6 +17,7 @@ pub mod deployment;
 pub mod examination;
 mod health;
 mod identity;
+mod input;
 mod kept_answers;
 #[cfg(feature = "aws")]
 pub mod lambda;
@@ -51,6 +52,7 @@ pub use chance::{Backoff, Chance};
 pub use client::{CallError, Client, Trace};
 pub use dead_letters::DeadLetterWatch;
 pub use identity::sha256_hex;
+pub use input::read_file;
 pub use kept_answers::KeptAnswers;
 pub use listener::Listener;
 pub use names::{HISTORY, Names};

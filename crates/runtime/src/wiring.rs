@@ -291,7 +291,10 @@ impl Pudato {
     pub async fn backup(&self, to: &std::path::Path) -> Result<(), OpenError> {
         let failed =
             |error: std::io::Error| OpenError::Unavailable(format!("{}: {error}", to.display()));
-        std::fs::create_dir_all(to).map_err(failed)?;
+        // What is in it is the owner's alone, as in the data folder.
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(to);
+        made.map_err(failed)?;
         if std::fs::read_dir(to).map_err(failed)?.next().is_some() {
             let what = format!("{}: expected a new or empty folder", to.display());
             return Err(OpenError::Settings(what));

@@ -2,6 +2,7 @@
 
 use crate::support::{Installation, wait, write};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn data_and_its_lineage_can_be_followed_from_end_to_end() {
@@ -138,7 +139,22 @@ fn a_backup_of_a_folder_in_use_can_be_served() {
         "pipeline=monthly",
         "job_id=job-kept",
     ]);
-    installation.ok(&["backup", "copy"]);
+    // Whatever mask the shell has.
+    let made = installation
+        .shell("umask 0; exec \"$0\" backup copy")
+        .output()
+        .expect("sh runs");
+    assert!(made.status.success());
+    for (name, expected) in [("", 0o700), ("fabric.db", 0o600), ("registry.db", 0o600)] {
+        let found = installation
+            .folder
+            .path()
+            .join("copy")
+            .join(name)
+            .metadata();
+        let mode = found.expect("made").permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{name:?} is the owner's alone");
+    }
     let (code, error) = installation.fails(&["backup", "copy"]);
     assert!(
         code == 3 && error.contains("expected a new or empty folder"),

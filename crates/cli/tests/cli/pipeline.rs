@@ -220,3 +220,54 @@ fn a_terminal_sees_live_progress() {
         "{shown}"
     );
 }
+
+#[test]
+fn files_outside_of_the_pipelines_folder_need_a_flag_and_devices_are_none() {
+    let installation = Installation::new();
+    let folder = installation.folder.path().join("pipeline");
+    std::fs::create_dir(&folder).expect("made");
+    write(
+        installation.folder.path(),
+        "beside.txt",
+        "not of the pipeline",
+    );
+    std::os::unix::fs::symlink("../beside.txt", folder.join("link.txt")).expect("linked");
+    let pipeline = |file: &str| {
+        let step = format!(
+            "{{name: a, type: storage, action: put_object, payload: {{container: lake, path: x, data: {{file: {file}}}}}}}"
+        );
+        write(&folder, "p.yaml", &format!("name: p\nsteps:\n  - {step}\n"))
+    };
+    for outside in ["../beside.txt", "link.txt", "/dev/null"] {
+        let file = pipeline(outside);
+        let (code, error) = installation.fails(&["run", &file, "--dry-run"]);
+        let expected = format!(
+            "p.yaml:3: file: {outside}: it lies outside of the pipeline's folder; copy it there, or allow it with --allow-files-outside"
+        );
+        assert!(code == 2 && error.contains(&expected), "{error}");
+    }
+    for allowed in ["../beside.txt", "link.txt"] {
+        let file = pipeline(allowed);
+        installation.ok(&["run", &file, "--dry-run", "--allow-files-outside"]);
+    }
+    let file = pipeline("/dev/zero");
+    let (code, error) = installation.fails(&["run", &file, "--dry-run", "--allow-files-outside"]);
+    let expected = "3: file: /dev/zero: expected a regular file";
+    assert!(code == 2 && error.contains(expected), "{error}");
+    let call = [
+        "call",
+        "storage",
+        "put_object",
+        "container=lake",
+        "path=x",
+        "data=@/dev/zero",
+    ];
+    let (code, error) = installation.fails(&call);
+    assert!(
+        code == 2 && error.contains("/dev/zero: expected a regular file"),
+        "{error}"
+    );
+    let (code, error) = installation.fails(&["publish", "--lines", "/dev/zero"]);
+    let expected = "a line has more than 67108864 bytes (PUDATO_CLAIM_BYTES_MAX)";
+    assert!(code == 2 && error.contains(expected), "{error}");
+}

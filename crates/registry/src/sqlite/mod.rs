@@ -413,9 +413,17 @@ impl RegistryStore for SqliteRegistry {
     }
 
     async fn backup(&self, to: &Path) -> Result<(), Error> {
-        let to = to.display().to_string();
+        let to = to.to_owned();
         let shared = Arc::clone(&self.shared);
         blocking(shared.path.is_none(), move || {
+            // Made first, so that the copy is the owner's alone wherever it lies; SQLite writes into an empty file.
+            let mut options = fs::OpenOptions::new();
+            let made = options.write(true).create_new(true).mode(0o600).open(&to);
+            made.map_err(|error| {
+                let context = format!("{}: {error}", to.display());
+                Error::new(ErrorKind::Unavailable, context)
+            })?;
+            let to = to.display().to_string();
             match &shared.path {
                 Some(path) => schema::open_reader(path)?.execute("VACUUM INTO ?", [to])?,
                 None => lock(&shared.writer)

@@ -3,6 +3,7 @@
 use super::order;
 use super::yaml::{self, Wrong, entries, kind, text, wrong};
 use super::{Pipeline, Step};
+use crate::input;
 use crate::variables::nearest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,12 +47,34 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
+/// Reads a file that a pipeline names.
+type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
+
+/// Which files a pipeline may name.
+#[derive(Debug, Clone, Copy)]
+pub struct Files {
+    /// Also those outside of the folder that the pipeline's own file lies in.
+    pub outside: bool,
+    /// Most bytes of each.
+    pub bytes_max: u64,
+}
+
+impl Files {
+    fn read(self, folder: &Path, path: &str) -> std::io::Result<Vec<u8>> {
+        let found = match self.outside {
+            true => folder.join(path),
+            false => input::inside(folder, path)?,
+        };
+        input::read_file(&found, self.bytes_max)
+    }
+}
+
 impl Pipeline {
     /// Reads the file and every file that it names, which are looked for beside it.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn read(file: &Path) -> Result<Self, FileError> {
+    pub fn read(file: &Path, files: Files) -> Result<Self, FileError> {
         let error = |wrong: Vec<Wrong>| FileError {
             file: file.to_owned(),
             wrong: wrong
@@ -59,16 +82,19 @@ impl Pipeline {
                 .map(|wrong| (wrong.line, wrong.what))
                 .collect(),
         };
-        let text = std::fs::read_to_string(file).map_err(|cause| {
+        let unreadable = |cause: &dyn fmt::Display| {
             let what = format!("cannot be read: {cause}");
             error(vec![Wrong { line: 0, what }])
-        })?;
+        };
+        let text = input::read_file(file, files.bytes_max).map_err(|cause| unreadable(&cause))?;
+        let text = String::from_utf8(text).map_err(|cause| unreadable(&cause))?;
         let folder = file.parent().unwrap_or(Path::new("."));
-        parse(&text, folder).map_err(error)
+        let read = |path: &str| files.read(folder, path);
+        parse(&text, &read).map_err(error)
     }
 }
 
-fn parse(text: &str, folder: &Path) -> Result<Pipeline, Vec<Wrong>> {
+fn parse(text: &str, read: ReadFile<'_>) -> Result<Pipeline, Vec<Wrong>> {
     let mut wrongs = Vec::new();
     let document = yaml::read(text).map_err(|wrong| vec![wrong])?;
     let entries = entries(&document, "the file").map_err(|wrong| vec![wrong])?;
@@ -87,7 +113,7 @@ fn parse(text: &str, folder: &Path) -> Result<Pipeline, Vec<Wrong>> {
     }
     let steps = match steps.map(|steps| (steps, &steps.data)) {
         Some((_, YamlData::Sequence(steps))) if !steps.is_empty() => {
-            self::steps(steps, folder, &mut wrongs)
+            self::steps(steps, read, &mut wrongs)
         }
         Some((node, _)) => {
             wrongs.push(wrong(
@@ -143,10 +169,10 @@ struct Draft<'a, 'i> {
     needs: Vec<(&'a MarkedYaml<'i>, String)>,
 }
 
-fn steps(nodes: &[MarkedYaml<'_>], folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Step> {
+fn steps(nodes: &[MarkedYaml<'_>], read: ReadFile<'_>, wrongs: &mut Vec<Wrong>) -> Vec<Step> {
     let drafts = nodes
         .iter()
-        .filter_map(|node| match draft(node, folder, wrongs) {
+        .filter_map(|node| match draft(node, read, wrongs) {
             Ok(draft) => Some(draft),
             Err(wrong) => {
                 wrongs.push(wrong);
@@ -197,7 +223,7 @@ fn steps(nodes: &[MarkedYaml<'_>], folder: &Path, wrongs: &mut Vec<Wrong>) -> Ve
 
 fn draft<'a, 'i>(
     node: &'a MarkedYaml<'i>,
-    folder: &Path,
+    read: ReadFile<'_>,
     wrongs: &mut Vec<Wrong>,
 ) -> Result<Draft<'a, 'i>, Wrong> {
     let mut needs = Vec::new();
@@ -227,7 +253,7 @@ fn draft<'a, 'i>(
                 Ok(names) => needs = names,
                 Err(wrong) => wrongs.push(wrong),
             },
-            "payload" => match payload(value, folder, &mut step.files) {
+            "payload" => match payload(value, read, &mut step.files) {
                 Ok(payload) => step.payload = payload,
                 Err(wrong) => wrongs.push(wrong),
             },
@@ -274,13 +300,16 @@ fn seconds(text: &str) -> Option<Duration> {
     (timeout > Duration::ZERO && timeout <= TIMEOUT_MAX).then_some(timeout)
 }
 
-fn payload(node: &MarkedYaml<'_>, folder: &Path, files: &mut Vec<String>) -> Result<Object, Wrong> {
+fn payload(
+    node: &MarkedYaml<'_>,
+    read: ReadFile<'_>,
+    files: &mut Vec<String>,
+) -> Result<Object, Wrong> {
     let mut object = Object::new();
     for (name, _, value) in entries(node, "payload")? {
         let mut bytes = None;
         let mut file = |at: &MarkedYaml<'_>, path: &str| {
-            let read = std::fs::read(folder.join(path));
-            let read = read.map_err(|error| wrong(at, format!("file: {path}: {error}")))?;
+            let read = read(path).map_err(|error| wrong(at, format!("file: {path}: {error}")))?;
             files.push(path.to_owned());
             match String::from_utf8(read) {
                 Ok(text) => Ok(text.into()),
@@ -316,7 +345,11 @@ mod tests {
         std::fs::write(folder.path().join("a.bin"), [0xff, 0x00]).expect("written");
         let file = folder.path().join("p.yaml");
         std::fs::write(&file, text).expect("written");
-        Pipeline::read(&file).map_err(|error| {
+        let files = Files {
+            outside: false,
+            bytes_max: 1_000_000,
+        };
+        Pipeline::read(&file, files).map_err(|error| {
             error
                 .to_string()
                 .replace(&format!("{}:", file.display()), "")

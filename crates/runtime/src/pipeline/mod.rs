@@ -6,7 +6,7 @@ mod run;
 mod standing;
 mod yaml;
 
-pub use file::FileError;
+pub use file::{FileError, Files};
 pub use run::{Outcome, Progress, Resume, Runner, StepEnd, StepOutcome};
 
 use pudato_protocol::Object;

@@ -4,7 +4,7 @@
 use crate::folder::storage;
 use crate::support::Storage;
 use pudato_storage::{Containers, ErrorKind, Objects, Put};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -244,7 +244,7 @@ async fn an_object_below_an_object_is_told_by_what_is_wrong() {
     let (_root, storage) = storage();
     put(&storage, "x", "ok").await;
     for action in ACTIONS {
-        let payload = json!({"container": "lake", "path": "x/y", "data": Value::from("x")});
+        let payload = json!({"container": "lake", "path": "x/y", "data": "x"});
         let error = storage.refused(action, payload).await;
         assert!(
             error.contains("an object and a folder cannot have the same path"),

@@ -229,7 +229,8 @@ pub async fn an_odd_name_is_a_name(storage: &Storage) {
         .filter_map(|one| one["path"].as_str())
         .collect();
     let mut names = names.to_vec();
-    (listed.sort_unstable(), names.sort_unstable());
+    listed.sort_unstable();
+    names.sort_unstable();
     assert_eq!(listed, names);
     for path in names {
         let at = json!({"container": "lake", "path": path});
