@@ -128,6 +128,13 @@ impl Call {
             result = answered => Some(result),
             _ = tokio::signal::ctrl_c() => None,
         };
+        if let (Some(difference), Some(step)) = (listener.claims(), &command.step_id) {
+            eprintln!(
+                "pudato: the Result was not applied to the step {step}: its {} is not the step's; name another --step, or declare it \
+                 with `registry add_step` (docs/lineage.md)",
+                difference.field()
+            );
+        }
         // A second Ctrl-C does not wait for it; what is left then is swept away by a later call.
         tokio::select! {
             () = listener.close(&pudato) => {}

@@ -130,7 +130,16 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     let head = [
         "NAME", "STEP", "HANDLER", "ACTION", "STATUS", &when, "TOOK", "READ", "WROTE", "ERROR",
     ];
-    output::table(&head, &rows)
+    output::table(&head, &rows)?;
+    for step in steps.iter().filter(|step| step.claims.count > 0) {
+        let latest = step.claims.latest.first();
+        let latest = latest.map_or("?", |claim| claim.correlation_id.as_str());
+        output::line(&format!(
+            "{}: {} Results that name it are not its own and were not applied; the latest: `pudato trace {latest}`",
+            step.step_id, step.claims.count
+        ))?;
+    }
+    Ok(())
 }
 
 /// Characters of a drawn time line.

@@ -6,6 +6,7 @@ use crate::output;
 use pudato_runtime::Client;
 use pudato_runtime::messaging::Stored;
 use pudato_runtime::protocol::{Event, Result as Reply, Status, decode_claim};
+use pudato_runtime::registry::Difference;
 use serde_json::{Value, json};
 
 /// Show the command, its attempts, its Results and its Events, in order.
@@ -35,7 +36,7 @@ impl Trace {
         let mut lines = Vec::new();
         for stored in &trace.results {
             if let Ok(result) = decode_claim::<Reply>(stored.body.as_bytes()) {
-                lines.extend(of_result(&result));
+                lines.extend(of_result(&result, stored.claims));
             }
         }
         for stored in &trace.events {
@@ -94,6 +95,14 @@ impl Trace {
     fn json(&self, trace: &pudato_runtime::Trace) -> Result<(), Failure> {
         let read = |body: &str| serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
         let results: Vec<Value> = trace.results.iter().map(|r| read(&r.body)).collect();
+        // Results that are not those of the step they name, by where they stand in `results`.
+        let not_applied: Vec<Value> = (0..)
+            .zip(&trace.results)
+            .filter_map(|(n, stored): (usize, _)| {
+                let differs_in = stored.claims?;
+                Some(json!({"result": n, "step_id": results[n]["step_id"], "differs_in": differs_in}))
+            })
+            .collect();
         let events: Vec<Value> = trace.events.iter().map(|e| read(&e.body)).collect();
         let described = |all: &Vec<Stored>| -> Vec<Value> {
             let each = all.iter().map(|stored| {
@@ -108,12 +117,13 @@ impl Trace {
         let waiting = trace.waiting.as_ref().map(described);
         output::json(&json!({
             "correlation_id": self.correlation_id, "waiting": waiting, "results": results, "events": events,
+            "not_applied": not_applied,
         }))
     }
 }
 
 /// The command that a Result answers, and the Result.
-fn of_result(result: &Reply) -> Vec<Line> {
+fn of_result(result: &Reply, claims: Option<Difference>) -> Vec<Line> {
     let mut lines = Vec::new();
     for execution in &result.executions {
         if execution.execution_type != "command" {
@@ -140,6 +150,10 @@ fn of_result(result: &Reply) -> Vec<Line> {
     let mut details = format!("{status} after {} ms", result.duration_ms);
     if let Some(step) = &result.step_id {
         details.push_str(&format!(", step {step}"));
+    }
+    if let Some(difference) = claims {
+        let field = difference.field();
+        details.push_str(&format!(" (not applied: its {field} is not the step's)"));
     }
     let (inputs, outputs) = (result.inputs.len(), result.outputs.len());
     if inputs + outputs > 0 {

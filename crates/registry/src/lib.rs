@@ -22,12 +22,14 @@ mod store;
 mod walk;
 
 pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
+pub use batch::Difference;
 pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
 pub use handler::RegistryHandler;
 pub use model::{
-    Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter, JobStatus, NewJob, NewStep,
-    Node, OneHop, Prune, Pruned, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
+    ClaimOfStep, Claims, Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter,
+    JobStatus, NewJob, NewStep, Node, OneHop, Prune, Pruned, Step, StepUpdate, StoredEvent,
+    StoredResult, UpdateJob, Walk,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresRegistry;

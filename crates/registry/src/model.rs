@@ -1,5 +1,6 @@
 //! What the registry knows, as callers see it.
 
+use crate::batch::Difference;
 use crate::fold::StepStatus;
 use pudato_protocol::{DataReference, ExecutionRecord, Object, Timestamp};
 use serde::Serialize;
@@ -137,7 +138,7 @@ pub struct JobFilter {
     pub limit: u64,
 }
 
-/// A step of a job: one Command, or several that belong together.
+/// A step of a job: one Command, and what it is sent again as.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     /// Its id.
@@ -168,8 +169,34 @@ pub struct Step {
     pub started_at: Option<String>,
     /// When it ended.
     pub completed_at: Option<String>,
+    /// When it ended as its Result says, where that is too far ahead of the registry's clock to be believed.
+    pub stated_at: Option<String>,
+    /// Results that name it and are not its own.
+    pub claims: Claims,
     /// Context.
     pub metadata: Value,
+}
+
+/// Results that name a step and do not agree with what it is: they are kept, and change nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Claims {
+    /// How many there are.
+    pub count: u64,
+    /// The latest ten of them.
+    pub latest: Vec<ClaimOfStep>,
+}
+
+/// A Result that names a step and is not its own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClaimOfStep {
+    /// That of its Command, under which all of it is found.
+    pub correlation_id: String,
+    /// What it says about the step.
+    pub status: String,
+    /// In what it differs from the step.
+    pub differs_in: Option<Difference>,
+    /// When it was written to the registry.
+    pub recorded_at: String,
 }
 
 /// A step as it is declared.
@@ -196,6 +223,10 @@ pub struct NewStep {
 pub struct StepUpdate {
     /// The step.
     pub step_id: String,
+    /// The job that it must belong to, where that is said.
+    pub job_id: Option<String>,
+    /// A correlation id under which it is sent from now on, beside those that it has.
+    pub correlation_id: Option<String>,
     /// Its state.
     pub status: Option<StepStatus>,
     /// What it read.
@@ -225,6 +256,8 @@ pub struct StoredResult {
     pub body: String,
     /// When it was written to the registry.
     pub recorded_at: String,
+    /// In what it differs from the step that it names: it is a claim then, and not applied. `None` where it counts.
+    pub claims: Option<Difference>,
 }
 
 /// An Event as it is kept.

@@ -1,9 +1,10 @@
 //! Queries that every SQL store runs alike, and how their rows are read. Parameters first appear in their order, because SQLite
 //! counts them so.
 
+use crate::batch::{KnownStep, Standing, StepChange};
 use crate::error::Error;
-use crate::fold::StepStatus;
-use crate::model::{Job, JobStatus, Node, Step, StoredEvent, StoredResult};
+use crate::fold::{Claim, StepStatus};
+use crate::model::{ClaimOfStep, Claims, Job, JobStatus, Node, Step, StoredEvent, StoredResult};
 use crate::openlineage::ToldResult;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::Value;
@@ -91,12 +92,17 @@ pub(crate) fn job(row: &dyn Columns) -> Result<Job, Error> {
     })
 }
 
+/// When the last of a job's steps ended.
+pub(crate) const LAST_ENDED: &str = "SELECT MAX(at_us) FROM step WHERE job = $1 AND rank = 2";
+
+pub(crate) const JOB_ENDED: &str = "UPDATE job SET ended_us = $1, ended_at = $2 WHERE id = $3";
+
 macro_rules! select_step {
     () => {
         "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action),
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action),
     COALESCE(step.correlation_id, seen_correlation_id), status, step.error, duration_ms, started_at,
-    CASE WHEN rank = 2 THEN at END, step.metadata FROM step LEFT JOIN job ON job.id = step.job "
+    CASE WHEN rank = 2 THEN at END, step.metadata, CASE WHEN rank = 2 THEN stated_at END FROM step LEFT JOIN job ON job.id = step.job "
     };
 }
 
@@ -108,16 +114,109 @@ pub(crate) const STEPS_OF_JOB: &str = concat!(
 );
 
 pub(crate) const DECLARE_STEP: &str =
-    "UPDATE step SET declared = 1, step_name = $1, handler_type = $2, action = $3, correlation_id = $4, metadata = $5
-    WHERE step_id = $6 AND declared = 0";
+    "UPDATE step SET declared = 1, step_name = $1, handler_type = $2, action = $3, metadata = $4
+    WHERE step_id = $5 AND declared = 0";
+
+macro_rules! select_known_step {
+    () => {
+        "SELECT id, step_id, job, status, rank, at_us, identity, started_us, declared, COALESCE(handler_type, seen_handler),
+    COALESCE(action, seen_action), correlation_id, also, seen_correlation_id, terms_us, terms_identity FROM step
+    WHERE step_id "
+    };
+}
+
+/// What must be known of a step before anything about it is written.
+pub(crate) const KNOWN_STEP: &str = concat!(select_known_step!(), "= $1");
+
+/// As [`KNOWN_STEP`], for many, which are locked in one order: two transactions never wait for each other in a circle.
+pub(crate) const KNOWN_STEPS: &str = concat!(
+    select_known_step!(),
+    "= ANY($1) ORDER BY step_id FOR NO KEY UPDATE"
+);
+
+/// A step and its id.
+pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error> {
+    let status = StepStatus::parse(&row.text(3)?).unwrap_or(StepStatus::Pending);
+    let has_claim = row.number(4)? >= 0;
+    let claim = Claim::new(status, row.number(5)?, &row.text(6)?);
+    let mut ids: Vec<String> = row.optional_text(11)?.into_iter().collect();
+    let also = row.optional_text(12)?.map(|also| value(&also));
+    let also = |name| {
+        let items = also.as_ref().and_then(|also| also.get(name)).cloned();
+        items.unwrap_or(Value::Array(Vec::new()))
+    };
+    let more: Vec<String> = serde_json::from_value(also("ids")).unwrap_or_default();
+    ids.extend(more);
+    let step = KnownStep {
+        id: row.number(0)?,
+        job: row.optional_number(2)?,
+        status,
+        claim: has_claim.then_some(claim),
+        started_us: row.optional_number(7)?,
+        is_declared: row.number(8)? != 0,
+        handler: row.optional_text(9)?,
+        action: row.optional_text(10)?,
+        ids,
+        also: serde_json::from_value(also("work")).unwrap_or_default(),
+        seen_id: row.optional_text(13)?,
+        since: row.optional_number(14)?.zip(row.optional_text(15)?),
+    };
+    Ok((row.text(1)?, step))
+}
+
+/// What was declared of a step beside the first correlation id, service and action, as it is kept.
+pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
+    let (ids, work) = (step.ids.get(1..).unwrap_or_default(), &step.terms.also);
+    let is_any = !ids.is_empty() || !work.is_empty();
+    is_any.then(|| serde_json::json!({"ids": ids, "work": work}).to_string())
+}
 
 /// What the Results of a step say of it, the earliest first.
 pub(crate) const SAID_OF_STEP: &str = "SELECT step, COALESCE(lineage, body) FROM result
-    WHERE step = (SELECT id FROM step WHERE step_id = $1) ORDER BY at_us, identity";
+    WHERE step = (SELECT id FROM step WHERE step_id = $1) AND standing < 2 ORDER BY at_us, identity";
 
 /// As [`SAID_OF_STEP`], for all steps of a job.
 pub(crate) const SAID_OF_JOB: &str = "SELECT step, COALESCE(lineage, body) FROM result
-    WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) ORDER BY at_us, identity";
+    WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) AND standing < 2
+    ORDER BY at_us, identity";
+
+/// Claims of a step that are shown, the latest of them.
+macro_rules! select_claims {
+    ($steps:literal) => {
+        concat!(
+            "SELECT step, total, correlation_id, status, standing, recorded_at FROM (
+    SELECT step, correlation_id, status, standing, recorded_at, COUNT(*) OVER (PARTITION BY step) AS total,
+    ROW_NUMBER() OVER (PARTITION BY step ORDER BY at_us DESC, identity DESC) AS place
+    FROM result WHERE step ",
+            $steps,
+            " AND standing > 1) AS claims WHERE place <= 10 ORDER BY step, place"
+        )
+    };
+}
+
+/// What others claim of a step: how many there are, and the latest of them.
+pub(crate) const CLAIMS_OF_STEP: &str =
+    select_claims!("= (SELECT id FROM step WHERE step_id = $1)");
+
+/// As [`CLAIMS_OF_STEP`], for all steps of a job.
+pub(crate) const CLAIMS_OF_JOB: &str =
+    select_claims!("IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1))");
+
+/// Step, how many claims it has, and one of them.
+pub(crate) type ClaimRow = (i64, i64, ClaimOfStep);
+
+pub(crate) fn claim(row: &dyn Columns) -> Result<ClaimRow, Error> {
+    let claim = ClaimOfStep {
+        correlation_id: row.text(2)?,
+        status: row.text(3)?,
+        differs_in: Standing::of_number(row.number(4)?).difference(),
+        recorded_at: row.text(5)?,
+    };
+    Ok((row.number(0)?, row.number(1)?, claim))
+}
+
+/// All that was said of a step, but for bodies that are large.
+pub(crate) const RECALL_BODY: &str = "SELECT body FROM result WHERE id = $1";
 
 /// A step without what its Results say, and its row.
 pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
@@ -137,12 +236,24 @@ pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
         started_at: row.optional_text(10)?,
         completed_at: row.optional_text(11)?,
         metadata: value(&row.text(12)?),
+        stated_at: row.optional_text(13)?,
+        claims: Claims::default(),
     };
     Ok((row.number(0)?, step))
 }
 
-/// Adds what the Results say: each dataset once, as the latest of them describes it.
-pub(crate) fn complete(steps: Vec<(i64, Step)>, said: Vec<(i64, String)>) -> Vec<Step> {
+/// Adds what the Results say: each dataset once, as the latest of them describes it; and what others claim.
+pub(crate) fn complete(
+    steps: Vec<(i64, Step)>,
+    said: Vec<(i64, String)>,
+    claims: Vec<ClaimRow>,
+) -> Vec<Step> {
+    let mut claims_of: BTreeMap<i64, Claims> = BTreeMap::new();
+    for (step, count, claim) in claims {
+        let claims = claims_of.entry(step).or_default();
+        claims.count = u64::try_from(count).unwrap_or(0);
+        claims.latest.push(claim);
+    }
     let mut said_of: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for (step, text) in said {
         said_of.entry(step).or_default().push(value(&text));
@@ -166,6 +277,7 @@ pub(crate) fn complete(steps: Vec<(i64, Step)>, said: Vec<(i64, String)>) -> Vec
         }
         step.inputs = inputs.into_values().collect();
         step.outputs = outputs.into_values().collect();
+        step.claims = claims_of.remove(&id).unwrap_or_default();
         step
     };
     steps.into_iter().map(complete).collect()
@@ -221,12 +333,13 @@ pub(crate) fn step_node(row: &dyn Columns) -> Result<(i64, Node), Error> {
     Ok((row.number(0)?, node))
 }
 
-/// A Result: identity, body, when it was recorded.
+/// A Result: identity, body, when it was recorded, how it stands.
 pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
     Ok(StoredResult {
         identity: row.text(0)?,
         body: row.text(1)?,
         recorded_at: row.text(2)?,
+        claims: Standing::of_number(row.number(3)?).difference(),
     })
 }
 
@@ -234,16 +347,18 @@ macro_rules! select_told {
     () => {
         "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, COALESCE(step_name, step.action, seen_action),
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), job.job_id, pipeline, environment, namespace,
-    (SELECT COUNT(*) FROM result AS b WHERE b.step = r.step AND b.status IN ('success', 'failed', 'skipped')
+    (SELECT COUNT(*) FROM result AS b WHERE b.step = r.step AND b.standing < 2 AND b.status IN ('success', 'failed', 'skipped')
         AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))),
-    (SELECT b.status FROM result AS b WHERE b.step = r.step AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))
+    (SELECT b.status FROM result AS b WHERE b.step = r.step AND b.standing < 2 AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))
         ORDER BY b.at_us DESC, b.id DESC LIMIT 1)
     FROM result AS r LEFT JOIN step ON step.id = r.step LEFT JOIN job ON job.id = step.job "
     };
 }
 
-pub(crate) const TOLD_AFTER: &str =
-    concat!(select_told!(), "WHERE r.id > $1 ORDER BY r.id LIMIT $2");
+pub(crate) const TOLD_AFTER: &str = concat!(
+    select_told!(),
+    "WHERE r.id > $1 AND r.standing < 2 ORDER BY r.id LIMIT $2"
+);
 
 /// Those that [`take`](crate::RegistryStore::take_outbox) took.
 pub(crate) const TOLD_TAKEN: &str = concat!(
@@ -272,7 +387,7 @@ pub(crate) fn told(row: &dyn Columns) -> Result<ToldResult, Error> {
 }
 
 /// The next Results that are looked at, and whether they go: row, step, instant, 1 where it goes.
-pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.step IS NULL OR step.rank = 2)
+pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.step IS NULL OR r.standing > 1 OR step.rank = 2)
         AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.result = r.id)
         AND NOT EXISTS (SELECT 1 FROM edge AS e WHERE e.step = r.step AND e.result = r.id AND e.kind <> 0
             AND NOT EXISTS (SELECT 1 FROM edge AS f WHERE f.dataset = e.dataset AND f.kind = 1 AND f.seen_us > e.seen_us)

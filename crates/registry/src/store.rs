@@ -46,6 +46,8 @@ pub enum Applied {
     Superseded,
     /// It has no step; it is kept.
     Skipped,
+    /// It names a step and does not agree with what the step is: it is kept as somebody's claim, and changes nothing.
+    Claimed,
 }
 
 /// Keeps jobs, steps, Results and lineage.
@@ -56,7 +58,8 @@ pub enum Applied {
 #[async_trait]
 pub trait RegistryStore: Send + Sync {
     /// Writes Results and their lineage; the answers stand in the order of the Results. A Result whose step or job is
-    /// unknown creates it.
+    /// unknown creates it. One that does not agree with what its step is (job, service, action, correlation ids) is kept as a
+    /// claim, and changes nothing.
     ///
     /// # Errors
     /// `Unavailable`: try again. `Invalid`: one of them can never be written; none was.
@@ -97,10 +100,11 @@ pub trait RegistryStore: Send + Sync {
     /// `Unavailable`.
     async fn query_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, Error>;
 
-    /// Declares a step, or fills in one that only Results spoke of. One that was declared before stays as it is.
+    /// Declares a step, or fills in one that only Results spoke of: those that do not agree with the declaration are claims from then
+    /// on. One that was declared before stays as it is, but for a correlation id, which is added to those that it has.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`. `Invalid`: it was declared as a step of another job.
     async fn add_step(&self, step: NewStep, now: Timestamp) -> Result<Step, Error>;
 
     /// Finds a step.
@@ -118,7 +122,7 @@ pub trait RegistryStore: Send + Sync {
     /// Says something about a step; `None` where it is unknown.
     ///
     /// # Errors
-    /// `Unavailable`; `Invalid` as [`RegistryStore::apply`].
+    /// `Unavailable`; `Invalid` as [`RegistryStore::apply`], or it names a job that the step does not belong to.
     async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error>;
 
     /// The steps next to a dataset. A short name is completed; a dataset that nobody named has none.

@@ -7,6 +7,7 @@ use crate::wiring::Pudato;
 use pudato_messaging::{ErrorKind, Stored};
 use pudato_protocol::{Command, Result as Reply, Status};
 use pudato_registry::{StoredEvent, StoredResult};
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -103,23 +104,25 @@ impl<'a> Client<'a> {
 
     /// Looks into the registry. An answer to an earlier Command of the same id is not the answer to the next.
     async fn look(&self, correlation_id: &str) -> Result<Listener, CallError> {
-        let before = self.results(correlation_id).await?.len();
-        Ok(Listener::registry(correlation_id, before))
+        let before = self.results(correlation_id).await?;
+        let before = before.into_iter().map(|stored| stored.identity);
+        Ok(Listener::registry(correlation_id, before.collect()))
     }
 
-    /// Waits for a final Result of `correlation_id` in the registry after the first `before`; `pending` is told of every `pending`
-    /// Result that comes until then.
+    /// Waits for a final Result of the step `step_id` under `correlation_id` in the registry, other than those of `before` (their
+    /// identities); `pending` is told of every `pending` Result that comes until then.
     ///
     /// # Errors
     /// [`CallError::Unavailable`], [`CallError::TimedOut`].
     pub async fn watch(
         &self,
         correlation_id: &str,
-        before: usize,
+        step_id: &str,
+        before: HashSet<String>,
         timeout: Duration,
         pending: &mut (dyn FnMut(&Reply) + Send),
     ) -> Result<Reply, CallError> {
-        let mut listener = Listener::registry(correlation_id, before);
+        let mut listener = Listener::registry(correlation_id, before).only(step_id);
         self.hear(&mut listener, timeout, pending).await
     }
 

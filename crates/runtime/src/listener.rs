@@ -3,6 +3,8 @@
 use crate::client::CallError;
 use crate::wiring::Pudato;
 use pudato_protocol::{Result as Reply, decode_claim};
+use pudato_registry::Difference;
+use std::collections::HashSet;
 
 /// Shortest and longest pause between two looks into the registry.
 const LOOK_MS: (u64, u64) = (4, 100);
@@ -10,22 +12,32 @@ const LOOK_MS: (u64, u64) = (4, 100);
 /// Hears what is said under one correlation id, from the moment on in which it was made.
 pub struct Listener {
     pub(crate) correlation_id: String,
+    /// Only Results that count for this step are heard.
+    step_id: Option<String>,
+    /// In what the last Result that was heard differs from the step that it names, where it is no Result of that step.
+    claims: Option<Difference>,
     source: Source,
 }
 
 enum Source {
-    /// The registry, of whose Results the first were there before.
-    Registry { before: usize, pause_ms: u64 },
+    /// The registry, and the identities of the Results that were there before.
+    Registry {
+        before: HashSet<String>,
+        pause_ms: u64,
+    },
     /// A queue of its own.
     #[cfg(feature = "aws")]
     Queue(pudato_messaging::aws::ReplyQueue),
 }
 
 impl Listener {
-    /// Looks into the registry, for Results after the first `before`.
-    pub(crate) fn registry(correlation_id: &str, before: usize) -> Self {
+    /// Looks into the registry, for Results other than those of `before`, by their identities: one that is new may be older by its
+    /// own time than one that was there.
+    pub(crate) fn registry(correlation_id: &str, before: HashSet<String>) -> Self {
         Self {
             correlation_id: correlation_id.to_owned(),
+            step_id: None,
+            claims: None,
             source: Source::Registry {
                 before,
                 pause_ms: LOOK_MS.0,
@@ -33,11 +45,19 @@ impl Listener {
         }
     }
 
+    /// Hears of one step alone: another sender may use its correlation id as well.
+    pub(crate) fn only(mut self, step_id: &str) -> Self {
+        self.step_id = Some(step_id.to_owned());
+        self
+    }
+
     /// Has a queue, which must be closed.
     #[cfg(feature = "aws")]
     pub(crate) fn queue(correlation_id: &str, queue: pudato_messaging::aws::ReplyQueue) -> Self {
         Self {
             correlation_id: correlation_id.to_owned(),
+            step_id: None,
+            claims: None,
             source: Source::Queue(queue),
         }
     }
@@ -53,11 +73,20 @@ impl Listener {
             Source::Registry { before, pause_ms } => {
                 let results = pudato.registry.results_of(&self.correlation_id).await;
                 let results = results.map_err(|error| CallError::Unavailable(error.to_string()))?;
-                let new = results.iter().skip(*before);
-                let new: Vec<Reply> = new
-                    .filter_map(|stored| decode_claim(stored.body.as_bytes()).ok())
-                    .collect();
-                *before = results.len().max(*before);
+                let mut new: Vec<Reply> = Vec::new();
+                for stored in &results {
+                    let is_claim = self.step_id.is_some() && stored.claims.is_some();
+                    if is_claim || !before.insert(stored.identity.clone()) {
+                        continue;
+                    }
+                    let result: Option<Reply> = decode_claim(stored.body.as_bytes()).ok();
+                    let is_of =
+                        |result: &Reply| self.step_id.is_none() || result.step_id == self.step_id;
+                    if let Some(result) = result.filter(is_of) {
+                        self.claims = stored.claims;
+                        new.push(result);
+                    }
+                }
                 let now_ms = clock.now_ms();
                 if new.is_empty() && now_ms < deadline_ms {
                     let until_ms = (now_ms + *pause_ms).min(deadline_ms);
@@ -97,6 +126,11 @@ impl Listener {
                 Ok(new)
             }
         }
+    }
+
+    /// In what the last Result that was heard differs from the step that it names: it was not applied then. Only the registry tells.
+    pub fn claims(&self) -> Option<Difference> {
+        self.claims
     }
 
     /// Hears no more, and leaves nothing behind.

@@ -267,7 +267,8 @@ impl Processor {
             events,
             follow_up,
         } = handled;
-        result.executions.push(record(message, &read.command));
+        let record = record(message, &read.command, read.action.as_ref());
+        result.executions.push(record);
         let outcome = Handled {
             result,
             events,
@@ -458,11 +459,19 @@ fn gave_up(attempt: u32, why: &str) -> String {
 }
 
 /// What was executed, for `pudato trace`: the Command itself does not outlive its message.
-fn record(message: &Incoming, command: &Command) -> ExecutionRecord {
+fn record(message: &Incoming, command: &Command, action: Option<&Action>) -> ExecutionRecord {
     let mut details = Object::new();
     let name = |name: &str| Value::String(redact(name).into_owned());
     details.insert("type".into(), name(&command.r#type));
     details.insert("action".into(), name(&command.action));
+    // The registry knows no names of actions, and a step may have been declared under another one.
+    if let Some(action) = action.filter(|action| !action.aliases.is_empty()) {
+        let names: Vec<&str> = [action.name]
+            .into_iter()
+            .chain(action.aliases.iter().copied())
+            .collect();
+        details.insert("action_names".into(), json!(names));
+    }
     details.insert("sent_at".into(), command.timestamp.as_str().into());
     details.insert(
         "attempt".into(),

@@ -41,6 +41,8 @@ pub struct Tally {
     pub superseded: u64,
     /// Had no step.
     pub skipped: u64,
+    /// Named a step and did not agree with what it is.
+    pub claimed: u64,
     /// Could not be read or applied.
     pub dead_lettered: u64,
 }
@@ -59,6 +61,7 @@ impl Report {
         all.duplicate += some.duplicate;
         all.superseded += some.superseded;
         all.skipped += some.skipped;
+        all.claimed += some.claimed;
         all.dead_lettered += some.dead_lettered;
     }
 
@@ -73,6 +76,7 @@ impl Report {
             duplicate,
             superseded,
             skipped,
+            claimed,
             dead_lettered,
         } = tally;
         tracing::info!(
@@ -80,6 +84,7 @@ impl Report {
             duplicate,
             superseded,
             skipped,
+            claimed,
             dead_lettered,
             ?kind,
             "written to the registry"
@@ -274,6 +279,7 @@ impl ResultsConsumer {
                             Applied::Duplicate => tally.duplicate += 1,
                             Applied::Superseded => tally.superseded += 1,
                             Applied::Skipped => tally.skipped += 1,
+                            Applied::Claimed => tally.claimed += 1,
                         }
                     }
                     return self.delete(leases).await;

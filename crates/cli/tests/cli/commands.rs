@@ -27,7 +27,23 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
     ]);
     let put: Value = serde_json::from_str(&put).expect("a Result");
     assert_eq!(put["step_id"], "step-1");
-    let work = ["--job", "job-1", "--step", "step-2"];
+    // A step of two commands says so.
+    for (action, id) in [("put_object", "request-3"), ("get_object", "request-2")] {
+        let (action, id) = (format!("action={action}"), format!("correlation_id={id}"));
+        let add = [
+            "call",
+            "registry",
+            "add_step",
+            "job_id=job-1",
+            "step_id=step-2",
+            "step_name=put_object",
+            "handler_type=storage",
+            &action,
+            &id,
+        ];
+        installation.ok(&add);
+    }
+    let work = ["--job", "job-1", "--step", "step-2", "--correlation-id"];
     let get = [
         "call",
         "storage",
@@ -35,7 +51,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
         "container=lake",
         "path=raw/a.csv",
     ];
-    installation.ok(&[&get[..], &work[..]].concat());
+    installation.ok(&[&get[..], &work[..], &["request-2"]].concat());
     let put = [
         "call",
         "storage",
@@ -44,7 +60,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
         "path=clean/a.csv",
         "data=a\n1\n",
     ];
-    installation.ok(&[&put[..], &work[..]].concat());
+    installation.ok(&[&put[..], &work[..], &["request-3"]].concat());
 
     let tree = installation.ok(&["lineage", "clean/a.csv"]);
     let lines: Vec<&str> = tree.lines().collect();

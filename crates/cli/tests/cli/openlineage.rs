@@ -206,7 +206,8 @@ fn events_are_appended_to_a_file() {
         "data=x",
     ];
     for n in 1..=2 {
-        installation.ok(&[&put[..], &["--step", "step-1"]].concat());
+        let again = ["--step", "step-1", "--correlation-id", "request-1"];
+        installation.ok(&[&put[..], &again[..]].concat());
         wait("the events", || events(&file).len() == 2 * n);
     }
     // The same step again is another run.

@@ -157,3 +157,39 @@ fn what_is_old_is_pruned_and_the_origin_of_every_dataset_stays() {
     let (code, error) = installation.fails(&["registry", "migrate"]);
     assert_eq!(code, 3, "{error}");
 }
+
+#[test]
+fn a_command_of_another_sender_does_not_change_a_step_and_everybody_is_told() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    put(&installation, "step-1", "raw/a.csv");
+    let own = installation.ok(&["call", "registry", "get_step", "step_id=step-1"]);
+    let other = [
+        "call",
+        "storage",
+        "head_object",
+        "container=lake",
+        "path=none.csv",
+        "--step",
+        "step-1",
+        "--correlation-id",
+        "other-1",
+    ];
+    let (_, told) = installation.fails(&other);
+    assert!(told.contains("not applied to the step step-1"), "{told}");
+    let step = installation.ok(&["call", "registry", "get_step", "step_id=step-1"]);
+    let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let (mut own, mut step) = (read(&own), read(&step));
+    let claims = step["claims"].take();
+    own["claims"].take();
+    assert_eq!(step, own);
+    assert_eq!(claims["count"], 1);
+    assert_eq!(claims["latest"][0]["correlation_id"], "other-1");
+    let trace = installation.ok(&["trace", "other-1"]);
+    assert!(
+        trace.contains("step step-1 (not applied: its correlation_id is not the step's)"),
+        "{trace}"
+    );
+    let trace = read(&installation.ok(&["trace", "other-1", "--json"]));
+    assert_eq!(trace["not_applied"][0]["step_id"], "step-1");
+}

@@ -2,11 +2,18 @@
 //!
 //! A store looks up what the batch [names](Batch::names), hands it in as [`Known`], and writes the [`Plan`].
 
+mod folding;
+mod lineage;
 mod plan;
+mod recall;
 mod statement;
+mod terms;
 
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, ResultRow, StepChange};
+pub(crate) use recall::Recalled;
 pub(crate) use statement::{Said, Statement, Uttered};
+pub use terms::Difference;
+pub(crate) use terms::{JobKey, Standing, Terms};
 
 use crate::error::{Error, ErrorKind};
 use crate::fold::{Claim, StepStatus};
@@ -24,6 +31,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) statements: Vec<Statement<'a>>,
     /// Every location that they name, once.
     pub(crate) locations: Vec<&'a str>,
+    /// The rows of steps that are worked out anew, since all that was said of them is among the statements.
+    pub(crate) rebuilt: Vec<i64>,
 }
 
 /// What a store must look up for a batch. Everything is sorted, so that two transactions lock in the same order.
@@ -52,6 +61,38 @@ pub(crate) struct KnownStep {
     /// What decided its state; `None` where nothing did yet.
     pub(crate) claim: Option<Claim>,
     pub(crate) started_us: Option<i64>,
+    /// `add_step` declared it.
+    pub(crate) is_declared: bool,
+    /// Its service and action: as declared, else as its Results say.
+    pub(crate) handler: Option<String>,
+    pub(crate) action: Option<String>,
+    /// The correlation ids that were declared.
+    pub(crate) ids: Vec<String>,
+    /// Services and actions that were declared beside the first.
+    pub(crate) also: Vec<(String, String)>,
+    /// The one that its Results have, where none was declared.
+    pub(crate) seen_id: Option<String>,
+    /// Instant and identity of the last Result that established any of these.
+    pub(crate) since: Option<(i64, String)>,
+}
+
+impl KnownStep {
+    fn ids(&self) -> Vec<&str> {
+        self.ids.iter().map(String::as_str).collect()
+    }
+
+    /// Whether that is among the services and actions that were declared.
+    fn does(&self, (handler, action): (&str, &str)) -> bool {
+        let first = (self.handler.as_deref(), self.action.as_deref());
+        first == (Some(handler), Some(action)) || self.also().contains(&(handler, action))
+    }
+
+    fn also(&self) -> Vec<(&str, &str)> {
+        let pairs = self.also.iter();
+        pairs
+            .map(|(handler, action)| (&**handler, &**action))
+            .collect()
+    }
 }
 
 /// A job that is there.
@@ -67,7 +108,16 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// `Invalid`: one of them holds a NUL where no store can keep one.
-    pub(crate) fn new(uttered: impl IntoIterator<Item = Uttered<'a>>) -> Result<Self, Error> {
+    pub(crate) fn new(uttered: &[Uttered<'a>]) -> Result<Self, Error> {
+        Self::again(&[], &[], uttered)
+    }
+
+    /// As [`Batch::new`], together with all that was said before about some steps (by their rows).
+    pub(crate) fn again(
+        rebuilt: &[i64],
+        recalled: &'a [Recalled],
+        uttered: &[Uttered<'a>],
+    ) -> Result<Self, Error> {
         let mut places = HashMap::new();
         let mut locations = Vec::new();
         let mut place = |location: &'a str| {
@@ -76,14 +126,50 @@ impl<'a> Batch<'a> {
                 locations.len() - 1
             })
         };
-        let statements = uttered
-            .into_iter()
-            .map(|uttered| Statement::new(uttered, &mut place))
-            .collect::<Result<_, _>>()?;
+        let mut statements = Vec::with_capacity(recalled.len() + uttered.len());
+        for recalled in recalled {
+            let mut statement = Statement::new(recalled.uttered(), &mut place)?;
+            statement.row = Some((recalled.row, recalled.standing));
+            if recalled.standing == Standing::Accepted {
+                statement.standing = Some(Standing::Accepted);
+            }
+            statements.push(statement);
+        }
+        for uttered in uttered {
+            statements.push(Statement::new(*uttered, &mut place)?);
+        }
         Ok(Self {
             statements,
             locations,
+            rebuilt: rebuilt.to_vec(),
         })
+    }
+
+    /// The rows of steps that cannot be gone on with from where they are: a statement stands before what established what the
+    /// step is, or establishes more of it. All that was said of them must be [looked at again](Batch::again).
+    pub(crate) fn unsettled(&self, known: &Known) -> Vec<i64> {
+        let mut rows = BTreeSet::new();
+        for statement in &self.statements {
+            let Some(step) = statement.step_id.and_then(|id| known.steps.get(id)) else {
+                continue;
+            };
+            let is_there = |identity| known.results.contains(identity);
+            if statement.said.is_some_and(|said| is_there(said.identity)) {
+                continue;
+            }
+            let declares = statement.declares.as_ref();
+            let judged = statement.standing.is_none() && statement.said.is_some();
+            let unsettles = || {
+                let mut terms = Terms::known(step);
+                let job = statement.job_id.map(|id| known.job(id));
+                terms.since.is_some() && statement.place() < terms.since
+                    || terms.judge(statement, job).counts() && terms.learn(statement, job)
+            };
+            if declares.is_some_and(|declares| declares.changes(step)) || judged && unsettles() {
+                rows.insert(step.id);
+            }
+        }
+        rows.into_iter().collect()
     }
 
     pub(crate) fn names(&self) -> Names<'a> {
@@ -91,10 +177,23 @@ impl<'a> Batch<'a> {
         Names {
             identities: said
                 .clone()
+                .filter(|s| s.row.is_none())
                 .filter_map(|s| s.said.map(|said| said.identity))
                 .collect(),
             steps: said.clone().filter_map(|s| s.step_id).collect(),
-            jobs: said.filter_map(|s| s.job_id).collect(),
+            jobs: said
+                .flat_map(|s| [s.job_id, s.expected_job])
+                .flatten()
+                .collect(),
+        }
+    }
+}
+
+impl Known {
+    pub(crate) fn job<'a>(&self, job_id: &'a str) -> JobKey<'a> {
+        match self.jobs.get(job_id) {
+            Some(job) => JobKey::Known(job.id),
+            None => JobKey::New(job_id),
         }
     }
 }

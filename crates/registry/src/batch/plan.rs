@@ -1,21 +1,53 @@
 //! What changes.
 
-use super::{Batch, Known, KnownStep, READ, Statement};
+use super::folding::Folding;
+use super::{Batch, JobKey, Known, READ, Standing, Statement, Terms};
+use crate::error::Error;
 use crate::fold::{Claim, StepStatus};
 use crate::store::Applied;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a store writes. Steps and jobs that are not there yet have no row; what points at them says where they stand here.
 #[derive(Default)]
 pub(crate) struct Plan<'a> {
-    /// What became of each statement.
+    /// What became of each statement that is new.
     pub(crate) applied: Vec<Applied>,
     pub(crate) jobs: Vec<JobChange<'a>>,
     pub(crate) steps: Vec<StepChange<'a>>,
-    /// Which statements are kept, and with which of the steps.
-    pub(crate) results: Vec<(usize, Option<usize>)>,
+    /// Statements that are kept.
+    pub(crate) results: Vec<ResultRow>,
+    /// Rows of Results that were kept before and stand otherwise now.
+    pub(crate) rejudged: Vec<(i64, Standing)>,
     pub(crate) edges: Vec<EdgeRow<'a>>,
     pub(crate) pairs: Vec<PairRow>,
+}
+
+/// A statement that is kept.
+pub(crate) struct ResultRow {
+    /// Among the statements of the batch.
+    pub(crate) statement: usize,
+    /// Among [`Plan::steps`].
+    pub(crate) step: Option<usize>,
+    pub(crate) standing: Standing,
+}
+
+/// The Result that says something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// Among [`Plan::results`].
+    New(usize),
+    /// The row of one that was kept before.
+    Row(i64),
+}
+
+impl Source {
+    /// Its row, where those of the plan have these.
+    pub(crate) fn row(self, results: &[i64]) -> i64 {
+        match self {
+            Self::New(place) => results[place],
+            Self::Row(row) => row,
+        }
+    }
 }
 
 /// A job that is new, or that changes.
@@ -32,18 +64,26 @@ pub(crate) struct JobChange<'a> {
     pub(crate) failed: i64,
     /// When the last of the steps that ended now did.
     pub(crate) ended_us: Option<i64>,
+    /// A step of it was worked out anew: when the last one ended must be looked up.
+    pub(crate) is_rebuilt: bool,
 }
 
 /// A step that is new, or that changes.
 pub(crate) struct StepChange<'a> {
     pub(crate) known: Option<i64>,
     pub(crate) step_id: &'a str,
-    /// The job that it belongs to from now on; `None` where that does not change.
+    /// It was worked out anew: nothing of what its row says stays, nor its edges.
+    pub(crate) is_rebuilt: bool,
+    /// The job that it belongs to; `None` where it has none, or where the step is there and goes on.
     pub(crate) job: Option<usize>,
     /// The statement that decides its state now; `None` where that does not change.
     pub(crate) decided_by: Option<usize>,
     /// When it began; `None` where that does not change.
     pub(crate) started_us: Option<i64>,
+    /// What its Results agree with. That of a step that is there and goes on is not written.
+    pub(crate) terms: Terms<'a>,
+    /// The correlation ids that were declared.
+    pub(crate) ids: Vec<&'a str>,
     /// What it read before was read earlier than was known.
     pub(crate) has_moved: bool,
 }
@@ -55,8 +95,7 @@ pub(crate) struct EdgeRow<'a> {
     /// Of a read: when the step began, since it saw what was there then. Of a write: when the Result said so.
     pub(crate) seen_us: i64,
     pub(crate) at_us: i64,
-    /// Among [`Plan::results`].
-    pub(crate) result: usize,
+    pub(crate) result: Source,
     pub(crate) position: i64,
     pub(crate) step: usize,
     pub(crate) version: Option<&'a str>,
@@ -69,82 +108,124 @@ pub(crate) struct PairRow {
     pub(crate) step: usize,
     pub(crate) output: i64,
     pub(crate) input: i64,
-    pub(crate) result: usize,
+    pub(crate) result: Source,
     pub(crate) at_us: i64,
     pub(crate) is_own: bool,
 }
 
-/// A step while the statements are gone through.
-struct Folding<'a> {
-    known: Option<&'a KnownStep>,
-    step_id: &'a str,
-    job: Option<usize>,
-    status: StepStatus,
-    claim: Option<Claim>,
-    decided_by: Option<usize>,
-    started_us: Option<i64>,
+/// What a statement is about.
+enum About {
+    /// It was there already.
+    Known,
+    Nothing,
+    /// Among the steps.
+    Step(usize),
 }
 
 impl<'a> Plan<'a> {
-    /// Goes through the statements in their order.
-    pub(crate) fn new(batch: &'a Batch<'a>, known: &'a Known) -> Self {
+    /// Goes through the statements: first which of them count, then what those that do change, in their order.
+    ///
+    /// # Errors
+    /// `Invalid`: a step is declared, or updated, as one of a job that it does not belong to, or has too many correlation ids.
+    pub(crate) fn new(batch: &'a Batch<'a>, known: &'a Known) -> Result<Self, Error> {
         let mut plan = Self::default();
         let mut steps: Vec<Folding<'a>> = Vec::new();
         let (mut step_places, mut job_places) = (HashMap::new(), HashMap::new());
-        let mut kept: HashMap<&str, ()> = HashMap::new();
+        let mut kept = HashSet::new();
+        let mut about = Vec::with_capacity(batch.statements.len());
         for (n, statement) in batch.statements.iter().enumerate() {
             if let Some(said) = &statement.said
-                && (known.results.contains(said.identity)
-                    || kept.insert(said.identity, ()).is_some())
+                && statement.row.is_none()
+                && (known.results.contains(said.identity) || !kept.insert(said.identity))
             {
-                plan.applied.push(Applied::Duplicate);
+                about.push(About::Known);
                 continue;
             }
             let Some(step_id) = statement.step_id else {
-                plan.results.push((n, None));
-                plan.applied.push(Applied::Skipped);
+                about.push(About::Nothing);
                 continue;
             };
             let place = *step_places.entry(step_id).or_insert_with(|| {
-                steps.push(Folding::new(step_id, known.steps.get(step_id)));
+                steps.push(Folding::new(step_id, batch, known));
                 steps.len() - 1
             });
-            let step = &mut steps[place];
+            steps[place].heard.push(n);
+            about.push(About::Step(place));
             if let Some(job_id) = statement.job_id {
-                let job = *job_places.entry(job_id).or_insert_with(|| {
-                    plan.jobs
-                        .push(JobChange::new(job_id, statement.at_us, known));
-                    plan.jobs.len() - 1
+                let jobs = &mut plan.jobs;
+                let job = *job_places.entry(known.job(job_id)).or_insert_with(|| {
+                    jobs.push(JobChange::new(job_id, statement.at_us, known));
+                    jobs.len() - 1
                 });
                 plan.jobs[job].seen(statement.at_us, known);
-                if step.known.is_none_or(|known| known.job.is_none()) {
-                    step.job.get_or_insert(job);
+            }
+        }
+        let mut standings = vec![Standing::Counts; batch.statements.len()];
+        for step in &mut steps {
+            step.judge(batch, known, &mut standings)?;
+        }
+        for (n, statement) in batch.statements.iter().enumerate() {
+            let standing = standings[n];
+            let applied = match about[n] {
+                About::Known => Applied::Duplicate,
+                About::Nothing => {
+                    plan.keep(n, statement, None, standing, known);
+                    Applied::Skipped
                 }
+                About::Step(place) => {
+                    plan.keep(n, statement, Some(place), standing, known);
+                    match standing.counts() {
+                        false => Applied::Claimed,
+                        true if steps[place].fold(n, statement) => Applied::Applied,
+                        true if statement.status.is_none() => Applied::Applied,
+                        true => Applied::Superseded,
+                    }
+                }
+            };
+            if statement.row.is_none() {
+                plan.applied.push(applied);
             }
-            let decides = step.fold(n, statement);
-            if statement.said.is_some() {
-                plan.results.push((n, Some(place)));
-                plan.keep(statement, place, known);
-            }
-            plan.applied.push(if decides || statement.status.is_none() {
-                Applied::Applied
-            } else {
-                Applied::Superseded
-            });
         }
         // What a step read, it read when it began.
         for edge in plan.edges.iter_mut().filter(|edge| edge.kind == READ) {
             edge.seen_us = steps[edge.step].started_us.unwrap_or(edge.at_us);
         }
-        for step in &steps {
-            plan.count(step, known);
+        for step in &mut steps {
+            plan.count(step, &mut job_places);
         }
         plan.steps = steps.into_iter().map(Folding::change).collect();
-        plan
+        Ok(plan)
     }
 
-    fn keep(&mut self, statement: &'a Statement<'a>, step: usize, known: &Known) {
-        let result = self.results.len() - 1;
+    /// Keeps a statement, and what it says was read and written where it counts.
+    fn keep(
+        &mut self,
+        n: usize,
+        statement: &'a Statement<'a>,
+        step: Option<usize>,
+        standing: Standing,
+        known: &Known,
+    ) {
+        let result = match statement.row {
+            _ if statement.said.is_none() => return,
+            Some((row, before)) => {
+                if before != standing {
+                    self.rejudged.push((row, standing));
+                }
+                Source::Row(row)
+            }
+            None => {
+                self.results.push(ResultRow {
+                    statement: n,
+                    step,
+                    standing,
+                });
+                Source::New(self.results.len() - 1)
+            }
+        };
+        let Some(step) = step.filter(|_| standing.counts()) else {
+            return;
+        };
         let at_us = statement.at_us;
         for named in &statement.datasets {
             let metadata = &named.reference.metadata;
@@ -176,44 +257,46 @@ impl<'a> Plan<'a> {
             }));
     }
 
-    /// Adds to the counts of the step's job what changed about the step.
-    fn count(&mut self, step: &Folding<'a>, known: &Known) {
-        let counted = step
-            .known
-            .filter(|known| known.job.is_some())
-            .map(|known| known.status);
-        let job = match (step.job, step.known.and_then(|known| known.job)) {
-            (Some(joined), _) => joined,
-            (None, Some(id)) if step.decided_by.is_some() => self.known_job(id, known),
-            _ => return,
+    /// Takes what the step was from the counts of the job that it had, and adds what it is to those of the job that it has.
+    fn count(&mut self, step: &mut Folding<'a>, places: &mut HashMap<JobKey<'a>, usize>) {
+        let job = step.terms.job.map(|job| self.job(job, places));
+        // One that is there and goes on keeps its job.
+        step.job = job.filter(|_| step.known.is_none() || step.is_rebuilt);
+        let before = step.known.and_then(|step| Some((step.job?, step.status)));
+        if let Some((id, status)) = before {
+            let left = self.job(JobKey::Known(id), places);
+            self.jobs[left].add(status, -1);
+            self.jobs[left].is_rebuilt |= step.is_rebuilt;
+        }
+        let Some(job) = job else {
+            return;
         };
         let job = &mut self.jobs[job];
-        let delta = |of: fn(StepStatus) -> bool| {
-            i64::from(of(step.status)) - counted.map_or(0, |before| i64::from(of(before)))
-        };
-        job.begun += delta(|status| status != StepStatus::Pending);
-        job.ended += delta(StepStatus::is_terminal);
-        job.failed += delta(|status| status == StepStatus::Failed);
-        if step.status.is_terminal() {
+        job.add(step.status, 1);
+        job.is_rebuilt |= step.is_rebuilt;
+        if step.status.is_terminal() && (step.decided_by.is_some() || before.is_none()) {
             job.ended_us = job.ended_us.max(step.claim.as_ref().map(Claim::at_us));
         }
     }
 
-    /// A job that no statement names, though one of its steps changed.
-    fn known_job(&mut self, id: i64, known: &Known) -> usize {
-        let found = self.jobs.iter().position(|job| job.known == Some(id));
-        found.unwrap_or_else(|| {
-            // The id is all that is written.
-            let named = known.jobs.values().find(|job| job.id == id);
+    /// Where the job stands; one that no statement names is added.
+    fn job(&mut self, job: JobKey<'a>, places: &mut HashMap<JobKey<'a>, usize>) -> usize {
+        *places.entry(job).or_insert_with(|| {
+            let (known, job_id) = match job {
+                // The row is all that is needed.
+                JobKey::Known(id) => (Some(id), ""),
+                JobKey::New(job_id) => (None, job_id),
+            };
             self.jobs.push(JobChange {
-                known: Some(id),
-                job_id: "",
-                created_us: named.map_or(i64::MAX, |job| job.created_us),
+                known,
+                job_id,
+                created_us: i64::MAX,
                 is_older: false,
                 begun: 0,
                 ended: 0,
                 failed: 0,
                 ended_us: None,
+                is_rebuilt: false,
             });
             self.jobs.len() - 1
         })
@@ -232,7 +315,15 @@ impl<'a> JobChange<'a> {
             ended: 0,
             failed: 0,
             ended_us: None,
+            is_rebuilt: false,
         }
+    }
+
+    /// Counts a step in that state, or takes it out.
+    fn add(&mut self, status: StepStatus, sign: i64) {
+        self.begun += sign * i64::from(status != StepStatus::Pending);
+        self.ended += sign * i64::from(status.is_terminal());
+        self.failed += sign * i64::from(status == StepStatus::Failed);
     }
 
     /// Until somebody creates it, a job is as old as its first Result, whichever comes first.
@@ -252,49 +343,5 @@ impl<'a> JobChange<'a> {
         self.is_older
             || (self.begun, self.ended, self.failed) != (0, 0, 0)
             || self.ended_us.is_some()
-    }
-}
-
-impl<'a> Folding<'a> {
-    fn new(step_id: &'a str, known: Option<&'a KnownStep>) -> Self {
-        Self {
-            known,
-            step_id,
-            job: None,
-            status: known.map_or(StepStatus::Pending, |known| known.status),
-            claim: known.and_then(|known| known.claim.clone()),
-            decided_by: None,
-            started_us: known.and_then(|known| known.started_us),
-        }
-    }
-
-    /// Whether the statement decides the state from now on.
-    fn fold(&mut self, n: usize, statement: &Statement<'_>) -> bool {
-        if let Some(us) = statement.started_us {
-            self.started_us = Some(self.started_us.map_or(us, |known| known.min(us)));
-        }
-        let (Some(status), Some(said)) = (statement.status, &statement.said) else {
-            return false;
-        };
-        let claim = Claim::new(status, statement.at_us, said.identity);
-        if self.claim.as_ref().is_some_and(|decided| claim <= *decided) {
-            return false;
-        }
-        self.claim = Some(claim);
-        self.status = status;
-        self.decided_by = Some(n);
-        true
-    }
-
-    fn change(self) -> StepChange<'a> {
-        let before = self.known.and_then(|known| known.started_us);
-        StepChange {
-            known: self.known.map(|known| known.id),
-            step_id: self.step_id,
-            job: self.job,
-            decided_by: self.decided_by,
-            started_us: self.started_us.filter(|us| before != Some(*us)),
-            has_moved: before.is_some() && before != self.started_us,
-        }
     }
 }

@@ -50,6 +50,8 @@ pub(super) async fn update(
     let status = payload.one_of("status", &STATUSES)?;
     let update = StepUpdate {
         step_id: step_id.clone(),
+        job_id: payload.optional_text("job_id")?,
+        correlation_id: payload.optional_text("correlation_id")?,
         status: status.as_deref().and_then(StepStatus::parse),
         inputs: payload.list("inputs", DataReference::read)?,
         outputs: payload.list("outputs", DataReference::read)?,

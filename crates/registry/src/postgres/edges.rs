@@ -19,7 +19,7 @@ pub(super) async fn write(
     let dataset: Vec<i64> = edges.iter().map(|edge| edge.dataset).collect();
     let kind: Vec<i64> = edges.iter().map(|edge| edge.kind).collect();
     let seen_us: Vec<i64> = edges.iter().map(|edge| edge.seen_us).collect();
-    let result: Vec<i64> = edges.iter().map(|edge| results[edge.result]).collect();
+    let result: Vec<i64> = edges.iter().map(|edge| edge.result.row(results)).collect();
     let position: Vec<i64> = edges.iter().map(|edge| edge.position).collect();
     let step: Vec<i64> = edges.iter().map(|edge| steps[edge.step]).collect();
     let at_us: Vec<i64> = edges.iter().map(|edge| edge.at_us).collect();
@@ -50,7 +50,7 @@ pub(super) async fn write_pairs(
     let step: Vec<i64> = pairs.iter().map(|pair| steps[pair.step]).collect();
     let output: Vec<i64> = pairs.iter().map(|pair| pair.output).collect();
     let input: Vec<i64> = pairs.iter().map(|pair| pair.input).collect();
-    let result: Vec<i64> = pairs.iter().map(|pair| results[pair.result]).collect();
+    let result: Vec<i64> = pairs.iter().map(|pair| pair.result.row(results)).collect();
     let at_us: Vec<i64> = pairs.iter().map(|pair| pair.at_us).collect();
     let is_own: Vec<bool> = pairs.iter().map(|pair| pair.is_own).collect();
     let sql = "INSERT INTO pair (step, output, input, result, at_us, is_own)

@@ -44,7 +44,8 @@ pub(super) async fn results_of(
     session: &Session<'_>,
     correlation_id: &str,
 ) -> Result<Vec<StoredResult>, Error> {
-    let sql = "SELECT encode(identity, 'hex'), body, recorded_at FROM result WHERE correlation_id = $1 ORDER BY at_us, id";
+    let sql = "SELECT encode(identity, 'hex'), body, recorded_at, standing FROM result WHERE correlation_id = $1
+        ORDER BY at_us, id";
     let found = rows(session, sql, &[&clean(correlation_id)]).await?;
     found
         .iter()

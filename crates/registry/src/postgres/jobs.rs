@@ -1,8 +1,9 @@
 //! Writes the jobs of a batch.
 
-use super::session::{Session, run};
+use super::session::{Session, rows, run};
 use crate::batch::Plan;
 use crate::error::Error;
+use crate::queries;
 use pudato_protocol::Timestamp;
 use tokio_postgres::types::ToSql;
 
@@ -85,5 +86,20 @@ pub(super) async fn write(
     let insert = format!("{INSERT}{COLUMNS}");
     let update = format!("{UPDATE}{COLUMNS}{NAMED}");
     tokio::try_join!(new.write(session, &insert), known.write(session, &update))?;
+    Ok(())
+}
+
+/// Says of jobs, of which steps were worked out anew, when the last of their steps ended.
+pub(super) async fn ended(
+    session: &Session<'_>,
+    plan: &Plan<'_>,
+    ids: &[i64],
+) -> Result<(), Error> {
+    for (id, _) in ids.iter().zip(&plan.jobs).filter(|(_, job)| job.is_rebuilt) {
+        let last = rows(session, queries::LAST_ENDED, &[id]).await?;
+        let last_us: Option<i64> = last.first().and_then(|row| row.get(0));
+        let last_at = last_us.map(|us| Timestamp::from_unix_us(us).as_str().to_owned());
+        run(session, queries::JOB_ENDED, &[&last_us, &last_at, id]).await?;
+    }
     Ok(())
 }

@@ -236,7 +236,8 @@ impl RegistryStore for PostgresRegistry {
             &session,
             &self.datasets,
             &step,
-            &now
+            &now,
+            self.has_outbox
         ))
     }
 
@@ -437,6 +438,44 @@ mod tests {
             .err()
             .expect("refused");
         assert!(refused.context.contains("another migration 1"), "{refused}");
+    }
+
+    /// What a step's runs counted for before there were claims they count for now, and so does what is on its way.
+    #[tokio::test]
+    async fn runs_of_the_tables_before_these_go_on_to_count() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("runs_of_the_tables_before_these", &why),
+        };
+        let database = server.database().expect("a database");
+        let first = include_str!("0001.sql");
+        let before = format!(
+            "CREATE SCHEMA pudato; SET search_path = pudato;
+             CREATE TABLE migration (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now());
+             INSERT INTO migration (version, checksum) VALUES (1, '{}'); {first}
+             INSERT INTO step (step_id, status, rank, at_us, identity, seen_handler, seen_correlation_id) VALUES
+                 ('twice', 'failed', 2, 2000, 'r2', 'query', 'c2'), ('once', 'failed', 2, 2000, 'r3', 'query', 'c3');
+             INSERT INTO step (step_id, declared, handler_type, action, correlation_id, status, rank, at_us, seen_correlation_id)
+                 VALUES ('declared', 1, 'query', 'execute_sql', 'c4', 'failed', 2, 2000, 'c5');
+             INSERT INTO result (identity, correlation_id, step, status, at_us, recorded_at, body) VALUES
+                 ('r1', 'c1', 1, 'failed', 1000, '', ''), ('r2', 'c2', 1, 'failed', 2000, '', ''),
+                 ('r3', 'c3', 2, 'failed', 2000, '', ''), ('r5', 'c5', 3, 'failed', 2000, '', '');",
+            crate::migrations::checksum(first)
+        );
+        server.psql(&database.name, &before).expect("made");
+        let registry = PostgresRegistry::open(&database.url).await.expect("opened");
+        for step in ["twice", "once", "declared"] {
+            assert!(registry.get_step(step).await.expect("asked").is_some());
+        }
+        let session = registry.session().await.expect("a session");
+        let sql = "SELECT step_id || ' ' || COALESCE(correlation_id, '-') || ' ' || COALESCE(also, '-') FROM step ORDER BY id";
+        let found = session::rows(&session, sql, &[]).await.expect("asked");
+        let found: Vec<String> = found.iter().map(|row| row.get(0)).collect();
+        let found = found.join("; ").replace(": ", ":").replace(" :", ":");
+        assert_eq!(
+            found,
+            r#"twice c2 {"ids":["c1"]}; once - -; declared c4 {"ids":["c5"]}"#
+        );
     }
 
     #[tokio::test]

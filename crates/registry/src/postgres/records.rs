@@ -112,20 +112,23 @@ pub(super) async fn add_step(
     datasets: &Datasets,
     step: &NewStep,
     now: &Timestamp,
+    has_outbox: bool,
 ) -> Result<Step, Error> {
     let step_id = step.step_id.clone();
     let step_id = step_id.unwrap_or_else(|| queries::new_id("step"));
     let declaration = Uttered::Declaration {
         step_id: &step_id,
         job_id: &step.job_id,
+        handler: &step.handler_type,
+        action: &step.action,
+        correlation_id: step.correlation_id.as_deref(),
         at: now,
     };
-    apply(session, datasets, [declaration], false).await?;
-    let params: [&(dyn ToSql + Sync); 6] = [
+    apply(session, datasets, [declaration], has_outbox).await?;
+    let params: [&(dyn ToSql + Sync); 5] = [
         &step.step_name,
         &step.handler_type,
         &step.action,
-        &step.correlation_id,
         &queries::text(&step.metadata),
         &step_id,
     ];
@@ -136,24 +139,35 @@ pub(super) async fn add_step(
 
 pub(super) async fn get_step(session: &Session<'_>, step_id: &str) -> Result<Option<Step>, Error> {
     no_nul("step_id", step_id)?;
-    let mut steps = steps(session, queries::STEP, queries::SAID_OF_STEP, step_id).await?;
-    Ok(steps.pop())
+    let sql = [
+        queries::STEP,
+        queries::SAID_OF_STEP,
+        queries::CLAIMS_OF_STEP,
+    ];
+    Ok(steps(session, sql, step_id).await?.pop())
 }
 
 pub(super) async fn get_job_steps(session: &Session<'_>, job_id: &str) -> Result<Vec<Step>, Error> {
     no_nul("job_id", job_id)?;
-    steps(session, queries::STEPS_OF_JOB, queries::SAID_OF_JOB, job_id).await
+    let sql = [
+        queries::STEPS_OF_JOB,
+        queries::SAID_OF_JOB,
+        queries::CLAIMS_OF_JOB,
+    ];
+    steps(session, sql, job_id).await
 }
 
+/// Steps, what is said of them, and what is claimed.
 async fn steps(
     session: &Session<'_>,
-    steps: &str,
-    said: &str,
+    [steps, said, claims]: [&str; 3],
     id: &str,
 ) -> Result<Vec<Step>, Error> {
     let steps = rows(session, steps, &[&id]).await?;
     let steps: Result<Vec<_>, Error> = steps.iter().map(|row| queries::step(row)).collect();
     let said = rows(session, said, &[&id]).await?;
     let said = said.iter().map(|row| (row.get(0), row.get(1))).collect();
-    Ok(queries::complete(steps?, said))
+    let claims = rows(session, claims, &[&id]).await?;
+    let claims: Result<Vec<_>, Error> = claims.iter().map(|row| queries::claim(row)).collect();
+    Ok(queries::complete(steps?, said, claims?))
 }

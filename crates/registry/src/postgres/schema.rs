@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::migrations::{self, Migration};
 use tokio_postgres::Client;
 
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
 /// Two programs that start at once migrate one after the other.
 const LOCK: i64 = 0x0070_7564_6174_6f00;

@@ -4,6 +4,7 @@ use super::session::{Session, run};
 use crate::batch::{Batch, Plan};
 use crate::error::Error;
 use crate::fold::StepStatus;
+use crate::queries;
 use pudato_protocol::Timestamp;
 use tokio_postgres::types::ToSql;
 
@@ -19,35 +20,48 @@ struct Rows<'a> {
     rank: Vec<Option<i64>>,
     at_us: Vec<Option<i64>>,
     at: Vec<Option<&'a str>>,
+    stated_at: Vec<Option<&'a str>>,
     identity: Vec<Option<&'a str>>,
     error: Vec<Option<&'a str>>,
     duration_ms: Vec<Option<i64>>,
     handler: Vec<Option<&'a str>>,
     action: Vec<Option<&'a str>>,
+    seen_id: Vec<Option<&'a str>>,
+    terms_us: Vec<Option<i64>>,
+    terms_identity: Vec<Option<&'a str>>,
     correlation_id: Vec<Option<&'a str>>,
+    also: Vec<Option<String>>,
 }
 
 const COLUMNS: &str = "unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[])
-    AS new (id, step_id, job, started_us, started_at, status, rank, at_us, at, identity, error, duration_ms, handler,
-    action, correlation_id)";
+    $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],
+    $16::text[], $17::bigint[], $18::text[], $19::text[], $20::text[])
+    AS new (id, step_id, job, started_us, started_at, status, rank, at_us, at, stated_at, identity, error, duration_ms, handler,
+    action, seen_id, terms_us, terms_identity, correlation_id, also)";
 
-const INSERT: &str = "INSERT INTO step (id, step_id, job, started_us, started_at, status, rank, at_us, at, identity,
-    error, duration_ms, seen_handler, seen_action, seen_correlation_id)
+const INSERT: &str = "INSERT INTO step (id, step_id, job, started_us, started_at, status, rank, at_us, at, stated_at, identity,
+    error, duration_ms, seen_handler, seen_action, seen_correlation_id, terms_us, terms_identity, correlation_id, also)
     SELECT id, step_id, job, started_us, started_at, COALESCE(status, 'pending'), COALESCE(rank, -1), COALESCE(at_us, 0), at,
-    COALESCE(identity, ''), error, duration_ms, handler, action, correlation_id FROM ";
+    stated_at, COALESCE(identity, ''), error, duration_ms, handler, action, seen_id, terms_us, terms_identity, correlation_id,
+    also FROM ";
 
-const BELONG: &str = "UPDATE step SET job = COALESCE(new.job, step.job), started_us = COALESCE(new.started_us, step.started_us),
+const BEGIN: &str = "UPDATE step SET started_us = COALESCE(new.started_us, step.started_us),
     started_at = COALESCE(new.started_at, step.started_at) FROM ";
 
 const DECIDE: &str = "UPDATE step SET status = new.status, rank = new.rank, at_us = new.at_us, at = new.at,
-    identity = new.identity, error = new.error, duration_ms = new.duration_ms, seen_handler = new.handler,
-    seen_action = new.action, seen_correlation_id = new.correlation_id,
-    job = COALESCE(new.job, step.job), started_us = COALESCE(new.started_us, step.started_us),
-    started_at = COALESCE(new.started_at, step.started_at) FROM ";
+    stated_at = new.stated_at, identity = new.identity, error = new.error, duration_ms = new.duration_ms,
+    started_us = COALESCE(new.started_us, step.started_us), started_at = COALESCE(new.started_at, step.started_at) FROM ";
+
+/// Of a step that was worked out anew nothing stays.
+const REBUILD: &str = "UPDATE step SET status = COALESCE(new.status, 'pending'), rank = COALESCE(new.rank, -1),
+    at_us = COALESCE(new.at_us, 0), at = new.at, stated_at = new.stated_at, identity = COALESCE(new.identity, ''),
+    error = new.error, duration_ms = new.duration_ms, job = new.job, started_us = new.started_us,
+    started_at = new.started_at, seen_handler = new.handler, seen_action = new.action, seen_correlation_id = new.seen_id,
+    terms_us = new.terms_us, terms_identity = new.terms_identity, correlation_id = new.correlation_id,
+    also = new.also FROM ";
 
 impl<'a> Rows<'a> {
-    fn push(&mut self, id: i64, n: usize, batch: &'a Batch<'a>, plan: &Plan<'a>, jobs: &[i64]) {
+    fn push(&mut self, id: i64, n: usize, batch: &'a Batch<'a>, plan: &'a Plan<'a>, jobs: &[i64]) {
         let step = &plan.steps[n];
         let decided = step.decided_by.map(|n| &batch.statements[n]);
         let status = decided.and_then(|statement| statement.status);
@@ -61,26 +75,31 @@ impl<'a> Rows<'a> {
         self.rank
             .push(status.map(|status| i64::from(status.rank())));
         self.at_us.push(decided.map(|statement| statement.at_us));
-        self.at.push(decided.map(|statement| statement.at.as_str()));
+        self.at.push(decided.map(|statement| &*statement.at));
+        self.stated_at
+            .push(decided.and_then(|statement| statement.stated_at));
         let said = decided.and_then(|statement| statement.said);
         self.identity.push(said.map(|said| said.identity));
         self.error
             .push(decided.and_then(|statement| statement.error.as_deref()));
         self.duration_ms
             .push(decided.and_then(|statement| statement.duration_ms));
-        self.handler
-            .push(decided.and_then(|statement| statement.handler.as_deref()));
-        self.action
-            .push(decided.and_then(|statement| statement.action.as_deref()));
-        self.correlation_id
-            .push(decided.and_then(|statement| statement.correlation_id));
+        let terms = &step.terms;
+        self.handler.push(terms.handler);
+        self.action.push(terms.action);
+        self.seen_id.push(terms.ids.first().copied());
+        self.terms_us.push(terms.since.map(|(us, _)| us));
+        self.terms_identity
+            .push(terms.since.map(|(_, identity)| identity));
+        self.correlation_id.push(step.ids.first().copied());
+        self.also.push(queries::also(step));
     }
 
     async fn write(&self, session: &Session<'_>, sql: &str, end: &str) -> Result<u64, Error> {
         if self.id.is_empty() {
             return Ok(0);
         }
-        let params: [&(dyn ToSql + Sync); 15] = [
+        let params: [&(dyn ToSql + Sync); 20] = [
             &self.id,
             &self.step_id,
             &self.job,
@@ -90,15 +109,32 @@ impl<'a> Rows<'a> {
             &self.rank,
             &self.at_us,
             &self.at,
+            &self.stated_at,
             &self.identity,
             &self.error,
             &self.duration_ms,
             &self.handler,
             &self.action,
+            &self.seen_id,
+            &self.terms_us,
+            &self.terms_identity,
             &self.correlation_id,
+            &self.also,
         ];
         run(session, &format!("{sql}{COLUMNS}{end}"), &params).await
     }
+}
+
+/// Takes from the steps that were worked out anew what their Results said was read and written.
+pub(super) async fn forget(session: &Session<'_>, plan: &Plan<'_>) -> Result<(), Error> {
+    let rebuilt = plan.steps.iter().filter(|step| step.is_rebuilt);
+    let ids: Vec<i64> = rebuilt.filter_map(|step| step.known).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    run(session, "DELETE FROM edge WHERE step = ANY($1)", &[&ids]).await?;
+    run(session, "DELETE FROM pair WHERE step = ANY($1)", &[&ids]).await?;
+    Ok(())
 }
 
 /// `ids` are the rows of the plan's steps.
@@ -110,12 +146,14 @@ pub(super) async fn write(
     ids: &[i64],
 ) -> Result<(), Error> {
     let (mut new, mut decided, mut others) = (Rows::default(), Rows::default(), Rows::default());
+    let mut rebuilt = Rows::default();
     let mut moved = (Vec::new(), Vec::new());
     for (n, step) in plan.steps.iter().enumerate() {
         let rows = match (step.known, step.decided_by) {
             (None, _) => &mut new,
+            _ if step.is_rebuilt => &mut rebuilt,
             (_, Some(_)) => &mut decided,
-            _ if step.job.is_none() && step.started_us.is_none() => continue,
+            _ if step.started_us.is_none() => continue,
             _ => &mut others,
         };
         rows.push(ids[n], n, batch, plan, jobs);
@@ -136,7 +174,8 @@ pub(super) async fn write(
     tokio::try_join!(
         new.write(session, INSERT, ""),
         decided.write(session, DECIDE, end),
-        others.write(session, BELONG, end),
+        rebuilt.write(session, REBUILD, end),
+        others.write(session, BEGIN, end),
         reads_moved
     )?;
     Ok(())

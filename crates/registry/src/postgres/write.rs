@@ -2,9 +2,8 @@
 
 use super::session::{Session, rows, run};
 use super::{edges, jobs, steps};
-use crate::batch::{Batch, Known, KnownJob, KnownStep, Plan, Uttered};
+use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, ResultRow, Uttered};
 use crate::error::{Error, ErrorKind};
-use crate::fold::{Claim, StepStatus};
 use crate::queries;
 use crate::store::Applied;
 use futures_util::future::try_join_all;
@@ -123,13 +122,41 @@ pub(super) async fn apply<'a>(
     uttered: impl IntoIterator<Item = Uttered<'a>>,
     has_outbox: bool,
 ) -> Result<Vec<Applied>, Error> {
-    let batch = Batch::new(uttered)?;
+    let uttered: Vec<Uttered<'a>> = uttered.into_iter().collect();
+    let batch = Batch::new(&uttered)?;
     let rows = datasets.rows(session, &batch.locations).await?;
     session.begin().await?;
-    let (known, ids) = known(session, &batch, rows).await?;
-    let plan = Plan::new(&batch, &known);
-    write(session, &batch, &plan, ids, has_outbox).await?;
-    Ok(plan.applied)
+    let (known, ids) = self::known(session, &batch, rows).await?;
+    let unsettled = batch.unsettled(&known);
+    if unsettled.is_empty() {
+        return write(session, &batch, &known, ids, has_outbox).await;
+    }
+    let recalled = recall(session, &unsettled).await?;
+    let batch = Batch::again(&unsettled, &recalled, &uttered)?;
+    // Whoever said any of it before made them.
+    let rows = datasets.rows(session, &batch.locations).await?;
+    let (known, ids) = self::known(session, &batch, rows).await?;
+    write(session, &batch, &known, ids, has_outbox).await
+}
+
+/// All that was said of these steps.
+async fn recall(session: &Session<'_>, steps: &[i64]) -> Result<Vec<Recalled>, Error> {
+    // What stands beside a body that is large is not all of it; such bodies are read one at a time.
+    let sql = "SELECT id, standing, encode(identity, 'hex'), recorded_at, CASE WHEN lineage IS NULL THEN body END FROM result
+        WHERE step = ANY($1) ORDER BY id";
+    let mut recalled = Vec::new();
+    for row in rows(session, sql, &[&steps]).await? {
+        let body: Option<String> = row.get(4);
+        let body = match body {
+            Some(body) => body,
+            None => {
+                let found = rows(session, queries::RECALL_BODY, &[&row.get::<_, i64>(0)]).await?;
+                found.first().map(|row| row.get(0)).unwrap_or_default()
+            }
+        };
+        recalled.push(Recalled::read(&row, &body)?);
+    }
+    Ok(recalled)
 }
 
 /// Numbers for rows that may be made.
@@ -161,12 +188,7 @@ async fn known(
             "SELECT encode(identity, 'hex') FROM result WHERE identity = ANY($1)",
             [&identities],
         ),
-        // In one order: two transactions never wait for each other in a circle.
-        (
-            "SELECT id, step_id, job, status, rank, at_us, identity, started_us FROM step WHERE step_id = ANY($1)
-             ORDER BY step_id FOR NO KEY UPDATE",
-            [&steps],
-        ),
+        (queries::KNOWN_STEPS, [&steps]),
         (
             "SELECT id, job_id, declared, created_us FROM job WHERE job_id = ANY($1) ORDER BY job_id FOR NO KEY UPDATE",
             [&jobs],
@@ -182,8 +204,8 @@ async fn known(
         results: answers[0].iter().map(|row| row.get(0)).collect(),
         steps: answers[1]
             .iter()
-            .map(|row| (row.get(1), step(row)))
-            .collect(),
+            .map(|row| queries::known_step(row))
+            .collect::<Result<_, _>>()?,
         jobs: answers[2]
             .iter()
             .map(|row| (row.get(1), job(row)))
@@ -198,19 +220,6 @@ async fn known(
     Ok((known, ids))
 }
 
-fn step(row: &Row) -> KnownStep {
-    let (status, rank): (String, i64) = (row.get(3), row.get(4));
-    let status = StepStatus::parse(&status).unwrap_or(StepStatus::Pending);
-    let identity: String = row.get(6);
-    KnownStep {
-        id: row.get(0),
-        job: row.get(2),
-        status,
-        claim: (rank >= 0).then(|| Claim::new(status, row.get(5), &identity)),
-        started_us: row.get(7),
-    }
-}
-
 fn job(row: &Row) -> KnownJob {
     KnownJob {
         id: row.get(0),
@@ -222,10 +231,11 @@ fn job(row: &Row) -> KnownJob {
 async fn write(
     session: &Session<'_>,
     batch: &Batch<'_>,
-    plan: &Plan<'_>,
+    known: &Known,
     ids: Ids,
     has_outbox: bool,
-) -> Result<(), Error> {
+) -> Result<Vec<Applied>, Error> {
+    let plan = &Plan::new(batch, known)?;
     let mut new_jobs = ids.jobs.into_iter();
     let jobs = plan
         .jobs
@@ -240,6 +250,7 @@ async fn write(
     let steps: Vec<i64> = steps.map(Option::unwrap_or_default).collect();
     let results = &ids.results[..];
 
+    steps::forget(session, plan).await?;
     // All of it is sent at once, in no certain order: none of it needs another part.
     let jobs_written = jobs::write(session, plan, &jobs);
     let steps_written = steps::write(session, batch, plan, &jobs, &steps);
@@ -253,6 +264,23 @@ async fn write(
         edges_written,
         pairs_written
     )?;
+    rejudge(session, plan, has_outbox).await?;
+    jobs::ended(session, plan, &jobs).await?;
+    Ok(plan.applied.clone())
+}
+
+/// Writes how Results that were kept before stand now. What is no longer the step's is not told, and what now is, is.
+async fn rejudge(session: &Session<'_>, plan: &Plan<'_>, has_outbox: bool) -> Result<(), Error> {
+    for (result, standing) in &plan.rejudged {
+        let sql = "UPDATE result SET standing = $1 WHERE id = $2";
+        run(session, sql, &[&standing.number(), result]).await?;
+        if !standing.counts() {
+            run(session, "DELETE FROM outbox WHERE result = $1", &[result]).await?;
+        } else if has_outbox {
+            let sql = "INSERT INTO outbox (result) VALUES ($1) ON CONFLICT (result) DO NOTHING";
+            run(session, sql, &[result]).await?;
+        }
+    }
     Ok(())
 }
 
@@ -267,13 +295,22 @@ async fn write_results(
     if plan.results.is_empty() {
         return Ok(());
     }
-    let statements = || plan.results.iter().map(|(n, _)| &batch.statements[*n]);
+    let statements = || {
+        plan.results
+            .iter()
+            .map(|kept| &batch.statements[kept.statement])
+    };
     let said = || statements().filter_map(|statement| statement.said);
     let ids = &ids[..plan.results.len()];
     let identities = said().map(|said| identity(said.identity));
     let identities: Vec<Vec<u8>> = identities.collect::<Result<_, _>>()?;
-    let step = |(_, step): &(usize, Option<usize>)| step.map(|place| steps[place]);
+    let step = |kept: &ResultRow| kept.step.map(|place| steps[place]);
     let of: Vec<Option<i64>> = plan.results.iter().map(step).collect();
+    let standings = plan.results.iter().map(|kept| kept.standing.number());
+    let standings: Vec<i64> = standings.collect();
+    let counting = ids.iter().zip(&plan.results);
+    let counting = counting.filter(|(_, kept)| kept.standing.counts());
+    let counting: Vec<i64> = counting.map(|(id, _)| *id).collect();
     let at_us: Vec<i64> = statements().map(|statement| statement.at_us).collect();
     let correlation_ids: Vec<&str> = said().map(|said| said.correlation_id).collect();
     let statuses: Vec<&str> = said().map(|said| said.status).collect();
@@ -283,10 +320,11 @@ async fn write_results(
         .iter()
         .map(|body| queries::lineage_of(body))
         .collect();
-    let sql = "INSERT INTO result (id, identity, correlation_id, step, status, at_us, recorded_at, lineage, body)
+    let sql = "INSERT INTO result (id, identity, correlation_id, step, status, at_us, recorded_at, lineage, body,
+        standing)
         SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
-        $8::text[], $9::text[])";
-    let params: [&(dyn ToSql + Sync); 9] = [
+        $8::text[], $9::text[], $10::bigint[])";
+    let params: [&(dyn ToSql + Sync); 10] = [
         &ids,
         &identities,
         &correlation_ids,
@@ -296,13 +334,14 @@ async fn write_results(
         &recorded_at,
         &lineage,
         &bodies,
+        &standings,
     ];
     let put_out = async {
         if !has_outbox {
             return Ok(0);
         }
         let sql = "INSERT INTO outbox (result) SELECT * FROM unnest($1::bigint[])";
-        run(session, sql, &[&ids]).await
+        run(session, sql, &[&counting]).await
     };
     tokio::try_join!(run(session, sql, &params), put_out)?;
     Ok(())

@@ -37,7 +37,7 @@ pub(super) fn results_of(
     connection: &Connection,
     correlation_id: &str,
 ) -> Result<Vec<StoredResult>, Error> {
-    let sql = "SELECT identity, body, recorded_at FROM result
+    let sql = "SELECT identity, body, recorded_at, standing FROM result
          WHERE correlation_key = ? AND correlation_id = ? ORDER BY at_us, id";
     let params = params![key(correlation_id), correlation_id];
     all(connection, sql, params, |row| queries::stored_result(row))

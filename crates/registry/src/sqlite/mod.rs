@@ -10,6 +10,7 @@ mod prune;
 mod records;
 mod resolve;
 mod schema;
+mod steps;
 mod write;
 
 use crate::batch::{Said, Uttered};

@@ -95,6 +95,9 @@ pub(super) fn add_step(
     let declaration = Uttered::Declaration {
         step_id: &step_id,
         job_id: &step.job_id,
+        handler: &step.handler_type,
+        action: &step.action,
+        correlation_id: step.correlation_id.as_deref(),
         at: now,
     };
     super::write::apply(change, [declaration])?;
@@ -105,7 +108,6 @@ pub(super) fn add_step(
             step.step_name,
             step.handler_type,
             step.action,
-            step.correlation_id,
             queries::text(&step.metadata),
             step_id
         ],
@@ -119,7 +121,8 @@ pub(super) fn get_step(connection: &Connection, step_id: &str) -> Result<Option<
         queries::step(row)
     })?;
     let said = said(connection, queries::SAID_OF_STEP, step_id)?;
-    Ok(queries::complete(found.into_iter().collect(), said).pop())
+    let claims = claims(connection, queries::CLAIMS_OF_STEP, step_id)?;
+    Ok(queries::complete(found.into_iter().collect(), said, claims).pop())
 }
 
 pub(super) fn get_job_steps(connection: &Connection, job_id: &str) -> Result<Vec<Step>, Error> {
@@ -127,7 +130,12 @@ pub(super) fn get_job_steps(connection: &Connection, job_id: &str) -> Result<Vec
         queries::step(row)
     })?;
     let said = said(connection, queries::SAID_OF_JOB, job_id)?;
-    Ok(queries::complete(steps, said))
+    let claims = claims(connection, queries::CLAIMS_OF_JOB, job_id)?;
+    Ok(queries::complete(steps, said, claims))
+}
+
+fn claims(connection: &Connection, sql: &str, id: &str) -> Result<Vec<queries::ClaimRow>, Error> {
+    all(connection, sql, [id], |row| queries::claim(row))
 }
 
 fn said(connection: &Connection, sql: &str, id: &str) -> Result<Vec<(i64, String)>, Error> {

@@ -189,7 +189,7 @@ CREATE TABLE answer (
     at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answer_at ON answer (at_ms);
-"];
+", include_str!("0003.sql")];
 
 /// Opens a connection that may write, and brings the tables up to date.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
@@ -336,6 +336,73 @@ mod tests {
                 .expect("asked")
                 .expect("a step");
             assert_eq!(step.inputs[0].location, "s3://x/a");
+        }
+    }
+
+    /// What the format before this one wrote: a step with runs under two correlation ids, one that was declared, and one of one run.
+    const BEFORE: &str = "
+        INSERT INTO job (job_id, created_at, created_us) VALUES ('job-1', '2026-01-01T00:00:00Z', 0);
+        INSERT INTO step (step_id, job, status, rank, at_us, at, identity, seen_handler, seen_correlation_id) VALUES
+            ('twice', 1, 'failed', 2, 2000, '2026-01-01T00:00:00Z', 'r2', 'query', 'c2'),
+            ('once', 1, 'failed', 2, 2000, '2026-01-01T00:00:00Z', 'r3', 'query', 'c3');
+        INSERT INTO step (step_id, job, declared, handler_type, action, correlation_id, status, rank, at_us, at, identity,
+            seen_handler, seen_correlation_id) VALUES
+            ('declared', 1, 1, 'query', 'execute_sql', 'c4', 'failed', 2, 2000, '2026-01-01T00:00:00Z', 'r5', 'query', 'c5');
+        INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us, recorded_at, body) VALUES
+            (1, 1, 'r1', 'c1', 1, 'failed', 1000, '2026-01-01T00:00:00Z', '{\"status\": \"error\", \"correlation_id\": \"c1\"}'),
+            (2, 2, 'r2', 'c2', 1, 'failed', 2000, '2026-01-01T00:00:00Z', '{\"status\": \"error\", \"correlation_id\": \"c2\"}'),
+            (3, 3, 'r3', 'c3', 2, 'failed', 2000, '2026-01-01T00:00:00Z', '{\"status\": \"error\", \"correlation_id\": \"c3\"}'),
+            (5, 5, 'r5', 'c5', 3, 'failed', 2000, '2026-01-01T00:00:00Z', '{\"status\": \"error\", \"correlation_id\": \"c5\"}');";
+
+    #[tokio::test]
+    async fn runs_of_the_format_before_this_one_go_on_to_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        let old = Connection::open(&path).expect("opened");
+        for sql in [MIGRATIONS[0], MIGRATIONS[1], BEFORE] {
+            old.execute_batch(sql).expect("made");
+        }
+        applied(&old, 1).expect("the list of migrations");
+        let sql = "INSERT INTO migration (version, checksum) VALUES (2, ?)";
+        let sum = migrations::checksum(MIGRATIONS[1]);
+        old.execute(sql, [sum]).expect("listed");
+        old.pragma_update(None, "user_version", 2).expect("set");
+        drop(old);
+        let registry = SqliteRegistry::open(&path).expect("opened");
+        let mut n = 0;
+        for (step, id, counts) in [
+            ("twice", "c1", true),
+            ("twice", "c2", true),
+            ("twice", "other", false),
+            ("once", "c3", true),
+            ("once", "other", false),
+            ("declared", "c4", true),
+            ("declared", "c5", true),
+            ("declared", "other", false),
+        ] {
+            n += 1;
+            let mut result = pudato_protocol::Result::success(id, pudato_protocol::Object::new());
+            result.step_id = Some(step.into());
+            result.job_id = Some("job-1".into());
+            result.handler = Some("query".into());
+            let incoming = crate::store::Incoming {
+                identity: format!("{n:064}"),
+                body: pudato_protocol::encode(&result).into(),
+                recorded_at: result.timestamp.clone(),
+                result: std::sync::Arc::new(result),
+            };
+            let applied = registry.apply(vec![incoming]).await.expect("applied");
+            let expected = match counts {
+                true => crate::store::Applied::Applied,
+                false => crate::store::Applied::Claimed,
+            };
+            assert_eq!(applied, [expected], "{step} {id}");
+            let found = registry
+                .get_step(step)
+                .await
+                .expect("asked")
+                .expect("a step");
+            assert_eq!(found.status.as_str(), "success", "{step} {id}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Writes what a batch changes.
 
 use super::Change;
-use super::columns::first;
+use super::columns::{all, first};
 use super::key::key;
-use crate::batch::{Batch, Known, KnownJob, KnownStep, Plan, READ, Statement, Uttered};
+use super::steps;
+use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, Statement, Uttered};
 use crate::error::Error;
-use crate::fold::{Claim, StepStatus};
 use crate::queries;
 use crate::store::Applied;
 use pudato_protocol::{Dataset, Timestamp};
@@ -16,11 +16,34 @@ pub(super) fn apply<'a>(
     change: &mut Change<'_>,
     uttered: impl IntoIterator<Item = Uttered<'a>>,
 ) -> Result<Vec<Applied>, Error> {
-    let batch = Batch::new(uttered)?;
-    let known = known(change, &batch)?;
-    let plan = Plan::new(&batch, &known);
-    write(&change.transaction, &batch, &plan, change.has_outbox)?;
-    Ok(plan.applied)
+    let uttered: Vec<Uttered<'a>> = uttered.into_iter().collect();
+    let batch = Batch::new(&uttered)?;
+    let known = self::known(change, &batch)?;
+    let unsettled = batch.unsettled(&known);
+    if unsettled.is_empty() {
+        return write(change, &batch, &known);
+    }
+    let recalled = recall(&change.transaction, &unsettled)?;
+    let batch = Batch::again(&unsettled, &recalled, &uttered)?;
+    let known = self::known(change, &batch)?;
+    write(change, &batch, &known)
+}
+
+/// All that was said of these steps.
+fn recall(connection: &Connection, steps: &[i64]) -> Result<Vec<Recalled>, Error> {
+    let sql = "SELECT id, standing, identity, recorded_at FROM result WHERE step = ? ORDER BY id";
+    let mut recalled = Vec::new();
+    for step in steps {
+        recalled.extend(all(connection, sql, [step], |row| {
+            let id: i64 = row.get(0)?;
+            // One at a time: bodies may be large.
+            let body = first(connection, queries::RECALL_BODY, [id], |row| {
+                Ok(row.get::<_, String>(0)?)
+            })?;
+            Recalled::read(row, &body.unwrap_or_default())
+        })?);
+    }
+    Ok(recalled)
 }
 
 fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
@@ -38,9 +61,10 @@ fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
         }
     }
     for step_id in names.steps {
-        if let Some(step) = step(connection, step_id)? {
-            known.steps.insert(step_id.to_owned(), step);
-        }
+        let step = first(connection, queries::KNOWN_STEP, [step_id], |row| {
+            queries::known_step(row)
+        })?;
+        known.steps.extend(step);
     }
     for job_id in names.jobs {
         let sql = "SELECT id, declared, created_us FROM job WHERE job_id = ?";
@@ -54,24 +78,6 @@ fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
         known.jobs.extend(job.map(|job| (job_id.to_owned(), job)));
     }
     Ok(known)
-}
-
-fn step(connection: &Connection, step_id: &str) -> Result<Option<KnownStep>, Error> {
-    let sql =
-        "SELECT id, job, status, rank, at_us, identity, started_us FROM step WHERE step_id = ?";
-    first(connection, sql, [step_id], |row| {
-        let status: String = row.get(2)?;
-        let status = StepStatus::parse(&status).unwrap_or(StepStatus::Pending);
-        let (rank, identity): (i64, String) = (row.get(3)?, row.get(5)?);
-        let at_us = row.get(4)?;
-        Ok(KnownStep {
-            id: row.get(0)?,
-            job: row.get(1)?,
-            status,
-            claim: (rank >= 0).then(|| Claim::new(status, at_us, &identity)),
-            started_us: row.get(6)?,
-        })
-    })
 }
 
 fn dataset(change: &mut Change<'_>, location: &str) -> Result<i64, Error> {
@@ -98,26 +104,37 @@ fn dataset(change: &mut Change<'_>, location: &str) -> Result<i64, Error> {
     Ok(id)
 }
 
-fn write(
-    connection: &Connection,
-    batch: &Batch<'_>,
-    plan: &Plan<'_>,
-    has_outbox: bool,
-) -> Result<(), Error> {
-    let jobs = jobs(connection, plan)?;
-    let steps = steps(connection, batch, plan, &jobs)?;
+fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Applied>, Error> {
+    let plan = Plan::new(batch, known)?;
+    let connection = &*change.transaction;
+    let jobs = jobs(connection, &plan)?;
+    let steps = steps::write(connection, batch, &plan, &jobs)?;
     let mut results = Vec::with_capacity(plan.results.len());
-    for (n, step) in &plan.results {
-        let statement = &batch.statements[*n];
-        let step = step.map(|place| steps[place]);
-        if let Some(result) = result(connection, statement, step)? {
-            results.push(result);
+    for kept in &plan.results {
+        let statement = &batch.statements[kept.statement];
+        let step = kept.step.map(|place| steps[place]);
+        results.extend(result(connection, statement, step, kept.standing.number())?);
+    }
+    let tell = "INSERT OR IGNORE INTO outbox (result) VALUES (?)";
+    if change.has_outbox {
+        let mut statement = connection.prepare_cached(tell)?;
+        for (result, kept) in results.iter().zip(&plan.results) {
+            if kept.standing.counts() {
+                statement.execute([result])?;
+            }
         }
     }
-    if has_outbox {
-        let mut statement = connection.prepare_cached("INSERT INTO outbox (result) VALUES (?)")?;
-        for result in &results {
-            statement.execute([result])?;
+    for (result, standing) in &plan.rejudged {
+        let sql = "UPDATE result SET standing = ? WHERE id = ?";
+        connection
+            .prepare_cached(sql)?
+            .execute([standing.number(), *result])?;
+        // What is no longer the step's is not told, and what is now is.
+        if !standing.counts() {
+            let sql = "DELETE FROM outbox WHERE result = ?";
+            connection.prepare_cached(sql)?.execute([result])?;
+        } else if change.has_outbox {
+            connection.prepare_cached(tell)?.execute([result])?;
         }
     }
     let mut statement = connection.prepare_cached(
@@ -129,7 +146,7 @@ fn write(
             edge.dataset,
             edge.kind,
             edge.seen_us,
-            results[edge.result],
+            edge.result.row(&results),
             edge.position,
             steps[edge.step],
             edge.at_us,
@@ -146,11 +163,33 @@ fn write(
             steps[pair.step],
             pair.output,
             pair.input,
-            results[pair.result],
+            pair.result.row(&results),
             pair.at_us,
             pair.is_own
         ])?;
     }
+    for (_, id) in plan
+        .jobs
+        .iter()
+        .zip(&jobs)
+        .filter(|(job, _)| job.is_rebuilt)
+    {
+        ended(connection, *id)?;
+    }
+    Ok(plan.applied)
+}
+
+/// Says of a job, one of whose steps was worked out anew, when the last of its steps ended.
+fn ended(connection: &Connection, job: i64) -> Result<(), Error> {
+    let last = first(connection, queries::LAST_ENDED, [job], |row| {
+        Ok(row.get::<_, Option<i64>>(0)?)
+    })?;
+    let last_us = last.flatten();
+    let last_at = last_us.map(Timestamp::from_unix_us);
+    let last_at = last_at.as_ref().map(Timestamp::as_str);
+    connection
+        .prepare_cached(queries::JOB_ENDED)?
+        .execute(params![last_us, last_at, job])?;
     Ok(())
 }
 
@@ -197,76 +236,11 @@ fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
     Ok(rows)
 }
 
-/// Answers the rows of the plan's steps.
-fn steps(
-    connection: &Connection,
-    batch: &Batch<'_>,
-    plan: &Plan<'_>,
-    jobs: &[i64],
-) -> Result<Vec<i64>, Error> {
-    let mut rows = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
-        let id = match step.known {
-            Some(id) => id,
-            None => {
-                let mut statement =
-                    connection.prepare_cached("INSERT INTO step (step_id) VALUES (?)")?;
-                statement.execute([step.step_id])?;
-                connection.last_insert_rowid()
-            }
-        };
-        rows.push(id);
-        if let Some(job) = step.job {
-            let mut statement =
-                connection.prepare_cached("UPDATE step SET job = ? WHERE id = ?")?;
-            statement.execute([jobs[job], id])?;
-        }
-        if let Some(started_us) = step.started_us {
-            let sql = "UPDATE step SET started_us = ?, started_at = ? WHERE id = ?";
-            let started_at = Timestamp::from_unix_us(started_us);
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.execute(params![started_us, started_at.as_str(), id])?;
-            if step.has_moved {
-                let sql = "UPDATE edge SET seen_us = ? WHERE step = ? AND kind = ?";
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.execute([started_us, id, READ])?;
-            }
-        }
-        if let Some(n) = step.decided_by {
-            decide(connection, &batch.statements[n], id)?;
-        }
-    }
-    Ok(rows)
-}
-
-fn decide(connection: &Connection, statement: &Statement<'_>, step: i64) -> Result<(), Error> {
-    let status = statement.status.unwrap_or(StepStatus::Pending);
-    connection
-        .prepare_cached(
-            "UPDATE step SET status = ?, rank = ?, at_us = ?, at = ?, is_error = ?, identity = ?, error = ?,
-             duration_ms = ?, seen_handler = ?, seen_action = ?, seen_correlation_id = ? WHERE id = ?",
-        )?
-        .execute(params![
-            status.as_str(),
-            status.rank(),
-            statement.at_us,
-            statement.at.as_str(),
-            status == StepStatus::Failed,
-            statement.said.map(|said| said.identity),
-            statement.error,
-            statement.duration_ms,
-            statement.handler,
-            statement.action,
-            statement.correlation_id,
-            step
-        ])?;
-    Ok(())
-}
-
 fn result(
     connection: &Connection,
     statement: &Statement<'_>,
     step: Option<i64>,
+    standing: i64,
 ) -> Result<Option<i64>, Error> {
     let Some(said) = statement.said else {
         return Ok(None);
@@ -274,7 +248,7 @@ fn result(
     connection
         .prepare_cached(
             "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us,
-             recorded_at, lineage, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             recorded_at, lineage, standing, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             key(said.identity),
@@ -286,6 +260,7 @@ fn result(
             statement.at_us,
             said.recorded_at,
             queries::lineage_of(said.body),
+            standing,
             said.body
         ])?;
     Ok(Some(connection.last_insert_rowid()))

@@ -1,6 +1,7 @@
 //! What every store of the registry promises, on each of them.
 
 mod bench;
+mod claims;
 mod lineage;
 mod order;
 mod outbox;
@@ -41,6 +42,10 @@ promises! {
         an_environment_shows_its_own_jobs_alone, a_hub_is_cut_where_it_is_told_to_be;
     pairs: outputs_are_made_from_what_their_result_says, what_a_step_read_again_is_its_own,
         what_was_added_stays, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
+    claims: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
+        the_first_of_an_undeclared_step_decides_whose_it_is, a_step_that_is_sent_again_declares_its_new_id,
+        an_update_names_the_right_job, a_time_in_the_future_counts_as_of_now, a_claim_is_neither_told_nor_kept_for_ever,
+        what_a_step_is_outlives_the_result_that_said_so;
     records: a_job_and_its_steps_are_filled_in_whatever_came_first, a_job_ends_when_all_expected_steps_did,
         a_step_that_ended_before_it_had_a_job_ends_it,
         an_update_counts_like_a_result, a_large_answer_is_not_read_for_a_steps_lineage, events_are_told_in_their_order,

@@ -2,8 +2,10 @@
 
 use crate::bench::{Bench, apply, edges, incoming, walk};
 use proptest::prelude::*;
-use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp};
+use pudato_protocol::{DataReference, ExecutionRecord, Object, Result as Reply, Status, Timestamp};
 use pudato_registry::{Applied, Direction, HopQuery, NewJob, NewStep, RegistryStore, Walk};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn result(kind: usize, at: &str, lineage: usize) -> Reply {
     let mut result = match kind {
@@ -28,11 +30,131 @@ fn result(kind: usize, at: &str, lineage: usize) -> Reply {
     result
 }
 
+/// As another sender would make it: under another correlation id, from another service, of another action or job, or without these.
+fn as_another(result: &mut Reply, variant: usize) {
+    let action = |action: &str| {
+        let details = json!({"action": action}).as_object().cloned();
+        ExecutionRecord::new("command", details.unwrap_or_default())
+    };
+    match variant {
+        1 => result.correlation_id = "r-2".into(),
+        2 => result.handler = Some("storage".into()),
+        3 => result.handler = None,
+        4 => result.job_id = Some("job-2".into()),
+        5 => result.job_id = None,
+        6 => result.executions = vec![action("execute_sql")],
+        7 => result.executions = vec![action("execute_script")],
+        8 => result.data = json!({"large": "x".repeat(70_000)}).as_object().cloned(),
+        _ => {}
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Arrival {
     Result(Box<Reply>),
     CreateJob,
-    AddStep,
+    /// With or without a correlation id.
+    AddStep(Option<&'static str>),
+}
+
+/// What the registry should say of the step, worked out from nothing but the rule.
+#[derive(Debug, PartialEq, Default)]
+struct Model {
+    status: String,
+    job: Option<String>,
+    claims: u64,
+    inputs: BTreeSet<String>,
+    outputs: BTreeSet<String>,
+}
+
+impl Model {
+    fn of(arrivals: &[Arrival]) -> Self {
+        let mut results = BTreeMap::new();
+        let mut own: [Option<String>; 4] = [None, None, None, None];
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Result(result) => {
+                    let us = result.timestamp.instant().unix_timestamp_nanos() / 1_000;
+                    results.insert((us, incoming(result).identity), result);
+                }
+                Arrival::CreateJob => {}
+                Arrival::AddStep(id) => {
+                    own = ["job-1", "query", "execute_sql"]
+                        .map(|text| Some(text.to_owned()))
+                        .into_iter()
+                        .chain([id.map(str::to_owned)])
+                        .collect::<Vec<_>>()
+                        .try_into()
+                        .expect("four");
+                }
+            }
+        }
+        let mut model = Self {
+            status: "Pending".into(),
+            ..Self::default()
+        };
+        let mut decided = None;
+        for ((us, identity), result) in results {
+            let action = result
+                .executions
+                .first()
+                .map(|record| &record.details["action"]);
+            let said = [
+                result.job_id.clone(),
+                result.handler.clone(),
+                action.and_then(|action| action.as_str()).map(str::to_owned),
+                Some(result.correlation_id.clone()),
+            ];
+            let contradicts = |n: usize| own[n].is_some() && said[n].is_some() && own[n] != said[n];
+            if (0..4).any(contradicts) {
+                model.claims += 1;
+                continue;
+            }
+            for (own, said) in own.iter_mut().zip(said) {
+                *own = own.take().or(said);
+            }
+            let locations = |references: &[DataReference]| {
+                let locations = references
+                    .iter()
+                    .map(|reference| reference.location.clone());
+                locations.collect::<Vec<_>>()
+            };
+            model.inputs.extend(locations(&result.inputs));
+            model.outputs.extend(locations(&result.outputs));
+            let (rank, status) = match result.status {
+                Status::Pending => (1, "Running"),
+                Status::Success => (2, "Success"),
+                Status::Error => (2, "Failed"),
+            };
+            let claim = Some((rank, us, status == "Failed", identity));
+            if claim > decided {
+                (decided, model.status) = (claim, status.into());
+            }
+        }
+        model.job = own[0].clone();
+        model
+    }
+
+    async fn found(store: &dyn RegistryStore) -> Self {
+        let step = store
+            .get_step("step-1")
+            .await
+            .expect("asked")
+            .expect("a step");
+        let locations = |references: &[DataReference]| {
+            let locations = references
+                .iter()
+                .map(|reference| reference.location.clone());
+            locations.collect()
+        };
+        Self {
+            status: format!("{:?}", step.status),
+            job: step.job_id.clone(),
+            claims: step.claims.count,
+            inputs: locations(&step.inputs),
+            outputs: locations(&step.outputs),
+        }
+    }
 }
 
 const LOCATIONS: [&str; 4] = [
@@ -47,13 +169,17 @@ async fn told(store: &dyn RegistryStore) -> Vec<String> {
     let mut told = vec![
         format!("{:?}", store.get_job("job-1").await.expect("asked")),
         format!("{:?}", store.get_job_steps("job-1").await.expect("asked")),
+        format!("{:?}", store.get_job("job-2").await.expect("asked")),
+        format!("{:?}", store.get_job_steps("job-2").await.expect("asked")),
+        format!("{:?}", store.get_step("step-1").await.expect("asked")),
     ];
     let mut results = store.results_of("r-1").await.expect("asked");
+    results.extend(store.results_of("r-2").await.expect("asked"));
     results.sort_by(|one, other| one.identity.cmp(&other.identity));
     told.extend(
         results
             .into_iter()
-            .map(|result| format!("{} {}", result.identity, result.body)),
+            .map(|result| format!("{} {:?} {}", result.identity, result.claims, result.body)),
     );
     for location in LOCATIONS {
         let query = HopQuery {
@@ -109,13 +235,14 @@ async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String
                 };
                 registry.create_job(job, now()).await.expect("created");
             }
-            Arrival::AddStep => {
+            Arrival::AddStep(id) => {
                 let step = NewStep {
                     step_id: Some("step-1".into()),
                     job_id: "job-1".into(),
                     step_name: "stage".into(),
                     handler_type: "query".into(),
                     action: "execute_sql".into(),
+                    correlation_id: id.map(str::to_owned),
                     ..NewStep::default()
                 };
                 registry.add_step(step, now()).await.expect("added");
@@ -128,6 +255,12 @@ async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String
                 .expect("applied");
         }
     }
+    // What is said of the step follows from the rule alone.
+    assert_eq!(
+        Model::found(&*registry).await,
+        Model::of(arrivals),
+        "{arrivals:#?}"
+    );
     told(&*registry).await
 }
 
@@ -140,18 +273,29 @@ const TIMES: [&str; 4] = [
 ];
 
 fn some_result() -> impl Strategy<Value = Reply> {
-    (0..3usize, 0..TIMES.len(), 0..3usize)
-        .prop_map(|(kind, at, lineage)| result(kind, TIMES[at], lineage))
+    (0..3usize, 0..TIMES.len(), 0..3usize, 0..12usize).prop_map(|(kind, at, lineage, variant)| {
+        let mut result = result(kind, TIMES[at], lineage);
+        as_another(&mut result, variant);
+        result
+    })
 }
 
 fn arrivals() -> impl Strategy<Value = (Vec<Arrival>, Vec<Arrival>, usize)> {
-    prop::collection::vec(some_result(), 1..5).prop_flat_map(|results| {
+    let declaration = prop::sample::select(vec![
+        None,
+        Some(Arrival::AddStep(None)),
+        Some(Arrival::AddStep(Some("r-1"))),
+        Some(Arrival::AddStep(Some("r-2"))),
+    ]);
+    let results = prop::collection::vec(some_result(), 1..6);
+    (results, declaration).prop_flat_map(|(results, declaration)| {
         let mut once: Vec<Arrival> = results
             .into_iter()
             .map(Box::new)
             .map(Arrival::Result)
             .collect();
-        once.extend([Arrival::CreateJob, Arrival::AddStep]);
+        once.push(Arrival::CreateJob);
+        once.extend(declaration);
         let mut twice = once.clone();
         twice.extend(once.clone());
         (Just(once), Just(twice).prop_shuffle(), 1..4usize)
@@ -216,7 +360,7 @@ pub async fn every_permutation_of_a_retried_step_ends_alike(bench: &Bench) {
         Arrival::Result(Box::new(result(0, TIMES[3], 0))),
         Arrival::Result(Box::new(result(2, TIMES[0], 1))),
         Arrival::Result(Box::new(result(1, TIMES[1], 2))),
-        Arrival::AddStep,
+        Arrival::AddStep(None),
     ];
     let expected = arrive(bench, &results, 1).await;
     // At the same instant an error ranks above a success.

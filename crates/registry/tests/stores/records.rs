@@ -139,6 +139,8 @@ pub async fn an_update_counts_like_a_result(bench: &Bench) {
         .expect("added");
     let update = StepUpdate {
         step_id: "s".into(),
+        job_id: None,
+        correlation_id: None,
         status: Some(StepStatus::Failed),
         inputs: vec![DataReference::new("file", "s3://x/a")],
         outputs: Vec::new(),

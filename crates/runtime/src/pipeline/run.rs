@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode_claim};
 use pudato_registry::StepStatus;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -99,8 +100,8 @@ pub struct Runner<'a> {
 struct Planned {
     step_id: String,
     correlation_id: String,
-    /// Results that it has already.
-    results: usize,
+    /// The identities of the Results that it has already.
+    results: HashSet<String>,
     /// Which attempt this is, from 1: one more than it has final Results.
     attempt: usize,
     /// It succeeded before and is not asked for again.
@@ -154,13 +155,13 @@ impl<'a> Runner<'a> {
         for (step, wanted) in self.pipeline.steps.iter().zip(wanted) {
             let correlation_id = Command::new("", "", Object::new()).correlation_id;
             let step_id = match wanted {
-                true => self.add(&job_id, step, &correlation_id).await?,
+                true => self.add(&job_id, None, step, &correlation_id).await?,
                 false => String::new(),
             };
             planned.push(Planned {
                 step_id,
                 correlation_id,
-                results: 0,
+                results: HashSet::new(),
                 attempt: 1,
                 is_done: false,
                 is_wanted: *wanted,
@@ -172,6 +173,7 @@ impl<'a> Runner<'a> {
     async fn add(
         &self,
         job_id: &str,
+        step_id: Option<&str>,
         step: &super::Step,
         correlation_id: &str,
     ) -> Result<String, CallError> {
@@ -179,8 +181,8 @@ impl<'a> Runner<'a> {
             .registry(
                 "add_step",
                 json!({
-                    "job_id": job_id, "step_name": step.name, "handler_type": step.r#type, "action": step.action,
-                    "correlation_id": correlation_id,
+                    "job_id": job_id, "step_id": step_id, "step_name": step.name, "handler_type": step.r#type,
+                    "action": step.action, "correlation_id": correlation_id,
                 }),
             )
             .await?;
@@ -221,16 +223,26 @@ impl<'a> Runner<'a> {
                 .find(|(known, _)| known.step_name.as_deref() == Some(step.name.as_str()));
             let new_id = || Command::new("", "", Object::new()).correlation_id;
             let (step_id, correlation_id, status, results) = match found {
-                Some((found, results)) => (
-                    found.step_id.clone(),
-                    found.correlation_id.clone().unwrap_or_else(new_id),
-                    found.status,
-                    std::mem::take(results),
-                ),
+                Some((found, results)) => {
+                    let is_same = found.correlation_id.is_some()
+                        && found.handler_type.as_ref() == Some(&step.r#type)
+                        && found.action.as_ref() == Some(&step.action);
+                    let id = found.correlation_id.clone().unwrap_or_else(new_id);
+                    // Results count for the step where they agree with what was declared of it, and the file may have changed since.
+                    if *wanted && !is_same {
+                        self.add(job_id, Some(&found.step_id), step, &id).await?;
+                    }
+                    (
+                        found.step_id.clone(),
+                        id,
+                        found.status,
+                        std::mem::take(results),
+                    )
+                }
                 // The file has a step that the job does not know: it was added since, or the creation was interrupted.
                 None if *wanted => {
                     let id = new_id();
-                    let step_id = self.add(job_id, step, &id).await?;
+                    let step_id = self.add(job_id, None, step, &id).await?;
                     (step_id, id, StepStatus::Pending, Vec::new())
                 }
                 None => (
@@ -248,11 +260,11 @@ impl<'a> Runner<'a> {
             planned.push(Planned {
                 step_id,
                 correlation_id,
-                results: results.len(),
                 attempt: 1 + results
                     .iter()
-                    .filter(|stored| is_final(&stored.body))
+                    .filter(|stored| stored.claims.is_none() && is_final(&stored.body))
                     .count(),
+                results: results.into_iter().map(|stored| stored.identity).collect(),
                 is_done: succeeded && !(again && *wanted),
                 is_wanted: *wanted,
             });
@@ -293,7 +305,7 @@ impl<'a> Runner<'a> {
                         "it needs {}, which did not succeed",
                         self.pipeline.steps[*lost].name
                     );
-                    self.skip(&planned[n], &why).await?;
+                    self.skip(job_id, &planned[n], &why).await?;
                     ends[n] =
                         Some(self.end(n, &planned[n], StepEnd::Skipped, None, Some(why), progress));
                 } else if needs.iter().all(is_met) {
@@ -381,15 +393,18 @@ impl<'a> Runner<'a> {
         let client = Client::new(self.pudato);
         let watched = client.watch(
             &planned.correlation_id,
-            planned.results,
+            &planned.step_id,
+            planned.results.clone(),
             timeout,
             &mut pending,
         );
         (n, watched.await)
     }
 
-    async fn skip(&self, planned: &Planned, why: &str) -> Result<(), CallError> {
-        let update = json!({"step_id": planned.step_id, "status": "skipped", "error": why});
+    async fn skip(&self, job_id: &str, planned: &Planned, why: &str) -> Result<(), CallError> {
+        let update = json!({
+            "job_id": job_id, "step_id": planned.step_id, "status": "skipped", "error": why,
+        });
         self.registry("update_step", update).await.map(|_| ())
     }
 
