@@ -30,7 +30,7 @@ struct What {
     /// Ties messages together [default: a new one]
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
-    /// The same key with the same payload runs once
+    /// The same key with the same payload runs once, in its job (--job), else among the commands of its user or source (--metadata)
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Adds to the command's metadata

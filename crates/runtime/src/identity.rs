@@ -21,13 +21,17 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The caller's key; else the message's own hash where it carries both its correlation id and its time; else the fabric's
+/// The caller's key within its job, else within what its sender calls itself; else the message's own hash where it carries both its correlation id and its time; else the fabric's
 /// id (design.md, "Idempotency key").
 pub(crate) fn key(command: &Command, body: &[u8], message_id: &str) -> String {
     if let Some(Value::String(key)) = command.metadata.get("idempotency_key")
         && !key.is_empty()
     {
-        return format!("key:{key}");
+        // Two callers who do not know of each other may choose the same key: neither shall hear, or stop, the other's answer.
+        return match scope(command) {
+            Some((kind, scope)) => format!("scoped:{}", json!([kind, scope, key])),
+            None => format!("key:{key}"),
+        };
     }
     // What the reader filled in itself is new each time and so stands nowhere in the body.
     let carries = |text: &str| {
@@ -38,6 +42,19 @@ pub(crate) fn key(command: &Command, body: &[u8], message_id: &str) -> String {
         return format!("sha256:{}", sha256_hex(encode(command).as_bytes()));
     }
     format!("message:{message_id}")
+}
+
+/// Whose key it is: the job's, else the user's, else the source's. What says none of them shares its keys with all others that
+/// say none.
+fn scope(command: &Command) -> Option<(&'static str, Value)> {
+    let said = |name: &'static str| {
+        let value = command.metadata.get(name)?;
+        let is_nothing = value.is_null() || value.as_str() == Some("");
+        (!is_nothing).then(|| (name, value.clone()))
+    };
+    let job = command.job_id.as_deref().filter(|id| !id.is_empty());
+    let job = job.map(|id| ("job", id.into()));
+    job.or_else(|| said("user")).or_else(|| said("source"))
 }
 
 /// Tells payloads apart.
@@ -96,6 +113,59 @@ mod tests {
         let body = br#"{"type":"query","action":"execute_sql","correlation_id":"r-1"}"#;
         let command: Command = decode(body).expect("a command");
         assert_eq!(key(&command, body, "m-1"), "message:m-1");
+    }
+
+    #[test]
+    fn a_key_is_its_jobs_else_its_senders_else_everybodys() {
+        let key_of = |job: Option<&str>, metadata: Value| {
+            let mut command = Command::new("query", "execute_sql", Object::new());
+            command.job_id = job.map(str::to_owned);
+            command.metadata = metadata.as_object().cloned().unwrap_or_default();
+            command
+                .metadata
+                .insert("idempotency_key".into(), "k".into());
+            // Each is another message: only what is said of the key makes two the same.
+            key(
+                &command,
+                encode(&command).as_bytes(),
+                &command.correlation_id,
+            )
+        };
+        let senders = [
+            (Some("job-1"), json!({})),
+            (Some("job-2"), json!({})),
+            (None, json!({"user": "job-1"})),
+            (None, json!({"user": "ann"})),
+            (None, json!({"source": "ann"})),
+            (None, json!({"user": 1})),
+            (None, json!({"user": "1"})),
+            (None, json!({})),
+        ];
+        let keys = senders.clone().map(|(job, metadata)| key_of(job, metadata));
+        let again = senders.map(|(job, metadata)| key_of(job, metadata));
+        assert_eq!(keys, again);
+        let all: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(all.len(), keys.len(), "{keys:?}");
+        // A job's keys are its own whoever sends, and a user's wherever it sends from.
+        let (one, other) = (
+            json!({"user": "ann", "source": "a"}),
+            json!({"user": "ann", "source": "b"}),
+        );
+        assert_eq!(key_of(Some("job-1"), one.clone()), keys[0]);
+        assert_eq!(key_of(None, one), key_of(None, other));
+        assert_eq!(
+            key_of(Some(""), json!({"user": "", "source": null})),
+            keys[7]
+        );
+        // Nobody writes a scope into a key.
+        let mut command = Command::new("query", "execute_sql", Object::new());
+        let scope = keys[0].trim_start_matches("scoped:").to_owned();
+        for text in [scope, keys[0].clone()] {
+            command
+                .metadata
+                .insert("idempotency_key".into(), text.into());
+            assert_ne!(key(&command, b"", "m"), keys[0]);
+        }
     }
 
     #[test]

@@ -142,6 +142,25 @@ fn an_idempotency_key_runs_once_and_answers_again() {
     );
     let jobs = installation.ok(&["job", "list", "--json"]);
     assert!(jobs.contains("\"count\": 1"), "{jobs}");
+    // The same key of another job, or of another user, is another key.
+    for work in [
+        ["--job", "job-1"],
+        ["--job", "job-2"],
+        ["--metadata", "user=ann"],
+    ] {
+        for is_again in [false, true] {
+            let field = format!("pipeline={}", work[1].replace('=', "-"));
+            let key = ["--idempotency-key", "k-1"];
+            let call = ["call", "registry", "create_job", &field];
+            let made = installation.ok(&[&call[..], &key[..], &work[..]].concat());
+            assert!(
+                made.contains(&field["pipeline=".len()..]),
+                "{is_again}: {made}"
+            );
+        }
+    }
+    let jobs = installation.ok(&["job", "list", "--json"]);
+    assert!(jobs.contains("\"count\": 4"), "{jobs}");
 }
 
 #[test]
