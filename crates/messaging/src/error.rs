@@ -24,6 +24,8 @@ pub struct Error {
     pub kind: ErrorKind,
     /// What was being done, to what, and what was expected.
     pub context: String,
+    /// The backend's own code, where it gave one.
+    code: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -33,8 +35,21 @@ impl Error {
         Self {
             kind,
             context: context.into(),
+            code: None,
             source: None,
         }
+    }
+
+    /// Keeps the code that the backend gave it.
+    #[cfg(feature = "aws")]
+    pub(crate) fn with_code(mut self, code: &str) -> Self {
+        self.code = Some(code.to_owned());
+        self
+    }
+
+    /// The code that the backend gave it, without what stands before the last `.` or `#`.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()?.rsplit(['.', '#']).next()
     }
 
     /// Keeps the foreign error that caused this one.

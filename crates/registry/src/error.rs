@@ -31,6 +31,13 @@ impl Error {
         }
     }
 
+    /// The code that PostgreSQL gave it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
+        let source = self.source.as_deref()?;
+        source.downcast_ref::<tokio_postgres::Error>()?.code()
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.kind == ErrorKind::Unavailable
@@ -41,20 +48,33 @@ impl Error {
 #[cfg(feature = "sqlite")]
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as Sqlite;
         use rusqlite::ErrorCode as Code;
-        let (kind, advice) = match error.sqlite_error_code() {
-            Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+        let (kind, advice) = match (&error, error.sqlite_error_code()) {
+            (_, Some(Code::DatabaseCorrupt | Code::NotADatabase)) => {
                 (ErrorKind::Corrupt, "; restore a backup of the data folder")
             }
-            Some(Code::DiskFull) => (ErrorKind::Unavailable, "; free some space"),
-            Some(Code::PermissionDenied | Code::ReadOnly | Code::CannotOpen) => {
+            (_, Some(Code::DiskFull)) => (ErrorKind::Unavailable, "; free some space"),
+            (_, Some(Code::PermissionDenied | Code::ReadOnly | Code::CannotOpen)) => {
                 (ErrorKind::Unavailable, "; check the folder's permissions")
             }
-            // What is written is to blame, as Postgres says with its classes 22, 23 and 54.
-            Some(Code::TooBig | Code::ConstraintViolation | Code::TypeMismatch) => {
-                (ErrorKind::Invalid, "")
-            }
-            None if is_one_row(&error) => (
+            (_, Some(Code::DatabaseBusy | Code::DatabaseLocked)) => (
+                ErrorKind::Unavailable,
+                "; another program has been writing to it for more than 5 seconds",
+            ),
+            (_, Some(Code::SystemIoFailure)) => (ErrorKind::Unavailable, "; check the disk"),
+            // What breaks a rule of the tables breaks it whenever it is tried.
+            (_, Some(Code::TooBig | Code::ConstraintViolation | Code::TypeMismatch))
+            | (Sqlite::ToSqlConversionFailure(_), _) => (ErrorKind::Invalid, ""),
+            // What was read is not what is written there.
+            (
+                Sqlite::FromSqlConversionFailure(..)
+                | Sqlite::IntegralValueOutOfRange(..)
+                | Sqlite::InvalidColumnType(..)
+                | Sqlite::Utf8Error(..),
+                _,
+            ) => (
+                // One row stops nobody who asks for another.
                 ErrorKind::Invalid,
                 "; a row that was written cannot be read, restore it from a backup of the data folder",
             ),
@@ -85,15 +105,26 @@ fn is_one_row(error: &rusqlite::Error) -> bool {
 #[cfg(feature = "postgres")]
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        let (kind, advice) = match error.code().map(tokio_postgres::error::SqlState::code) {
-            // What is written is to blame: wrong, against a constraint, or too large for a row or an index.
-            Some(code)
-                if ["22", "23", "54"]
-                    .iter()
-                    .any(|class| code.starts_with(class)) =>
-            {
-                (ErrorKind::Invalid, "")
-            }
+        let code = error.code().map(tokio_postgres::error::SqlState::code);
+        // Its first two characters are the class (PostgreSQL, appendix "Error Codes").
+        let class = code.and_then(|code| code.get(..2));
+        let (kind, advice) = match code {
+            // Data that no column takes, a constraint, or a limit of the program, such as the size of an index entry: it is the same
+            // whenever it is tried.
+            Some(_) if matches!(class, Some("22" | "23" | "54")) => (ErrorKind::Invalid, ""),
+            Some(_) if class == Some("28") => (
+                ErrorKind::Unavailable,
+                "; check user and password in REGISTRY_DATABASE_URL",
+            ),
+            Some("3D000") => (
+                ErrorKind::Unavailable,
+                "; make the database, or correct its name in REGISTRY_DATABASE_URL",
+            ),
+            Some("53100") => (ErrorKind::Unavailable, "; free some space on the server"),
+            Some("55P03") => (
+                ErrorKind::Unavailable,
+                "; another transaction holds what it needs",
+            ),
             Some("XX001" | "XX002") => (ErrorKind::Corrupt, "; restore a backup of the database"),
             Some("25006") => (
                 ErrorKind::Unavailable,
@@ -157,5 +188,49 @@ impl From<Error> for Failure {
             ErrorKind::Invalid => Self::bad(error.context),
             ErrorKind::Corrupt | ErrorKind::Unavailable => Self::Unavailable { why: error.context },
         }
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn errors_of_sqlite_are_known_by_their_codes() {
+        for (code, kind, advice) in [
+            (
+                ffi::SQLITE_FULL,
+                ErrorKind::Unavailable,
+                "; free some space",
+            ),
+            (
+                ffi::SQLITE_BUSY,
+                ErrorKind::Unavailable,
+                "; another program",
+            ),
+            (
+                ffi::SQLITE_IOERR,
+                ErrorKind::Unavailable,
+                "; check the disk",
+            ),
+            (
+                ffi::SQLITE_READONLY,
+                ErrorKind::Unavailable,
+                "; check the folder",
+            ),
+            (ffi::SQLITE_CORRUPT, ErrorKind::Corrupt, "; restore"),
+            (ffi::SQLITE_TOOBIG, ErrorKind::Invalid, ""),
+            (ffi::SQLITE_CONSTRAINT, ErrorKind::Invalid, ""),
+        ] {
+            let text = Some("the database disk image is malformed".to_owned());
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), text);
+            let error = Error::from(error);
+            assert_eq!(error.kind, kind, "{code}");
+            let said = error.context.split_once("malformed").map(|(_, said)| said);
+            assert!(said.is_some_and(|said| said.starts_with(advice)), "{error}");
+        }
+        let text = rusqlite::Error::InvalidColumnType(0, "at".into(), rusqlite::types::Type::Text);
+        assert_eq!(Error::from(text).kind, ErrorKind::Corrupt);
     }
 }

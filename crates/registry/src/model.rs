@@ -106,6 +106,23 @@ pub struct NewJob {
     pub metadata: Object,
 }
 
+impl NewJob {
+    /// Its texts, by their names.
+    pub(crate) fn texts(&self) -> [(&'static str, &str); 6] {
+        fn optional(text: &Option<String>) -> &str {
+            text.as_deref().unwrap_or_default()
+        }
+        [
+            ("job_id", optional(&self.job_id)),
+            ("pipeline", &self.pipeline),
+            ("environment", &self.environment),
+            ("namespace", &self.namespace),
+            ("logic_version", optional(&self.logic_version)),
+            ("dag_run_id", optional(&self.dag_run_id)),
+        ]
+    }
+}
+
 /// What changes about a job; `None` stays.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateJob {

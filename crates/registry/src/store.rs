@@ -74,7 +74,7 @@ pub trait RegistryStore: Send + Sync {
     /// Creates a job, or fills in one that only Results spoke of. A job that was created before stays as it is.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`. `Invalid`: one of its texts is too long to be looked up.
     async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error>;
 
     /// Finds a job.

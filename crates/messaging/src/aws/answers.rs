@@ -86,7 +86,7 @@ fn number(value: u64) -> Attribute {
 
 /// Whether a write failed because its condition did not hold.
 fn is_refused(error: &Error) -> bool {
-    error.context.contains("ConditionalCheckFailed")
+    error.code() == Some("ConditionalCheckFailedException")
 }
 
 #[async_trait]

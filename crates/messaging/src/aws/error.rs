@@ -20,14 +20,18 @@ where
         (Some(code), None) => code.clone(),
         _ => DisplayErrorContext(&error).to_string(),
     };
-    Error::new(kind, format!("{what}: {cause}{advice}")).with_source(error)
+    let failed = Error::new(kind, format!("{what}: {cause}{advice}")).with_source(error);
+    match code {
+        Some(code) => failed.with_code(&code),
+        None => failed,
+    }
 }
 
 /// An entry of a batch that failed though the call succeeded.
 pub(super) fn entry(what: &str, code: &str, message: Option<&str>) -> Error {
     let (kind, advice) = kind(code);
     let said = message.unwrap_or_default();
-    Error::new(kind, format!("{what}: {code}: {said}{advice}"))
+    Error::new(kind, format!("{what}: {code}: {said}{advice}")).with_code(code)
 }
 
 /// By the code, which SNS and SQS spell in several ways (query and JSON protocols).
@@ -92,6 +96,22 @@ fn kind(code: &str) -> (ErrorKind, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a backend says in its text is for people.
+    #[test]
+    fn an_error_has_the_code_that_it_was_given_and_none_that_its_text_names() {
+        let told = Some("InvalidAction: ConditionalCheckFailedException");
+        let throttled = entry("put", "RequestThrottled", told);
+        assert_eq!(throttled.code(), Some("RequestThrottled"));
+        for code in [
+            "InvalidAction",
+            "AWS.SimpleQueueService.InvalidAction",
+            "sqs#InvalidAction",
+        ] {
+            assert_eq!(entry("move", code, None).code(), Some("InvalidAction"));
+        }
+        assert_eq!(Error::new(ErrorKind::Invalid, "InvalidAction").code(), None);
+    }
 
     #[test]
     fn codes_mean_what_a_loop_can_do_about_them() {

@@ -312,7 +312,12 @@ impl Operations for AwsFabric {
         match started.map_err(|error| failed(&what, error)) {
             Ok(_) => {}
             // Not every emulator has it (ministack 1.5.33).
-            Err(error) if error.context.contains("InvalidAction") => {
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Some("InvalidAction" | "UnknownOperationException")
+                ) =>
+            {
                 return replay_by_ids(self, dead_letters, to, limit).await;
             }
             Err(error) => return Err(error),

@@ -154,6 +154,12 @@ fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
 /// The one place where SQLite's errors become ours.
 pub(super) fn database_error(doing: &str, error: rusqlite::Error) -> Error {
     let (kind, advice) = match error.sqlite_error_code() {
+        Some(ErrorCode::TooBig) => (ErrorKind::TooLarge, ""),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            ErrorKind::Unavailable,
+            "; another program has been writing to it for a while",
+        ),
+        Some(ErrorCode::SystemIoFailure) => (ErrorKind::Unavailable, "; check the disk"),
         Some(ErrorCode::DiskFull) => (ErrorKind::Unavailable, "; free some space and try again"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             (ErrorKind::Corrupt, "; restore a backup of the data folder")

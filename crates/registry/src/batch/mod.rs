@@ -17,6 +17,7 @@ pub(crate) use terms::{JobKey, Standing, Terms};
 
 use crate::error::{Error, ErrorKind};
 use crate::fold::{Claim, StepStatus};
+use crate::model::NewJob;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The step read the dataset.
@@ -196,6 +197,32 @@ impl Known {
             None => JobKey::New(job_id),
         }
     }
+}
+
+/// Most bytes of a text that is looked up: an entry of an index of Postgres has 2,704 at most. The other stores keep to it, so that all of
+/// them take the same.
+const INDEXED_BYTES_MAX: usize = 2_000;
+
+/// # Errors
+/// `Invalid`: the text is too long to be looked up.
+fn indexed(field: &str, text: &str) -> Result<(), Error> {
+    if text.len() <= INDEXED_BYTES_MAX {
+        return Ok(());
+    }
+    let context = format!(
+        "{field}: expected at most {INDEXED_BYTES_MAX} bytes, found {}",
+        text.len()
+    );
+    Err(Error::new(ErrorKind::Invalid, context))
+}
+
+/// # Errors
+/// `Invalid`: one of the job's texts is too long to be looked up.
+pub(crate) fn check_indexed(job: &NewJob) -> Result<(), Error> {
+    let texts = job.texts().into_iter();
+    let mut looked_up =
+        texts.filter(|(field, _)| ["job_id", "pipeline", "dag_run_id"].contains(field));
+    looked_up.try_for_each(|(field, text)| indexed(field, text))
 }
 
 /// # Errors

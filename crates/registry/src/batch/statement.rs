@@ -1,7 +1,7 @@
 //! What a Result, an update or a declaration says about a step.
 
 use super::lineage::{Named, Pair, lineage};
-use super::{KnownStep, Standing, no_nul};
+use super::{KnownStep, Standing, indexed, no_nul};
 use crate::error::Error;
 use crate::fold::StepStatus;
 use crate::hash::sha256_hex;
@@ -150,6 +150,8 @@ impl<'a> Statement<'a> {
                 ..Self::silent(Moment::of(at, at))
             },
         };
+        indexed("step_id", statement.step_id.unwrap_or_default())?;
+        indexed("job_id", statement.job_id.unwrap_or_default())?;
         no_nul("step_id", statement.step_id.unwrap_or_default())?;
         no_nul("job_id", statement.job_id.unwrap_or_default())?;
         no_nul("job_id", statement.expected_job.unwrap_or_default())?;

@@ -16,7 +16,7 @@ mod session;
 mod steps;
 mod write;
 
-use crate::batch::{Said, Uttered, no_nul};
+use crate::batch::{Said, Uttered, check_indexed, no_nul};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
@@ -34,6 +34,7 @@ use session::Session;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
+use tokio_postgres::error::SqlState;
 use write::Datasets;
 
 /// How often a transaction is tried that another one made impossible.
@@ -137,9 +138,13 @@ impl PostgresRegistry {
 /// Whether another transaction was in the way, so that trying again is all that is needed: a deadlock, a conflict, or a row that
 /// both made.
 fn is_collision(error: &Error) -> bool {
-    ["23505", "40001", "40P01"]
-        .iter()
-        .any(|code| error.context.contains(&format!("(SQLSTATE {code})")))
+    let collisions = [
+        &SqlState::UNIQUE_VIOLATION,
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    let state = error.sql_state();
+    state.is_some_and(|state| collisions.contains(&state))
 }
 
 /// Runs `$work` on a session and commits; again where another transaction was in the way.
@@ -184,7 +189,10 @@ impl RegistryStore for PostgresRegistry {
     }
 
     async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error> {
-        check_job(&job)?;
+        for (field, text) in job.texts() {
+            no_nul(field, text)?;
+        }
+        check_indexed(&job)?;
         transact!(self, |session| records::create_job(&session, &job, &now))
     }
 
@@ -351,20 +359,6 @@ impl RegistryStore for PostgresRegistry {
     }
 }
 
-fn check_job(job: &NewJob) -> Result<(), Error> {
-    for (field, text) in [
-        ("job_id", job.job_id.as_deref()),
-        ("pipeline", Some(&*job.pipeline)),
-        ("environment", Some(&*job.environment)),
-        ("namespace", Some(&*job.namespace)),
-        ("logic_version", job.logic_version.as_deref()),
-        ("dag_run_id", job.dag_run_id.as_deref()),
-    ] {
-        no_nul(field, text.unwrap_or_default())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,6 +404,40 @@ mod tests {
             assert_eq!(failed.expect_err("it fails").kind, ErrorKind::Invalid);
         }
         assert!(registry.get_job("lost").await.expect("asked").is_none());
+    }
+
+    /// An error's kind follows from its code, whatever its text says.
+    #[tokio::test]
+    async fn an_error_is_known_by_its_code_and_not_by_its_text() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("an_error_is_known_by_its_code", &why),
+        };
+        let database = server.database().expect("a database");
+        let registry = PostgresRegistry::open(&database.url).await.expect("opened");
+        for (code, kind, collides) in [
+            ("23505", ErrorKind::Invalid, true),
+            ("40001", ErrorKind::Unavailable, true),
+            ("40P01", ErrorKind::Unavailable, true),
+            ("22001", ErrorKind::Invalid, false),
+            ("54000", ErrorKind::Invalid, false),
+            ("53100", ErrorKind::Unavailable, false),
+            ("55P03", ErrorKind::Unavailable, false),
+            ("42501", ErrorKind::Unavailable, false),
+        ] {
+            let session = registry.session().await.expect("a session");
+            let raise = format!(
+                "DO $$ BEGIN RAISE EXCEPTION 'it says (SQLSTATE 23505), 42501 (SQLSTATE 40001)' USING ERRCODE = '{code}'; END $$"
+            );
+            let failed = session::run(&session, &raise, &[])
+                .await
+                .expect_err("raised");
+            assert_eq!(
+                (failed.kind, is_collision(&failed)),
+                (kind, collides),
+                "{failed}"
+            );
+        }
     }
 
     #[tokio::test]

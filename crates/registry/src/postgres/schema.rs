@@ -4,6 +4,7 @@ use super::connect::SCHEMA;
 use crate::error::{Error, ErrorKind};
 use crate::migrations::{self, Migration};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
@@ -72,13 +73,12 @@ fn rows(rows: &[tokio_postgres::Row]) -> Vec<Migration> {
 }
 
 fn not_allowed(error: tokio_postgres::Error) -> Error {
-    let error = Error::from(error);
-    if error.context.contains("42501") {
+    if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
         let context = "registry: the tables must be made or brought up to date, and this role may not; run \
                        `pudato registry migrate --grant ROLE` with the URL of one that may";
         return Error::new(ErrorKind::Invalid, context);
     }
-    error
+    error.into()
 }
 
 /// Lets `role` read and write the tables, and nothing else.

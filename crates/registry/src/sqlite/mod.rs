@@ -13,7 +13,7 @@ mod schema;
 mod steps;
 mod write;
 
-use crate::batch::{Said, Uttered};
+use crate::batch::{Said, Uttered, check_indexed};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
@@ -260,6 +260,7 @@ impl RegistryStore for SqliteRegistry {
     }
 
     async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error> {
+        check_indexed(&job)?;
         self.write(move |change| records::create_job(&change.transaction, job, &now))
             .await
     }

@@ -49,7 +49,7 @@ promises! {
     records: a_job_and_its_steps_are_filled_in_whatever_came_first, a_job_ends_when_all_expected_steps_did,
         a_step_that_ended_before_it_had_a_job_ends_it,
         an_update_counts_like_a_result, a_large_answer_is_not_read_for_a_steps_lineage, events_are_told_in_their_order,
-        texts_keep_every_character;
+        texts_keep_every_character, what_no_index_holds_is_refused_by_name;
     outbox: every_result_is_told_once, what_is_taken_comes_again_when_nobody_told_it, each_run_of_a_step_is_told_apart;
     retention: the_last_that_wrote_a_dataset_is_never_pruned, a_dry_run_removes_nothing,
         what_is_not_over_or_not_told_is_kept, events_are_pruned_from_the_oldest;

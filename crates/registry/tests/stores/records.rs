@@ -3,7 +3,8 @@
 use crate::bench::{Bench, apply, incoming};
 use pudato_protocol::{DataReference, Event, Object, Timestamp, encode};
 use pudato_registry::{
-    IncomingEvent, JobFilter, JobStatus, NewJob, NewStep, StepStatus, StepUpdate, UpdateJob,
+    ErrorKind, IncomingEvent, JobFilter, JobStatus, NewJob, NewStep, StepStatus, StepUpdate,
+    UpdateJob,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -251,4 +252,62 @@ pub async fn texts_keep_every_character(bench: &Bench) {
         .await
         .expect_err("refused");
     assert!(refused.context.contains("step_id"), "{refused}");
+}
+
+/// What a store can never write is told by its field, and is not taken for a store that is down.
+pub async fn what_no_index_holds_is_refused_by_name(bench: &Bench) {
+    let store = bench.open().await;
+    // Digits of pi, as it were: what compresses well fits into an index where its length does not.
+    let mut number = 1_u64;
+    let mut digit = || {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from_digit((number >> 33) as u32 % 36, 36).expect("a digit")
+    };
+    let long: String = (0..9_000).map(|_| digit()).collect();
+    for field in ["step_id", "job_id"] {
+        let mut result = bench.result("s", &[], &[]);
+        match field {
+            "step_id" => result.step_id = Some(long.clone()),
+            _ => result.job_id = Some(long.clone()),
+        }
+        let refused = store
+            .apply(vec![incoming(&result)])
+            .await
+            .expect_err("refused");
+        assert_eq!(refused.kind, ErrorKind::Invalid, "{field}: {refused}");
+        assert!(
+            refused
+                .context
+                .starts_with(&format!("{field}: expected at most")),
+            "{refused}"
+        );
+    }
+    for field in ["job_id", "pipeline", "dag_run_id"] {
+        let mut new = job("job-1");
+        match field {
+            "job_id" => new.job_id = Some(long.clone()),
+            "pipeline" => new.pipeline.clone_from(&long),
+            _ => new.dag_run_id = Some(long.clone()),
+        }
+        let refused = store
+            .create_job(new, Timestamp::now())
+            .await
+            .expect_err("refused");
+        assert_eq!(refused.kind, ErrorKind::Invalid, "{field}: {refused}");
+        assert!(
+            refused
+                .context
+                .starts_with(&format!("{field}: expected at most")),
+            "{refused}"
+        );
+    }
+    // All else may be as long as it likes.
+    let mut result = bench.result("s", &["s3://x/a"], &[]);
+    result.correlation_id.clone_from(&long);
+    result.errors = vec![long.clone()];
+    result.inputs[0].location = format!("s3://x/{long}");
+    apply(&*store, &[result]).await;
+    assert_eq!(store.results_of(&long).await.expect("asked").len(), 1);
 }
