@@ -1,11 +1,11 @@
 //! What the walk asks. Every query is an index walk; each is asked once for many datasets or steps.
 
-use super::session::{Session, rows};
+use super::session::{Session, all, rows};
 use crate::error::{Error, ErrorKind};
 use crate::model::Node;
 use crate::queries;
 use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 use pudato_protocol::Dataset;
 use std::collections::HashMap;
 use tokio_postgres::Row;
@@ -163,13 +163,14 @@ impl Facts for PostgresFacts<'_> {
                 Side::Readers { from_us } => readers.push((n, *dataset, from_us)),
             }
         }
-        let found = tokio::try_join!(
+        let (last, writers, readers) = tokio::join!(
             self.last_writers(&last, limits),
             self.writers(&writers, limits),
             self.readers(&readers, limits)
-        )?;
+        );
+        let found = all([last, writers, readers])?;
         let mut answers = vec![Vec::new(); asked.len()];
-        for row in [found.0, found.1, found.2].iter().flatten() {
+        for row in found.iter().flatten() {
             let n = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
             answers[n].push(flow(row));
         }
@@ -181,12 +182,16 @@ impl Facts for PostgresFacts<'_> {
             return Ok(Vec::new());
         }
         let until_us = limits.until_us;
-        let (started, flows, pairs) = try_join3(
+        let (started, flows, pairs) = join3(
             rows(self.0, STARTED, &[&ids]),
             rows(self.0, FLOWS, &[&ids, &until_us]),
             rows(self.0, PAIRS, &[&ids, &until_us]),
         )
-        .await?;
+        .await;
+        // All of them answered, or what failed is told.
+        let mut answers = all([started, flows, pairs])?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        let (started, flows, pairs) = (next(), next(), next());
         let mut steps: HashMap<i64, StepFlows> = HashMap::new();
         for row in &started {
             steps.entry(row.get(0)).or_default().started_us = row.get(1);

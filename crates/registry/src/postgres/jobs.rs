@@ -1,6 +1,6 @@
 //! Writes the jobs of a batch.
 
-use super::session::{Session, rows, run};
+use super::session::{Session, all, rows, run};
 use crate::batch::Plan;
 use crate::error::Error;
 use crate::queries;
@@ -85,8 +85,8 @@ pub(super) async fn write(
     }
     let insert = format!("{INSERT}{COLUMNS}");
     let update = format!("{UPDATE}{COLUMNS}{NAMED}");
-    tokio::try_join!(new.write(session, &insert), known.write(session, &update))?;
-    Ok(())
+    let (new, known) = tokio::join!(new.write(session, &insert), known.write(session, &update));
+    all([new, known]).map(|_| ())
 }
 
 /// Says of jobs, of which steps were worked out anew, when the last of their steps ended.

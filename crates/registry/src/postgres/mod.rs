@@ -440,6 +440,28 @@ mod tests {
         }
     }
 
+    /// Of statements that are sent at once all fail after one did, and the answer of another may be looked at first.
+    #[tokio::test]
+    async fn what_made_a_transaction_fail_is_told_and_not_that_it_failed() {
+        let server = match Postgres::shared() {
+            Ok(server) => server,
+            Err(why) => return skipped("what_made_a_transaction_fail", &why),
+        };
+        let database = server.database().expect("a database");
+        let registry = PostgresRegistry::open(&database.url).await.expect("opened");
+        let session = registry.session().await.expect("a session");
+        session.begin().await.expect("begun");
+        let why = session::run(&session, "SELECT 1 / 0", &[]).await;
+        let before = session::run(&session, "SELECT 1", &[]).await;
+        let after = session::run(&session, "SELECT 2", &[]).await;
+        let told = session::all([before, why, after]).expect_err("it failed");
+        assert_eq!(
+            told.sql_state(),
+            Some(&SqlState::DIVISION_BY_ZERO),
+            "{told}"
+        );
+    }
+
     #[tokio::test]
     async fn tables_of_a_newer_version_are_refused_and_left_alone() {
         let server = match Postgres::shared() {

@@ -4,6 +4,7 @@ use crate::error::Error;
 use deadpool_postgres::{Object, Pool};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 /// A connection of the pool. One that is dropped within a transaction, after a failure or because nobody waits any more, is closed
@@ -60,6 +61,28 @@ impl Drop for Session<'_> {
         {
             drop(Object::take(client));
         }
+    }
+}
+
+/// What came of statements that were sent at once. Where one fails those after it only hear that the transaction is aborted: the error
+/// that says why is the one that is told.
+pub(super) fn all<T>(
+    outcomes: impl IntoIterator<Item = Result<T, Error>>,
+) -> Result<Vec<T>, Error> {
+    let mut done = Vec::new();
+    let mut failed: Option<Error> = None;
+    let is_aftermath =
+        |error: &Error| error.sql_state() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+    for outcome in outcomes {
+        match outcome {
+            Ok(answer) => done.push(answer),
+            Err(error) if failed.as_ref().is_none_or(is_aftermath) => failed = Some(error),
+            Err(_) => {}
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(done),
     }
 }
 

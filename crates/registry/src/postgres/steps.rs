@@ -1,6 +1,6 @@
 //! Writes the steps of a batch.
 
-use super::session::{Session, run};
+use super::session::{Session, all, run};
 use crate::batch::{Batch, Plan};
 use crate::error::Error;
 use crate::fold::StepStatus;
@@ -171,12 +171,12 @@ pub(super) async fn write(
             WHERE edge.step = new.id AND edge.kind = 0";
         run(session, sql, &[&moved.0, &moved.1]).await
     };
-    tokio::try_join!(
+    let (new, decided, rebuilt, others, reads_moved) = tokio::join!(
         new.write(session, INSERT, ""),
         decided.write(session, DECIDE, end),
         rebuilt.write(session, REBUILD, end),
         others.write(session, BEGIN, end),
         reads_moved
-    )?;
-    Ok(())
+    );
+    all([new, decided, rebuilt, others, reads_moved]).map(|_| ())
 }

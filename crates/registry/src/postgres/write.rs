@@ -1,12 +1,12 @@
 //! Writes what a batch changes: one round trip to look up what is known, one to write, however many Results there are.
 
-use super::session::{Session, rows, run};
+use super::session::{Session, all, rows, run};
 use super::{edges, jobs, steps};
 use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, ResultRow, Uttered};
 use crate::error::{Error, ErrorKind};
 use crate::queries;
 use crate::store::Applied;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use pudato_protocol::Dataset;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -198,7 +198,7 @@ async fn known(
         (&next("result_seq"), [result_count]),
     ];
     let answers = asked.iter().map(|(sql, params)| rows(session, sql, params));
-    let answers = try_join_all(answers).await?;
+    let answers = all(join_all(answers).await)?;
     let numbers = |rows: &[Row]| rows.iter().map(|row| row.get(0)).collect();
     let known = Known {
         results: answers[0].iter().map(|row| row.get(0)).collect(),
@@ -257,13 +257,20 @@ async fn write(
     let results_written = write_results(session, batch, plan, &steps, results, has_outbox);
     let edges_written = edges::write(session, plan, &steps, results);
     let pairs_written = edges::write_pairs(session, plan, &steps, results);
-    tokio::try_join!(
+    let (jobs_written, steps_written, results_written, edges_written, pairs_written) = tokio::join!(
         jobs_written,
         steps_written,
         results_written,
         edges_written,
         pairs_written
-    )?;
+    );
+    all([
+        jobs_written,
+        steps_written,
+        results_written,
+        edges_written,
+        pairs_written,
+    ])?;
     rejudge(session, plan, has_outbox).await?;
     jobs::ended(session, plan, &jobs).await?;
     Ok(plan.applied.clone())
@@ -343,6 +350,6 @@ async fn write_results(
         let sql = "INSERT INTO outbox (result) SELECT * FROM unnest($1::bigint[])";
         run(session, sql, &[&counting]).await
     };
-    tokio::try_join!(run(session, sql, &params), put_out)?;
-    Ok(())
+    let (written, put_out) = tokio::join!(run(session, sql, &params), put_out);
+    all([written, put_out]).map(|_| ())
 }
