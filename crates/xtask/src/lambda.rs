@@ -73,8 +73,10 @@ fn package(
             os: "linux",
             arch: architecture,
         };
-        let (library, _) = duckdb::fetch(platform)
-            .map_err(|why| format!("query.zip needs libduckdb for {architecture}: {why}"))?;
+        let (library, _) = duckdb::fetch(platform).map_err(|failure| {
+            let why = String::from(failure);
+            format!("query.zip needs libduckdb for {architecture}: {why}")
+        })?;
         build.env("DUCKDB_LIB_DIR", library.parent().unwrap_or(Path::new(".")));
         files.push(library);
     }

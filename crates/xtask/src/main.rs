@@ -4,6 +4,7 @@ mod demo;
 mod duckdb;
 mod install;
 mod lambda;
+mod pins;
 mod python;
 mod tools;
 
@@ -17,6 +18,7 @@ usage: cargo xtask <command>
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
+  lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
   bench <name>  measure: aws, e2e, query, waits, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["duckdb"] => duckdb::ensure().map(|_| ()),
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),
+        ["lock"] => python::lock(),
         ["test"] => test(),
         ["localstack"] => localstack(),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),

@@ -1,12 +1,14 @@
-//! Gets Python packages: into `.venv` of the clone those that tests hold pudato against, and dbt.
+//! Gets Python packages: into `.venv` of the clone those that tests hold pudato against, and dbt. Each `fixtures/requirements*.txt` says what is
+//! wanted; the `.lock` beside it says all that it means, with the hashes of every file, and nothing else is installed.
 
 use crate::tools::{root, run, target};
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// What is installed, with its versions: for the tests, and for the demo.
+/// What is wanted for the tests, and for the demo.
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
 const DBT: &str = "fixtures/requirements-dbt.txt";
 
@@ -44,8 +46,9 @@ pub fn ensure_zig() -> Result<PathBuf, String> {
 
 fn install(folder: &Path, requirements: &str) -> Result<(), String> {
     let file = root().join(requirements);
+    let lock = file.with_extension("lock");
     let wanted =
-        fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     // Written last, so that an installation that was cut off is done again.
     let name = file.file_name().unwrap_or_default();
     let stamp = folder.join(format!("installed-{}", name.to_string_lossy()));
@@ -60,7 +63,41 @@ fn install(folder: &Path, requirements: &str) -> Result<(), String> {
     }
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet"]);
-    pip.args(["--disable-pip-version-check", "--requirement"]);
-    run(pip.arg(&file))?;
+    pip.args(["--disable-pip-version-check", "--require-hashes"]);
+    run(pip.arg("--requirement").arg(&lock))?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// Writes the `.lock` of each `fixtures/requirements*.txt` anew, for all platforms and for Python 3.11 and later. Versions that a lock has stay
+/// where the requirements allow it.
+pub fn lock() -> Result<(), String> {
+    let folder = target().join("venv-lock");
+    install(&folder, "fixtures/requirements-lock.txt")?;
+    let uv = folder.join("bin/uv");
+    // Both go into one environment, so they are solved together first.
+    let (tests, dbt) = (root().join(REQUIREMENTS), root().join(DBT));
+    let together = folder.join("together.txt");
+    compile(&uv, &[tests.as_os_str(), dbt.as_os_str()], &together)?;
+    for file in [tests, dbt] {
+        let constraint = [OsStr::new("--constraint"), together.as_os_str()];
+        let args = [&[file.as_os_str()], &constraint[..]].concat();
+        compile(&uv, &args, &file.with_extension("lock"))?;
+    }
+    for name in ["lambda", "localstack", "lock"] {
+        let file = root().join(format!("fixtures/requirements-{name}.txt"));
+        compile(&uv, &[file.as_os_str()], &file.with_extension("lock"))?;
+    }
+    Ok(())
+}
+
+fn compile(uv: &Path, args: &[&OsStr], to: &Path) -> Result<(), String> {
+    let mut compile = Command::new(uv);
+    compile.args(["pip", "compile", "--quiet", "--universal"]);
+    compile.args(["--python-version", "3.11", "--generate-hashes"]);
+    // pip takes a package without its extras for another one.
+    compile.args(["--no-strip-extras", "--no-annotate", "--emit-build-options"]);
+    compile.env("UV_CUSTOM_COMPILE_COMMAND", "cargo xtask lock");
+    // uv prints what it writes as well.
+    compile.stdout(Stdio::null());
+    run(compile.args(args).arg("--output-file").arg(to))
 }

@@ -98,7 +98,7 @@ fn copy(from: &Path, to: &Path) {
         let name = path.file_name().expect("a name").to_owned();
         // What somebody applied here is no part of it.
         let text = name.to_string_lossy();
-        if text.starts_with(".terraform") || text.contains("tfstate") {
+        if text == ".terraform" || text.contains("tfstate") {
             continue;
         }
         if path.is_dir() {
