@@ -1,0 +1,103 @@
+//! What docs/security.md promises is held by tests that exist.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The lines of its tables; each with what it cites.
+fn lines(document: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut lines = Vec::new();
+    for (number, line) in document.lines().enumerate() {
+        let is_head = line.starts_with("| tries |") || line.starts_with("|---");
+        if !line.starts_with('|') || is_head {
+            continue;
+        }
+        let held_by = line.trim_end_matches(['|', ' ']).rsplit(" | ").next();
+        let cited = held_by.unwrap_or_default().split('`');
+        // Every second piece stands between backticks.
+        lines.push((number + 1, cited.skip(1).step_by(2).collect()));
+    }
+    lines
+}
+
+/// Why a text names no test: its file, its function, or the attribute that makes it one is missing.
+fn wrong(cited: &str, files: &mut BTreeMap<String, String>) -> Option<String> {
+    let Some((file, name)) = cited.split_once("::") else {
+        return Some(format!(
+            "`{cited}` is no test: expected `FILE::FUNCTION` of one that holds the line"
+        ));
+    };
+    if !files.contains_key(file) {
+        let Ok(text) = fs::read_to_string(Path::new(ROOT).join(file)) else {
+            return Some(format!("`{cited}`: there is no file {file}"));
+        };
+        files.insert(file.to_owned(), text);
+    }
+    let text = &files[file];
+    (!is_test(text, name) && !is_promise(text, name))
+        .then(|| format!("`{cited}`: there is no test {name} in {file}"))
+}
+
+/// Whether a function of this name has the attribute of a test.
+fn is_test(text: &str, name: &str) -> bool {
+    let Some(at) = text.find(&format!("fn {name}(")) else {
+        return false;
+    };
+    // Attributes stand in the lines directly above.
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let above = text[..line].lines().rev();
+    let mut attributes = above.take_while(|line| {
+        let line = line.trim();
+        line.starts_with("#[") || line.starts_with("//")
+    });
+    attributes.any(|line| {
+        let line = line.trim();
+        line.starts_with("#[test]") || line.starts_with("#[tokio::test")
+    })
+}
+
+/// Whether the tests of a suite that several backends share, which a macro makes, have one of this name.
+fn is_promise(text: &str, name: &str) -> bool {
+    let mut lists = text.split("promises! {").skip(1);
+    lists.any(|list| {
+        let names = list.split('}').next().unwrap_or_default();
+        names.split_whitespace().any(|promise| promise == name)
+    })
+}
+
+#[test]
+fn every_line_of_the_threats_names_a_test_that_exists() {
+    let document = fs::read_to_string(Path::new(ROOT).join("docs/security.md")).expect("a text");
+    let lines = lines(&document);
+    assert!(lines.len() > 30, "{} lines", lines.len());
+    let (mut files, mut faults) = (BTreeMap::new(), Vec::new());
+    for (number, cited) in lines {
+        if cited.is_empty() {
+            faults.push(format!("line {number}: no test holds it"));
+        }
+        let found = cited.iter().filter_map(|cited| wrong(cited, &mut files));
+        faults.extend(found.map(|why| format!("line {number}: {why}")));
+    }
+    assert!(
+        faults.is_empty(),
+        "docs/security.md:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn a_name_that_is_no_test_is_found() {
+    let text = "#[test]\nfn held() {}\n\nfn helper() {}\n\n#[tokio::test(flavor = \"multi_thread\")]\n#[ignore]\nasync fn waits() {}\npromises! { file:\n    promised\n}\n";
+    assert!(is_test(text, "held") && is_test(text, "waits"));
+    assert!(!is_test(text, "helper") && !is_test(text, "gone"));
+    assert!(is_promise(text, "promised") && !is_promise(text, "prom"));
+    let mut files = BTreeMap::new();
+    assert!(wrong("TODO(lead)", &mut files).is_some());
+    assert!(wrong("crates/gone.rs::x", &mut files).is_some());
+    let this = "crates/xtask/tests/cited.rs::a_name_that_is_no_test_is_found";
+    assert_eq!(wrong(this, &mut files), None);
+    let cited = lines("| tries | held by |\n|---|---|\n| a `b` | `c::d`, `e::f` |\n");
+    assert_eq!(cited, [(3, vec!["c::d", "e::f"])]);
+}
