@@ -88,19 +88,6 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// Whether a single row has what nobody wrote; others can be read.
-#[cfg(feature = "sqlite")]
-fn is_one_row(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error as Sqlite;
-    matches!(
-        error,
-        Sqlite::FromSqlConversionFailure(..)
-            | Sqlite::IntegralValueOutOfRange(..)
-            | Sqlite::InvalidColumnType(..)
-            | Sqlite::Utf8Error(..)
-    )
-}
-
 /// The one place where the errors of Postgres become ours. Its details may hold what was written, so they are left out.
 #[cfg(feature = "postgres")]
 impl From<tokio_postgres::Error> for Error {

@@ -4,6 +4,9 @@ use pudato_transform::{Logic, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Less is no limit but a mistake: with 16 MiB no Python starts.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
 /// Reads and checks them; what is wrong is added to `wrong`.
 pub(crate) fn read<'a>(get: &dyn Fn(&str) -> &'a str, wrong: &mut Vec<String>) -> Settings {
     let some = |name: &str| Some(get(name)).filter(|value| !value.is_empty());
@@ -19,6 +22,15 @@ pub(crate) fn read<'a>(get: &dyn Fn(&str) -> &'a str, wrong: &mut Vec<String>) -
             "PUDATO_TRANSFORM_SECONDS: expected a whole number 1..43200, found {found:?}"
         ));
         1
+    });
+    let memory = get("PUDATO_TRANSFORM_MEMORY_BYTES").parse::<u64>();
+    let memory_bytes = memory.ok().filter(|bytes| *bytes >= MEMORY_BYTES_MIN);
+    let memory_bytes = memory_bytes.unwrap_or_else(|| {
+        let found = get("PUDATO_TRANSFORM_MEMORY_BYTES");
+        wrong.push(format!(
+            "PUDATO_TRANSFORM_MEMORY_BYTES: expected a whole number from {MEMORY_BYTES_MIN} on, found {found:?}"
+        ));
+        MEMORY_BYTES_MIN
     });
     let allows_file = match get("PUDATO_LOGIC_REPO_ALLOW_FILE") {
         "" | "false" => false,
@@ -53,6 +65,7 @@ pub(crate) fn read<'a>(get: &dyn Fn(&str) -> &'a str, wrong: &mut Vec<String>) -
         target,
         program: path("PUDATO_DBT"),
         deadline: Duration::from_secs(deadline),
+        memory_bytes,
         variables: names
             .filter(|name| !name.is_empty())
             .map(str::to_owned)

@@ -387,6 +387,12 @@ pub const VARIABLES: &[Variable] = &[
         "longest run of dbt, 1..43200",
     ),
     variable(
+        "PUDATO_TRANSFORM_MEMORY_BYTES",
+        "transform_memory_bytes",
+        "4294967296",
+        "most memory of dbt and all that it starts, from 16777216 on; held on Linux",
+    ),
+    variable(
         "PUDATO_LOGIC_REPO_ALLOW_FILE",
         "logic_repo_allow_file",
         "",

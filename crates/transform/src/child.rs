@@ -1,13 +1,15 @@
-//! A program in a process group of its own, which ends with it, whatever happens: a cancel, a deadline, or this program's own end.
+//! A program in a process group of its own, which ends with it, whatever happens: a cancel, a deadline, its memory, or this program's own end.
 
-use rustix::process::{Pid, Signal};
+use crate::group::{self, Group, Held};
+use crate::memory;
+use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdout, Command};
 
 /// Longer lines are cut: 100 MB in one line must not be held.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -17,8 +19,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// A constant script, which sees no value but passes them on: it starts the program, and when its standard input ends, which it does
 /// when whoever started it is gone, it kills the group. Nobody else can do this for a parent that is killed with SIGKILL. It waits
-/// for its own watcher, so that no process of it is left to whoever is the first of this machine.
-const GUARD: &str = "exec 3<&0; (read -r end <&3; kill -9 0) >/dev/null 2>&1 & \"$@\" </dev/null 3<&-; code=$?; { kill -9 $!; wait $!; } 2>/dev/null; exit $code";
+/// for its own watcher, so that no process of it is left to whoever is the first of this machine. An interrupt is the program's: the guard
+/// outlives it, or nobody would hear how the program ended.
+const GUARD: &str = "trap : INT; exec 3<&0; (read -r end <&3; kill -9 0) >/dev/null 2>&1 & \"$@\" </dev/null 3<&-; code=$?; { kill -9 $!; wait $!; } 2>/dev/null; exit $code";
 
 /// Signals that end a program. A shell's exit code says 128 more (POSIX, "Exit Status for Commands"), but so do programs for reasons of
 /// their own: git's usage is 129, and 255 is what Python makes of -1.
@@ -35,24 +38,6 @@ const DEADLY: [Signal; 10] = [
     Signal::XFSZ,
 ];
 
-/// The running group; dropping it kills all of it.
-struct Group {
-    child: Child,
-    id: Option<i32>,
-    /// Held open as long as the group shall run.
-    _alive: Option<ChildStdin>,
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.id.and_then(Pid::from_raw) {
-            // The group may be gone already.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.child.start_kill();
-    }
-}
-
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -60,10 +45,35 @@ pub(crate) enum Ended {
     Code(i32),
     /// By this signal.
     Signal(i32),
-    /// It had all its time, and was killed.
+    /// It had all its time, and was ended, whatever its own last words are.
     TimedOut,
+    /// It and what it started had this many bytes of memory, which are too many, and was killed.
+    OverMemory(u64),
     /// `line` said that it may not go on.
     Stopped,
+}
+
+/// What a program may use, and until when.
+pub(crate) struct Terms {
+    pub(crate) deadline: Duration,
+    /// How long it may clean up when its time is over or its work is cancelled; it is killed at once where this is nothing.
+    pub(crate) grace: Duration,
+    /// Most memory of it and of all that it starts.
+    pub(crate) memory_bytes: Option<u64>,
+    /// What goes only after it.
+    pub(crate) held: Vec<Held>,
+}
+
+impl Terms {
+    /// A deadline, and nothing else.
+    pub(crate) fn until(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            grace: Duration::ZERO,
+            memory_bytes: None,
+            held: Vec::new(),
+        }
+    }
 }
 
 /// Runs a program in `folder` to its end; `line` is given what it prints, line by line, and says whether it may go on.
@@ -75,7 +85,7 @@ pub(crate) async fn run(
     args: &[OsString],
     folder: &Path,
     environment: &[(OsString, OsString)],
-    deadline: Duration,
+    mut terms: Terms,
     line: &mut (dyn FnMut(&str) -> bool + Send),
 ) -> std::io::Result<Ended> {
     let mut command = Command::new("/bin/sh");
@@ -87,16 +97,25 @@ pub(crate) async fn run(
     }
     command.stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
+    command.process_group(0);
     let mut child = command.spawn()?;
-    let alive = child.stdin.take();
     let (out, error) = (child.stdout.take(), child.stderr.take());
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let mut group = Group {
-        child,
-        id,
-        _alive: alive,
-    };
+    let held = std::mem::take(&mut terms.held);
+    let mut group = Group::new(child, terms.grace, held);
+    let ended = to_its_end(&mut group, out, error, &terms, line).await;
+    // By then it has ended, or must: whatever it started ends with it.
+    group.kill();
+    ended
+}
+
+async fn to_its_end(
+    group: &mut Group,
+    out: Option<ChildStdout>,
+    error: Option<ChildStderr>,
+    terms: &Terms,
+    line: &mut (dyn FnMut(&str) -> bool + Send),
+) -> std::io::Result<Ended> {
+    let id = group.id();
     let work = async {
         let words = listen(out, error, line);
         tokio::pin!(words);
@@ -114,12 +133,16 @@ pub(crate) async fn run(
             }
         }
     };
-    match tokio::time::timeout(deadline, work).await {
-        Ok(Ok(Some(status))) => Ok(ended(status)),
-        Ok(Ok(None)) => Ok(Ended::Stopped),
-        Ok(Err(error)) => Err(error),
-        Err(_) => {
-            drop(group);
+    tokio::pin!(work);
+    tokio::select! {
+        status = &mut work => Ok(status?.map_or(Ended::Stopped, ended)),
+        used = memory::exceeds(id, terms.memory_bytes) => Ok(Ended::OverMemory(used)),
+        () = tokio::time::sleep(terms.deadline) => {
+            if !terms.grace.is_zero() {
+                group::interrupt(id);
+                // What it says meanwhile is heard, or it could not write it.
+                let _ = tokio::time::timeout(terms.grace, &mut work).await;
+            }
             Ok(Ended::TimedOut)
         }
     }
@@ -188,15 +211,16 @@ fn take(bytes: &mut Vec<u8>, line: &mut (dyn FnMut(&str) -> bool + Send)) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::test_kill_process_group;
+    use rustix::process::{Pid, test_kill_process_group};
     use std::os::unix::process::CommandExt;
+    use std::sync::Arc;
     use std::time::Instant;
 
     /// What has not happened by then does not happen, however slow the machine is.
     const PATIENCE: Duration = Duration::from_secs(600);
 
-    /// Runs a script of the shell's, so long at most; answers how it ended, and what it printed.
-    async fn sh(script: &str) -> (Ended, Vec<String>) {
+    /// Runs a script of the shell's, within its terms; answers how it ended, and what it printed.
+    async fn sh_until(script: &str, terms: Terms) -> (Ended, Vec<String>) {
         let args = ["-c".into(), script.into()];
         let path = std::env::var_os("PATH").unwrap_or_default();
         let environment = [("PATH".into(), path)];
@@ -207,10 +231,13 @@ mod tests {
             }
             true
         };
-        let (program, deadline) = (Path::new("/bin/sh"), PATIENCE);
-        let folder = Path::new("/");
-        let ended = run(program, &args, folder, &environment, deadline, &mut keep);
+        let (program, folder) = (Path::new("/bin/sh"), Path::new("/"));
+        let ended = run(program, &args, folder, &environment, terms, &mut keep);
         (ended.await.expect("it starts"), said)
+    }
+
+    async fn sh(script: &str) -> (Ended, Vec<String>) {
+        sh_until(script, Terms::until(Duration::from_secs(10))).await
     }
 
     #[tokio::test]
@@ -238,6 +265,85 @@ mod tests {
         assert!(said.contains(&"done".to_owned()), "{said:?}");
         let child = said.iter().find_map(|line| line.parse().ok());
         assert!(dies(child.expect("its id")), "it runs on");
+    }
+
+    #[tokio::test]
+    async fn at_its_deadline_a_program_may_clean_up_and_is_killed_where_it_does_not() {
+        let terms = |grace| Terms {
+            grace,
+            ..Terms::until(Duration::from_secs(1))
+        };
+        let cleans = "trap 'echo cleaned; exit 0' INT; echo begun; while :; do sleep 0.1; done";
+        let (ended, said) = sh_until(cleans, terms(Duration::from_secs(60))).await;
+        // Its own exit code is no success: it is known whose interrupt it was.
+        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        assert_eq!(said, ["begun", "cleaned"]);
+        // One that an interrupt simply ends, and one that hears of none.
+        let (ended, _) = sh_until("sleep 60", terms(Duration::from_secs(60))).await;
+        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        let deaf = "trap '' INT TERM; echo $$; while :; do sleep 60; done";
+        let (ended, said) = sh_until(deaf, terms(Duration::from_millis(200))).await;
+        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        assert!(dies(said[0].parse().expect("its id")), "it runs on");
+        // Without a grace nobody is asked.
+        let (ended, said) = sh_until(cleans, terms(Duration::ZERO)).await;
+        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        assert_eq!(said, ["begun"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_group_over_its_memory_is_killed_and_told_from_all_else() {
+        let terms = |mebibytes: u64| Terms {
+            memory_bytes: Some(mebibytes << 20),
+            ..Terms::until(Duration::from_secs(60))
+        };
+        // A line without an end is held whole, by a child of the program's.
+        let script = "echo $$; head -c 100000000 /dev/zero | tail -n 1 | sleep 30; exit 1";
+        let (ended, said) = sh_until(script, terms(50)).await;
+        let Ended::OverMemory(used) = ended else {
+            panic!("{ended:?}");
+        };
+        assert!(used > 50 << 20, "{used}");
+        assert!(dies(said[0].parse().expect("its id")), "it runs on");
+        // One that stays below, and one that another killed.
+        let (ended, _) = sh_until("sleep 1; exit 3", terms(50)).await;
+        assert!(matches!(ended, Ended::Code(3)), "{ended:?}");
+        let (ended, _) = sh_until("kill -9 $$", terms(50)).await;
+        assert!(matches!(ended, Ended::Signal(9)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_cancelled_may_clean_up_and_keeps_what_it_uses_until_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (begun, cleaned) = (folder.path().join("begun"), folder.path().join("cleaned"));
+        let script = format!(
+            "trap 'sleep 1; touch {}; exit 0' INT; touch {}; while :; do sleep 0.1; done",
+            cleaned.display(),
+            begun.display()
+        );
+        let used: Held = Arc::new(folder);
+        let terms = Terms {
+            grace: Duration::from_secs(60),
+            held: vec![Arc::clone(&used)],
+            ..Terms::until(Duration::from_secs(60))
+        };
+        let work = tokio::spawn(async move { sh_until(&script, terms).await });
+        let started = Instant::now();
+        while !begun.exists() && started.elapsed() < Duration::from_secs(10) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        work.abort();
+        assert!(work.await.is_err_and(|error| error.is_cancelled()));
+        assert!(
+            Arc::strong_count(&used) > 1,
+            "it is held while it cleans up"
+        );
+        while Arc::strong_count(&used) > 1 && started.elapsed() < Duration::from_secs(30) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(Arc::strong_count(&used), 1, "it is held for ever");
+        assert!(cleaned.exists(), "it had no time");
     }
 
     /// Whether a process ends before long; one that nobody has waited for yet has ended.

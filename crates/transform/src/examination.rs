@@ -34,6 +34,7 @@ mod tests {
             target: None,
             program: Some(PathBuf::from("/nowhere/dbt")),
             deadline: std::time::Duration::from_secs(1),
+            memory_bytes: 1 << 30,
             variables: Vec::new(),
             logic: None,
             folder: PathBuf::new(),

@@ -2,7 +2,7 @@
 //! security fixes with the system, and is told here to run nothing of what it fetches: no hooks, no submodules, no filters, and
 //! symbolic links are written as the texts that they are.
 
-use crate::child::{self, Ended};
+use crate::child::{self, Ended, Terms};
 use crate::environment;
 use crate::logic::Logic;
 use std::ffi::OsString;
@@ -76,7 +76,9 @@ impl Git<'_> {
         let program = Path::new("git");
         let folder = self.mirror.parent().unwrap_or(Path::new("/"));
         let all = self.all(args);
-        let ended = child::run(program, &all, folder, &environment, DEADLINE, &mut keep).await;
+        // The next git removes what this one leaves, so it is killed without a grace.
+        let terms = Terms::until(DEADLINE);
+        let ended = child::run(program, &all, folder, &environment, terms, &mut keep).await;
         let what = args
             .iter()
             .find(|arg| !arg.starts_with('-'))
@@ -96,7 +98,7 @@ impl Git<'_> {
             Ok(Ended::Signal(signal)) => Err(Missing::Unreachable(format!(
                 "the data logic: git {what} was ended by signal {signal}"
             ))),
-            Ok(Ended::TimedOut | Ended::Stopped) => {
+            Ok(Ended::TimedOut | Ended::OverMemory(_) | Ended::Stopped) => {
                 let why = format!("git {what} took longer than {} s", DEADLINE.as_secs());
                 Err(self.unreachable(&why))
             }

@@ -1,7 +1,8 @@
 use crate::artifacts::Artifacts;
-use crate::child::{self, Ended};
+use crate::child::{self, Ended, Terms};
 use crate::environment;
 use crate::git::Missing;
+use crate::group::Held;
 use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
 use crate::logic::Logic;
@@ -38,6 +39,9 @@ const ACTIONS: &[Action] = &[
     Action::new("compile", Effect::Read).lease_max(LEASE_MAX),
 ];
 
+/// How long dbt may cancel its queries when its time is over or its Command is cancelled.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Most tables whose rows are counted after a run.
 const COUNTED_MAX: usize = 10_000;
 
@@ -54,6 +58,8 @@ pub struct Settings {
     pub program: Option<PathBuf>,
     /// Longest run.
     pub deadline: Duration,
+    /// Most memory of dbt and all that it starts; it is held on Linux.
+    pub memory_bytes: u64,
     /// Variables of this program's environment that dbt may see, beside those that every program needs; `PREFIX*` means all that begin so.
     pub variables: Vec<String>,
     /// Where the logic is kept.
@@ -164,6 +170,7 @@ impl TransformHandler {
         let scratch = Scratch::new(&run.scratch).map_err(|error| Failure::Unavailable {
             why: format!("{}: {error}", run.scratch.display()),
         })?;
+        let scratch = Arc::new(scratch);
         let (out, logs) = (scratch.path().join("target"), scratch.path().join("logs"));
         if let Some(logic) = self.settings.logic.as_ref() {
             let packages = Packages {
@@ -172,6 +179,7 @@ impl TransformHandler {
                 program: &program,
                 environment: &environment,
                 allows_file: logic.allows_file,
+                memory_bytes: self.settings.memory_bytes,
                 logs: logs.clone(),
             };
             packages.ensure().await?;
@@ -181,6 +189,7 @@ impl TransformHandler {
             Some(file) => Some(self.turn(file).await.lock_owned().await),
             None => None,
         };
+        let turn = Arc::new(turn);
         let lent = match &target.file {
             Some(file) => self
                 .warehouse
@@ -189,8 +198,13 @@ impl TransformHandler {
                 .map_err(|why| Failure::Unavailable { why })?,
             None => None,
         };
+        let lent = Arc::new(Mutex::new(lent));
+        // A dbt whose Command is cancelled needs a moment to end, and all of these until then.
+        let held: Vec<Held> = vec![scratch.clone(), turn.clone(), lent.clone()];
         let args = run.args(self.settings.target.as_deref(), &out, &logs);
-        let called = self.call(request, run, &program, &args, &environment).await;
+        let called = self
+            .call(request, run, &program, &args, &environment, held)
+            .await;
         // Rows are counted in the file that dbt gave back, and before the next dbt has it.
         drop(lent);
         let (ended, log, refused) = called?;
@@ -199,6 +213,7 @@ impl TransformHandler {
             action: run.action,
             ended,
             deadline: self.settings.deadline,
+            memory_bytes: self.settings.memory_bytes,
             log,
             refused,
             artifacts: &artifacts,
@@ -229,6 +244,7 @@ impl TransformHandler {
         program: &Path,
         args: &[OsString],
         environment: &[(OsString, OsString)],
+        held: Vec<Held>,
     ) -> Result<(Ended, Log, Option<String>), Failure> {
         let mut log = Log::default();
         let mut refused = None;
@@ -243,15 +259,13 @@ impl TransformHandler {
             }
             refused.is_none()
         };
-        let deadline = self.settings.deadline;
-        let ended = child::run(
-            program,
-            args,
-            &run.project,
-            environment,
-            deadline,
-            &mut line,
-        );
+        let terms = Terms {
+            deadline: self.settings.deadline,
+            grace: GRACE,
+            memory_bytes: Some(self.settings.memory_bytes),
+            held,
+        };
+        let ended = child::run(program, args, &run.project, environment, terms, &mut line);
         let ended = ended.await.map_err(|error| not_started(program, &error))?;
         Ok((ended, log, refused))
     }

@@ -1,8 +1,9 @@
 //! The packages of a project that came from a repository (`dbt deps`): its checkout is nobody's folder, so nobody else would fetch them.
 
-use crate::child::{self, Ended};
+use crate::child::{self, Ended, Terms};
 use crate::git::{self, Missing};
 use crate::log::Log;
+use crate::verdict;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub(crate) struct Packages<'a> {
     pub(crate) environment: &'a [(OsString, OsString)],
     /// Whether `file://` may be used.
     pub(crate) allows_file: bool,
+    /// Most memory of it.
+    pub(crate) memory_bytes: u64,
     /// A folder for dbt's log.
     pub(crate) logs: PathBuf,
 }
@@ -82,12 +85,17 @@ impl Packages<'_> {
             true
         };
         let environment = self.environment();
+        // Who is next must not find it at work, so it is killed without a grace.
+        let terms = Terms {
+            memory_bytes: Some(self.memory_bytes),
+            ..Terms::until(DEADLINE)
+        };
         let ended = child::run(
             self.program,
             &args,
             self.project,
             &environment,
-            DEADLINE,
+            terms,
             &mut keep,
         );
         let why = match ended.await {
@@ -105,6 +113,10 @@ impl Packages<'_> {
                 why
             }
             Ok(Ended::Signal(signal)) => format!("dbt deps was ended by signal {signal}"),
+            Ok(Ended::OverMemory(used)) => {
+                let why = verdict::over_memory("deps", used, self.memory_bytes);
+                return Err(Missing::Wrong(why));
+            }
             Ok(Ended::TimedOut | Ended::Stopped) => {
                 format!("dbt deps took longer than {} s", DEADLINE.as_secs())
             }

@@ -24,6 +24,7 @@ pub(crate) struct End<'a> {
     pub(crate) action: &'a str,
     pub(crate) ended: Ended,
     pub(crate) deadline: Duration,
+    pub(crate) memory_bytes: u64,
     pub(crate) log: Log,
     /// Why it was stopped, where it was.
     pub(crate) refused: Option<String>,
@@ -63,6 +64,7 @@ impl End<'_> {
                 "dbt {action} took longer than {} s (PUDATO_TRANSFORM_SECONDS) and was stopped",
                 self.deadline.as_secs()
             )],
+            Ended::OverMemory(used) => vec![over_memory(action, used, self.memory_bytes)],
             Ended::Signal(signal) => {
                 return Verdict::Again(format!("dbt {action} was ended by signal {signal}"));
             }
@@ -73,6 +75,14 @@ impl End<'_> {
         }
         Verdict::Failed(errors)
     }
+}
+
+/// Why a dbt was ended that had too much memory.
+pub(crate) fn over_memory(action: &str, used: u64, limit: u64) -> String {
+    format!(
+        "dbt {action} and what it started had {used} bytes of memory, of at most {limit} (PUDATO_TRANSFORM_MEMORY_BYTES), and was ended; \
+        raise the limit, or let the warehouse use less (for DuckDB `settings: {{memory_limit: ..}}` in profiles.yml)"
+    )
 }
 
 /// dbt ends with 1 where batches of a model failed and the others were built; that is what it is, and no failure.
@@ -108,6 +118,7 @@ mod tests {
             action: "build",
             ended,
             deadline: Duration::from_secs(7),
+            memory_bytes: 1_000,
             log,
             refused: Some("too old".into()),
             artifacts: &Ok(artifacts),
@@ -161,6 +172,11 @@ mod tests {
         let locked = "IO Error: Could not set lock on file \"w.duckdb\"";
         assert_eq!(of(Ended::Code(2), &[VERSION, locked], None), Verdict::InUse);
         assert!(failed(of(Ended::TimedOut, &[VERSION], None)).contains("longer than 7 s"));
+        let said = failed(of(Ended::OverMemory(1_001), &[VERSION], None));
+        assert!(
+            said.contains("1001 bytes of memory, of at most 1000 (PUDATO_TRANSFORM_MEMORY_BYTES)"),
+            "{said}"
+        );
         assert_eq!(failed(of(Ended::Stopped, &[VERSION], None)), "too old");
     }
 
@@ -170,6 +186,7 @@ mod tests {
             action: "build",
             ended: Ended::Code(0),
             deadline: Duration::from_secs(7),
+            memory_bytes: 1_000,
             log: Log::default(),
             refused: None,
             artifacts: &Err("of two runs".into()),

@@ -52,6 +52,7 @@ impl Bench {
             target: None,
             program: Some(dbt),
             deadline: Duration::from_secs(60),
+            memory_bytes: 1 << 30,
             variables: Vec::new(),
             logic: None,
             folder: folder.path().join("transform"),

@@ -127,7 +127,6 @@ fn a_dbt_that_hangs_is_stopped_after_its_time_with_all_that_it_started() {
     // It holds a child of its own, and ignores what it can.
     bench.replace_dbt("trap '' TERM INT HUP; sleep 10000 & echo \"$@\" > args; sleep 10000");
     let _up = bench.up();
-    // By itself it would sleep for hours, and this call would end without an answer.
     let built = bench.call("build", &[]);
     assert_eq!(built["status"], "error");
     assert!(

@@ -5,6 +5,7 @@
 mod support;
 
 mod faults;
+mod limits;
 mod lineage;
 mod logic;
 mod postgres;
