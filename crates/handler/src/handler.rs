@@ -1,3 +1,4 @@
+use crate::{Wait, Waits};
 use async_trait::async_trait;
 use pudato_protocol::{Command, DataReference, Error, ExecutionRecord, Fields, Object};
 use serde_json::Value;
@@ -88,6 +89,11 @@ pub struct Request<'a> {
 pub trait Progress: Send + Sync {
     /// The action's state, as the `data` of a `pending` Result. It never waits, and may leave out what comes too fast.
     fn report(&self, command: &Command, data: Object);
+
+    /// Where the Command says what it waits for; nobody hears it, unless this is overridden.
+    fn waits(&self) -> Waits {
+        Waits::default()
+    }
 }
 
 /// Tells nobody.
@@ -115,6 +121,16 @@ impl<'a> Request<'a> {
     /// Says how far the action is: a `pending` Result with `data` is published.
     pub fn report(&self, data: Object) {
         self.progress.report(self.command, data);
+    }
+
+    /// Says that the action waits for `what` until the answer is dropped; see [`Waits::waits_for`].
+    pub fn waits_for(&self, what: impl Into<String>) -> Wait {
+        self.progress.waits().waits_for(what)
+    }
+
+    /// Where the action says what it waits for, for parts of it that run elsewhere.
+    pub fn waits(&self) -> Waits {
+        self.progress.waits()
     }
 
     /// The payload's fields; an error about one is named `payload.<field>`.

@@ -39,9 +39,11 @@ mod dispatch;
 mod handler;
 mod redact;
 mod secret_names;
+mod waiting;
 
 pub use dispatch::{Handled, Later, dispatch};
 pub use handler::{
     Action, Answer, Effect, Failure, FollowUp, Handler, Identity, Progress, Request,
 };
 pub use redact::redact;
+pub use waiting::{Wait, Waiting, Waits, called};

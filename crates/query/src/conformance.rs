@@ -4,9 +4,9 @@
 
 use crate::{
     Answer, AnswerTo, Begun, Column, EngineError, Format, Kept, Outcome, Parameter, Parameters,
-    QueryEngine, Source, Waits, Work,
+    QueryEngine, Source, Work,
 };
-use pudato_handler::Identity;
+use pudato_handler::{Identity, Waits};
 use pudato_protocol::DataReference;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -21,7 +21,6 @@ pub struct Subject {
 fn work(sql: &str) -> Work {
     Work {
         label: "a work".into(),
-        waits: Waits::default(),
         sql: sql.to_owned(),
         is_script: false,
         parameters: Parameters::None,
@@ -32,6 +31,7 @@ fn work(sql: &str) -> Work {
         },
         deadline: Duration::from_secs(30),
         identity: None,
+        waits: Waits::default(),
     }
 }
 

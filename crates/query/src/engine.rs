@@ -3,9 +3,8 @@
 use crate::format::Format;
 use crate::lineage::Lineage;
 use crate::parameters::Parameters;
-use crate::waits::Waits;
 use async_trait::async_trait;
-use pudato_handler::Identity;
+use pudato_handler::{Identity, Waits};
 use pudato_protocol::DataReference;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,9 +76,6 @@ pub enum AnswerTo {
 pub struct Work {
     /// Who asks for it, as others are told who wait for it, e.g. `query execute_sql of step-0123456789ab`.
     pub label: String,
-    /// Is told whom it waits for.
-    #[serde(skip)]
-    pub waits: Waits,
     /// The SQL as it was sent.
     pub sql: String,
     /// Whether it may be more than one statement.
@@ -94,6 +90,9 @@ pub struct Work {
     pub deadline: Duration,
     /// The request's identity, where the fabric knows one.
     pub identity: Option<Identity>,
+    /// Where it is said what the work waits for.
+    #[serde(skip)]
+    pub waits: Waits,
 }
 
 /// A column of an answer.

@@ -8,9 +8,8 @@ use crate::files::{FileError, Files, ObjectFile};
 use crate::format::compression;
 use crate::lineage::Lineage;
 use crate::request::{ObjectName, Statement};
-use crate::waits::Waits;
 use async_trait::async_trait;
-use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, redact};
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, called, redact};
 use pudato_protocol::{
     CLAIM_KEYS_MAX, DataReference, ExecutionRecord, Object, Result as Reply, decode_claim, encode,
     keys,
@@ -90,8 +89,7 @@ impl QueryHandler {
             },
         };
         let work = Work {
-            label: label(request),
-            waits: Waits::default(),
+            label: called(request.command),
             sql: statement.sql,
             is_script,
             parameters: statement.parameters,
@@ -101,6 +99,7 @@ impl QueryHandler {
                 .timeout_seconds
                 .map_or(self.limits.deadline, Duration::from_secs),
             identity: request.identity.cloned(),
+            waits: request.waits(),
         };
         let mut tries = 0;
         loop {
@@ -272,15 +271,6 @@ impl From<EngineError> for NotDone {
 impl From<Failure> for NotDone {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
-    }
-}
-
-/// How those who wait for this Command are told of it.
-fn label(request: Request<'_>) -> String {
-    let command = request.command;
-    match &command.step_id {
-        Some(step) => format!("query {} of {step}", request.action),
-        None => format!("query {} ({})", request.action, command.correlation_id),
     }
 }
 

@@ -18,7 +18,6 @@ mod handler;
 mod lineage;
 mod parameters;
 mod request;
-mod waits;
 
 pub use engine::{
     Answer, AnswerTo, Begun, Column, Engine, EngineError, Executed, Kept, Outcome, QueryEngine,
@@ -29,4 +28,5 @@ pub use format::Format;
 pub use handler::{Limits, QueryHandler};
 pub use lineage::{Lineage, Operation, SourceRead, Table};
 pub use parameters::{Parameter, Parameters};
-pub use waits::{Waits, WaitsFor};
+/// Where a work says what it waits for.
+pub use pudato_handler::Waits;

@@ -56,7 +56,6 @@ async fn run(
     std::fs::write(&file, "a,b\n1,x\n2,y\n").expect("a source");
     let work = Work {
         label: "a work".into(),
-        waits: pudato_query::Waits::default(),
         sql: sql.to_owned(),
         is_script,
         parameters: Parameters::None,
@@ -78,6 +77,7 @@ async fn run(
         },
         deadline: Duration::from_secs(30),
         identity: None,
+        waits: Default::default(),
     };
     match engine.begin(work).await? {
         Begun::Ran(transaction) => {

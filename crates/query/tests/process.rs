@@ -1,9 +1,10 @@
 //! The engine's process: what it cannot reach, and what its end costs.
 
+use pudato_handler::Waiting;
 use pudato_query::duckdb::process::Program;
 use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
-    Answer, AnswerTo, Begun, EngineError, Outcome, Parameters, QueryEngine, Waits, WaitsFor, Work,
+    Answer, AnswerTo, Begun, EngineError, Outcome, Parameters, QueryEngine, Waits, Work,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -258,6 +259,22 @@ async fn memory_that_duckdb_does_not_count_is_limited_from_outside() {
     assert_eq!(rows(&engine, "SELECT 1").await, [json!([1])]);
 }
 
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Waiting for Heard {
+    fn begins(&self, what: String) -> u64 {
+        self.0.lock().expect("whole").push(what);
+        0
+    }
+
+    fn changes(&self, _wait: u64, what: String) {
+        self.0.lock().expect("whole").push(what);
+    }
+
+    fn ends(&self, _wait: u64) {}
+}
+
 /// Another program opens the file: what pudato's own process holds, it could not.
 fn opens(folder: &Path) -> Result<(), String> {
     let opened = duckdb::Connection::open(folder.join("warehouse.duckdb"));
@@ -273,12 +290,8 @@ async fn a_loan_waits_for_earlier_works_alone_and_says_so() {
         .expect("made");
     let early = start(&engine, work(LONG));
     is_busy(&engine).await;
-    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let told = Arc::clone(&heard);
-    let waits = Waits::new(move |waits_for: Option<&WaitsFor>| {
-        let what = waits_for.map_or_else(|| "nobody".into(), |waits_for| waits_for.what.clone());
-        told.lock().expect("whole").push(what);
-    });
+    let heard = Arc::new(Heard::default());
+    let waits = Waits::new(Arc::clone(&heard) as Arc<dyn Waiting>);
     let borrower = Arc::clone(&engine);
     let loan = tokio::spawn(async move {
         borrower
@@ -288,6 +301,7 @@ async fn a_loan_waits_for_earlier_works_alone_and_says_so() {
     });
     let is_told = || {
         heard
+            .0
             .lock()
             .expect("whole")
             .iter()

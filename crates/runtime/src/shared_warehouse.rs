@@ -1,6 +1,7 @@
 //! The query service's warehouse, as dbt gets it.
 
 use async_trait::async_trait;
+use pudato_handler::Waits;
 use pudato_query::duckdb::DuckDb;
 use pudato_transform::Warehouse;
 use std::path::Path;
@@ -10,7 +11,12 @@ pub(crate) struct SharedWarehouse(pub(crate) Arc<DuckDb>);
 
 #[async_trait]
 impl Warehouse for SharedWarehouse {
-    async fn lend(&self, file: &Path) -> Result<Option<Box<dyn Send>>, String> {
+    async fn lend(
+        &self,
+        file: &Path,
+        borrower: &str,
+        waits: &Waits,
+    ) -> Result<Option<Box<dyn Send>>, String> {
         if !self.0.is_of(file) {
             return Ok(None);
         }

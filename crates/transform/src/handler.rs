@@ -16,7 +16,7 @@ use crate::scratch::Scratch;
 use crate::verdict::{End, Verdict};
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
-use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_handler::{called, Action, Answer, Effect, Failure, Handler, Request};
 use pudato_protocol::{Error, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -185,29 +185,31 @@ impl TransformHandler {
             packages.ensure().await?;
         }
         // Nobody sees an error of a lock: dbt and the queries of this process take turns.
-        let turn = match &target.file {
-            Some(file) => Some(self.turn(file).await.lock_owned().await),
-            None => None,
+        let (turn, lent) = match &target.file {
+            Some(file) => {
+                let named = format!("the warehouse {}", file.display());
+                let wait =
+                    request.waits_for(format!("{named}: another dbt of this worker has it"));
+                let turn = self.turn(file).await.lock_owned().await;
+                drop(wait);
+                let (borrower, waits) = (called(request.command), request.waits());
+                let lent = self.warehouse.lend(file, &borrower, &waits).await;
+                let lent = lent.map_err(|why| Failure::Unavailable { why })?;
+                (Some(turn), lent)
+            }
+            None => (None, None),
         };
         let turn = Arc::new(turn);
-        let lent = match &target.file {
-            Some(file) => self
-                .warehouse
-                .lend(file)
-                .await
-                .map_err(|why| Failure::Unavailable { why })?,
-            None => None,
-        };
         let lent = Arc::new(Mutex::new(lent));
         // A dbt whose Command is cancelled needs a moment to end, and all of these until then.
         let held: Vec<Held> = vec![scratch.clone(), turn.clone(), lent.clone()];
         let args = run.args(self.settings.target.as_deref(), &out, &logs);
-        let called = self
+        let ran = self
             .call(request, run, &program, &args, &environment, held)
             .await;
         // Rows are counted in the file that dbt gave back, and before the next dbt has it.
         drop(lent);
-        let (ended, log, refused) = called?;
+        let (ended, log, refused) = ran?;
         let artifacts = Artifacts::read(&out, &run.execution);
         let end = End {
             action: run.action,

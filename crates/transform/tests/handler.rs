@@ -1,7 +1,7 @@
 //! The handler with a script in dbt's place: what dbt is called with, and what its end is answered with.
 
 use async_trait::async_trait;
-use pudato_handler::{Answer, Failure, Handler, Request};
+use pudato_handler::{Answer, Failure, Handler, Request, Waits};
 use pudato_protocol::Command;
 use pudato_transform::{Logic, NoWarehouse, Settings, TransformHandler, Warehouse};
 use serde_json::{Value, json};
@@ -107,7 +107,12 @@ impl Drop for Loan {
 
 #[async_trait]
 impl Warehouse for Asked {
-    async fn lend(&self, _file: &Path) -> Result<Option<Box<dyn Send>>, String> {
+    async fn lend(
+        &self,
+        _file: &Path,
+        _borrower: &str,
+        _waits: &Waits,
+    ) -> Result<Option<Box<dyn Send>>, String> {
         note(&self.0, "lent");
         Ok(Some(Box::new(Loan(Arc::clone(&self.0)))))
     }

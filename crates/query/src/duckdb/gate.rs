@@ -8,7 +8,7 @@
 //!   that write are waited for.
 //! - A work may ask to be alone: one that may have brought the engine's process down is tried again without neighbours.
 
-use crate::waits::{Waits, WaitsFor};
+use pudato_handler::{Wait, Waits};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -78,26 +78,20 @@ impl State {
     }
 
     /// Whom the holder of `ticket` waits for: the one who has had it longest.
-    fn blocker(&self, ticket: u64) -> Option<WaitsFor> {
-        if let Some(lent) = &self.lent {
-            return Some(WaitsFor {
-                what: lent.label.clone(),
-                since: lent.since,
-            });
+    fn blocker(&self, ticket: u64) -> Option<String> {
+        if let Some(Lent { label, since }) = &self.lent {
+            return Some(format!("the warehouse, which {label} has had since {}", time(*since)));
         }
-        let working = self.working.values().next()?;
-        let others = self.working.len() - 1;
-        let behind_loan = self.first_loan().is_some_and(|loan| loan < ticket);
-        let mut what = working.label.clone();
-        if others > 0 {
-            what.push_str(&format!(" and {others} more"));
-        }
-        if behind_loan {
-            what.push_str(", which dbt waits for as well");
-        }
-        Some(WaitsFor {
-            what,
-            since: working.since,
+        let Working { label, since, .. } = self.working.values().next()?;
+        let others = match self.working.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let since = time(*since);
+        let is_behind_loan = self.first_loan().is_some_and(|loan| loan < ticket);
+        Some(match is_behind_loan {
+            true => format!("the warehouse, for which dbt waits as well; {label}{others} has used it since {since}"),
+            false => format!("the warehouse, which {label}{others} has used since {since}"),
         })
     }
 
@@ -186,7 +180,7 @@ impl Gate {
             gate: Arc::clone(self),
             ticket: Some(ticket),
         };
-        let mut told = None;
+        let mut told: Option<(Wait, String)> = None;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -198,18 +192,22 @@ impl Gate {
                     queued.ticket = None;
                     begin(&mut state, ticket);
                     drop(state);
-                    if told.is_some() {
-                        waits.over();
-                    }
                     // Others may begin beside this one.
                     self.changed.notify_waiters();
                     return ticket;
                 }
                 let blocker = state.blocker(ticket);
                 drop(state);
-                if let Some(blocker) = blocker.filter(|blocker| told.as_ref() != Some(blocker)) {
-                    waits.tell(&blocker);
-                    told = Some(blocker);
+                // Where it is nobody, it is the turn of somebody who has not noticed yet.
+                match (blocker, &mut told) {
+                    (Some(blocker), None) => {
+                        told = Some((waits.waits_for(blocker.as_str()), blocker));
+                    }
+                    (Some(blocker), Some((wait, last))) if *last != blocker => {
+                        wait.now_for(blocker.as_str());
+                        *last = blocker;
+                    }
+                    _ => {}
                 }
             }
             changed.await;
@@ -227,6 +225,12 @@ impl Gate {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The time of the day, e.g. `12:03:05 UTC`.
+fn time(at: SystemTime) -> String {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 struct Queued {
@@ -292,6 +296,7 @@ impl Drop for LoanPass {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use pudato_handler::Waiting;
     use std::future::Future;
     use std::pin::Pin;
 
@@ -402,21 +407,34 @@ mod tests {
         assert!(ready(&mut work(&gate, &waits)).is_some());
     }
 
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Waiting for Heard {
+        fn begins(&self, what: String) -> u64 {
+            self.0.lock().expect("whole").push(what);
+            0
+        }
+        fn changes(&self, _: u64, what: String) {
+            self.0.lock().expect("whole").push(what);
+        }
+        fn ends(&self, _: u64) {
+            self.0.lock().expect("whole").push("nobody".into());
+        }
+    }
+
     #[test]
     fn a_wait_says_for_whom() {
         let gate = gate();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&heard);
-        let waits = Waits::new(move |waits_for: Option<&WaitsFor>| {
-            let what = waits_for.map(|waits_for| waits_for.what.clone());
-            told.lock().expect("whole").push(what);
-        });
+        let heard = Arc::new(Heard::default());
+        let waits = Waits::new(Arc::clone(&heard) as Arc<dyn Waiting>);
         let lent = ready(&mut Box::pin(gate.loan("dbt build of job-1", &waits))).expect("lent");
         let mut waiting = Box::pin(gate.work("a work", false, &waits));
         assert!(ready(&mut waiting).is_none());
         drop(lent);
         assert!(ready(&mut waiting).is_some());
-        let heard = heard.lock().expect("whole");
-        assert_eq!(*heard, [Some("dbt build of job-1".to_owned()), None]);
+        let heard = heard.0.lock().expect("whole");
+        assert!(heard[0].starts_with("the warehouse, which dbt build of job-1 has had since "), "{heard:?}");
+        assert_eq!(heard[1..], ["nobody"]);
     }
 }

@@ -4,7 +4,7 @@ use super::gate::LoanPass;
 use super::warehouse::Place;
 use super::{DuckDb, Runs, process};
 use crate::engine::EngineError;
-use crate::waits::Waits;
+use pudato_handler::Waits;
 use std::path::Path;
 
 /// The file is lent as long as this lives.
