@@ -67,6 +67,12 @@ pub trait Operations: Send + Sync {
     /// As [`Operations::browse`].
     async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error>;
 
+    /// Whether anything subscribes to `topic`: what is published there otherwise is accepted and dropped.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown topic; `Denied`: it may not be asked.
+    async fn is_heard(&self, topic: &str) -> Result<bool, Error>;
+
     /// Messages on any queue whose attribute `name` is `value`.
     ///
     /// # Errors

@@ -249,6 +249,21 @@ impl Operations for AwsFabric {
         Ok(found)
     }
 
+    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
+        let asked = self.shared.sns.list_subscriptions_by_topic();
+        let asked = asked.topic_arn(self.shared.topic(topic)?);
+        let mut pages = asked.into_paginator().items().send();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(|error| failed(&format!("topic {topic}"), error))?;
+            // One that nobody confirmed, or that was removed, has a word in the place of its ARN.
+            let arn = found.subscription_arn.unwrap_or_default();
+            if arn.starts_with("arn:") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn find(&self, _name: &str, _value: &str) -> Result<Vec<Stored>, Error> {
         let what = "SQS cannot be searched: look at one queue";
         Err(Error::new(ErrorKind::Invalid, what))

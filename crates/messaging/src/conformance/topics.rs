@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Consumer, QueueConfig, Subscription, Topology};
+use crate::{Consumer, ErrorKind, QueueConfig, Subscription, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,6 +14,10 @@ pub async fn a_message_that_no_queue_hears_is_accepted_and_dropped(bench: &dyn B
         ..Topology::default()
     };
     bench.declare(topology).await.expect("declared");
+    let operations = bench.operations();
+    let unknown = operations.is_heard("olds").await.expect_err("unknown");
+    assert_eq!(unknown.kind, ErrorKind::NotFound);
+    assert!(!operations.is_heard("news").await.expect("asked"));
     assert!(!send(bench, "news", message("before")).await.is_empty());
     let topology = Topology {
         topics,
@@ -21,6 +25,7 @@ pub async fn a_message_that_no_queue_hears_is_accepted_and_dropped(bench: &dyn B
         subscriptions: vec![Subscription::new("news", "work")],
     };
     bench.declare(topology).await.expect("declared");
+    assert!(operations.is_heard("news").await.expect("asked"));
     send(bench, "news", message("after")).await;
     assert_eq!(body(&one(&consumer(bench, "work").await).await), "after");
 }

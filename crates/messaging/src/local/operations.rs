@@ -68,6 +68,16 @@ impl Operations for LocalFabric {
         })
     }
 
+    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
+        self.unheard(topic).await?;
+        self.read(|connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM subscription WHERE topic = ?)";
+            connection
+                .query_row(sql, [topic], |row| row.get(0))
+                .map_err(|error| database_error(topic, error))
+        })
+    }
+
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error> {
         self.read(|connection| {
             let failed = |error| database_error("find", error);

@@ -36,6 +36,10 @@ impl Operations for MemoryFabric {
         Ok(found)
     }
 
+    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
+        self.state().is_heard(topic)
+    }
+
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error> {
         let state = self.state();
         let mut found: Vec<_> = state.queues.values().flat_map(Queue::stored).collect();

@@ -61,6 +61,11 @@ impl State {
         found.ok_or_else(|| unknown("topic", topic))
     }
 
+    pub(super) fn is_heard(&self, topic: &str) -> Result<bool, Error> {
+        self.unheard(topic)?;
+        Ok(self.subscriptions.keys().any(|(heard, _)| heard == topic))
+    }
+
     pub(super) fn declare(&mut self, topology: Topology) -> Result<(), Error> {
         topology.check()?;
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
