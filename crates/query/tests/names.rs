@@ -132,9 +132,9 @@ async fn names_in_files_of_every_format_are_data() {
             let found = table(&engine, read).await;
             let expected = (vec![name.to_owned(), "b".to_owned()], vec![json!([1, 2])]);
             assert_eq!(found, Ok(expected), "{format:?}");
+            let text = name.replace('\'', "''");
             let mut load = script(&format!(
-                "CREATE OR REPLACE TABLE t AS SELECT * FROM {quoted}; COPY t FROM {}",
-                format!("'{}'", name.replace('\'', "''"))
+                "CREATE OR REPLACE TABLE t AS SELECT * FROM {quoted}; COPY t FROM '{text}'"
             ));
             load.sources = vec![source(&scratch, name, Format::Csv, "x,y\n3,4\n")];
             run(&engine, load).await.expect("loaded");

@@ -16,7 +16,7 @@ use crate::scratch::Scratch;
 use crate::verdict::{End, Verdict};
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
-use pudato_handler::{called, Action, Answer, Effect, Failure, Handler, Request};
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, called};
 use pudato_protocol::{Error, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -188,8 +188,7 @@ impl TransformHandler {
         let (turn, lent) = match &target.file {
             Some(file) => {
                 let named = format!("the warehouse {}", file.display());
-                let wait =
-                    request.waits_for(format!("{named}: another dbt of this worker has it"));
+                let wait = request.waits_for(format!("{named}: another dbt of this worker has it"));
                 let turn = self.turn(file).await.lock_owned().await;
                 drop(wait);
                 let (borrower, waits) = (called(request.command), request.waits());

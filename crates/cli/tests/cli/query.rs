@@ -325,3 +325,31 @@ fn python_reads_the_warehouse_while_pudato_is_up_and_the_other_way_round() {
         json!([[11]])
     );
 }
+
+#[test]
+fn names_in_files_are_data_and_names_of_sources_differ() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    let csv = write(installation.folder.path(), "a.csv", "id,it's\n1,2\n");
+    let data = format!("data=@{csv}");
+    installation.ok(&[
+        "call",
+        "storage",
+        "put_object",
+        "container=lake",
+        "path=raw/a.csv",
+        &data,
+    ]);
+    let source = r#"{"container": "lake", "path": "raw/a.csv"}"#;
+    let sources = format!(r#"sources:={{"a": {source}}}"#);
+    let answer = installation.ok(&["call", "query", "execute_sql", "sql=FROM a", &sources]);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["columns"][1]["name"], json!("it's"));
+    assert_eq!(answer["rows"], json!([[1, 2]]));
+    let sources = format!(r#"sources:={{"orders": {source}, "Orders": {source}}}"#);
+    let error = refused(&installation, &["sql=FROM orders", &sources]);
+    let names = error.contains("\"orders\"") && error.contains("\"Orders\"");
+    assert!(names && error.contains("payload.sources"), "{error}");
+    let error = refused(&installation, &["sql=SELECT * FROM pudato.answers"]);
+    assert!(error.contains("the schema pudato"), "{error}");
+}

@@ -80,7 +80,10 @@ impl State {
     /// Whom the holder of `ticket` waits for: the one who has had it longest.
     fn blocker(&self, ticket: u64) -> Option<String> {
         if let Some(Lent { label, since }) = &self.lent {
-            return Some(format!("the warehouse, which {label} has had since {}", time(*since)));
+            return Some(format!(
+                "the warehouse, which {label} has had since {}",
+                time(*since)
+            ));
         }
         let Working { label, since, .. } = self.working.values().next()?;
         let others = match self.working.len() - 1 {
@@ -90,7 +93,9 @@ impl State {
         let since = time(*since);
         let is_behind_loan = self.first_loan().is_some_and(|loan| loan < ticket);
         Some(match is_behind_loan {
-            true => format!("the warehouse, for which dbt waits as well; {label}{others} has used it since {since}"),
+            true => format!(
+                "the warehouse, for which dbt waits as well; {label}{others} has used it since {since}"
+            ),
             false => format!("the warehouse, which {label}{others} has used since {since}"),
         })
     }
@@ -229,8 +234,17 @@ impl Gate {
 
 /// The time of the day, e.g. `12:03:05 UTC`.
 fn time(at: SystemTime) -> String {
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+    let seconds = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        % 86_400;
+    format!(
+        "{:02}:{:02}:{:02} UTC",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 struct Queued {
@@ -434,7 +448,10 @@ mod tests {
         drop(lent);
         assert!(ready(&mut waiting).is_some());
         let heard = heard.0.lock().expect("whole");
-        assert!(heard[0].starts_with("the warehouse, which dbt build of job-1 has had since "), "{heard:?}");
+        assert!(
+            heard[0].starts_with("the warehouse, which dbt build of job-1 has had since "),
+            "{heard:?}"
+        );
         assert_eq!(heard[1..], ["nobody"]);
     }
 }
