@@ -20,12 +20,8 @@ impl Warehouse for SharedWarehouse {
         if !self.0.is_of(file) {
             return Ok(None);
         }
-        let waits = pudato_query::Waits::default();
-        let loan = self
-            .0
-            .lend("dbt", &waits)
-            .await
-            .map_err(|error| error.to_string())?;
+        let loan = self.0.lend(borrower, waits).await;
+        let loan = loan.map_err(|error| error.to_string())?;
         Ok(Some(Box::new(loan)))
     }
 
