@@ -462,6 +462,18 @@ pub async fn strange_names_do_no_harm(subject: Subject) {
     }
 }
 
+/// Two sources that SQL cannot tell apart are refused by their names.
+pub async fn sources_have_names_that_sql_tells_apart(subject: Subject) {
+    let scratch = subject.engine.scratch().expect("scratch");
+    let mut read = work("SELECT * FROM s");
+    read.sources = vec![
+        subject.source(&scratch, "s", Format::Csv, "a\n1\n"),
+        subject.source(&scratch, "S", Format::Csv, "a\n2\n"),
+    ];
+    let text = subject.invalid(read).await;
+    assert!(text.contains("\"s\" and \"S\""), "{text}");
+}
+
 /// The memory limit is an error, and the engine goes on.
 pub async fn memory_has_a_limit(subject: Subject) {
     let mut large = work("SELECT list(range::VARCHAR || repeat('x', 100)) FROM range(20000000)");
@@ -661,12 +673,15 @@ pub async fn works_at_once_all_take_effect(subject: Subject) {
     assert_eq!(subject.rows(work("SELECT n FROM t")).await, [json!([40])]);
 }
 
-/// What pudato keeps for itself cannot be changed by a statement.
+/// What pudato keeps for itself cannot be read or changed by a statement.
 pub async fn what_pudato_keeps_is_safe(subject: Subject) {
     let mut first = work("CREATE TABLE t AS SELECT 1 AS a");
     first.identity = identity("key:1", "f");
     subject.run(first).await.expect("made");
     for sql in [
+        "SELECT * FROM pudato.answers",
+        "CREATE INDEX i ON pudato.answers (answer)",
+        "COMMENT ON TABLE pudato.answers IS 'x'",
         "DELETE FROM pudato.answers",
         "DROP TABLE pudato.answers",
         "DROP SCHEMA pudato CASCADE",

@@ -91,6 +91,7 @@ promises! { warehouse, file:
     nothing_outside_is_reached
     a_source_is_read_through_its_name_only
     strange_names_do_no_harm
+    sources_have_names_that_sql_tells_apart
     memory_has_a_limit
     every_type_has_its_form
     a_work_is_one_transaction
@@ -116,6 +117,7 @@ promises! { in_this_process, file_here:
     nothing_outside_is_reached
     a_source_is_read_through_its_name_only
     strange_names_do_no_harm
+    sources_have_names_that_sql_tells_apart
     memory_has_a_limit
     every_type_has_its_form
     a_work_is_one_transaction
@@ -143,6 +145,7 @@ promises! { in_memory, memory:
     nothing_outside_is_reached
     a_source_is_read_through_its_name_only
     strange_names_do_no_harm
+    sources_have_names_that_sql_tells_apart
     memory_has_a_limit
     every_type_has_its_form
     what_cannot_last_is_refused
