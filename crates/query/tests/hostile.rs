@@ -13,18 +13,16 @@ use support::{engine, refused, rows, run, source, work};
 
 /// Every function that pudato's own SQL calls, and operators that DuckDB makes functions of. Each answers with something that
 /// would show.
-const MACROS: [&str; 22] = [
+const MACROS: [&str; 20] = [
     "count(x) AS 42",
     "current_database() AS 'elsewhere'",
     "current_localtimestamp() AS TIMESTAMP '1970-01-01'",
     "json_serialize_sql(x) AS '{}'",
     "struct_pack(x) AS 42",
     "list_value(x) AS 42",
-    "row(x) AS 42",
     "map(x) AS 42",
     "version() AS 'v0'",
     "\"||\"(x, y) AS 'joined'",
-    "\"=\"(x, y) AS false",
     "\"~~\"(x, y) AS false",
     "\"+\"(x, y) AS 42",
     "lower(x) AS 'lower'",
@@ -43,7 +41,7 @@ fn foreign(folder: &Path, macros: &[&str]) {
     let file = folder.join("warehouse.duckdb");
     let connection = duckdb::Connection::open(file).expect("opened");
     let made = connection.execute_batch(
-        "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS FROM t; CREATE SCHEMA system; CREATE VIEW system.duckdb_tables AS SELECT 1;",
+        "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS FROM t; CREATE SCHEMA warehouse.system; CREATE VIEW warehouse.system.duckdb_tables AS SELECT 1;",
     );
     made.expect("made");
     for text in macros {
