@@ -1,16 +1,11 @@
 //! What DuckDB's errors mean. The one place that reads their texts.
+//!
+//! DuckDB writes the type of an error before its text (`ErrorData::ConstructFinalMessage`), e.g. `Catalog Error: ..`; nothing that
+//! a statement or a file holds can stand there. The Rust crate tells no more of the type than that, so it is read from there;
+//! words are looked at only where one type has several meanings.
 
 use crate::engine::EngineError;
 use duckdb::Error;
-
-/// Beginnings of DuckDB's messages that tell of bad luck: two transactions changed the same rows or tables.
-const COLLISIONS: [&str; 2] = ["TransactionContext Error", "Transaction conflict"];
-
-/// Parts of those that tell of a query that would write.
-const READ_ONLY: [&str; 2] = [
-    "transaction is launched in read-only mode",
-    "attached in read-only mode",
-];
 
 /// DuckDB's text of an error.
 pub(super) fn text(error: &Error) -> String {
@@ -20,35 +15,333 @@ pub(super) fn text(error: &Error) -> String {
     }
 }
 
+/// The type of an error and what is said of it.
+fn typed(text: &str) -> (&str, &str) {
+    text.split_once(" Error: ").unwrap_or(("", text))
+}
+
+/// What a transaction says that changed the same as another (DuckDB 1.5.6: all uses of `TransactionException`, and of what
+/// `TransactionContext::Commit` passes on).
+const COLLISIONS: [&str; 13] = [
+    "Attempting to modify table",
+    "Cannot create index with outstanding updates",
+    "Catalog write-write conflict",
+    "Conflict on tuple deletion",
+    "Conflict on update",
+    "Failed to alter table",
+    "PRIMARY KEY or UNIQUE constraint violat",
+    "Transaction conflict",
+    "Violates foreign key constraint",
+    "Duplicate key",
+    "Constraint violated",
+    "violates primary key constraint",
+    "write-write conflict",
+];
+
+/// What a file system says that takes no more.
+const NO_ROOM: [&str; 8] = [
+    "Could not write",
+    "Could not fsync",
+    "Could not truncate",
+    "Disk quota exceeded",
+    "File too large",
+    "Input/output error",
+    "No space left",
+    "Read-only file system",
+];
+
+/// Who would write in a query.
+const READ_ONLY: [&str; 2] = [
+    "transaction is launched in read-only mode",
+    "attached in read-only mode",
+];
+
 /// The error as the port tells it.
 pub(super) fn engine_error(error: Error) -> EngineError {
-    let text = text(&error);
-    if READ_ONLY.iter().any(|part| text.contains(part)) {
-        return EngineError::Invalid(format!(
+    told(&text(&error))
+}
+
+fn told(text: &str) -> EngineError {
+    let (kind, what) = typed(text);
+    // A commit passes on what went wrong, but not its type.
+    let what = what.strip_prefix("Failed to commit: ").unwrap_or(what);
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|begin| what.starts_with(begin));
+    let has = |parts: &[&str]| parts.iter().any(|part| what.contains(part));
+    match kind {
+        "TransactionContext" | "Invalid Input" if has(&READ_ONLY) => EngineError::Invalid(format!(
             "payload.sql: a query changes nothing; write with a statement of its own, e.g. INSERT: {text}"
-        ));
-    }
-    if COLLISIONS.iter().any(|begin| text.contains(begin)) {
-        return EngineError::Retry(format!("another statement changed the same data: {text}"));
-    }
-    if text.contains("Could not set lock on file") {
-        return EngineError::Unavailable(format!(
-            "the warehouse is open in another process: {text}"
-        ));
-    }
-    if text.starts_with("IO Error")
-        && (text.contains("No space left") || text.contains("Input/output error"))
-    {
-        return EngineError::Unavailable(format!("the warehouse cannot be written: {text}"));
-    }
-    if text.starts_with("INTERNAL Error") || text.starts_with("FATAL Error") {
-        return EngineError::Unavailable(format!("DuckDB failed: {text}"));
-    }
-    if text.contains("disabled by configuration") || text.contains("disabled through configuration")
-    {
-        return EngineError::Invalid(format!(
+        )),
+        "TransactionContext" | "IO" if has(&NO_ROOM) => {
+            EngineError::Unavailable(format!("the warehouse cannot be written: {text}"))
+        }
+        "TransactionContext" if begins(&COLLISIONS) => {
+            EngineError::Retry(format!("another statement changed the same data: {text}"))
+        }
+        "IO" if begins(&["Could not set lock on file"]) => {
+            EngineError::Unavailable(format!("the warehouse is open in another process: {text}"))
+        }
+        "INTERNAL" | "FATAL" => EngineError::Unavailable(format!("DuckDB failed: {text}")),
+        "Permission" => EngineError::Invalid(format!(
             "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"
-        ));
+        )),
+        "Out of Memory" => {
+            // What DuckDB advises is refused here.
+            let what = text.split("\n\nPossible solutions").next().unwrap_or(text);
+            EngineError::Invalid(format!(
+                "payload.sql: {what}; make it do less at once, or give it more with PUDATO_QUERY_MEMORY_BYTES or \
+                 PUDATO_QUERY_SPILL_BYTES"
+            ))
+        }
+        _ => EngineError::Invalid(format!("payload.sql: {text}")),
     }
-    EngineError::Invalid(format!("payload.sql: {text}"))
+}
+
+/// Whether the text of an `Invalid` says that there is no table of a name, or that what was taken for a name is none.
+pub(super) fn is_no_table(text: &str) -> bool {
+    let (kind, what) = typed(text.trim_start_matches("payload.sql: "));
+    kind == "Parser" || (kind == "Catalog" && what.starts_with("Table with name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EngineError, engine_error, told};
+    use duckdb::{AccessMode, Config, Connection};
+
+    #[derive(Debug, PartialEq)]
+    enum Class {
+        Invalid,
+        Retry,
+        Unavailable,
+    }
+
+    fn class(error: &EngineError) -> Class {
+        match error {
+            EngineError::Invalid(_) => Class::Invalid,
+            EngineError::Retry(_) => Class::Retry,
+            EngineError::Unavailable(_) => Class::Unavailable,
+            EngineError::Again(why) => panic!("DuckDB says nothing of the kind: {why:?}"),
+        }
+    }
+
+    /// Runs statements, all but the last of which must succeed, each on the connection that it names.
+    fn error(connections: [&Connection; 2], statements: &[(usize, &str)]) -> EngineError {
+        let (last, first) = statements.split_last().expect("statements");
+        for (n, sql) in first {
+            let ran = connections[*n].execute_batch(sql);
+            ran.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        let failed = connections[last.0].execute_batch(last.1);
+        engine_error(failed.expect_err(last.1))
+    }
+
+    #[test]
+    fn each_error_of_duckdb_is_told_as_what_it_is() {
+        let one = |sql| vec![(0, sql)];
+        let cases = [
+            (one("SELEC 1"), Class::Invalid, "Parser Error"),
+            (one("FROM nowhere"), Class::Invalid, "Catalog Error"),
+            (one("SELECT nothing"), Class::Invalid, "Binder Error"),
+            (
+                one("SELECT 'x'::INTEGER"),
+                Class::Invalid,
+                "Conversion Error",
+            ),
+            (
+                one("INSERT INTO t VALUES (1)"),
+                Class::Invalid,
+                "Constraint Error",
+            ),
+            (
+                one("SELECT 170141183460469231731687303715884105727 + 1::HUGEINT"),
+                Class::Invalid,
+                "Out of Range",
+            ),
+            (
+                one("FROM read_csv('/etc/hostname')"),
+                Class::Invalid,
+                "`sources` only",
+            ),
+            (one("SET threads = 1"), Class::Invalid, "locked"),
+            (
+                one("SELECT list(range::VARCHAR || repeat('x', 100)) FROM range(5000000)"),
+                Class::Invalid,
+                "PUDATO_QUERY_MEMORY_BYTES",
+            ),
+            // Words of a statement are not DuckDB's.
+            (
+                one("SELECT error('TransactionContext Error: Conflict on update!')"),
+                Class::Invalid,
+                "Conflict",
+            ),
+            (
+                one("SELECT error('IO Error: No space left on device')"),
+                Class::Invalid,
+                "No space",
+            ),
+            (
+                one("SELECT error('FATAL Error: it failed')"),
+                Class::Invalid,
+                "FATAL",
+            ),
+            (
+                vec![
+                    (0, "BEGIN TRANSACTION READ ONLY"),
+                    (0, "INSERT INTO t VALUES (2)"),
+                ],
+                Class::Invalid,
+                "a query changes nothing",
+            ),
+            (
+                vec![(0, "BEGIN"), (0, "BEGIN")],
+                Class::Invalid,
+                "transaction within a transaction",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (0, "INSERT INTO t VALUES (3)"),
+                    (0, "CHECKPOINT"),
+                ],
+                Class::Invalid,
+                "CHECKPOINT",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (1, "BEGIN"),
+                    (0, "UPDATE t SET b = 1"),
+                    (1, "UPDATE t SET b = 2"),
+                ],
+                Class::Retry,
+                "Conflict",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (1, "BEGIN"),
+                    (0, "DELETE FROM t"),
+                    (1, "DELETE FROM t"),
+                ],
+                Class::Retry,
+                "Conflict",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (1, "BEGIN"),
+                    (0, "CREATE TABLE u (a INTEGER)"),
+                    (1, "CREATE TABLE u (a INTEGER)"),
+                ],
+                Class::Retry,
+                "conflict",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (1, "BEGIN"),
+                    (0, "INSERT INTO t VALUES (4)"),
+                    (1, "INSERT INTO t VALUES (4)"),
+                    (0, "COMMIT"),
+                    (1, "COMMIT"),
+                ],
+                Class::Retry,
+                "another statement",
+            ),
+            (
+                vec![
+                    (0, "BEGIN"),
+                    (0, "INSERT INTO t VALUES (5)"),
+                    (1, "ALTER TABLE t ADD COLUMN c INTEGER"),
+                    (0, "COMMIT"),
+                ],
+                Class::Retry,
+                "another statement",
+            ),
+        ];
+        for (statements, expected, part) in cases {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("w.duckdb");
+            let config = Config::default()
+                .with("memory_limit", "64MB")
+                .expect("a limit");
+            let config = config.with("temp_directory", "").expect("no folder");
+            let first = Connection::open_with_flags(&file, config).expect("opened");
+            let made = "CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER DEFAULT 0); INSERT INTO t VALUES (1, 0);
+                        SET enable_external_access = false; SET lock_configuration = true";
+            first
+                .execute_batch(&made.replace("VALUES (1, 0)", "(a) VALUES (1)"))
+                .expect("made");
+            let second = first.try_clone().expect("another");
+            let statements: Vec<_> = statements
+                .into_iter()
+                .map(|(n, sql)| (n, sql.replace("INTO t VALUES", "INTO t (a) VALUES")))
+                .collect();
+            let statements: Vec<_> = statements
+                .iter()
+                .map(|(n, sql)| (*n, sql.as_str()))
+                .collect();
+            let error = error([&first, &second], &statements);
+            assert_eq!(class(&error), expected, "{statements:?}: {error}");
+            assert!(error.to_string().contains(part), "{statements:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_warehouse_that_is_read_only_is_told_as_that() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("w.duckdb");
+        let made = Connection::open(&file).expect("opened");
+        made.execute_batch("CREATE SEQUENCE s").expect("made");
+        drop(made);
+        let config = Config::default().access_mode(AccessMode::ReadOnly);
+        let connection =
+            Connection::open_with_flags(&file, config.expect("a mode")).expect("opened");
+        let error = connection.execute_batch("CREATE TABLE t (a INTEGER)");
+        let error = engine_error(error.expect_err("refused"));
+        assert!(
+            error.to_string().contains("a query changes nothing"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_test_cannot_raise_is_told_by_its_type_too() {
+        // A full disk, another process, and DuckDB's own failures.
+        for (text, expected) in [
+            (
+                "TransactionContext Error: Failed to commit: Could not write file \"/x/w.duckdb.wal\": No space left on device",
+                Class::Unavailable,
+            ),
+            (
+                "TransactionContext Error: Failed to commit: Could not fsync: Input/output error",
+                Class::Unavailable,
+            ),
+            (
+                "IO Error: Could not write file \"x\": No space left on device",
+                Class::Unavailable,
+            ),
+            (
+                "IO Error: Could not set lock on file \"w.duckdb\": Conflicting lock is held in python (PID 1)",
+                Class::Unavailable,
+            ),
+            (
+                "FATAL Error: Failed: database has been invalidated",
+                Class::Unavailable,
+            ),
+            (
+                "INTERNAL Error: Attempted to access index 1",
+                Class::Unavailable,
+            ),
+            (
+                "TransactionContext Error: Current transaction is aborted (please ROLLBACK)",
+                Class::Invalid,
+            ),
+            (
+                "IO Error: No files found that match the pattern \"x\"",
+                Class::Invalid,
+            ),
+        ] {
+            assert_eq!(class(&told(text)), expected, "{text}");
+        }
+    }
 }
