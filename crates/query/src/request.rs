@@ -4,6 +4,7 @@ use crate::format::Format;
 use crate::parameters::Parameters;
 use pudato_protocol::{Error, Fields};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Most rows of an answer, and how many where the payload does not say (contract.md, "Actions").
 const ROWS_MAX: u64 = 100_000;
@@ -61,7 +62,16 @@ impl Statement {
             let object = object_name(object, &format!("payload.sources.{name}"))?;
             Ok((name, object))
         });
-        let sources = sources.collect::<Result<_, Error>>()?;
+        let sources: Vec<(String, ObjectName)> = sources.collect::<Result<_, Error>>()?;
+        let mut seen = BTreeMap::new();
+        for (name, _) in &sources {
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                let reason = format!(
+                    "expected names that differ, found {other:?} and {name:?}, which are the same name in SQL; rename one"
+                );
+                return Err(Error::new("payload.sources", reason));
+            }
+        }
         let into = payload.value("into").filter(|value| !value.is_null());
         let into = into
             .map(|object| object_name(object, "payload.into"))

@@ -67,14 +67,14 @@ impl Catalog {
     }
 
     /// What `name` means, in DuckDB's order: temporary objects, then the schema `main`. Names are compared without regard to
-    /// case, also quoted ones, as DuckDB does.
+    /// the case of ASCII letters, also quoted ones, as DuckDB does.
     pub(super) fn resolve(&self, name: &[String]) -> Option<&Entry> {
         let find = |parts: [&str; 3]| {
             self.entries.iter().find(|entry| {
                 let pairs = entry.parts.iter().zip(parts);
                 pairs
                     .into_iter()
-                    .all(|(own, other)| own.to_lowercase() == other.to_lowercase())
+                    .all(|(own, other)| own.eq_ignore_ascii_case(other))
             })
         };
         let database = self.database.as_str();

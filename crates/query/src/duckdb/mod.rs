@@ -8,6 +8,7 @@ mod bind;
 mod catalog;
 mod control;
 mod csv;
+mod depth;
 mod errors;
 mod fetch;
 mod gate;
@@ -26,6 +27,7 @@ mod scratch;
 mod sources;
 mod statements;
 mod tokens;
+mod tree;
 mod types;
 mod warehouse;
 

@@ -3,13 +3,14 @@
 //! A source is a temporary view over its file. While a statement is bound to learn what it reads, the view stands for an empty
 //! table of the same columns instead: the plan then names the source, and a file that it reads in another way shows.
 
-use super::csv;
 use super::errors::engine_error;
 use super::statements::{literal, quote};
+use super::{csv, depth};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
 use crate::lineage::SourceRead;
 use duckdb::Connection;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A source that is ready to be read.
@@ -24,6 +25,11 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// Whether SQL means it with this name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
     /// How it stands in the lineage of a statement that read it.
     pub(super) fn read(&self) -> SourceRead {
         SourceRead {
@@ -50,11 +56,27 @@ fn path(file: &Path) -> Result<String, EngineError> {
     })
 }
 
+/// Two names that are the same but for the case of ASCII letters are one name in SQL: the later would stand for both.
+fn check_names(sources: &[Source]) -> Result<(), EngineError> {
+    let mut seen = BTreeMap::new();
+    for Source { name, .. } in sources {
+        if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+            return Err(EngineError::Invalid(format!(
+                "payload.sources: {other:?} and {name:?} are the same name in SQL; rename one"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Makes the stand-ins.
 pub(super) fn prepare(
     connection: &Connection,
     sources: &[Source],
 ) -> Result<Vec<Ready>, EngineError> {
+    check_names(sources)?;
+    // Nobody else can have a table of such a name. In the order of the sources, as lineage tells them.
+    let own = uuid::Uuid::new_v4().simple();
     let ready = sources.iter().enumerate().map(|(n, source)| {
         let file = path(&source.file)?;
         let wrong = |error: EngineError| match error {
@@ -70,6 +92,7 @@ pub(super) fn prepare(
             }
             other => other,
         };
+        depth::check(&source.file, source.format).map_err(wrong)?;
         let query = reader(connection, source.format, &file).map_err(wrong)?;
         let is_small =
             std::fs::metadata(&source.file).is_ok_and(|file| file.len() <= COUNT_BYTES_MAX);
@@ -85,7 +108,7 @@ pub(super) fn prepare(
         let ready = Ready {
             name: source.name.clone(),
             query,
-            stand_in: format!("pudato_source_{n}"),
+            stand_in: format!("pudato_source_{own}_{n:04}"),
             file: file.clone(),
             row_count,
         };
@@ -151,11 +174,15 @@ fn reader(connection: &Connection, format: Format, file: &str) -> Result<String,
         Format::Parquet => {
             format!("SELECT * FROM system.main.read_parquet({name}, hive_partitioning = false)")
         }
-        Format::Json => format!(
-            "SELECT * FROM system.main.read_json({name}, sample_size = -1, hive_partitioning = false)"
-        ),
-        Format::Jsonl => format!(
-            "SELECT * FROM system.main.read_json({name}, format = 'newline_delimited', sample_size = -1, hive_partitioning = false)"
-        ),
+        Format::Json | Format::Jsonl => {
+            let lines = match format {
+                Format::Jsonl => "format = 'newline_delimited', ",
+                _ => "",
+            };
+            format!(
+                "SELECT * FROM system.main.read_json({name}, {lines}sample_size = -1, maximum_depth = {}, hive_partitioning = false)",
+                depth::DEPTH_MAX
+            )
+        }
     })
 }

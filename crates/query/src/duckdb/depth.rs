@@ -1,0 +1,86 @@
+//! How deep the JSON of a source is nested, looked at before DuckDB reads it: its readers need more of the stack with each level.
+
+use crate::engine::EngineError;
+use crate::format::Format;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+/// As deep as a message may be. DuckDB takes what is deeper in a compressed file, which is not looked at, for text.
+pub(super) const DEPTH_MAX: usize = 64;
+
+/// Refuses a text that is nested too deeply.
+///
+/// # Errors
+/// `Invalid`: it is, with the line; `Unavailable`: it cannot be read.
+pub(super) fn check(file: &Path, format: Format) -> Result<(), EngineError> {
+    let is_json = matches!(format, Format::Json | Format::Jsonl);
+    let is_compressed = file
+        .to_str()
+        .is_some_and(|file| crate::format::compression(file).is_some());
+    if !is_json || is_compressed {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| EngineError::Unavailable(format!("a source: {error}"));
+    let mut opened = File::open(file).map_err(failed)?;
+    let mut scan = Scan {
+        ends_with_line: format == Format::Jsonl,
+        line: 1,
+        ..Scan::default()
+    };
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = match opened.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if let Some(line) = scan.bytes(&buffer[..length]) {
+            return Err(EngineError::Invalid(format!(
+                "payload.sql: expected JSON nested at most {DEPTH_MAX} deep, found more in line {line}"
+            )));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Scan {
+    /// A value does not go on in the next line.
+    ends_with_line: bool,
+    line: u64,
+    depth: usize,
+    is_in_text: bool,
+    is_escaped: bool,
+}
+
+impl Scan {
+    /// The line in which it is too deep.
+    fn bytes(&mut self, bytes: &[u8]) -> Option<u64> {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.line += 1;
+                    // No text has a line's end in it: after a quote too many the next line is looked at as well.
+                    (self.is_in_text, self.is_escaped) = (false, false);
+                    if self.ends_with_line {
+                        self.depth = 0;
+                    }
+                }
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_in_text,
+                b'"' => self.is_in_text = !self.is_in_text,
+                _ if self.is_in_text => {}
+                b'[' | b'{' => {
+                    self.depth += 1;
+                    if self.depth > DEPTH_MAX {
+                        return Some(self.line);
+                    }
+                }
+                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    }
+}
