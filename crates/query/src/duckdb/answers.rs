@@ -9,6 +9,11 @@ use pudato_handler::Identity;
 /// The schema that pudato keeps for itself in the warehouse.
 pub(super) const SCHEMA: &str = "pudato";
 
+/// What is said to whoever names it.
+pub(super) fn refused() -> String {
+    format!("payload.sql: the schema {SCHEMA} is kept by pudato itself; use another one")
+}
+
 /// The table of the answers in the warehouse `database`: named in full, since a database may be called `pudato` as well.
 fn table(database: &str) -> String {
     format!("{}.{SCHEMA}.answers", quote(database))

@@ -1,60 +1,85 @@
 //! The names that a query reads from, out of the tree that DuckDB's own parser makes of it (`json_serialize_sql`).
 
 use super::errors::engine_error;
+use super::tree::{Tree, Value};
 use crate::engine::EngineError;
 use duckdb::Connection;
-use serde_json::Value;
 
-/// The names that `query` reads from: one to three parts each, without those of its own CTEs. A query that DuckDB cannot
-/// write as a tree has none: that tells of views only, the tables below them are told by the binder.
-pub(super) fn names(connection: &Connection, query: &str) -> Result<Vec<Vec<String>>, EngineError> {
-    let tree = connection.query_row(
-        "SELECT system.main.json_serialize_sql(?::VARCHAR)",
-        [query],
-        |row| row.get::<_, String>(0),
-    );
-    let tree: Value = serde_json::from_str(&tree.map_err(engine_error)?).unwrap_or_default();
-    let mut names = Vec::new();
-    walk(&tree["statements"], &mut Vec::new(), &mut names);
-    Ok(names)
+/// The names that `query` reads from: one to three parts each, without those of its own CTEs. `None` where DuckDB cannot write it
+/// as a tree.
+pub(super) fn names(
+    connection: &Connection,
+    query: &str,
+) -> Result<Option<Vec<Vec<String>>>, EngineError> {
+    let sql = "SELECT system.main.json_serialize_sql(?::VARCHAR)";
+    let tree = connection.query_row(sql, [query], |row| row.get::<_, String>(0));
+    let tree = Tree::read(&tree.map_err(engine_error)?);
+    let root = tree
+        .as_ref()
+        .and_then(|tree| Some((tree, tree.field(0, "statements")?)));
+    Ok(root.map(|(tree, root)| walk(tree, root)))
 }
 
-fn walk(node: &Value, hidden: &mut Vec<String>, names: &mut Vec<Vec<String>>) {
-    match node {
-        Value::Array(items) => items.iter().for_each(|item| walk(item, hidden, names)),
-        Value::Object(fields) => {
-            let depth = hidden.len();
-            let ctes = node["cte_map"]["map"].as_array();
-            // A CTE may read a table of its own name, and those after it read the CTE.
-            for cte in ctes.into_iter().flatten() {
-                walk(&cte["value"], hidden, names);
-                hidden.extend(cte["key"].as_str().map(str::to_lowercase));
+/// What is to be done next; the last first.
+enum Step {
+    Visit(usize),
+    /// From here on a CTE of this name is seen.
+    Hide(String),
+    /// The name of a table or a CTE.
+    Name(Vec<String>),
+    /// So many CTEs are seen.
+    Restore(usize),
+}
+
+fn walk(tree: &Tree, root: usize) -> Vec<Vec<String>> {
+    let (mut names, mut hidden) = (Vec::new(), Vec::<String>::new());
+    let mut steps = vec![Step::Visit(root)];
+    while let Some(step) = steps.pop() {
+        let id = match step {
+            Step::Visit(id) => id,
+            Step::Hide(name) => {
+                hidden.push(name);
+                continue;
             }
-            if node["type"] == "BASE_TABLE" {
-                let part = |name: &str| {
-                    node[name]
-                        .as_str()
-                        .filter(|part| !part.is_empty())
-                        .map(str::to_owned)
-                };
-                let parts: Vec<String> = ["catalog_name", "schema_name", "table_name"]
-                    .into_iter()
-                    .filter_map(part)
-                    .collect();
-                let is_cte = matches!(&parts[..], [name] if hidden.contains(&name.to_lowercase()));
+            Step::Name(parts) => {
+                let is_cte =
+                    matches!(&parts[..], [name] if hidden.contains(&name.to_ascii_lowercase()));
                 if !is_cte {
                     names.push(parts);
                 }
+                continue;
             }
-            for (name, field) in fields {
-                if name != "cte_map" {
-                    walk(field, hidden, names);
+            Step::Restore(depth) => {
+                hidden.truncate(depth);
+                continue;
+            }
+        };
+        match tree.value(id) {
+            Value::Array(items) => steps.extend(items.iter().rev().map(|id| Step::Visit(*id))),
+            Value::Object(fields) => {
+                steps.push(Step::Restore(hidden.len()));
+                let others = fields.iter().filter(|(name, _)| *name != "cte_map");
+                steps.extend(others.map(|(_, id)| Step::Visit(*id)));
+                if tree.text_of(id, "type") == Some("BASE_TABLE") {
+                    let parts = ["catalog_name", "schema_name", "table_name"].into_iter();
+                    let parts = parts.filter_map(|part| tree.text_of(id, part));
+                    let parts = parts.filter(|part| !part.is_empty()).map(str::to_owned);
+                    steps.push(Step::Name(parts.collect()));
+                }
+                // A CTE may read a table of its own name, and those after it read the CTE.
+                let ctes = tree
+                    .field(id, "cte_map")
+                    .and_then(|map| tree.field(map, "map"));
+                for cte in ctes.map_or(&[][..], |map| tree.items(map)).iter().rev() {
+                    let name = tree.text_of(*cte, "key").map(str::to_ascii_lowercase);
+                    steps.extend(name.map(Step::Hide));
+                    steps.extend(tree.field(*cte, "value").map(Step::Visit));
                 }
             }
-            hidden.truncate(depth);
+            _ => {}
         }
-        _ => {}
     }
+    names
 }
 
 #[cfg(test)]
@@ -65,7 +90,10 @@ mod tests {
     #[test]
     fn a_cte_hides_a_table_only_where_it_is_seen() {
         let connection = Connection::open_in_memory().expect("memory");
-        let names = |query| names(&connection, query).expect("names");
+        let names = |query| {
+            let names = names(&connection, query).expect("names");
+            names.unwrap_or_default()
+        };
         assert_eq!(
             names("WITH t AS (SELECT 1 AS a) SELECT * FROM t, main.\"U v\" JOIN x USING (a)").len(),
             2
@@ -79,5 +107,13 @@ mod tests {
             [["t"]]
         );
         assert!(names("INSERT INTO t SELECT 1").is_empty());
+    }
+
+    #[test]
+    fn a_long_expression_hides_no_name() {
+        let connection = Connection::open_in_memory().expect("memory");
+        let long = format!("SELECT {} FROM t", vec!["a"; 300].join(" + "));
+        let names = names(&connection, &long).expect("names");
+        assert_eq!(names, Some(vec![vec!["t".to_owned()]]));
     }
 }

@@ -3,13 +3,13 @@
 use super::bind;
 use super::catalog::{self, Catalog, TEMPORARY};
 use super::control::Control;
-use super::errors::engine_error;
+use super::errors::{engine_error, is_no_table};
 use super::fetch::{self, Fetched};
 use super::plan::{self, Reads};
 use super::rows::Rows;
 use super::sources::{self, Ready};
 use super::statements::{Kind, Statement, literal, quote, split};
-use super::{answers, parse, pivot, relations};
+use super::{parse, pivot, relations};
 use crate::engine::{Answer, AnswerTo, EngineError, Executed, Outcome, Work};
 use crate::lineage::{Lineage, Operation, Table};
 use duckdb::{Connection, params_from_iter};
@@ -89,6 +89,8 @@ pub(super) struct Run<'a> {
     sources: Vec<Ready>,
     /// What tables that live only while the work runs were made from.
     temporary: BTreeMap<String, Lineage>,
+    /// What variables were made from.
+    variables: Lineage,
     /// Locations that this work has made.
     made: BTreeSet<String>,
     used_parameters: BTreeSet<String>,
@@ -112,6 +114,7 @@ impl<'a> Run<'a> {
             names,
             sources: sources::prepare(connection, &work.sources)?,
             temporary: BTreeMap::new(),
+            variables: Lineage::default(),
             made: BTreeSet::new(),
             used_parameters: BTreeSet::new(),
             rows,
@@ -144,7 +147,6 @@ impl<'a> Run<'a> {
         is_last: bool,
     ) -> Result<(Executed, Fetched), EngineError> {
         self.control.check()?;
-        self.check_target(statement)?;
         if let Some(name) = statement.macro_name()
             && catalog::is_built_in(self.connection, name)?
         {
@@ -158,7 +160,8 @@ impl<'a> Run<'a> {
             _ => false,
         };
         let loaded = self.loaded(statement)?;
-        let sql = loaded.as_deref().unwrap_or(statement.sql);
+        let instead = loaded.as_deref().or(statement.instead.as_deref());
+        let sql = instead.unwrap_or(statement.sql);
         let mut lineage = self.read_by(statement, sql)?;
         let before = self.target_before(statement)?;
         sources::reveal(self.connection, &self.sources)?;
@@ -180,29 +183,12 @@ impl<'a> Run<'a> {
         Catalog::read(self.connection, &self.names.database)
     }
 
-    /// What pudato keeps in the warehouse is not for statements to change.
-    fn check_target(&self, statement: &Statement<'_>) -> Result<(), EngineError> {
-        let is_own = |part: &String| part.eq_ignore_ascii_case(answers::SCHEMA);
-        let target = statement.target.as_deref().unwrap_or_default();
-        let schema = match (statement.kind, target) {
-            (Kind::Drop | Kind::CreateOther, [name]) => Some(name),
-            (_, [.., schema, _]) => Some(schema),
-            _ => None,
-        };
-        let last_is_own = statement.kind == Kind::Drop && target.last().is_some_and(is_own);
-        if last_is_own || schema.is_some_and(is_own) {
-            let what = "payload.sql: the schema pudato is kept by pudato itself; use another one";
-            return Err(EngineError::Invalid(what.into()));
-        }
-        Ok(())
-    }
-
     /// `COPY table FROM 'source'` with the source's file in the place of its name.
     fn loaded(&self, statement: &Statement<'_>) -> Result<Option<String>, EngineError> {
         let Some((name, range)) = &statement.loads else {
             return Ok(None);
         };
-        let Some(source) = self.sources.iter().find(|source| source.name == *name) else {
+        let Some(source) = self.sources.iter().find(|source| source.is_called(name)) else {
             return Err(EngineError::Invalid(format!(
                 "payload.sql: COPY FROM {name:?} is not allowed: it reads `sources` only, and none has this name"
             )));
@@ -212,50 +198,136 @@ impl<'a> Run<'a> {
         Ok(Some(sql))
     }
 
-    /// What the statement reads, as DuckDB's binder sees it.
+    /// What the statement reads, as DuckDB's binder sees it, and whether it may. No statement runs that was not planned before,
+    /// but for a comment, which reads nothing.
     fn read_by(&mut self, statement: &Statement<'_>, sql: &str) -> Result<Lineage, EngineError> {
-        let to_explain = match statement.kind {
-            Kind::Explain | Kind::ExplainAnalyze | Kind::ExplainChange | Kind::CreateView => {
-                statement.query
-            }
-            Kind::Show if !sql.to_ascii_uppercase().starts_with("SUMMARIZE") => None,
-            Kind::Alter | Kind::Drop | Kind::CreateOther | Kind::Upkeep => None,
-            _ => Some(sql),
-        };
-        let Some(to_explain) = to_explain else {
-            return Ok(Lineage::default());
-        };
         sources::stand_in(self.connection, &self.sources)?;
-        let plan = match statement.expands {
-            true => self.explain_expanded(to_explain)?,
-            false => self.explain(to_explain)?,
+        let mut lineage = match statement.kind {
+            Kind::Explain | Kind::ExplainAnalyze | Kind::ExplainChange => {
+                let Some(explained) = &statement.explained else {
+                    return Err(unknown("EXPLAIN"));
+                };
+                let read = self.read_by(explained, explained.sql)?;
+                match statement.kind {
+                    Kind::ExplainAnalyze => read,
+                    // A plan is no data.
+                    _ => Lineage::default(),
+                }
+            }
+            Kind::Show => self.read_by_show(statement, sql)?,
+            Kind::CreateView => {
+                self.planned(sql, Kind::CreateView)?;
+                let query = statement.query.ok_or_else(|| unknown("CREATE VIEW"))?;
+                let reads = self.planned(query, Kind::Query)?;
+                self.lineage_with_views(&reads, Some(query))?
+            }
+            Kind::CreateOther => {
+                let reads = self.planned(sql, statement.kind)?;
+                match reads.changes.contains("CREATE_TYPE") {
+                    true => self.lineage_of(&reads)?,
+                    false => Lineage::default(),
+                }
+            }
+            Kind::Alter | Kind::Drop => {
+                self.planned(sql, statement.kind)?;
+                Lineage::default()
+            }
+            Kind::Upkeep => self.read_by_upkeep(sql)?,
+            _ if statement.expands => {
+                let listed = pivot::with_values(sql)?;
+                let reads = self.planned(&listed, statement.kind).map_err(in_pivot)?;
+                self.lineage_with_views(&reads, Some(&listed))?
+            }
+            _ => {
+                let reads = self.planned(sql, statement.kind)?;
+                self.lineage_with_views(&reads, statement.query)?
+            }
         };
-        let Some(reads) = plan else {
-            return Ok(Lineage {
-                partial: Some("DuckDB shows no plan for this statement".into()),
-                ..Lineage::default()
-            });
-        };
-        plan::check(&reads, statement.kind).map_err(EngineError::Invalid)?;
-        if let Some(function) = reads
-            .outside
-            .first()
-            .filter(|_| statement.kind != Kind::CopyFrom)
-        {
-            return Err(EngineError::Invalid(format!(
-                "payload.sql: {function} is not allowed: SQL reads the warehouse and the Command's `sources` only"
-            )));
-        }
-        if matches!(statement.kind, Kind::Explain | Kind::ExplainChange) {
-            // A plan is no data.
-            return Ok(Lineage::default());
-        }
-        let mut lineage = self.lineage_of(&reads)?;
         if let Some((name, _)) = &statement.loads {
-            let loaded = self.sources.iter().filter(|source| source.name == *name);
+            let loaded = self.sources.iter().filter(|source| source.is_called(name));
             lineage.sources.extend(loaded.map(Ready::read));
         }
-        if let Some(query) = statement.query
+        // DuckDB puts a variable's value into the plan: who uses one read what it was made from.
+        if sql.to_ascii_lowercase().contains("getvariable") {
+            merge(&mut lineage, &self.variables);
+        }
+        Ok(lineage)
+    }
+
+    /// DESCRIBE, SHOW, SUMMARIZE, and the PRAGMAs that tell something. What DESCRIBE reads its plan does not show.
+    fn read_by_show(
+        &mut self,
+        statement: &Statement<'_>,
+        sql: &str,
+    ) -> Result<Lineage, EngineError> {
+        if let Some(shown) = statement.shown {
+            let is_query = split(shown)
+                .is_ok_and(|shown| matches!(&shown[..], [shown] if shown.kind == Kind::Query));
+            let query = match is_query {
+                true => shown.to_owned(),
+                false => format!("FROM {shown}"),
+            };
+            match self.planned(&query, Kind::Query) {
+                Ok(_) => {}
+                // `SHOW TABLES`, and the like: no table, nor a file.
+                Err(EngineError::Invalid(text)) if !is_query && is_no_table(&text) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let summarizes = sql.to_ascii_uppercase().starts_with("SUMMARIZE");
+        let reads = self.plan(sql)?;
+        let reads = Reads {
+            refused: reads
+                .refused
+                .into_iter()
+                .filter(|name| name != plan::DESCRIBED)
+                .collect(),
+            ..reads
+        };
+        plan::check(&reads, Kind::Show).map_err(EngineError::Invalid)?;
+        match summarizes {
+            true => self.lineage_of(&reads),
+            false => Ok(Lineage::default()),
+        }
+    }
+
+    fn read_by_upkeep(&mut self, sql: &str) -> Result<Lineage, EngineError> {
+        let word = sql.split(|c: char| !c.is_ascii_alphabetic()).next();
+        let word = word.unwrap_or_default().to_ascii_uppercase();
+        match word.as_str() {
+            // It has no plan, and no expression either.
+            "COMMENT" => Ok(Lineage::default()),
+            "ANALYZE" => {
+                self.planned(&format!("VACUUM {sql}"), Kind::Upkeep)?;
+                Ok(Lineage::default())
+            }
+            "SET" => {
+                let reads = self.planned(sql, Kind::Upkeep)?;
+                let lineage = self.lineage_of(&reads)?;
+                merge(&mut self.variables, &lineage);
+                Ok(lineage)
+            }
+            _ => {
+                self.planned(sql, Kind::Upkeep)?;
+                Ok(Lineage::default())
+            }
+        }
+    }
+
+    /// What a text of this kind reads; refused where it may not.
+    fn planned(&mut self, sql: &str, kind: Kind) -> Result<Reads, EngineError> {
+        let reads = self.plan(sql)?;
+        plan::check(&reads, kind).map_err(EngineError::Invalid)?;
+        Ok(reads)
+    }
+
+    fn lineage_with_views(
+        &self,
+        reads: &Reads,
+        query: Option<&str>,
+    ) -> Result<Lineage, EngineError> {
+        let mut lineage = self.lineage_of(reads)?;
+        if let Some(query) = query
             && !reads.tables.is_empty()
         {
             self.add_views(query, &mut lineage)?;
@@ -263,19 +335,9 @@ impl<'a> Run<'a> {
         Ok(lineage)
     }
 
-    /// The plan of a query that DuckDB expands.
-    fn explain_expanded(&mut self, sql: &str) -> Result<Option<Reads>, EngineError> {
-        let listed = pivot::with_values(sql)?;
-        self.explain(&listed).map_err(|error| match error {
-            EngineError::Invalid(text) => EngineError::Invalid(format!(
-                "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
-                pivot::ADVICE
-            )),
-            other => other,
-        })
-    }
-
-    fn explain(&mut self, sql: &str) -> Result<Option<Reads>, EngineError> {
+    /// The plan of a text, before the optimizer. The optimizer runs nevertheless: DuckDB 1.5.6 prints no plan without it, and it
+    /// crashes on some statements where it is turned off (`PRAGMA disable_optimizer`).
+    fn plan(&mut self, sql: &str) -> Result<Reads, EngineError> {
         let explain = format!("{EXPLAIN}{sql}");
         let prepared = parse::prepare(self.connection, &explain, false);
         let mut prepared = prepared.map_err(without_explain)?;
@@ -286,22 +348,19 @@ impl<'a> Run<'a> {
         let plans = plans.map_err(engine_error)?.collect::<Result<Vec<_>, _>>();
         let plans = plans.map_err(engine_error)?;
         let logical = plans.iter().find(|(name, _)| name == "logical_plan");
-        Ok(logical.and_then(|(_, plan)| plan::reads(plan)))
+        let reads = logical.and_then(|(_, plan)| plan::reads(plan));
+        reads.ok_or_else(|| unknown("a statement of this kind"))
     }
 
     /// Turns the binder's names into datasets, and temporary tables into what they were made from.
     fn lineage_of(&self, reads: &Reads) -> Result<Lineage, EngineError> {
         let mut lineage = Lineage::default();
-        if !reads.unknown.is_empty() {
-            let names: Vec<&str> = reads.unknown.iter().map(String::as_str).collect();
-            lineage.partial = Some(format!("it is not known what {} reads", names.join(", ")));
-        }
         for parts in &reads.tables {
             let [catalog, schema, name] = parts;
             if catalog == TEMPORARY {
                 if let Some(source) = self.sources.iter().find(|source| source.stand_in == *name) {
                     lineage.sources.push(source.read());
-                } else if let Some(made_from) = self.temporary.get(name) {
+                } else if let Some(made_from) = self.temporary.get(&name.to_ascii_lowercase()) {
                     merge(&mut lineage, made_from);
                 }
                 continue;
@@ -337,7 +396,12 @@ impl<'a> Run<'a> {
         let mut seen = BTreeSet::new();
         let mut queries = vec![query.to_owned()];
         while let Some(query) = queries.pop() {
-            for name in relations::names(self.connection, &query)? {
+            let Some(names) = relations::names(self.connection, &query)? else {
+                lineage.partial =
+                    Some("DuckDB does not tell which views this query goes through".into());
+                continue;
+            };
+            for name in names {
                 let Some(view) = catalog.resolve(&name).filter(|entry| entry.is_view) else {
                     continue;
                 };
@@ -483,7 +547,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         if entry.parts[0] == TEMPORARY {
-            let name = entry.parts[2].clone();
+            let name = entry.parts[2].to_ascii_lowercase();
             self.made_temporary(name, operation, lineage);
             return Ok(());
         }
@@ -544,8 +608,27 @@ impl<'a> Run<'a> {
 
     fn forget(&mut self, statement: &Statement<'_>) {
         if let Some(name) = statement.target.as_ref().and_then(|target| target.last()) {
-            self.temporary.remove(name);
+            self.temporary.remove(&name.to_ascii_lowercase());
         }
+    }
+}
+
+fn unknown(what: &str) -> EngineError {
+    EngineError::Invalid(format!(
+        "payload.sql: {what} is not allowed: DuckDB does not tell what it reads"
+    ))
+}
+
+/// Says what to do about a PIVOT whose plan cannot be made.
+fn in_pivot(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Invalid(text) if text.contains("Binder Error") => {
+            EngineError::Invalid(format!(
+                "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
+                pivot::ADVICE
+            ))
+        }
+        other => other,
     }
 }
 

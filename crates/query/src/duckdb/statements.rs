@@ -3,6 +3,7 @@
 //! What is told here is a first reading. That each piece is one statement is checked by DuckDB's parser (`parse.rs`), and that it
 //! does what its kind says by its binder (`plan.rs`), which also tells what it *reads*.
 
+use super::answers;
 use super::tokens::{Placed, Token, tokens};
 use std::ops::Range;
 
@@ -90,6 +91,12 @@ pub(super) struct Statement<'a> {
     pub(super) expands: bool,
     /// It makes a macro.
     is_macro: bool,
+    /// The statement that it explains.
+    pub(super) explained: Option<Box<Statement<'a>>>,
+    /// What it describes: a query, or a name.
+    pub(super) shown: Option<&'a str>,
+    /// What is run in its place.
+    pub(super) instead: Option<String>,
 }
 
 impl Statement<'_> {
@@ -111,6 +118,9 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             continue;
         };
+        if names_answers(tokens) {
+            return Err(answers::refused());
+        }
         let range = first.range.start..last.range.end;
         statements.push(Cursor::new(sql, tokens).statement(&sql[range])?);
     }
@@ -118,6 +128,17 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
         return Err("payload.sql: expected a statement, found none".into());
     }
     Ok(statements)
+}
+
+/// Whether the schema of the kept answers is named: with something in it, or where a schema is spoken of.
+fn names_answers(tokens: &[Placed]) -> bool {
+    let is_word = |placed: &Placed, word: &str| matches!(&placed.token, Token::Word(own) if own.eq_ignore_ascii_case(word));
+    let is_own = |placed: &Placed| matches!(&placed.token, Token::Word(own) | Token::Name(own) if own.eq_ignore_ascii_case(answers::SCHEMA));
+    let of_schema = tokens.iter().any(|placed| is_word(placed, "SCHEMA"));
+    let followed = tokens
+        .windows(2)
+        .any(|pair| is_own(&pair[0]) && pair[1].token == Token::Symbol('.'));
+    followed || (of_schema && tokens.iter().any(is_own))
 }
 
 /// Reads the head of one statement.
@@ -211,6 +232,35 @@ impl<'a, 't> Cursor<'a, 't> {
         Some(parts)
     }
 
+    /// Whether the words come next.
+    fn skips(&self, words: &[&str]) -> bool {
+        let at = |n: usize| match &self.tokens.get(self.next + n)?.token {
+            Token::Word(word) => Some(word),
+            _ => None,
+        };
+        let mut words = words.iter().enumerate();
+        words.all(|(n, word)| at(n).is_some_and(|own| own.eq_ignore_ascii_case(word)))
+    }
+
+    /// The text from here to where it ends, or to what comes after it, outside of parentheses.
+    fn rest_until(&self, ends: impl Fn(&Self) -> bool) -> Option<&'a str> {
+        let first = self.tokens.get(self.next)?;
+        let (mut end, mut depth) = (first.range.start, 0_i32);
+        for n in self.next..self.tokens.len() {
+            let at = Self { next: n, ..*self };
+            if depth == 0 && ends(&at) {
+                break;
+            }
+            match self.tokens[n].token {
+                Token::Symbol('(') => depth += 1,
+                Token::Symbol(')') => depth -= 1,
+                _ => {}
+            }
+            end = self.tokens[n].range.end;
+        }
+        Some(&self.sql[first.range.start..end])
+    }
+
     /// The text from here to the end.
     fn rest(&self) -> Option<&'a str> {
         let first = self.tokens.get(self.next)?;
@@ -229,6 +279,9 @@ impl<'a, 't> Cursor<'a, 't> {
             loads: None,
             expands: false,
             is_macro: false,
+            explained: None,
+            shown: None,
+            instead: None,
         };
         let has_ctes = self.skip_ctes();
         if self.is_at('(') {
@@ -246,7 +299,11 @@ impl<'a, 't> Cursor<'a, 't> {
                 statement.kind = Kind::Query;
                 statement.query = Some(sql);
             }
-            "SHOW" | "DESCRIBE" | "DESC" | "SUMMARIZE" => statement.kind = Kind::Show,
+            "SHOW" | "DESCRIBE" | "DESC" | "SUMMARIZE" => {
+                statement.kind = Kind::Show;
+                let _ = self.skip(&["TABLE"]);
+                statement.shown = self.rest();
+            }
             "EXPLAIN" => self.explain(&mut statement)?,
             "INSERT" => {
                 let _ = self.skip(&["OR", "REPLACE"]) || self.skip(&["OR", "IGNORE"]);
@@ -258,7 +315,8 @@ impl<'a, 't> Cursor<'a, 't> {
                 }
                 self.skip_columns();
                 let _ = self.skip(&["BY", "NAME"]) || self.skip(&["BY", "POSITION"]);
-                statement.query = self.rest().filter(|_| !has_ctes);
+                let ends = |at: &Self| at.skips(&["ON", "CONFLICT"]) || at.skips(&["RETURNING"]);
+                statement.query = self.rest_until(ends).filter(|_| !has_ctes);
             }
             "UPDATE" if self.word().as_deref() == Some("EXTENSIONS") && self.is_last_name() => {
                 return Err(refused("UPDATE EXTENSIONS", NO_EXTENSIONS));
@@ -286,9 +344,9 @@ impl<'a, 't> Cursor<'a, 't> {
             "CREATE" => self.create(&mut statement)?,
             "DROP" => self.drop(&mut statement)?,
             "ALTER" => self.alter(&mut statement),
-            "COMMENT" | "ANALYZE" | "VACUUM" | "CHECKPOINT" => statement.kind = Kind::Upkeep,
+            "COMMENT" | "ANALYZE" | "VACUUM" => statement.kind = Kind::Upkeep,
             "FORCE" if self.word().as_deref() == Some("CHECKPOINT") => {
-                statement.kind = Kind::Upkeep
+                return Err(refused("FORCE CHECKPOINT", NO_CHECKPOINT));
             }
             "SET" | "RESET" if self.word().as_deref() == Some("VARIABLE") => {
                 statement.kind = Kind::Upkeep
@@ -381,7 +439,7 @@ impl<'a, 't> Cursor<'a, 't> {
                 what,
             ));
         }
-        statement.query = Some(inner.sql);
+        statement.explained = Some(Box::new(inner));
         Ok(())
     }
 
@@ -441,7 +499,8 @@ impl<'a, 't> Cursor<'a, 't> {
         }
         self.skip_columns();
         if self.skip(&["AS"]) && matches!(statement.kind, Kind::CreateTable | Kind::CreateView) {
-            statement.query = self.rest();
+            let ends = |at: &Self| at.skips(&["WITH", "DATA"]) || at.skips(&["WITH", "NO", "DATA"]);
+            statement.query = self.rest_until(ends);
         }
         Ok(())
     }
@@ -471,33 +530,45 @@ impl<'a, 't> Cursor<'a, 't> {
         }
     }
 
+    /// Those that only tell something are queries, and run as such.
     fn pragma(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
-        /// Those that only tell something.
-        const TELLING: [&str; 11] = [
+        const FUNCTIONS: [&str; 6] = [
             "COLLATIONS",
-            "DATABASE_LIST",
             "DATABASE_SIZE",
-            "FUNCTIONS",
-            "METADATA_INFO",
             "PLATFORM",
-            "SHOW",
-            "SHOW_TABLES",
-            "STORAGE_INFO",
             "TABLE_INFO",
+            "USER_AGENT",
             "VERSION",
         ];
         statement.kind = Kind::Show;
         let word = self.word().unwrap_or_default();
-        if TELLING.contains(&word.as_str()) {
-            return Ok(());
-        }
-        Err(refused(&format!("PRAGMA {word}"), NO_SETTINGS))
+        self.next += 1;
+        let arguments = self.next;
+        self.skip_group();
+        let arguments =
+            &self.tokens[arguments.min(self.tokens.len())..self.next.min(self.tokens.len())];
+        let arguments = match arguments {
+            [first, .., last] => &self.sql[first.range.start..last.range.end],
+            _ => "()",
+        };
+        let is_whole = self.next >= self.tokens.len();
+        statement.instead = Some(match word.as_str() {
+            "SHOW_TABLES" if is_whole => "SHOW TABLES".into(),
+            "DATABASE_LIST" if is_whole => "SELECT * FROM system.main.pragma_database_list".into(),
+            function if is_whole && FUNCTIONS.contains(&function) => {
+                let function = function.to_ascii_lowercase();
+                format!("SELECT * FROM system.main.pragma_{function}{arguments}")
+            }
+            _ => return Err(refused(&format!("PRAGMA {word}"), NO_SETTINGS)),
+        });
+        Ok(())
     }
 }
 
 const NO_OUTSIDE: &str = "SQL reaches the warehouse and the Command's `sources` only";
 const NO_EXTENSIONS: &str = "extensions are fixed when the engine starts";
 const NO_SETTINGS: &str = "settings are fixed when the engine starts";
+const NO_CHECKPOINT: &str = "the warehouse is written whole whenever its file is closed";
 const NO_TRANSACTION: &str =
     "a Command is one transaction already: all of it takes effect, or nothing";
 const NO_PREPARED: &str = "send the statement itself, with `parameters`";
@@ -508,6 +579,7 @@ fn forbidden(word: &str) -> Option<&'static str> {
         "ATTACH" | "DETACH" | "EXPORT" | "IMPORT" => NO_OUTSIDE,
         "INSTALL" | "LOAD" | "FORCE" => NO_EXTENSIONS,
         "SET" | "RESET" | "USE" => NO_SETTINGS,
+        "CHECKPOINT" => NO_CHECKPOINT,
         "CALL" => "select from the function instead",
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => NO_TRANSACTION,
         "PREPARE" | "EXECUTE" | "DEALLOCATE" => NO_PREPARED,

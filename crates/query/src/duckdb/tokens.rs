@@ -28,16 +28,34 @@ pub(super) struct Placed {
     pub(super) range: Range<usize>,
 }
 
+/// How deep SQL may be nested: DuckDB's parser and binder need more of the stack with each level.
+const DEPTH_MAX: usize = 200;
+
 /// Reads the tokens of `sql`.
 ///
 /// # Errors
 /// A text that does not end, or a character that stands where only SQL may; it says where.
 pub(super) fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
     let mut lexer = Lexer { sql, at: 0 };
-    let mut tokens = Vec::new();
+    let (mut tokens, mut depth) = (Vec::new(), 0_usize);
     while lexer.skip_blank()? {
         let start = lexer.at;
         let token = lexer.token()?;
+        match &token {
+            Token::Symbol('(' | '[' | '{') => depth += 1,
+            Token::Symbol(')' | ']' | '}') => depth = depth.saturating_sub(1),
+            Token::Word(word) if word.eq_ignore_ascii_case("CASE") => depth += 1,
+            Token::Word(word) if word.eq_ignore_ascii_case("END") => {
+                depth = depth.saturating_sub(1)
+            }
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Err(format!(
+                "payload.sql: expected parentheses, brackets and CASE nested at most {DEPTH_MAX} deep, found more at {}",
+                place(sql, start)
+            ));
+        }
         tokens.push(Placed {
             token,
             range: start..lexer.at,
@@ -476,6 +494,7 @@ mod tests {
             ("SELECT $a$ $b$", "no end"),
             ("SELECT 1 /* /* */", "no end"),
             ("SELECT 1 -- a\u{b}", "U+000B"),
+            (&format!("SELECT {}1", "(".repeat(201)), "at most 200"),
         ] {
             let text = tokens(sql).expect_err("refused");
             assert!(text.contains(word) && text.contains("line 1"), "{text}");
