@@ -218,6 +218,6 @@ mod tests {
             assert!(said.is_some_and(|said| said.starts_with(advice)), "{error}");
         }
         let text = rusqlite::Error::InvalidColumnType(0, "at".into(), rusqlite::types::Type::Text);
-        assert_eq!(Error::from(text).kind, ErrorKind::Corrupt);
+        assert_eq!(Error::from(text).kind, ErrorKind::Invalid);
     }
 }
