@@ -51,6 +51,9 @@ async fn applied(store: &dyn RegistryStore, result: &Reply) -> Applied {
     store.apply(vec![incoming(result)]).await.expect("applied")[0]
 }
 
+/// Makes another's of a Result.
+type Change = fn(&mut Reply);
+
 pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
     let store = bench.open().await;
     let job = NewJob {
@@ -67,7 +70,7 @@ pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
         applied(&*store, &own(bench, &["s3://x/in"], &["s3://x/out"])).await,
         Applied::Applied
     );
-    let changes: [(fn(&mut Reply), Difference); 4] = [
+    let changes: [(Change, Difference); 4] = [
         (
             |reply| reply.correlation_id = "other".into(),
             Difference::CorrelationId,
