@@ -141,6 +141,11 @@ impl Outage {
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
+
+    /// When it began, in milliseconds since the Unix epoch.
+    pub(crate) fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -4,6 +4,7 @@ mod answering;
 #[cfg(feature = "aws")]
 mod aws;
 mod backend;
+pub mod board;
 mod breaker;
 #[cfg(feature = "aws")]
 pub mod calls;
@@ -61,7 +62,7 @@ pub use process::{Decision, Incoming, Outcome, Processor};
 pub use results::{Kind, ResultsConsumer, Tally};
 pub use settings::{Fabric, Settings, SettingsError};
 pub use spawn::{Spawn, Task, TokioTasks};
-pub use time::{duration, timestamp};
+pub use time::{duration, since, timestamp};
 pub use tokio_util::sync::CancellationToken;
 pub use trust::{Seal, Trust};
 pub use variables::{VARIABLES, Variable};

@@ -54,6 +54,18 @@ impl Names {
         format!("{}-{name}-queue", self.prefix)
     }
 
+    /// Whose queue this is: the name that [`Names::queue`] was given.
+    ///
+    /// ```
+    /// use pudato_runtime::Names;
+    /// assert_eq!(Names::new("pudato").reader_of("pudato-query-queue"), Some("query"));
+    /// assert_eq!(Names::new("pudato").reader_of("pudato-query-dlq"), None);
+    /// ```
+    pub fn reader_of<'a>(&self, queue: &'a str) -> Option<&'a str> {
+        let rest = queue.strip_prefix(&self.prefix)?.strip_prefix('-')?;
+        rest.strip_suffix("-queue")
+    }
+
     /// Where what nobody could handle lies.
     pub fn dead_letters(&self, name: &str) -> String {
         format!("{}-{name}-dlq", self.prefix)

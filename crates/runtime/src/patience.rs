@@ -17,9 +17,9 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// A receive succeeded.
-    pub(crate) fn renew(&mut self) {
-        *self = Self::default();
+    /// A receive succeeded; answers whether the last one failed.
+    pub(crate) fn renew(&mut self) -> bool {
+        std::mem::take(self).failures > 0
     }
 
     /// Says what went wrong, and waits; returns early when it drains.

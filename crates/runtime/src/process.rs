@@ -5,7 +5,7 @@ use crate::trust::Trust;
 use futures_util::FutureExt;
 use pudato_handler::redact;
 use pudato_handler::{
-    Action, Effect, FollowUp, Handled, Handler, Identity, Later, Progress, dispatch,
+    Action, Effect, FollowUp, Handled, Handler, Identity, Later, Progress, Waits, dispatch,
 };
 use pudato_messaging::claims::{self, ClaimStore};
 use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
@@ -120,6 +120,24 @@ pub(crate) struct Read {
     /// This delivery's name among the owners of running requests: the same worker may have the same message twice, where its first
     /// lease was lost.
     pub(crate) owner: String,
+    /// Where it is said what the Command waits for.
+    pub(crate) waits: Waits,
+}
+
+/// What an action tells while it runs: how far it is, and what it waits for.
+struct Telling<'a> {
+    progress: &'a dyn Progress,
+    waits: &'a Waits,
+}
+
+impl Progress for Telling<'_> {
+    fn report(&self, command: &Command, data: Object) {
+        self.progress.report(command, data);
+    }
+
+    fn waits(&self) -> Waits {
+        self.waits.clone()
+    }
 }
 
 impl Processor {
@@ -177,6 +195,7 @@ impl Processor {
                 self.owner,
                 self.deliveries.fetch_add(1, Ordering::Relaxed)
             ),
+            waits: Waits::default(),
         })
     }
 
@@ -188,6 +207,7 @@ impl Processor {
             key,
             begins,
             owner,
+            waits,
         } = read;
         let identity = key
             .as_ref()
@@ -218,13 +238,11 @@ impl Processor {
             }
         }
         let now = || self.now();
-        let handling = dispatch(
-            &*self.handler,
-            command,
-            identity.as_ref(),
-            &*self.progress,
-            &now,
-        );
+        let telling = Telling {
+            progress: &*self.progress,
+            waits,
+        };
+        let handling = dispatch(&*self.handler, command, identity.as_ref(), &telling, &now);
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
         let handled = handled.unwrap_or_else(|panic| {
             Err(Later::Retry {

@@ -1,7 +1,9 @@
 //! The results consumer: writes every Result and its lineage to the registry, and Events to its history.
 
+use crate::board::{Board, Cause};
 use crate::chance::{Backoff, Chance};
 use crate::identity::sha256_hex;
+use crate::names::{HISTORY, RESULTS};
 use crate::patience::Patience;
 use crate::trust::Trust;
 use crate::worker::{CALLS_MAX, CALLS_MAX_BILLED};
@@ -112,6 +114,8 @@ pub struct ResultsConsumer {
     pub visibility: Duration,
     /// How long what could not be written is left alone when it drains; nothing where another reads it at once.
     pub left_alone: Option<Backoff>,
+    /// Where it is noted that it cannot go on.
+    pub board: Board,
 }
 
 /// What a queue carries.
@@ -166,12 +170,16 @@ impl ResultsConsumer {
             }
             match received {
                 Ok(deliveries) => {
-                    patience.renew();
+                    if patience.renew() {
+                        self.board.goes_on(self.named(), Cause::Receive);
+                    }
                     if !deliveries.is_empty() {
                         writing.push(self.apply(deliveries, &drain));
                     }
                 }
                 Err(error) => {
+                    let why = error.to_string();
+                    self.board.stops(self.named(), Cause::Receive, &why, None);
                     let mut wait = pin!(patience.wait(error, &*self.clock, &self.chance, &drain));
                     let waited = loop {
                         tokio::select! {
@@ -273,6 +281,9 @@ impl ResultsConsumer {
         loop {
             match self.write_and_hold(&parsed, &mut leases).await {
                 Ok(outcomes) => {
+                    if failures > 0 {
+                        self.board.goes_on(self.named(), Cause::Backend);
+                    }
                     for outcome in outcomes {
                         match outcome {
                             Applied::Applied => tally.applied += 1,
@@ -287,7 +298,10 @@ impl ResultsConsumer {
                 Err(error) if error.is_retryable() => {
                     failures += 1;
                     tracing::warn!(%error, failures, "the registry is unavailable; nothing is deleted");
+                    let why = format!("the registry is unavailable: {error}");
+                    self.board.stops(self.named(), Cause::Backend, &why, None);
                     if drain.is_cancelled() {
+                        self.board.goes_on(self.named(), Cause::Backend);
                         let left_alone = self.left_alone.as_ref();
                         for lease in leases {
                             let after =
@@ -337,6 +351,14 @@ impl ResultsConsumer {
                 written = &mut writing => return written,
                 () = self.clock.sleep_until(half_over_ms) => self.renew(leases).await,
             }
+        }
+    }
+
+    /// Its name among those that read queues.
+    fn named(&self) -> &'static str {
+        match self.kind {
+            Kind::Results => RESULTS,
+            Kind::Events => HISTORY,
         }
     }
 

@@ -7,6 +7,25 @@ pub fn timestamp(now_ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(now_ms)
 }
 
+/// A moment as people read it: the time of day where it is less than half a day away, else with its date; in UTC.
+///
+/// ```
+/// assert_eq!(pudato_runtime::since(1_795_392_185_000, 1_795_392_200_000), "00:03:05 UTC");
+/// assert_eq!(pudato_runtime::since(1_795_392_185_000, 1_795_492_200_000), "2026-11-23 00:03:05 UTC");
+/// ```
+pub fn since(at_ms: u64, now_ms: u64) -> String {
+    let at = timestamp(at_ms);
+    let text = at.as_str().get(..19).unwrap_or(at.as_str());
+    let (date, time) = text.split_once('T').unwrap_or(("", text));
+    match at_ms.abs_diff(now_ms) < HALF_A_DAY_MS {
+        true => format!("{time} UTC"),
+        false => format!("{date} {time} UTC"),
+    }
+}
+
+/// A time of day says which day is meant where it is not farther away.
+const HALF_A_DAY_MS: u64 = 12 * 60 * 60 * 1_000;
+
 /// A length of time as people write it: `90s`, `5m`, `2h`, `1d`.
 ///
 /// ```

@@ -1,6 +1,7 @@
 //! Puts the parts together. The one place that names backends.
 
 use crate::backend::Backend;
+use crate::board::{Board, Program, keep_posted};
 use crate::chance::Chance;
 use crate::claim_store::ClaimObjects;
 use crate::dead_letters::DeadLetterWatch;
@@ -98,6 +99,8 @@ pub struct Pudato {
     pub clock: Arc<dyn Clock>,
     /// The data folder, absolute.
     pub data_dir: PathBuf,
+    /// What this program has in hand.
+    pub board: Board,
     backend: Backend,
     topology: Topology,
     deliveries: Arc<AtomicU64>,
@@ -227,6 +230,7 @@ impl Pudato {
             operations: backend.operations(),
             registry,
             outbox,
+            board: Board::new(Arc::clone(&clock)),
             clock,
             data_dir: data_dir.clone(),
             #[cfg(feature = "aws")]
@@ -333,6 +337,11 @@ impl Pudato {
             })?;
             tokio::spawn(serve(listener, readiness.clone()));
         }
+        // Ended with this future, however that ends.
+        let told = CancellationToken::new();
+        let telling = told.clone().drop_guard();
+        let (board, data_dir) = (self.board.clone(), self.data_dir.clone());
+        let posted = tokio::spawn(keep_posted(board, data_dir, self.program(parts), told));
         let mut running = tokio::task::JoinSet::new();
         for part in parts {
             match part {
@@ -407,7 +416,23 @@ impl Pudato {
             }
         }
         self.record_calls();
+        drop(telling);
+        let _ = posted.await;
         outcome
+    }
+
+    /// What others are told of this program.
+    fn program(&self, parts: &[Part]) -> Program {
+        let runs = parts.iter().map(|part| match part {
+            Part::Handler(service) => service.clone(),
+            Part::Results => RESULTS.to_owned(),
+        });
+        Program {
+            pid: std::process::id(),
+            since_ms: self.clock.now_ms(),
+            runs: runs.collect(),
+            ..Program::default()
+        }
     }
 
     /// Writes down what this program called that does not serve and ends now, for `pudato cost`; the embedded fabric has nothing to
@@ -485,6 +510,7 @@ impl Pudato {
             concurrency: self.settings.concurrency,
             visibility: self.settings.visibility,
             grace: self.settings.drain,
+            board: self.board.clone(),
         })
     }
 
@@ -568,6 +594,7 @@ impl Pudato {
             kind,
             visibility: self.settings.visibility,
             left_alone: None,
+            board: self.board.clone(),
         }
     }
 

@@ -107,6 +107,7 @@ async fn child(folder: &Path) {
         kind: Kind::Results,
         visibility: Duration::from_secs(30),
         left_alone: None,
+        board: Default::default(),
     };
     let told = drain.clone();
     let running = tokio::spawn(async move { consumer.run(told).await });

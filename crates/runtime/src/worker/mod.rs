@@ -1,8 +1,10 @@
 //! The loop that receives the messages of one service, and obeys what [`crate::process`] decides about each.
 
 mod settling;
+mod telling;
 
 use crate::answering::Answering;
+use crate::board::{Board, Cause, OnBoard};
 use crate::breaker::{Breaker, Outage};
 use crate::chance::{Backoff, Chance};
 use crate::identity;
@@ -65,6 +67,8 @@ pub struct Worker {
     pub visibility: Duration,
     /// How long a drain waits for what is in hand.
     pub grace: Duration,
+    /// Where it is noted what is in hand and what that waits for.
+    pub board: Board,
 }
 
 struct Running {
@@ -168,7 +172,9 @@ impl Running {
             };
             match received {
                 Ok(deliveries) => {
-                    patience.renew();
+                    if patience.renew() {
+                        self.goes_on(Cause::Receive);
+                    }
                     let is_full = deliveries.len() >= max.min(RECEIVE_MAX * calls.max(1));
                     calls = if is_full {
                         (calls * 2).clamp(1, calls_max)
@@ -191,6 +197,7 @@ impl Running {
                     }
                 }
                 Err(error) => {
+                    self.stops(Cause::Receive, &error.to_string(), None);
                     let (clock, chance) = (&self.worker.processor.clock, &self.worker.chance);
                     patience.wait(error, &**clock, chance, &self.drain).await?;
                 }
@@ -306,31 +313,40 @@ impl Running {
         // Others do not wait for the settlement of one that may take long.
         let is_quick = self.is_quick.load(Ordering::Relaxed);
         let _settled_soon = is_quick.then(|| self.settler.take_in_hand());
+        let noted = self.worker.board.take(self.entry(&message));
         // The semaphore is never closed.
         let Ok(handler) = Arc::clone(&self.handlers).acquire_owned().await else {
             return;
         };
         let began_ms = self.worker.processor.clock.now_ms();
-        let read = self.until_read(&message, &in_hand.held).await;
+        let hand = Hand {
+            held: &in_hand.held,
+            noted: &noted,
+        };
+        let mut read = self.until_read(&message, hand).await;
+        if let Ok(read) = &mut read {
+            noted.is_command(&read.command);
+            read.waits = noted.waits();
+        }
         let span = span(&message, read.as_ref().ok());
-        self.obey(&message, &in_hand.held, read, (handler, began_ms))
+        self.obey(&message, hand, read, (handler, began_ms))
             .instrument(span)
             .await;
     }
 
-    async fn until_read(&self, message: &Incoming, held: &Held) -> Result<Read, Decision> {
+    async fn until_read(&self, message: &Incoming, hand: Hand<'_>) -> Result<Read, Decision> {
         let mut outage = Outage::default();
         loop {
             match self.worker.processor.read(message).await {
                 Err(Decision::Unavailable { why }) => {
-                    if let Some(decision) = self.wait_out(&mut outage, why, held).await {
+                    if let Some(decision) = self.wait_out(&mut outage, why, hand).await {
                         return Err(at_last_unread(decision, message));
                     }
                 }
                 read => {
                     // That others can be read says nothing about the backend of a handler.
                     if outage.failures() > 0 {
-                        self.breaker.close();
+                        self.is_back(true);
                     }
                     return read;
                 }
@@ -341,12 +357,16 @@ impl Running {
     async fn obey(
         &self,
         message: &Incoming,
-        held: &Held,
+        hand: Hand<'_>,
         read: Result<Read, Decision>,
         (handler, began_ms): (OwnedSemaphorePermit, u64),
     ) {
         let decision = match read {
-            Ok(read) => self.decide(message, &read, held).await,
+            Ok(read) => tokio::select! {
+                biased;
+                decision = self.decide(message, &read, hand) => decision,
+                never = self.tell_of_waits(&read.command, hand.noted) => match never {},
+            },
             Err(decision) => decision,
         };
         // The handler is done; the next may run while this message is settled.
@@ -366,15 +386,20 @@ impl Running {
             }
             _ => None,
         };
-        let Some(lease) = held.take().await else {
+        let Some(lease) = hand.held.take().await else {
             return;
         };
         let consumer = &self.worker.consumer;
         let settled = match decision {
-            Decision::Done(outcome) => self.settle(held, lease, (&*outcome, None), prepared).await,
+            Decision::Done(outcome) => {
+                let answer = (&*outcome, None);
+                self.settle(hand.held, lease, answer, prepared, hand.noted)
+                    .await
+            }
             Decision::Pending(outcome, follow_up) => {
                 let answer = (&*outcome, Some(&*follow_up));
-                self.settle(held, lease, answer, prepared).await
+                self.settle(hand.held, lease, answer, prepared, hand.noted)
+                    .await
             }
             Decision::Retry { why, after } => {
                 let attempt = message.attempt.unwrap_or(1);
@@ -408,7 +433,8 @@ impl Running {
     }
 
     /// Decides, and while a backend is down decides again, without spending an attempt.
-    async fn decide(&self, message: &Incoming, read: &Read, held: &Held) -> Decision {
+    async fn decide(&self, message: &Incoming, read: &Read, hand: Hand<'_>) -> Decision {
+        let held = hand.held;
         let processor = &self.worker.processor;
         let lease_max = read.action.map_or(Duration::MAX, |action| action.lease_max);
         let lease_max_ms = u64::try_from(lease_max.as_millis()).unwrap_or(u64::MAX);
@@ -424,6 +450,7 @@ impl Running {
         loop {
             let until_ms = processor.clock.now_ms().saturating_add(lease_max_ms);
             held.runs(until_ms, request.clone());
+            hand.noted.runs_until(Some(until_ms));
             let decision = tokio::select! {
                 biased;
                 () = held.lost.cancelled() => return lost(),
@@ -433,58 +460,69 @@ impl Running {
             // The request is renewed on until its answer is ready to be sent.
             let is_answered = matches!(decision, Decision::Done(_) | Decision::Pending(..));
             held.runs(u64::MAX, request.clone().filter(|_| is_answered));
+            hand.noted.runs_until(None);
             if let Decision::Busy { until_ms } = decision {
-                if self.wait_for_another(until_ms, held).await {
+                if self.wait_for_another(until_ms, hand).await {
                     continue;
                 }
                 return decision;
             }
             let Decision::Unavailable { why } = decision else {
-                match is_done(&decision) {
-                    true => self.breaker.succeeded(),
-                    false => self.breaker.close(),
+                self.is_back(outage.failures() > 0);
+                if is_done(&decision) {
+                    self.breaker.succeeded();
                 }
                 return decision;
             };
-            if let Some(decision) = self.wait_out(&mut outage, why, held).await {
+            if let Some(decision) = self.wait_out(&mut outage, why, hand).await {
                 return processor.at_last(decision, message, &read.command);
             }
         }
     }
 
     /// Waits until the request of this message may be free; false when the message shall be given back instead.
-    async fn wait_for_another(&self, until_ms: u64, held: &Held) -> bool {
+    async fn wait_for_another(&self, until_ms: u64, hand: Hand<'_>) -> bool {
         let clock = &*self.worker.processor.clock;
+        let what = "the same request, which another worker has or had in hand";
+        let _wait = hand.noted.waits().waits_for(what);
         let now_ms = clock.now_ms();
         let jitter_ms = self.worker.chance.up_to(BUSY_MS_MIN);
         let look_ms = until_ms.clamp(now_ms + BUSY_MS_MIN, now_ms + BUSY_MS_MAX) + jitter_ms;
         tracing::debug!("the same request runs elsewhere; it is waited for");
         tokio::select! {
             biased;
-            () = held.lost.cancelled() => false,
+            () = hand.held.lost.cancelled() => false,
             () = self.drain.cancelled() => false,
             () = clock.sleep_until(look_ms) => true,
         }
     }
 
     /// Waits until it is this message's turn to ask again; answers what shall become of it where it is not kept.
-    async fn wait_out(&self, outage: &mut Outage, why: String, held: &Held) -> Option<Decision> {
+    async fn wait_out(
+        &self,
+        outage: &mut Outage,
+        why: String,
+        hand: Hand<'_>,
+    ) -> Option<Decision> {
         let clock = &*self.worker.processor.clock;
         if self.breaker.is_doubtful(outage, clock.now_ms()) {
             // It held the others up long enough: from now on it spends its own attempts.
             let why = format!(
                 "{why}; it failed for minutes while other commands of this service succeeded"
             );
-            self.breaker.close();
+            self.is_back(true);
             return Some(Decision::Retry { why, after: None });
         }
         if !self.breaker.is_open() {
             tracing::warn!(%why, "a backend is unavailable; receiving stops until it is back");
         }
         self.breaker.open(clock.now_ms(), &why);
+        self.stops(Cause::Backend, &why, Some(hand.noted));
+        let what = format!("a backend that is unavailable: {why}");
+        let _wait = hand.noted.waits_since(&what, outage.since_ms());
         let is_turn = tokio::select! {
             biased;
-            () = held.lost.cancelled() => false,
+            () = hand.held.lost.cancelled() => false,
             () = self.drain.cancelled() => false,
             turn = self.breaker.turn(outage.failures(), clock, &self.worker.chance) => turn.is_some(),
         };
@@ -492,7 +530,7 @@ impl Running {
             return None;
         }
         // Nobody may be left who would ask whether the backend is back: the next message does.
-        self.breaker.close();
+        self.is_back(true);
         Some(Decision::Unavailable { why })
     }
 }
@@ -504,6 +542,13 @@ fn is_done(decision: &Decision) -> bool {
         Decision::Pending(..) => true,
         _ => false,
     }
+}
+
+/// A message in hand: its lease, and the note of it that others see.
+#[derive(Clone, Copy)]
+struct Hand<'a> {
+    held: &'a Held,
+    noted: &'a OnBoard,
 }
 
 fn lost() -> Decision {

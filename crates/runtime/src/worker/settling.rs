@@ -2,6 +2,7 @@
 
 use super::Running;
 use crate::answering::Prepared;
+use crate::board::{Cause, OnBoard};
 use crate::leases::Held;
 use crate::process::Outcome;
 use pudato_handler::FollowUp;
@@ -30,8 +31,10 @@ impl Running {
         lease: Lease,
         answer: Answer<'_>,
         prepared: Option<Result<Prepared, Error>>,
+        noted: &OnBoard,
     ) -> Result<(), Error> {
-        match self.settle_until(held, lease, answer, prepared).await? {
+        let settled = self.settle_until(held, lease, answer, prepared, noted);
+        match settled.await? {
             Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
                 let result = &answer.0.result;
@@ -49,6 +52,7 @@ impl Running {
         mut lease: Lease,
         answer: Answer<'_>,
         first: Option<Result<Prepared, Error>>,
+        noted: &OnBoard,
     ) -> Result<Deleted, Error> {
         let (mut prepared, mut unprepared) = match first {
             Some(Ok(prepared)) => (Some(prepared), None),
@@ -56,6 +60,7 @@ impl Running {
             None => (None, None),
         };
         let mut failures = 0;
+        let mut since_ms = None;
         loop {
             let receipt = lease.receipt.clone();
             let tried = match unprepared.take() {
@@ -65,7 +70,7 @@ impl Running {
             let error = match tried {
                 Err(error) if can_pass(error.kind) => error,
                 settled => {
-                    self.breaker.close();
+                    self.takes_answers(failures > 0);
                     return settled;
                 }
             };
@@ -78,8 +83,14 @@ impl Running {
             } else if !self.breaker.is_open() {
                 tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
             }
-            let now_ms = self.worker.processor.clock.now_ms();
+            let clock = &self.worker.processor.clock;
+            let now_ms = clock.now_ms();
             self.breaker.open(now_ms, &error.to_string());
+            let what = format!("its answer cannot be published: {error}");
+            self.stops(Cause::Answers, &what, Some(noted));
+            let since_ms = *since_ms.get_or_insert(now_ms);
+            let what = format!("the fabric, which does not take its answer: {error}");
+            let _wait = noted.waits_since(&what, since_ms);
             // Renewed at the next look, and from then on at half.
             let deadline_ms = 0;
             held.put_back(Lease {
@@ -90,7 +101,7 @@ impl Running {
             let is_turn = self.wait_to_settle(failures, held).await;
             if !is_turn {
                 // Nobody may be left who would ask whether the fabric is back: the next message does.
-                self.breaker.close();
+                self.takes_answers(true);
             }
             // Nobody else takes it.
             let Some(own) = held.take().await else {

@@ -3,4 +3,5 @@
 mod poison;
 mod simulation;
 mod support;
+mod waits;
 mod worker;

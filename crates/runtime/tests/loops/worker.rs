@@ -2,7 +2,7 @@
 
 use crate::support::{NoClaims, Tasks, settle_down};
 use async_trait::async_trait;
-use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
+use pudato_handler::{Action, Answer, Effect, Failure, Handler, Progress, Request};
 use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
@@ -10,6 +10,7 @@ use pudato_messaging::{
     Subscription, Topology,
 };
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode};
+use pudato_runtime::board::Board;
 use pudato_runtime::{
     CancellationToken, Chance, Outbox, Processor, Spawn, Task, Worker, publish_command,
 };
@@ -26,6 +27,8 @@ struct Scripted {
 }
 
 pub enum Act {
+    /// Waits for something of another's before it answers.
+    WaitFor(&'static str, Duration),
     Panic,
     Unavailable,
     Retry,
@@ -62,6 +65,12 @@ impl Handler for Scripted {
                 why: "bad luck".into(),
                 after: Some(Duration::from_secs(1)),
             }),
+            Some(Act::WaitFor(what, time)) => {
+                let _wait = request.waits_for(what);
+                let time_ms = u64::try_from(time.as_millis()).expect("a short time");
+                self.clock.sleep_until(self.clock.now_ms() + time_ms).await;
+                Ok(Answer::new(Object::new()))
+            }
             Some(Act::Take(time)) => {
                 let time_ms = u64::try_from(time.as_millis()).expect("a short time");
                 self.clock.sleep_until(self.clock.now_ms() + time_ms).await;
@@ -80,12 +89,25 @@ impl Handler for Scripted {
 
 pub struct Bench {
     pub fabric: MemoryFabric,
-    clock: ManualClock,
+    pub clock: ManualClock,
+    pub board: Board,
+    /// What was told of how far Commands are.
+    pub told: Arc<Told>,
     drain: CancellationToken,
     outbox: Outbox,
     /// Whether every command finds its backend down.
     pub is_down: Arc<AtomicBool>,
     _worker: Tasks,
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+pub struct Told(pub Mutex<Vec<Object>>);
+
+impl Progress for Told {
+    fn report(&self, _: &Command, data: Object) {
+        self.0.lock().expect("no panic").push(data);
+    }
 }
 
 /// Claims that lie nowhere but are taken, once so many were refused.
@@ -194,8 +216,10 @@ async fn bench_of(
         claims: Arc::clone(&claims),
         clock: Arc::clone(&shared),
     };
+    let board = Board::new(Arc::clone(&shared));
+    let told = Arc::new(Told::default());
     let processor = Processor {
-        progress: Arc::new(()),
+        progress: Arc::clone(&told) as _,
         trust: Default::default(),
         handler: Arc::new(Scripted {
             script: Mutex::new(script.into()),
@@ -221,6 +245,7 @@ async fn bench_of(
         concurrency: 2,
         visibility,
         grace: Duration::from_secs(5),
+        board: board.clone(),
     };
     let drain = CancellationToken::new();
     let stop = drain.clone();
@@ -230,6 +255,8 @@ async fn bench_of(
     Bench {
         fabric,
         clock,
+        board,
+        told,
         drain,
         outbox,
         is_down,
@@ -288,7 +315,7 @@ impl Bench {
     }
 
     /// The Results so far, and the attempt at which each was given.
-    async fn answers(&self) -> Vec<(Status, u64, Vec<String>)> {
+    pub async fn answers(&self) -> Vec<(Status, u64, Vec<String>)> {
         let consumer = self.fabric.consumer("answers").await.expect("declared");
         let receive = Receive {
             max: 10,

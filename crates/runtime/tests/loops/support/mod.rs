@@ -140,6 +140,7 @@ impl World {
             concurrency: 3,
             visibility: VISIBILITY,
             grace: Duration::from_secs(1),
+            board: Default::default(),
         };
         let drain = drain.clone();
         tasks.spawn(Box::pin(async move {
@@ -160,6 +161,7 @@ impl World {
             kind: Kind::Results,
             visibility: VISIBILITY,
             left_alone: None,
+            board: Default::default(),
         };
         let watch = DeadLetterWatch {
             operations: Arc::new(self.fabric.clone()),
