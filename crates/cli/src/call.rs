@@ -3,10 +3,11 @@
 use crate::Context;
 use crate::exit::{self, Failure};
 use crate::progress::how_far;
-use crate::{output, payload};
+use crate::{nobody, output, payload};
 use pudato_runtime::Client;
 use pudato_runtime::protocol::{Command, Result as Reply, Status, encode};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -119,10 +120,19 @@ impl Call {
             let data = result.data.clone().unwrap_or_default();
             eprintln!("{}", how_far(&data));
         };
-        let mut listener = client.listen(&command.correlation_id).await?;
+        let listener = client.listen(&command.correlation_id).await?;
+        let mut listener = listener.awaits(&command.r#type);
+        let services = BTreeSet::from([command.r#type.as_str()]);
         let answered = async {
-            client.publish(&command).await?;
-            client.hear(&mut listener, timeout, &mut pending).await
+            let heard = async {
+                client.publish(&command).await?;
+                client.hear(&mut listener, timeout, &mut pending).await
+            };
+            tokio::select! {
+                biased;
+                heard = heard => heard,
+                never = nobody::say(&pudato, &services, context.json) => match never {},
+            }
         };
         let result = tokio::select! {
             result = answered => Some(result),
@@ -144,7 +154,7 @@ impl Call {
         let Some(result) = result else {
             let id = &command.correlation_id;
             let text = format!(
-                "interrupted; what was sent goes on: `pudato trace {id}` shows where it is"
+                "interrupted; a command that was sent is not taken back: `pudato trace {id}` shows where it is"
             );
             return Err(Failure::interrupted_with(text));
         };

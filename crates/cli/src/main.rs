@@ -13,6 +13,7 @@ mod job;
 mod keep;
 mod lineage;
 mod lines;
+mod nobody;
 mod output;
 mod payload;
 mod pipeline;

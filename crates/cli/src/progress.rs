@@ -1,5 +1,6 @@
 //! How a pipeline goes: live lines on a terminal, plain lines elsewhere. All of it on stderr.
 
+use crate::output;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pudato_runtime::pipeline::{Pipeline, Progress, StepEnd, StepOutcome};
 use pudato_runtime::protocol::Object;
@@ -10,6 +11,11 @@ use std::time::Duration;
 
 /// What a `pending` Result says of how far its command is.
 pub fn how_far(data: &Object) -> String {
+    if let Some(Value::String(what)) = data.get("waits_for") {
+        let since = data.get("since").and_then(Value::as_str);
+        let since = since.map(|since| format!(" (since {} UTC)", output::time(since)));
+        return format!("waits for {what}{}", since.unwrap_or_default());
+    }
     match (data.get("done"), data.get("total"), data.get("message")) {
         (Some(done), Some(total), _) => format!("{done} of {total}"),
         (_, _, Some(Value::String(message))) => message.clone(),

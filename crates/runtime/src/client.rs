@@ -1,5 +1,6 @@
 //! What a caller does: publish a Command, wait for its Result, follow a correlation id.
 
+use crate::hearing::Hearing;
 use crate::listener::Listener;
 use crate::outbox::publish_command;
 use crate::settings::Replies;
@@ -23,7 +24,7 @@ pub enum CallError {
     Refused(String),
     /// The fabric or the registry cannot be reached.
     Unavailable(String),
-    /// No final Result came in time. The Command was published and is not lost.
+    /// No final Result came in time. The Command was published; the text says where it is, as far as that can be known.
     TimedOut(String),
 }
 
@@ -53,12 +54,17 @@ impl<'a> Client<'a> {
         Self { pudato }
     }
 
-    /// Publishes a Command to the topic of its service; answers the fabric's id of it.
+    /// Publishes a Command to the topic of its service; answers the fabric's id of it. A topic that nothing subscribes to is refused,
+    /// where that can be known.
     ///
     /// # Errors
     /// [`CallError::Refused`], [`CallError::Unavailable`].
     pub async fn publish(&self, command: &Command) -> Result<String, CallError> {
-        let topic = self.pudato.names.commands(&command.r#type);
+        let (pudato, service) = (self.pudato, &command.r#type);
+        let topic = pudato.names.commands(service);
+        if pudato.hearing(&topic).await == Hearing::Unheard {
+            return Err(CallError::Refused(pudato.unheard(service, &topic)));
+        }
         publish_command(&self.pudato.outbox, &topic, command)
             .await
             .map_err(|error| {
@@ -75,7 +81,8 @@ impl<'a> Client<'a> {
     /// # Errors
     /// As [`Client::publish`], and [`CallError::TimedOut`].
     pub async fn call(&self, command: &Command, timeout: Duration) -> Result<Reply, CallError> {
-        let mut listener = self.look(&command.correlation_id).await?;
+        let listener = self.look(&command.correlation_id).await?;
+        let mut listener = listener.awaits(&command.r#type);
         self.publish(command).await?;
         self.hear(&mut listener, timeout, &mut |_| {}).await
     }
@@ -103,26 +110,27 @@ impl<'a> Client<'a> {
     }
 
     /// Looks into the registry. An answer to an earlier Command of the same id is not the answer to the next.
-    async fn look(&self, correlation_id: &str) -> Result<Listener, CallError> {
+    pub(crate) async fn look(&self, correlation_id: &str) -> Result<Listener, CallError> {
         let before = self.results(correlation_id).await?;
         let before = before.into_iter().map(|stored| stored.identity);
         Ok(Listener::registry(correlation_id, before.collect()))
     }
 
-    /// Waits for a final Result of the step `step_id` under `correlation_id` in the registry, other than those of `before` (their
-    /// identities); `pending` is told of every `pending` Result that comes until then.
+    /// Waits for a final Result of the step `step_id` of a service under `correlation_id` in the registry, other than those of `before`
+    /// (their identities); `pending` is told of every `pending` Result that comes until then.
     ///
     /// # Errors
     /// [`CallError::Unavailable`], [`CallError::TimedOut`].
     pub async fn watch(
         &self,
-        correlation_id: &str,
+        (service, correlation_id): (&str, &str),
         step_id: &str,
         before: HashSet<String>,
         timeout: Duration,
         pending: &mut (dyn FnMut(&Reply) + Send),
     ) -> Result<Reply, CallError> {
-        let mut listener = Listener::registry(correlation_id, before).only(step_id);
+        let listener = Listener::registry(correlation_id, before);
+        let mut listener = listener.only(step_id).awaits(service);
         self.hear(&mut listener, timeout, pending).await
     }
 
@@ -153,9 +161,10 @@ impl<'a> Client<'a> {
             }
             if is_last {
                 let correlation_id = &listener.correlation_id;
+                let service = listener.service.as_deref();
+                let place = self.pudato.whereabouts(correlation_id, service).await;
                 return Err(CallError::TimedOut(format!(
-                    "no Result for {correlation_id} after {} s; the command is not lost: \
-                     is `pudato up` running? `pudato trace {correlation_id}` shows where it is",
+                    "no Result for {correlation_id} after {} s: {place}. `pudato trace {correlation_id}` looks again",
                     timeout.as_secs()
                 )));
             }

@@ -17,6 +17,7 @@ pub mod deployment;
 #[cfg(feature = "aws")]
 pub mod examination;
 mod health;
+mod hearing;
 mod identity;
 mod input;
 mod kept_answers;
@@ -46,6 +47,7 @@ mod time;
 mod transform_settings;
 mod trust;
 mod variables;
+mod whereabouts;
 mod wiring;
 mod worker;
 
@@ -66,6 +68,7 @@ pub use time::{duration, since, timestamp};
 pub use tokio_util::sync::CancellationToken;
 pub use trust::{Seal, Trust};
 pub use variables::{VARIABLES, Variable};
+pub use whereabouts::View;
 pub use wiring::{OpenError, Part, Pudato, registry_place};
 pub use worker::Worker;
 

@@ -16,6 +16,8 @@ pub struct Listener {
     step_id: Option<String>,
     /// In what the last Result that was heard differs from the step that it names, where it is no Result of that step.
     claims: Option<Difference>,
+    /// The service whose Result is awaited, where it was said.
+    pub(crate) service: Option<String>,
     source: Source,
 }
 
@@ -31,6 +33,13 @@ enum Source {
 }
 
 impl Listener {
+    /// Says whose Result is awaited: more can be said then where none comes.
+    #[must_use]
+    pub fn awaits(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
+        self
+    }
+
     /// Looks into the registry, for Results other than those of `before`, by their identities: one that is new may be older by its
     /// own time than one that was there.
     pub(crate) fn registry(correlation_id: &str, before: HashSet<String>) -> Self {
@@ -38,6 +47,7 @@ impl Listener {
             correlation_id: correlation_id.to_owned(),
             step_id: None,
             claims: None,
+            service: None,
             source: Source::Registry {
                 before,
                 pause_ms: LOOK_MS.0,
@@ -58,6 +68,7 @@ impl Listener {
             correlation_id: correlation_id.to_owned(),
             step_id: None,
             claims: None,
+            service: None,
             source: Source::Queue(queue),
         }
     }
@@ -101,7 +112,7 @@ impl Listener {
                 let wait = std::time::Duration::from_millis(left_ms);
                 let unavailable = |error: &dyn std::fmt::Display| {
                     CallError::Unavailable(format!(
-                        "{error}; the command was sent and is not lost: `pudato trace {}` shows where it is",
+                        "{error}; the command was sent, and its Result cannot be heard: `pudato trace {}` shows it where it can reach the registry",
                         self.correlation_id
                     ))
                 };

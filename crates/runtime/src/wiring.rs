@@ -6,6 +6,7 @@ use crate::chance::Chance;
 use crate::claim_store::ClaimObjects;
 use crate::dead_letters::DeadLetterWatch;
 use crate::health::{Readiness, serve};
+use crate::hearing::Hearing;
 use crate::names::{HISTORY, Names, RESULTS};
 use crate::openlineage::{Teller, Transport};
 use crate::outbox::Outbox;
@@ -101,6 +102,8 @@ pub struct Pudato {
     pub data_dir: PathBuf,
     /// What this program has in hand.
     pub board: Board,
+    /// Who hears which topic, as far as it was asked.
+    pub(crate) hearing: tokio::sync::Mutex<BTreeMap<String, Hearing>>,
     backend: Backend,
     topology: Topology,
     deliveries: Arc<AtomicU64>,
@@ -232,6 +235,7 @@ impl Pudato {
             outbox,
             board: Board::new(Arc::clone(&clock)),
             clock,
+            hearing: tokio::sync::Mutex::default(),
             data_dir: data_dir.clone(),
             #[cfg(feature = "aws")]
             ledger: crate::calls::Ledger::new(&data_dir, began),
@@ -265,6 +269,16 @@ impl Pudato {
             .chain([RESULTS, HISTORY])
             .filter(|name| self.has_queue(name))
             .map(|name| self.names.dead_letters(name))
+            .collect()
+    }
+
+    /// The queues of this installation that are read, as [`Pudato::dead_letter_queues`].
+    pub fn queues(&self) -> Vec<String> {
+        let names = self.handlers.keys().map(String::as_str);
+        names
+            .chain([RESULTS, HISTORY])
+            .filter(|name| self.has_queue(name))
+            .map(|name| self.names.queue(name))
             .collect()
     }
 

@@ -361,7 +361,10 @@ fn wrong_use_is_told_from_wrong_settings() {
     std::fs::remove_file(installation.folder.path().join("pudato.toml")).expect("removed");
     let (code, error) = installation.fails(&["call", "registry", "query_jobs", "--timeout", "1"]);
     assert_eq!(code, 5);
-    assert!(error.contains("is `pudato up` running?"), "{error}");
+    assert!(
+        error.contains("no worker of the service registry runs on"),
+        "{error}"
+    );
     let unusable = installation.run(&["--data-dir", "/proc/nowhere", "job", "list"]);
     assert_eq!(unusable.status.code(), Some(4));
 }

@@ -392,7 +392,7 @@ impl<'a> Runner<'a> {
         let timeout = self.pipeline.steps[n].timeout;
         let client = Client::new(self.pudato);
         let watched = client.watch(
-            &planned.correlation_id,
+            (&self.pipeline.steps[n].r#type, &planned.correlation_id),
             &planned.step_id,
             planned.results.clone(),
             timeout,
