@@ -3,17 +3,21 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
+use pudato_runtime::board::{InHand, Program};
 use pudato_runtime::messaging::ErrorKind;
-use pudato_runtime::{Fabric, Pudato};
+use pudato_runtime::{Fabric, Pudato, View};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// A message that waits longer than this has no reader, or one that cannot keep up.
+/// A message that waits longer than this has a reader that cannot keep up.
 const WAIT_MS_MAX: u64 = 60_000;
+/// Messages of a queue that are looked at.
+const LOOK_MAX: usize = 100;
 
-/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads, a dbt that
-/// is not there. On AWS also what is deployed otherwise than it must be, and whether a canary comes through every topic.
+/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads, workers that
+/// cannot go on, commands that wait for a minute or run beyond their time, a dbt that is not there. On AWS also what is deployed
+/// otherwise than it must be, and whether a canary comes through every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato doctor && echo fine")]
@@ -25,9 +29,15 @@ impl Doctor {
         let mut wrong = pudato.check().await?;
         wrong.extend(permissions(&pudato));
         wrong.extend(dead_letters(&pudato).await?);
+        let view = View::of(&pudato);
+        wrong.extend(view.outages());
+        wrong.extend(
+            view.in_hand()
+                .filter_map(|(program, entry)| too_long(&view, program, entry)),
+        );
         match pudato.settings().fabric {
             Fabric::Embedded => {
-                wrong.extend(waiting(&pudato).await?);
+                wrong.extend(waiting(&pudato, &view).await?);
                 // The worker is on this machine; on AWS it is elsewhere.
                 #[cfg(feature = "dbt")]
                 wrong.extend(pudato.settings().transform.examine());
@@ -44,7 +54,7 @@ impl Doctor {
                 output::line(&format!("- {finding}"))?;
             }
             if wrong.is_empty() {
-                output::line("nothing is wrong")?;
+                output::line("nothing wrong was found")?;
             }
         }
         if wrong.is_empty() {
@@ -91,22 +101,40 @@ async fn dead_letters(pudato: &Pudato) -> Result<Vec<String>, Failure> {
 }
 
 /// Queues where a message waits too long.
-async fn waiting(pudato: &Pudato) -> Result<Vec<String>, Failure> {
+async fn waiting(pudato: &Pudato, view: &View) -> Result<Vec<String>, Failure> {
     let mut wrong = Vec::new();
-    for queue in pudato.dead_letter_queues() {
-        let queue = queue.trim_end_matches("-dlq").to_owned() + "-queue";
-        let now_ms = pudato.clock.now_ms();
-        let oldest = pudato.operations.browse(&queue, 1).await?;
-        let waits = oldest.iter().any(|message| {
-            message.receive_count == 0 && message.visible_at_ms + WAIT_MS_MAX < now_ms
+    for queue in pudato.queues() {
+        let reader = pudato.names.reader_of(&queue).unwrap_or(&queue);
+        let is_read = view.nobody_runs(reader).is_none();
+        // The oldest may be in hand; those behind it wait all the same.
+        let oldest = pudato.operations.browse(&queue, LOOK_MAX).await?;
+        let waits = oldest.iter().find(|message| {
+            let waited_ms = view.now_ms.saturating_sub(message.visible_at_ms);
+            let is_due = message.visible_at_ms <= view.now_ms;
+            is_due && (!is_read || waited_ms > WAIT_MS_MAX)
         });
-        if waits {
-            wrong.push(format!(
-                "{queue}: a message waits for more than a minute; is `pudato up` running?"
-            ));
+        if let Some(message) = waits {
+            wrong.push(format!("{queue}: a message {}", view.state(message)));
         }
     }
     Ok(wrong)
+}
+
+/// What is wrong with a message that is in hand.
+fn too_long(view: &View, program: &Program, entry: &InHand) -> Option<String> {
+    let called = entry.called();
+    let held = view.held(program, entry);
+    let is_over = entry
+        .gives_up_at_ms
+        .is_some_and(|at_ms| at_ms < view.now_ms);
+    if is_over {
+        return Some(format!(
+            "{called}: its time is over, and it goes on: {held}"
+        ));
+    }
+    let waited = entry.waits_for.as_ref()?;
+    let waits_long = view.now_ms.saturating_sub(waited.since_ms) > WAIT_MS_MAX;
+    waits_long.then(|| format!("{called}: waits for more than a minute: {held}"))
 }
 
 /// Copy fabric and registry into a new folder while they are used. Objects are files: copy them as such.

@@ -20,6 +20,7 @@ mod pipeline;
 mod progress;
 mod registry;
 mod run;
+mod status;
 mod svg;
 #[cfg(feature = "aws")]
 mod topology;
@@ -89,6 +90,8 @@ enum Command {
     Publish(call::Publish),
     /// Publish a command and wait for its Result
     Call(call::Call),
+    /// Show what is running now, and what it waits for
+    Status(status::Status),
     /// Look at jobs and their steps
     #[command(subcommand)]
     Job(job::Job),
@@ -205,6 +208,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Run(command) => command.run(&context).await,
         Command::Publish(command) => command.run(&context).await,
         Command::Call(command) => command.run(&context).await,
+        Command::Status(command) => command.run(&context).await,
         Command::Job(command) => command.run(&context).await,
         Command::Lineage(command) => command.run(&context).await,
         Command::Registry(command) => command.run(&context).await,

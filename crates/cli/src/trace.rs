@@ -3,10 +3,11 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::Client;
+use crate::status::as_json_entry;
 use pudato_runtime::messaging::Stored;
 use pudato_runtime::protocol::{Event, Result as Reply, Status, decode_claim};
 use pudato_runtime::registry::Difference;
+use pudato_runtime::{Client, View, timestamp};
 use serde_json::{Value, json};
 
 /// Show the command, its attempts, its Results and its Events, in order.
@@ -29,9 +30,9 @@ impl Trace {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
         let pudato = context.open().await?;
         let trace = Client::new(&pudato).trace(&self.correlation_id).await?;
-        let now_ms = pudato.clock.now_ms();
+        let view = View::of(&pudato);
         if context.json {
-            return self.json(&trace);
+            return self.json(&trace, &view);
         }
         let mut lines = Vec::new();
         for stored in &trace.results {
@@ -54,31 +55,31 @@ impl Trace {
             );
         }
         for stored in trace.waiting.iter().flatten() {
-            let state = if stored.visible_at_ms <= now_ms {
-                "waits"
-            } else if stored.receive_count > 0 {
-                "is in hand, or comes again"
-            } else {
-                "is delayed"
-            };
-            let mut details = format!("{} on {}", state, stored.queue);
-            if stored.receive_count > 0 {
-                details.push_str(&format!(", attempt {}", stored.receive_count));
-            }
-            if let Some(reason) = stored.dead_letter.as_ref().and_then(|d| d.reason.as_ref()) {
-                details.push_str(&format!(": {reason}"));
-            }
             lines.push(Line {
-                at: pudato_runtime::timestamp(stored.sent_at_ms).as_str().into(),
+                at: timestamp(stored.sent_at_ms).as_str().into(),
                 what: "message".into(),
-                details,
+                details: view.state(stored),
+            });
+        }
+        // Where queues can be searched these stand there.
+        let held = view.in_hand_of(&self.correlation_id).into_iter();
+        for (program, entry) in held.filter(|_| trace.waiting.is_none()) {
+            lines.push(Line {
+                at: timestamp(entry.since_ms).as_str().into(),
+                what: "message".into(),
+                details: view.held(program, entry),
             });
         }
         if lines.is_empty() {
-            return Err(Failure::failed(format!(
-                "nothing is known about {:?}",
-                self.correlation_id
-            )));
+            let id = &self.correlation_id;
+            return Err(Failure::failed(match trace.waiting {
+                Some(_) => format!(
+                    "nothing is known about {id:?}: no queue has a message of it, and the registry no Result and no Event"
+                ),
+                None => format!(
+                    "the registry has no Result and no Event of {id:?}, and no program of this machine has it in hand; whether it waits on a queue is not known"
+                ),
+            }));
         }
         // All are in UTC and have microseconds, but for what a sender wrote; a stable order is enough for those.
         lines.sort_by(|a, b| a.at.cmp(&b.at));
@@ -92,7 +93,7 @@ impl Trace {
         output::table(&["TIME (UTC)", "WHAT", "DETAILS"], &rows)
     }
 
-    fn json(&self, trace: &pudato_runtime::Trace) -> Result<(), Failure> {
+    fn json(&self, trace: &pudato_runtime::Trace, view: &View) -> Result<(), Failure> {
         let read = |body: &str| serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
         let results: Vec<Value> = trace.results.iter().map(|r| read(&r.body)).collect();
         // Results that are not those of the step they name, by where they stand in `results`.
@@ -109,15 +110,20 @@ impl Trace {
                 json!({
                     "queue": stored.queue, "message_id": stored.message_id,
                     "receive_count": stored.receive_count, "sent_at_ms": stored.sent_at_ms,
+                    "state": view.state(stored),
                     "reason": stored.dead_letter.as_ref().and_then(|d| d.reason.clone()),
                 })
             });
             each.collect()
         };
         let waiting = trace.waiting.as_ref().map(described);
+        let in_hand = view.in_hand_of(&self.correlation_id).into_iter();
+        let in_hand: Vec<Value> = in_hand
+            .map(|(program, entry)| as_json_entry(program, entry))
+            .collect();
         output::json(&json!({
-            "correlation_id": self.correlation_id, "waiting": waiting, "results": results, "events": events,
-            "not_applied": not_applied,
+            "correlation_id": self.correlation_id, "waiting": waiting, "in_hand": in_hand,
+            "results": results, "events": events, "not_applied": not_applied,
         }))
     }
 }

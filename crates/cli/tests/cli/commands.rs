@@ -114,7 +114,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
     let job = installation.ok(&["job", "show", "job-1", "--json"]);
     let job: Value = serde_json::from_str(&job).expect("JSON");
     assert_eq!(job["steps"].as_array().expect("steps").len(), 2);
-    assert_eq!(installation.ok(&["doctor"]), "nothing is wrong\n");
+    assert_eq!(installation.ok(&["doctor"]), "nothing wrong was found\n");
 }
 
 #[test]
@@ -244,6 +244,7 @@ fn every_command_explains_itself_with_an_example() {
         &["job", "list"],
         &["job", "show"],
         &["lineage"],
+        &["status"],
         &["trace"],
         &["dlq", "list"],
         &["dlq", "show"],
