@@ -56,6 +56,12 @@ impl Failure {
         Self::new(INTERRUPTED, text)
     }
 
+    /// With something that was found out afterwards.
+    pub fn with(mut self, more: &str) -> Self {
+        self.text = format!("{}; {more}", self.text);
+        self
+    }
+
     /// Says why on stderr, and gives the code.
     pub fn report(self, json: bool) -> ExitCode {
         if !self.text.is_empty() {

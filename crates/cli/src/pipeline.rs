@@ -3,11 +3,14 @@
 use crate::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Shown;
-use crate::{answer, output};
+use crate::{answer, nobody, output};
 use pudato_runtime::Pudato;
-use pudato_runtime::pipeline::{Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome};
+use pudato_runtime::pipeline::{
+    Begun, Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome,
+};
 use pudato_runtime::protocol::Result as Reply;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,23 +72,46 @@ impl Run {
             from,
         };
         let runner = Runner::new(&pudato, &pipeline);
+        let mut services: BTreeSet<&str> =
+            pipeline.steps.iter().map(|step| &*step.r#type).collect();
+        services.insert("registry");
         let outcome = tokio::select! {
-            outcome = runner.run(resume, &mut shown) => outcome?,
-            _ = tokio::signal::ctrl_c() => return Err(self.interrupted(&job)),
+            biased;
+            outcome = runner.run(resume, &mut shown) => Some(outcome),
+            _ = tokio::signal::ctrl_c() => None,
+            never = nobody::say(&pudato, &services, context.json) => match never {},
         };
-        self.report(context, &pipeline, &outcome)
+        match outcome {
+            Some(Ok(outcome)) => self.report(context, &pipeline, &outcome),
+            Some(Err(error)) => {
+                let begun = runner.withdraw().await;
+                let has_id = job.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+                let failure = Failure::from(error);
+                Err(match has_id {
+                    true => failure.with(&self.left(&job, begun)),
+                    false => failure,
+                })
+            }
+            None => {
+                let begun = runner.withdraw().await;
+                let left = self.left(&job, begun);
+                Err(Failure::interrupted_with(format!("interrupted; {left}")))
+            }
+        }
     }
 
-    fn interrupted(&self, job: &Mutex<Option<String>>) -> Failure {
+    /// What is left of a run that was broken off.
+    fn left(&self, job: &Mutex<Option<String>>, begun: Begun) -> String {
         let job = job.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match job {
-            Some(job) => {
-                let file = self.pipeline.display();
-                Failure::interrupted_with(format!(
-                    "interrupted; what was sent goes on. To go on with the rest: pudato run {file} --resume {job}"
-                ))
+        let file = self.pipeline.display();
+        match (job, begun) {
+            (None, _) | (Some(_), Begun::Nothing) => "no job was created".into(),
+            (Some(job), Begun::Unknown) => {
+                format!("whether {job} was created is not known yet: `pudato job show {job}` tells")
             }
-            None => Failure::interrupted(),
+            (Some(job), Begun::Job) => format!(
+                "what was sent is not taken back. To go on with the rest: pudato run {file} --resume {job}"
+            ),
         }
     }
 
@@ -108,9 +134,22 @@ impl Run {
             return Err(Failure::failed(format!("{job} failed; {resume}")));
         }
         if is_end(StepEnd::TimedOut) {
+            let late = outcome
+                .steps
+                .iter()
+                .filter(|step| step.end == StepEnd::TimedOut);
+            let late: Vec<String> = late
+                .map(|step| {
+                    let name = &pipeline.steps[step.position].name;
+                    format!("{name}: {}", step.error.as_deref().unwrap_or_default())
+                })
+                .collect();
+            let late = late.join("\n        ");
             return Err(Failure::new(
                 exit::TIMED_OUT,
-                format!("{job}: a step timed out and is not lost; {resume}"),
+                format!(
+                    "{job}: a Result did not come in time; it may still come. {resume}\n        {late}"
+                ),
             ));
         }
         Ok(())

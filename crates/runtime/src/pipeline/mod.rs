@@ -7,7 +7,7 @@ mod standing;
 mod yaml;
 
 pub use file::{FileError, Files};
-pub use run::{Outcome, Progress, Resume, Runner, StepEnd, StepOutcome};
+pub use run::{Begun, Outcome, Progress, Resume, Runner, StepEnd, StepOutcome};
 
 use pudato_protocol::Object;
 use std::time::Duration;

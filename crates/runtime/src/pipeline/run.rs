@@ -6,14 +6,16 @@ use crate::client::{CallError, Client};
 use crate::wiring::Pudato;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use pudato_messaging::Error;
 use pudato_protocol::{Command, Object, Result as Reply, Status, decode_claim};
 use pudato_registry::StepStatus;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How long creating the job may take before somebody looks whether anything runs at all.
+/// How long creating the job may take.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a step ended.
@@ -70,7 +72,7 @@ pub struct Outcome {
 
 /// Tells somebody how it goes. Called from the task that runs the pipeline: it must not block.
 pub trait Progress: Send {
-    /// The job was created, or found.
+    /// The id of the job: it was found, or is about to be created.
     fn job(&mut self, job_id: &str);
     /// A step was sent.
     fn sent(&mut self, position: usize);
@@ -93,6 +95,27 @@ pub struct Resume {
 pub struct Runner<'a> {
     pudato: &'a Pudato,
     pipeline: &'a Pipeline,
+    creating: Mutex<Creating>,
+}
+
+/// What is under way to the registry, so that it can be taken back.
+#[derive(Default)]
+struct Creating {
+    /// The correlation id of what was sent and is not answered.
+    sent: Option<String>,
+    /// Whether the job is known to be there.
+    has_job: bool,
+}
+
+/// Whether a run that was broken off left a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// No.
+    Nothing,
+    /// Its job may be created yet: what creates it is in hand, or on a queue that cannot be searched.
+    Unknown,
+    /// Yes.
+    Job,
 }
 
 /// A step that is to be run.
@@ -112,11 +135,50 @@ struct Planned {
 impl<'a> Runner<'a> {
     /// A runner of `pipeline`.
     pub fn new(pudato: &'a Pudato, pipeline: &'a Pipeline) -> Self {
-        Self { pudato, pipeline }
+        Self {
+            pudato,
+            pipeline,
+            creating: Mutex::default(),
+        }
+    }
+
+    fn creating(&self) -> MutexGuard<'_, Creating> {
+        self.creating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back what was sent to create the job and its steps and nobody has received: it would make a job later that nobody runs.
+    /// To be called where [`Runner::run`] was dropped, or failed.
+    pub async fn withdraw(&self) -> Begun {
+        let (sent, has_job) = {
+            let mut creating = self.creating();
+            (creating.sent.take(), creating.has_job)
+        };
+        let is_gone = match &sent {
+            None => true,
+            Some(id) => self.take_back(id).await.unwrap_or(false),
+        };
+        match (has_job, is_gone) {
+            (true, _) => Begun::Job,
+            (false, true) => Begun::Nothing,
+            (false, false) => Begun::Unknown,
+        }
+    }
+
+    /// Removes a Command to the registry from its queue; false where somebody has received it.
+    async fn take_back(&self, correlation_id: &str) -> Result<bool, Error> {
+        let operations = &self.pudato.operations;
+        let queue = self.pudato.names.queue("registry");
+        let found = operations.find("correlation_id", correlation_id).await?;
+        let ids: Vec<String> = found
+            .into_iter()
+            .filter(|stored| stored.queue == queue && stored.receive_count == 0)
+            .map(|stored| stored.message_id)
+            .collect();
+        Ok(!ids.is_empty() && operations.purge(&queue, Some(&ids)).await? > 0)
     }
 
     /// Runs the pipeline to its end. Dropping the future leaves a job that [`Resume`] goes on with: what was sent is not
-    /// lost, and is not sent a second time.
+    /// sent a second time.
     ///
     /// # Errors
     /// The job cannot be created or found, or the fabric cannot be reached. A step that fails is no error: see
@@ -130,32 +192,40 @@ impl<'a> Runner<'a> {
             Some(from) => self.pipeline.after(from),
             None => vec![true; self.pipeline.steps.len()],
         };
-        let (job_id, planned) = match &resume.job_id {
-            None => self.create(&wanted).await?,
-            Some(job_id) => self.find(job_id, &wanted, resume.from.is_some()).await?,
+        let (job_id, planned) = match resume.job_id {
+            None => {
+                let job_id = new_job_id();
+                progress.job(&job_id);
+                let planned = self.create(&job_id, &wanted).await?;
+                (job_id, planned)
+            }
+            Some(job_id) => {
+                let planned = self.find(&job_id, &wanted, resume.from.is_some()).await?;
+                progress.job(&job_id);
+                (job_id, planned)
+            }
         };
-        progress.job(&job_id);
         let steps = self.steps(&job_id, planned, progress).await?;
         Ok(Outcome { job_id, steps })
     }
 
     /// Creates the job and its steps.
-    async fn create(&self, wanted: &[bool]) -> Result<(String, Vec<Planned>), CallError> {
+    async fn create(&self, job_id: &str, wanted: &[bool]) -> Result<Vec<Planned>, CallError> {
         let count = wanted.iter().filter(|wanted| **wanted).count();
-        let created = self
-            .registry(
-                "create_job",
-                json!({
-                    "pipeline": self.pipeline.name, "environment": self.pipeline.environment, "expected_steps": count,
-                }),
-            )
-            .await?;
-        let job_id = text(&created, "job_id");
+        self.registry(
+            "create_job",
+            json!({
+                "job_id": job_id, "pipeline": self.pipeline.name, "environment": self.pipeline.environment,
+                "expected_steps": count,
+            }),
+        )
+        .await?;
+        self.creating().has_job = true;
         let mut planned = Vec::with_capacity(wanted.len());
         for (step, wanted) in self.pipeline.steps.iter().zip(wanted) {
             let correlation_id = Command::new("", "", Object::new()).correlation_id;
             let step_id = match wanted {
-                true => self.add(&job_id, None, step, &correlation_id).await?,
+                true => self.add(job_id, None, step, &correlation_id).await?,
                 false => String::new(),
             };
             planned.push(Planned {
@@ -167,7 +237,7 @@ impl<'a> Runner<'a> {
                 is_wanted: *wanted,
             });
         }
-        Ok((job_id, planned))
+        Ok(planned)
     }
 
     async fn add(
@@ -195,7 +265,7 @@ impl<'a> Runner<'a> {
         job_id: &str,
         wanted: &[bool],
         again: bool,
-    ) -> Result<(String, Vec<Planned>), CallError> {
+    ) -> Result<Vec<Planned>, CallError> {
         let unavailable = |error: pudato_registry::Error| CallError::Unavailable(error.to_string());
         let registry = &self.pudato.registry;
         let Some(job) = registry.get_job(job_id).await.map_err(unavailable)? else {
@@ -211,6 +281,7 @@ impl<'a> Runner<'a> {
             );
             return Err(CallError::Refused(what));
         }
+        self.creating().has_job = true;
         let known = standing(
             async || registry.get_job_steps(job_id).await,
             async |id: &str| registry.results_of(id).await,
@@ -269,7 +340,7 @@ impl<'a> Runner<'a> {
                 is_wanted: *wanted,
             });
         }
-        Ok((job_id.to_owned(), planned))
+        Ok(planned)
     }
 
     /// Sends each step when it may run, and waits for all.
@@ -415,9 +486,16 @@ impl<'a> Runner<'a> {
             _ => Object::new(),
         };
         let command = Command::new("registry", action, payload);
-        let result = Client::new(self.pudato)
-            .call(&command, CREATE_TIMEOUT)
-            .await?;
+        let client = Client::new(self.pudato);
+        let listener = client.look(&command.correlation_id).await?;
+        let mut listener = listener.awaits(&command.r#type);
+        // Before it is sent: who is interrupted in between asks for nothing that is not there.
+        self.creating().sent = Some(command.correlation_id.clone());
+        client.publish(&command).await?;
+        let mut pending = |_: &Reply| {};
+        let heard = client.hear(&mut listener, CREATE_TIMEOUT, &mut pending);
+        let result = heard.await?;
+        self.creating().sent = None;
         match (result.status, result.data) {
             (Status::Success, Some(data)) => Ok(data),
             _ => Err(CallError::Refused(format!(
@@ -426,6 +504,13 @@ impl<'a> Runner<'a> {
             ))),
         }
     }
+}
+
+/// An id as the registry makes them; made here, so that it can be said before the registry answers.
+fn new_job_id() -> String {
+    let id = Command::new("", "", Object::new()).correlation_id;
+    let id: String = id.chars().filter(|c| *c != '-').take(12).collect();
+    format!("job-{id}")
 }
 
 fn text(object: &Object, name: &str) -> String {
