@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::{CancellationToken, Part, Pudato};
+use pudato_runtime::{CancellationToken, Part, Pudato, since};
 use serde_json::json;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -101,7 +101,10 @@ async fn serve(context: &Context, pudato: &Pudato, parts: &[Part]) -> Result<(),
         ended = &mut running => return Ok(ended?),
         _ = either(&mut terminate, &mut interrupt) => {}
     }
-    eprintln!("pudato: finishing what is in hand; a second signal stops at once");
+    eprintln!(
+        "pudato: {}; a second signal stops at once",
+        finishing(pudato)
+    );
     drain.cancel();
     tokio::select! {
         ended = running => Ok(ended?),
@@ -112,6 +115,46 @@ async fn serve(context: &Context, pudato: &Pudato, parts: &[Part]) -> Result<(),
         }
     }
 }
+
+/// What is waited for, and how long.
+fn finishing(pudato: &Pudato) -> String {
+    let in_hand = pudato.board.in_hand();
+    let count = match in_hand.len() {
+        0 => return "stopping".into(),
+        1 => "1 command".to_owned(),
+        count => format!("{count} commands"),
+    };
+    let now_ms = pudato.clock.now_ms();
+    let mut named: Vec<String> = in_hand
+        .iter()
+        .take(NAMED_MAX)
+        .map(|entry| {
+            let from = since(entry.since_ms, now_ms);
+            let wait = entry.waits_for.as_ref();
+            let wait = wait.map(|wait| format!(", waits for {}", wait.what));
+            format!(
+                "{} (since {from}{})",
+                entry.called(),
+                wait.unwrap_or_default()
+            )
+        })
+        .collect();
+    if in_hand.len() > NAMED_MAX {
+        named.push("...".into());
+    }
+    let seconds = pudato.settings().drain.as_secs();
+    format!(
+        "waiting up to {seconds} s for {count}: {}",
+        named.join(", ")
+    )
+}
+
+/// Commands that are named where many are waited for.
+const NAMED_MAX: usize = 5;
+
+/// How often it is tried to be the only one: who only looks whether another is there holds the lock for a moment.
+const TRIES: u32 = 10;
+const TRY_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Waits for a signal; answers the exit code that a shell gives to it.
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
@@ -130,7 +173,15 @@ fn only_one(pudato: &Pudato) -> Result<File, Failure> {
     options.read(true).write(true).create(true).truncate(false);
     options.mode(0o600);
     let mut file = options.open(&path).map_err(failed)?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 1..TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(TRY_EVERY);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
