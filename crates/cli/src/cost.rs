@@ -38,7 +38,7 @@ impl Cost {
     pub fn run(&self, context: &Context) -> Result<(), Failure> {
         let spent = spent(&context.settings.data_dir)?;
         if spent.commands == 0 {
-            let what = "no command was handled on AWS by a program on this data folder yet; run `pudato up` there, and this again";
+            let what = "no program on this data folder has written down that it handled a command on AWS; what serves writes every 10 s, and once it ends";
             return Err(Failure::failed(what));
         }
         let lines = lines(&spent);

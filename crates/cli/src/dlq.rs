@@ -3,8 +3,8 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::Pudato;
 use pudato_runtime::messaging::Stored;
+use pudato_runtime::{Fabric, Pudato};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -175,9 +175,7 @@ impl Which {
         }
         let is_there = |id: &String| found.iter().any(|(_, ids)| ids.contains(id));
         match self.message_ids.iter().find(|id| !is_there(id)) {
-            Some(missing) => Err(Failure::failed(format!(
-                "no dead letter has the id {missing:?}"
-            ))),
+            Some(missing) => Err(not_found(pudato, missing)),
             None => Ok(found),
         }
     }
@@ -246,7 +244,16 @@ async fn show(context: &Context, pudato: &Pudato, id: &str) -> Result<(), Failur
         }
         return Ok(());
     }
-    Err(Failure::failed(format!("no dead letter has the id {id:?}")))
+    Err(not_found(pudato, id))
+}
+
+fn not_found(pudato: &Pudato, id: &str) -> Failure {
+    Failure::failed(match pudato.settings().fabric {
+        Fabric::Embedded => format!("no dead letter has the id {id:?}"),
+        Fabric::Aws => format!(
+            "no dead letter that can be seen now has the id {id:?}; SQS hides those that somebody looked at for up to two minutes"
+        ),
+    })
 }
 
 fn reason(stored: &Stored) -> Option<String> {

@@ -61,7 +61,8 @@ async fn unread(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
         if counts.visible >= before && counts.in_flight == 0 {
             let visible = counts.visible;
             wrong.push(format!(
-                "{queue}: {visible} messages wait and nobody reads them; is its worker running?"
+                "{queue}: messages wait ({visible}), and nobody took one in {} s",
+                WATCH.as_secs()
             ));
         }
     }
@@ -93,7 +94,7 @@ async fn canaries(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
         let topic = pudato.names.events();
         let seconds = CANARY_WAIT.as_secs();
         wrong.push(format!(
-            "topic {topic}: its canary was not kept after {seconds} s; is `pudato results` running?"
+            "topic {topic}: its canary was not kept after {seconds} s; `pudato results` keeps it, where one runs"
         ));
     }
     Ok(wrong)

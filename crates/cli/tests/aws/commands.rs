@@ -99,7 +99,7 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
     let pudato = &aws.installation;
     let mut up = pudato.serve(&["up"]);
     aws.wait("pudato up", || pudato.data().join("up.lock").exists());
-    assert_eq!(pudato.ok(&["doctor"]).trim(), "nothing is wrong");
+    assert_eq!(pudato.ok(&["doctor"]).trim(), "nothing wrong was found");
     // A subscription is lost, and somebody turns encryption off.
     let topic = "arn:aws:sns:us-east-1:000000000000:pudato-storage-commands";
     let listed = aws.aws(&[
@@ -141,7 +141,7 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
     let found = pudato.run(&["doctor"]);
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     for line in [
-        "- pudato-query-queue: 1 messages wait and nobody reads them",
+        "- pudato-query-queue: messages wait (1), and nobody took one in 5 s",
         "- topic pudato-query-commands: its canary was not answered",
         "- topic pudato-events: its canary was not kept",
     ] {
@@ -229,7 +229,7 @@ fn the_cost_of_a_command_is_counted() {
     let pudato = &aws.installation;
     let (code, said) = pudato.fails(&["cost"]);
     assert!(
-        code == 1 && said.contains("no command was handled"),
+        code == 1 && said.contains("has written down that it handled a command"),
         "{said}"
     );
     let (mut worker, mut consumer) = (aws.worker(), aws.consumer());
@@ -358,4 +358,38 @@ fn secrets_are_read_and_answers_are_kept_where_the_settings_say() {
         .set("REGISTRY_DATABASE_URL", "ssm:/pudato/nothing");
     let (code, said) = aws.installation.fails(&["call", "registry", "query_jobs"]);
     assert!(code == 4 && said.contains("ssm:/pudato/nothing"), "{said}");
+}
+
+#[test]
+fn a_command_to_a_topic_that_nothing_subscribes_to_is_refused_at_once() {
+    let Some(aws) = OnAws::new("a_command_that_nobody_hears", "60") else {
+        return;
+    };
+    let pudato = &aws.installation;
+    // Without a dbt project the topology has a topic of transform and no queue.
+    for verb in ["call", "publish"] {
+        let (code, said) = pudato.fails(&[verb, "transform", "build"]);
+        assert!(
+            code == 1 && said.contains("nothing subscribes to topic pudato-transform-commands"),
+            "{said}"
+        );
+        assert!(!said.contains("not lost"), "{said}");
+    }
+    // One that is heard and whose worker does not run: nothing is claimed that cannot be known.
+    let (code, said) = pudato.fails(&[
+        "call",
+        "query",
+        "execute_sql",
+        "sql=SELECT 1",
+        "--timeout",
+        "2",
+    ]);
+    assert!(
+        code == 5 && said.contains("pudato-query-queue has about 1 messages that wait"),
+        "{said}"
+    );
+    assert!(
+        said.contains("no program of this machine has it in hand"),
+        "{said}"
+    );
 }

@@ -10,3 +10,4 @@ mod postgres;
 mod query;
 mod registry;
 mod support;
+mod waits;

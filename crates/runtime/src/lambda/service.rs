@@ -224,7 +224,7 @@ impl Opened {
             }
         };
         match settler.settle(prepared.settlement(lease)).await? {
-            Deleted::LeaseLost => tracing::warn!("another has it by now; its answer counts"),
+            Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
             Deleted::Deleted | Deleted::Unknown => {
                 tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
             }
