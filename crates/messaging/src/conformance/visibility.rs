@@ -188,7 +188,9 @@ pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn B
     for (kept, request) in kept.into_iter().zip(with) {
         own.push(match (kept, request) {
             (Ok(Kept::LeaseAlone), Some(request)) => {
-                let mut renewed = store.renew_all(std::slice::from_ref(request), VISIBILITY).await;
+                let mut renewed = store
+                    .renew_all(std::slice::from_ref(request), VISIBILITY)
+                    .await;
                 Ok(renewed.remove(0).expect("the store answers"))
             }
             (Ok(kept), _) => Ok(kept == Kept::All),
@@ -225,7 +227,9 @@ pub async fn what_is_in_hand_is_renewed_after_its_end_while_nobody_took_it(bench
     };
     let kept = work.hold(vec![held], VISIBILITY).await.remove(0);
     if kept.expect("renewed") == Kept::LeaseAlone {
-        let mut renewed = store.renew_all(std::slice::from_ref(&request), VISIBILITY).await;
+        let mut renewed = store
+            .renew_all(std::slice::from_ref(&request), VISIBILITY)
+            .await;
         assert!(renewed.remove(0).expect("the store answers"));
     }
     nothing(&work).await;

@@ -498,12 +498,7 @@ impl Running {
     }
 
     /// Waits until it is this message's turn to ask again; answers what shall become of it where it is not kept.
-    async fn wait_out(
-        &self,
-        outage: &mut Outage,
-        why: String,
-        hand: Hand<'_>,
-    ) -> Option<Decision> {
+    async fn wait_out(&self, outage: &mut Outage, why: String, hand: Hand<'_>) -> Option<Decision> {
         let clock = &*self.worker.processor.clock;
         if self.breaker.is_doubtful(outage, clock.now_ms()) {
             // It held the others up long enough: from now on it spends its own attempts.
