@@ -112,7 +112,7 @@ fn generate(project: &Path) -> Outcome<()> {
     )?;
     std::fs::write(
         project.join("profiles.yml"),
-        "waits:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: \"{{ env_var('PUDATO_WAREHOUSE', 'x.duckdb') }}\"}\n",
+        "waits:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: \"{{ env_var('DUCKDB_PATH') }}\"}\n",
     )?;
     std::fs::write(
         project.join("models/total.sql"),
