@@ -34,9 +34,12 @@ impl Held {
         self.lease.lock().await.take()
     }
 
-    /// Gives a lease back that was taken, to be renewed until it is taken again.
+    /// Gives back the lease of a message whose answer was not published yet, to be renewed until it is taken again. Its request is
+    /// renewed no longer: its answer may be kept by now, and a request that was answered would be taken for another's.
     pub(crate) async fn put_back(&self, lease: Lease) {
-        *self.lease.lock().await = Some(lease);
+        let mut own = self.lease.lock().await;
+        *guard(&self.request) = None;
+        *own = Some(lease);
     }
 
     /// Says how long the handler may run, and which request it runs.
