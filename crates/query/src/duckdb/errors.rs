@@ -50,6 +50,14 @@ const NO_ROOM: [&str; 8] = [
     "Read-only file system",
 ];
 
+/// Before the text of a failure of DuckDB itself, after which nothing can be done on the open warehouse any more.
+const FAILED: &str = "DuckDB failed: ";
+
+/// Whether DuckDB itself failed, so that the warehouse must be opened anew.
+pub(super) fn has_failed(error: &EngineError) -> bool {
+    matches!(error, EngineError::Retry(text) if text.starts_with(FAILED))
+}
+
 /// Who would write in a query.
 const READ_ONLY: [&str; 2] = [
     "transaction is launched in read-only mode",
@@ -80,7 +88,7 @@ fn told(text: &str) -> EngineError {
         "IO" if begins(&["Could not set lock on file"]) => {
             EngineError::Unavailable(format!("the warehouse is open in another process: {text}"))
         }
-        "INTERNAL" | "FATAL" => EngineError::Unavailable(format!("DuckDB failed: {text}")),
+        "INTERNAL" | "FATAL" => EngineError::Retry(format!("{FAILED}{text}")),
         "Permission" => EngineError::Invalid(format!(
             "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"
         )),
@@ -104,7 +112,7 @@ pub(super) fn is_no_table(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{EngineError, engine_error, told};
+    use super::{EngineError, engine_error, has_failed, told};
     use duckdb::{AccessMode, Config, Connection};
 
     #[derive(Debug, PartialEq)]
@@ -326,12 +334,9 @@ mod tests {
             ),
             (
                 "FATAL Error: Failed: database has been invalidated",
-                Class::Unavailable,
+                Class::Retry,
             ),
-            (
-                "INTERNAL Error: Attempted to access index 1",
-                Class::Unavailable,
-            ),
+            ("INTERNAL Error: Attempted to access index 1", Class::Retry),
             (
                 "TransactionContext Error: Current transaction is aborted (please ROLLBACK)",
                 Class::Invalid,
@@ -341,7 +346,9 @@ mod tests {
                 Class::Invalid,
             ),
         ] {
-            assert_eq!(class(&told(text)), expected, "{text}");
+            let error = told(text);
+            assert_eq!(class(&error), expected, "{text}");
+            assert_eq!(has_failed(&error), expected == Class::Retry, "{text}");
         }
     }
 }

@@ -326,16 +326,17 @@ impl Talk {
         let mut only_reads = false;
         let mut refused = None;
         loop {
-            let Some((kind, bytes)) = frame::read(&mut socket)? else {
-                return match refused {
-                    Some(error) => Ok(Talked::Ended(Err(error))),
-                    None => Err(io::ErrorKind::UnexpectedEof.into()),
-                };
+            let (kind, bytes) = match (frame::read(&mut socket), refused.take()) {
+                (Ok(Some(frame)), None) => frame,
+                (Ok(Some(_)), Some(error)) => {
+                    // The process is about to find that nobody wants the rest.
+                    refused = Some(error);
+                    continue;
+                }
+                (_, Some(error)) => return Ok(Talked::Ended(Err(error))),
+                (Ok(None), None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                (Err(error), None) => return Err(error),
             };
-            if refused.is_some() {
-                // The process is about to find that nobody wants the rest.
-                continue;
-            }
             let taken = match kind {
                 Kind::Begun => {
                     only_reads = frame::json(&bytes)?;
