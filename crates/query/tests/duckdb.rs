@@ -75,56 +75,40 @@ async fn nothing_is_left(folder: &Path) {
     panic!("left behind: {left:?}");
 }
 
-promises! { warehouse, file:
-    a_query_answers_with_columns_and_rows
-    rows_beyond_the_most_are_left_out
-    an_answer_of_too_many_bytes_is_refused
-    parameters_are_bound
-    parameters_and_values_must_fit
-    one_statement_is_one
-    a_wrong_statement_says_what_is_wrong
-    sources_are_read_by_name
-    a_source_that_cannot_be_read_is_named
-    an_answer_is_written_and_read_back
-    a_statement_ends_at_its_deadline
-    a_dropped_work_is_undone
-    nothing_outside_is_reached
-    a_source_is_read_through_its_name_only
-    strange_names_do_no_harm
-    sources_have_names_that_sql_tells_apart
-    memory_has_a_limit
-    every_type_has_its_form
-    a_work_is_one_transaction
-    the_same_request_runs_once
-    an_undone_request_runs_again
-    works_at_once_all_take_effect
-    what_pudato_keeps_is_safe
+/// All that an engine with a warehouse in a file promises.
+macro_rules! all_promises {
+    ($($module:ident, $subject:ident;)*) => {
+        $(promises! { $module, $subject:
+            a_query_answers_with_columns_and_rows
+            rows_beyond_the_most_are_left_out
+            an_answer_of_too_many_bytes_is_refused
+            parameters_are_bound
+            parameters_and_values_must_fit
+            one_statement_is_one
+            a_wrong_statement_says_what_is_wrong
+            sources_are_read_by_name
+            a_source_that_cannot_be_read_is_named
+            an_answer_is_written_and_read_back
+            a_statement_ends_at_its_deadline
+            a_dropped_work_is_undone
+            nothing_outside_is_reached
+            a_source_is_read_through_its_name_only
+            strange_names_do_no_harm
+            sources_have_names_that_sql_tells_apart
+            memory_has_a_limit
+            every_type_has_its_form
+            a_work_is_one_transaction
+            the_same_request_runs_once
+            an_undone_request_runs_again
+            works_at_once_all_take_effect
+            what_pudato_keeps_is_safe
+        })*
+    };
 }
 
-promises! { in_this_process, file_here:
-    a_query_answers_with_columns_and_rows
-    rows_beyond_the_most_are_left_out
-    an_answer_of_too_many_bytes_is_refused
-    parameters_are_bound
-    parameters_and_values_must_fit
-    one_statement_is_one
-    a_wrong_statement_says_what_is_wrong
-    sources_are_read_by_name
-    a_source_that_cannot_be_read_is_named
-    an_answer_is_written_and_read_back
-    a_statement_ends_at_its_deadline
-    a_dropped_work_is_undone
-    nothing_outside_is_reached
-    a_source_is_read_through_its_name_only
-    strange_names_do_no_harm
-    sources_have_names_that_sql_tells_apart
-    memory_has_a_limit
-    every_type_has_its_form
-    a_work_is_one_transaction
-    the_same_request_runs_once
-    an_undone_request_runs_again
-    works_at_once_all_take_effect
-    what_pudato_keeps_is_safe
+all_promises! {
+    warehouse, file;
+    in_this_process, file_here;
 }
 
 // Left out: a_work_is_one_transaction, the_same_request_runs_once, an_undone_request_runs_again, works_at_once_all_take_effect

@@ -1,16 +1,16 @@
 //! The engine's process: what it cannot reach, and what its end costs.
 
+mod support;
+
 use pudato_handler::Waiting;
-use pudato_query::duckdb::process::Program;
-use pudato_query::duckdb::{DuckDb, Isolation, Options};
-use pudato_query::{
-    Answer, AnswerTo, Begun, EngineError, Outcome, Parameters, QueryEngine, Waits, Work,
-};
+use pudato_query::duckdb::DuckDb;
+use pudato_query::{Begun, EngineError, Outcome, QueryEngine, Waits, Work};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use support::run;
 
 /// A read that runs for minutes, and stops at once when it is interrupted.
 const LONG: &str =
@@ -19,52 +19,20 @@ const LONG: &str =
 const SOON: Duration = Duration::from_secs(60);
 
 fn engine(folder: &Path) -> Arc<DuckDb> {
-    let options = Options {
-        scratch: folder.join("scratch"),
-        memory_bytes: 64 << 20,
-        spill_bytes: 64 << 20,
-        threads: 2,
-        isolation: Isolation::Process(Program::at(
-            env!("CARGO_BIN_EXE_pudato-query-process").into(),
-        )),
-    };
-    let file = folder.join("warehouse.duckdb");
-    Arc::new(DuckDb::file(&file, options).expect("an engine"))
+    Arc::new(support::engine_with(folder, "warehouse.duckdb", 64 << 20))
 }
 
+/// A work that has time, also on a slow machine.
 fn work(sql: &str) -> Work {
     Work {
         label: format!("the work {sql}"),
-        waits: Waits::default(),
-        sql: sql.to_owned(),
-        is_script: false,
-        parameters: Parameters::None,
-        sources: Vec::new(),
-        answer_to: AnswerTo::Rows {
-            rows_max: 1_000,
-            bytes_max: 1 << 20,
-        },
         deadline: Duration::from_secs(300),
-        identity: None,
-    }
-}
-
-async fn run(engine: &DuckDb, work: Work) -> Result<Outcome, EngineError> {
-    match engine.begin(work).await? {
-        Begun::Ran(transaction) => {
-            let outcome = transaction.outcome().clone();
-            transaction.commit("answer").await?;
-            Ok(outcome)
-        }
-        Begun::Answered(_) => panic!("it has no identity"),
+        ..support::work(sql)
     }
 }
 
 async fn rows(engine: &DuckDb, sql: &str) -> Vec<Value> {
-    match run(engine, work(sql)).await.expect("an answer").answer {
-        Answer::Rows { rows, .. } => rows,
-        Answer::File { .. } => panic!("rows were asked for"),
-    }
+    support::rows(engine, work(sql)).await
 }
 
 /// Lets a work run beside the test.

@@ -20,9 +20,14 @@ pub fn engine(folder: &Path) -> DuckDb {
 
 /// An engine with this file in `folder` as its warehouse.
 pub fn engine_of(folder: &Path, file: &str) -> DuckDb {
+    engine_with(folder, file, 256 << 20)
+}
+
+/// As [`engine_of`], with so much memory.
+pub fn engine_with(folder: &Path, file: &str, memory_bytes: u64) -> DuckDb {
     let options = Options {
         scratch: folder.join("scratch"),
-        memory_bytes: 256 << 20,
+        memory_bytes,
         spill_bytes: 64 << 20,
         threads: 2,
         isolation: Isolation::Process(Program::at(
