@@ -1,4 +1,4 @@
-//! Secrets do not leave the handler in texts. A location is no text but an identity, so it is masked by its parts alone
+//! Secrets do not leave the handler in texts. A location is an identity and not a text, so only parts of it are masked
 //! (see [`location`]): two datasets must never become one.
 
 use crate::secret_names::{Assignment, assignments};

@@ -61,7 +61,7 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Sees to it that `folder` has the database where cargo-deny looks for it; answers with the date of its last change, or why there is none.
+/// Puts the advisory database into `folder`, where cargo-deny looks for it. Returns the date of its last change, or the reason it is missing.
 ///
 /// # Errors
 /// The environment names a database that is none.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Why there is no file.
+/// The reason a download gave no file.
 #[derive(Debug)]
 pub enum Failure {
     /// It cannot be had here; another source may have it.

@@ -1,6 +1,6 @@
-//! Decides who may use the warehouse now: works of this program, which share it, and dbt, which needs the file for itself.
+//! Decides who may use the warehouse now: the works of this program share it, dbt needs the file for itself.
 //!
-//! Everybody has a ticket, in the order in which they came.
+//! Works and loans take tickets in the order of their arrival.
 //!
 //! - Works run beside each other: DuckDB gives each its own snapshot, so a write does not wait for a read.
 //! - A loan waits for the works that began before it was asked for. Works that come while it waits for those run meanwhile, since

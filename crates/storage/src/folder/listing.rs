@@ -1,4 +1,4 @@
-//! Lists objects: regular files under names that a command can say. Symbolic links, pipes and the like are no objects and are left out,
+//! Lists objects: regular files whose names a command can use. Symbolic links, pipes and the like are not objects; listings leave them out,
 //! as are files that are still being written.
 
 use super::{Folder, Problem, Root, STAGED, beneath, reading};
@@ -72,7 +72,7 @@ fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
             "" => name.to_owned(),
             path => format!("{path}/{name}"),
         };
-        // What no command can name is no object.
+        // A file that no command can name is not an object.
         let Ok(location) = key::check(&below) else {
             continue;
         };

@@ -29,7 +29,7 @@ pub(super) fn open(
     let found = rustix::fs::fstat(&file).map_err(failed)?;
     match FileType::from_raw_mode(found.st_mode as RawMode) {
         FileType::RegularFile => Ok((file.into(), meta(&found, location))),
-        // A folder is no object, and an object may not be there under its name.
+        // A folder is not an object, and there may be no object of that name.
         FileType::Directory => Err(Problem::Read(Errno::NOENT.into())),
         kind => Err(Problem::other_kind(path, kind)),
     }

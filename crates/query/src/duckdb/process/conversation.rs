@@ -22,11 +22,11 @@ use tokio::sync::oneshot;
 const KILL_AFTER: Duration = Duration::from_millis(600);
 /// How long a work that nobody waits for any more may take to stop.
 const CANCEL_MAX: Duration = Duration::from_secs(1);
-/// How often a work is run again that lost its process through no fault of its own.
+/// A work that lost its process through no fault of its own runs again at most this often.
 const TRIES_MAX: u32 = 20;
 static LAST_WORK: AtomicU64 = AtomicU64::new(0);
 
-/// Who takes the rows of a work, also where it is run again.
+/// Takes the rows of a work; a work that runs again sends them again.
 pub(in crate::duckdb) type SharedRows = Arc<Mutex<dyn Rows>>;
 
 /// Runs a work up to its commit.
@@ -174,7 +174,7 @@ impl Shared {
     }
 }
 
-/// Cancels the work when it is dropped before its end, and sees to it that it stops.
+/// Cancels the work when it is dropped before its end, and kills the process if the work does not stop.
 struct CancelOnDrop {
     shared: Arc<Shared>,
     work: u64,
@@ -431,7 +431,8 @@ impl Open {
         }
     }
 
-    /// Whether it was made durable is not known: the answer is kept beside it if it was, and is found by who runs it again.
+    /// Nobody knows whether the statement became durable. If it did, its answer was kept in the same transaction, and running the work
+    /// again finds it.
     fn lost(&self, error: &io::Error) -> EngineError {
         let how = match self.process.watched.ended_soon(error).0 {
             Ended::Memory { .. } => {

@@ -1,10 +1,10 @@
 //! DuckDB in a child process: the same program in another role.
 //!
 //! - The process is started with the first work and stays while there is work. It holds the warehouse; closing it lends the file.
-//! - Each work talks with it on a socket of its own, whose end is the end of the work: what was not committed is undone.
-//! - The deadline and the memory limit are kept from here, by killing it ([`watch`]). The works that it took along are run again:
-//!   alone, where one of them may have been the cause, so that only that one fails.
-//! - It drops what it does not need before it reads the first statement ([`sandbox`]).
+//! - Each work has a socket of its own. Closing the socket ends the work and rolls back what was not committed.
+//! - This process enforces the deadline and the memory limit by killing it ([`watch`]). The other works that it was running run
+//!   again, each alone if any of them may be the cause, so that only the culprit fails.
+//! - Before it reads the first statement it gives up every right that it does not need ([`sandbox`]).
 //!
 //! A program that is its own child calls [`enter`] before anything else.
 

@@ -181,8 +181,7 @@ mod linux {
         for call in refused {
             rules.insert(call, Vec::new());
         }
-        // Sockets of this machine's own kind are needed by nobody either, but the C library asks its name service that way, and takes no
-        // for an answer; what leads out of the machine is refused as such.
+        // Unix sockets stay allowed: the C library uses them for its name service. Every other kind leaves the machine.
         let is_other = SeccompCondition::new(
             0,
             SeccompCmpArgLen::Dword,

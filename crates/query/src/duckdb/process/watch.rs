@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the memory is looked at while there is work. What is taken in between is at most what the kernel can hand out
-/// in this time, some 100 MB.
+/// How often the memory is checked while there is work. In between, a process can take at most what the kernel hands out in
+/// this time: some 100 MB.
 const LOOK: Duration = Duration::from_millis(25);
 /// How long a process stays without work.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -94,8 +94,8 @@ impl Watched {
         Counted(Arc::clone(self))
     }
 
-    /// A work is run; it is counted until what is returned is dropped. Who finds the process gone asks how it
-    /// [ended](Self::ended_soon) before that, so that nobody is missing in the count.
+    /// Counts a work as running until the returned guard is dropped. A work that finds the process gone must call
+    /// [`ended_soon`](Self::ended_soon) before it drops the guard, so that the count at the crash is complete.
     pub(super) fn execute(self: &Arc<Self>) -> Executing {
         self.executing.fetch_add(1, Ordering::AcqRel);
         Executing(Arc::clone(self))
