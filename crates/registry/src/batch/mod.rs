@@ -146,8 +146,8 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The rows of steps that cannot be gone on with from where they are: a statement stands before what established what the
-    /// step is, or establishes more of it. All that was said of them must be [looked at again](Batch::again).
+    /// The rows of steps that must be worked out anew: a statement in this batch sorts before the one that established the step, or
+    /// establishes more of it. Every statement about them must be [read again](Batch::again).
     pub(crate) fn unsettled(&self, known: &Known) -> Vec<i64> {
         let mut rows = BTreeSet::new();
         for statement in &self.statements {
