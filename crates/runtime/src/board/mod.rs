@@ -165,8 +165,8 @@ impl Noted {
         }
     }
 
-    fn begins(&mut self, wait: u64, what: String, since_ms: u64) {
-        self.waits.push((wait, Waited { what, since_ms }));
+    fn begins(&mut self, wait: u64, waited: Waited) {
+        self.waits.push((wait, waited));
         self.wait_began.notify_one();
     }
 }
@@ -185,11 +185,19 @@ impl Place {
     }
 
     fn begin(&self, what: String, since_ms: u64) -> u64 {
+        self.begin_with(Waited {
+            what,
+            since_ms,
+            is_told: true,
+        })
+    }
+
+    fn begin_with(&self, waited: Waited) -> u64 {
         let mut state = self.board.lock();
         state.next += 1;
         let wait = state.next;
         if let Some(noted) = state.in_hand.get_mut(&self.id) {
-            noted.begins(wait, what, since_ms);
+            noted.begins(wait, waited);
         }
         wait
     }
@@ -262,12 +270,25 @@ impl OnBoard {
         }
     }
 
-    /// What it waits for now.
+    /// It waits for `what`, which its sender is not told; until the returned guard is dropped.
+    pub(crate) fn waits_untold(&self, what: &str) -> Again {
+        let wait = self.place.begin_with(Waited {
+            what: what.to_owned(),
+            since_ms: self.place.board.clock.now_ms(),
+            is_told: false,
+        });
+        Again {
+            place: self.place.clone(),
+            wait,
+        }
+    }
+
+    /// What it waits for now, where its sender is to be told.
     pub(crate) fn waited(&self) -> Option<Waited> {
         let waited = self
             .place
             .with(|noted| noted.waits.last().map(|(_, wait)| wait.clone()));
-        waited.flatten()
+        waited.flatten().filter(|waited| waited.is_told)
     }
 
     /// Returns once a wait has begun since the last call.

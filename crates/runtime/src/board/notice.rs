@@ -63,6 +63,9 @@ pub struct Waited {
     pub what: String,
     /// Since when.
     pub since_ms: u64,
+    /// Whether its sender is told with a `pending` Result, where the wait is long.
+    #[serde(skip)]
+    pub(crate) is_told: bool,
 }
 
 /// What keeps a part of a program from going on, e.g. an open breaker.

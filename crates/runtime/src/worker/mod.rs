@@ -484,7 +484,8 @@ impl Running {
     async fn wait_for_another(&self, until_ms: u64, hand: Hand<'_>) -> bool {
         let clock = &*self.worker.processor.clock;
         let what = "the same request, which another worker has or had in hand";
-        let _wait = hand.noted.waits().waits_for(what);
+        // Its sender hears from the first copy under the same correlation id, and a Result for each copy would be billed.
+        let _wait = hand.noted.waits_untold(what);
         let now_ms = clock.now_ms();
         let jitter_ms = self.worker.chance.up_to(BUSY_MS_MIN);
         let look_ms = until_ms.clamp(now_ms + BUSY_MS_MIN, now_ms + BUSY_MS_MAX) + jitter_ms;

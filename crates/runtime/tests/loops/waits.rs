@@ -83,3 +83,18 @@ async fn a_handler_that_panics_leaves_nothing_on_the_board() {
     assert!(bench.board.in_hand().is_empty());
     assert!(bench.board.outages().is_empty());
 }
+
+#[tokio::test]
+async fn a_second_copy_that_waits_for_the_first_is_on_the_board_and_its_sender_is_not_told() {
+    let bench = bench(vec![Act::Take(Duration::from_secs(30))]).await;
+    bench.send_once(2).await;
+    bench.pass(10).await;
+    let in_hand = bench.board.in_hand();
+    let waits = in_hand.iter().filter_map(|entry| entry.waits_for.as_ref());
+    let waits: Vec<&str> = waits.map(|waited| waited.what.as_str()).collect();
+    assert_eq!(waits.len(), 1, "{in_hand:?}");
+    assert!(waits[0].starts_with("the same request"), "{waits:?}");
+    bench.pass(120).await;
+    assert!(told(&bench).is_empty());
+    assert!(bench.board.in_hand().is_empty());
+}

@@ -285,7 +285,7 @@ impl Bench {
     }
 
     /// Sends one that must not run twice, several times: as a publisher does that did not hear the answer.
-    async fn send_once(&self, times: usize) {
+    pub async fn send_once(&self, times: usize) {
         let command = Command::new("test", "once", Object::new());
         for _ in 0..times {
             let sent = publish_command(&self.outbox, "commands", &command).await;
