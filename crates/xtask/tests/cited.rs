@@ -63,7 +63,8 @@ fn is_promise(text: &str, name: &str) -> bool {
     let mut lists = text.split("promises! {").skip(1);
     lists.any(|list| {
         let names = list.split('}').next().unwrap_or_default();
-        names.split_whitespace().any(|promise| promise == name)
+        let mut words = names.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.any(|promise| promise == name)
     })
 }
 
