@@ -32,7 +32,7 @@ pub use model::{
     StoredResult, UpdateJob, Walk,
 };
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresRegistry;
+pub use postgres::{PostgresRegistry, Purpose};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRegistry;
 pub use store::{Applied, Incoming, IncomingEvent, RegistryStore};

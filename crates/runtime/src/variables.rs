@@ -408,7 +408,7 @@ pub const VARIABLES: &[Variable] = &[
         "HANDLER_TYPE",
         "handler_type",
         "",
-        "which handler a Lambda runs: storage, registry, query, or results for the results consumer",
+        "which handler a Lambda runs: storage, registry, query, results for the results consumer, or migrate, which makes the registry's tables and roles",
     ),
 ];
 

@@ -133,9 +133,17 @@ impl Pudato {
         if settings.replies == Replies::Registry {
             return Self::open(settings).await;
         }
-        settings.registry = DatabasePlace::Memory;
         settings.answers = None;
-        Self::assemble(settings, Vec::new()).await
+        Self::open_without_registry(settings, Vec::new()).await
+    }
+
+    /// As [`Pudato::open_with`], for who needs no registry: it has an empty one in memory.
+    pub(crate) async fn open_without_registry(
+        mut settings: Settings,
+        own: Vec<Arc<dyn Handler>>,
+    ) -> Result<Self, OpenError> {
+        settings.registry = DatabasePlace::Memory;
+        Self::assemble(settings, own).await
     }
 
     /// As [`Pudato::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue

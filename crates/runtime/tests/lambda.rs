@@ -7,6 +7,7 @@ use pudato_runtime::deployment::Deployment;
 use pudato_runtime::handler::{Action, Answer, Effect, Failure, Handler, Request};
 use pudato_runtime::lambda::Function;
 use pudato_runtime::protocol::Object;
+use pudato_runtime::registry::{JobFilter, PostgresRegistry, RegistryStore};
 use pudato_runtime::settings::Sources;
 use pudato_runtime::{HISTORY, Names, Settings};
 use pudato_testing::{Emulator, Postgres, skipped};
@@ -126,6 +127,27 @@ tests! {
     what_a_lambda_cannot_have_is_refused_by_name,
     results_are_written_and_events_kept_and_those_that_cannot_be_read_given_up,
     an_envelope_of_a_foreign_topic_is_not_executed,
+    tables_and_roles_are_made_from_their_secrets,
+    a_handler_whose_answers_are_elsewhere_needs_no_database,
+}
+
+/// Keeps a text in the emulator's Secrets Manager.
+async fn create_secret(name: &'static str, text: &str) {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("an emulator");
+    let body = json!({"Name": name, "SecretString": text}).to_string();
+    let asked = tokio::task::spawn_blocking(move || {
+        let account = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
+        let credential = format!(
+            "AWS4-HMAC-SHA256 Credential={account}/20261125/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0"
+        );
+        ureq::post(&endpoint)
+            .header("X-Amz-Target", "secretsmanager.CreateSecret")
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .header("Authorization", &credential)
+            .send(body)
+            .expect("it is kept");
+    });
+    asked.await.expect("asked");
 }
 
 /// A function with its queues.
@@ -333,6 +355,86 @@ fn ids(event: &Value, texts: &[&str]) -> BTreeSet<String> {
 
 mod promises {
     use super::*;
+
+    pub async fn a_handler_whose_answers_are_elsewhere_needs_no_database() {
+        let open = async |kind: &str, answers: &str| {
+            let settings = settings(&[
+                ("HANDLER_TYPE", kind),
+                ("REGISTRY_DATABASE_URL", ""),
+                ("PUDATO_IDEMPOTENCY_URL", answers),
+            ]);
+            let settings = settings.expect("settings");
+            let own: Vec<Arc<dyn Handler>> = vec![Arc::new(Flaky::default())];
+            let opened = Function::open_with(settings, own).await;
+            opened.map(|_| ()).map_err(|error| error.to_string())
+        };
+        open("flaky", "dynamodb:answers").await.expect("opened");
+        for (kind, answers) in [
+            ("flaky", ""),
+            ("registry", "dynamodb:answers"),
+            ("results", "dynamodb:answers"),
+        ] {
+            let refused = open(kind, answers).await.expect_err(kind);
+            assert!(
+                refused.contains("REGISTRY_DATABASE_URL: not set"),
+                "{kind}: {refused}"
+            );
+        }
+    }
+
+    pub async fn tables_and_roles_are_made_from_their_secrets() {
+        let owner = std::env::var("REGISTRY_DATABASE_URL").expect("a URL");
+        let database = std::env::var("PUDATO_TEST_DATABASE").expect("a name");
+        let (_, place) = owner.split_once('@').expect("a role");
+        let (host, _) = place.split_once('/').expect("a database");
+        let (host, port) = host.split_once(':').expect("a port");
+        let port: u16 = port.parse().expect("a port");
+        let secret = |role: &str| json!({"username": format!("{database}_{role}"), "password": "p", "host": host, "port": port, "dbname": database});
+        create_secret("owner", &owner).await;
+        create_secret("registry", &secret("registry").to_string()).await;
+        create_secret("answers", &secret("answers").to_string()).await;
+        let settings = settings(&[
+            ("HANDLER_TYPE", "migrate"),
+            ("REGISTRY_DATABASE_URL", "secretsmanager:owner"),
+        ]);
+        let function = Function::open(settings.expect("settings")).await;
+        let function = function.expect("opened");
+        let invoke = async |event: Value| function.invoke(&event, end_ms(TIME)).await;
+        let roles =
+            json!({"registry": "secretsmanager:registry", "answers": "secretsmanager:answers"});
+        for _ in 0..2 {
+            let made = invoke(json!({ "roles": roles })).await.expect("made");
+            assert_eq!(made, json!({"roles": ["registry", "answers"]}));
+        }
+        let of = |role: &str| owner.replacen("owner@", &format!("{database}_{role}@"), 1);
+        let open = async |role: &str| PostgresRegistry::open(&of(role)).await.expect("opened");
+        let jobs = open("registry")
+            .await
+            .query_jobs(JobFilter::default())
+            .await;
+        jobs.expect("the registry is this role's");
+        let jobs = open("answers").await.query_jobs(JobFilter::default()).await;
+        jobs.expect_err("the registry is not this role's");
+        // What is asked for otherwise is refused by name, before anything is made.
+        for (event, said) in [
+            (json!({}), "event: expected {\"roles\": {..}}"),
+            (
+                json!({"roles": {}, "more": 1}),
+                "event: expected {\"roles\": {..}}",
+            ),
+            (
+                json!({"roles": {"owner": "secretsmanager:x"}}),
+                "roles.owner: expected registry or answers",
+            ),
+            (
+                json!({"roles": {"answers": "postgres://a:b@c/d"}}),
+                "roles.answers: expected secretsmanager:NAME",
+            ),
+        ] {
+            let error = invoke(event).await.expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 
     pub async fn what_comes_again_is_named_and_nothing_else() {
         let bench = Bench::new("flaky").await;

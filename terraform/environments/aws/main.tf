@@ -11,7 +11,8 @@ locals {
   package_folder = var.architecture == "arm64" ? "../../../target/packages/arm64" : "../../../target/packages"
   packages       = var.packages != null ? var.packages : { for name in ["core", "query"] : name => "${local.package_folder}/${name}.zip" }
 
-  environment = merge(module.messaging.environment, module.storage.environment, module.registry.environment)
+  # Of the functions; each has its own secret beside.
+  environment = merge(module.messaging.environment, module.storage.environment)
 }
 
 module "messaging" {
@@ -78,7 +79,8 @@ module "compute" {
   environment       = local.environment
   container_buckets = module.storage.container_bucket_arns
   claims_bucket_arn = module.storage.claims_bucket_arn
-  secret_arns       = [module.registry.secret_arn]
+  databases         = module.registry.databases
+  migration         = module.registry.migration
   kms_key_arn       = module.messaging.kms_key_arn
   vpc               = module.registry.vpc
 }

@@ -12,7 +12,7 @@ output "pudato_toml" {
 
 output "environment" {
   description = "The same settings as environment variables, for a worker in a container: variable `environment` of examples/transform-worker."
-  value       = local.environment
+  value       = merge(local.environment, module.registry.environment)
 }
 
 output "database_connections" {

@@ -24,10 +24,20 @@ module "storage" {
   force_destroy = true
 }
 
+# The owner's URL is given; the roles have passwords that only an emulator may have.
+locals {
+  roles = { for role in ["registry", "answers"] : role => "${replace(var.prefix, "-", "_")}_${role}" }
+  urls = merge(
+    { owner = var.registry_database_url },
+    { for name, role in local.roles : name => replace(var.registry_database_url, "/^([a-z]+://)(?:[^@/]*@)?/", "$${1}${role}:emulated@") },
+  )
+}
+
 module "secret" {
-  source = "./secret"
-  name   = "${var.prefix}/registry"
-  url    = var.registry_database_url
+  source   = "./secret"
+  for_each = toset(["owner", "registry", "answers"])
+  name     = each.key == "registry" ? "${var.prefix}/registry" : "${var.prefix}/registry-${each.key}"
+  url      = local.urls[each.key]
 }
 
 module "compute" {
@@ -46,10 +56,11 @@ module "compute" {
   environment = merge(
     module.messaging.environment,
     module.storage.environment,
-    { REGISTRY_DATABASE_URL = "secretsmanager:${module.secret.arn}", AWS_ENDPOINT_URL = var.endpoint },
+    { AWS_ENDPOINT_URL = var.endpoint },
   )
   container_buckets = module.storage.container_bucket_arns
   claims_bucket_arn = module.storage.claims_bucket_arn
-  secret_arns       = [module.secret.arn]
+  databases         = { for name in ["registry", "answers"] : name => { secret_arn = module.secret[name].arn, version = module.secret[name].version } }
+  migration         = { secret_arn = module.secret["owner"].arn, version = module.secret["owner"].version }
   kms_key_arn       = module.messaging.kms_key_arn
 }

@@ -4,7 +4,7 @@ output "pudato_toml" {
     settings = merge(
       { for name, value in module.messaging.environment : trimprefix(lower(name), "pudato_") => value },
       { claims_container = module.storage.environment.PUDATO_CLAIMS_CONTAINER },
-      { registry_database_url = "secretsmanager:${module.secret.arn}", aws_endpoint_url = var.endpoint },
+      { registry_database_url = "secretsmanager:${module.secret["registry"].arn}", aws_endpoint_url = var.endpoint },
     )
     containers = module.storage.containers
   })

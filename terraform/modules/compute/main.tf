@@ -7,6 +7,19 @@ locals {
       for queue in coalesce(function.queues, [name]) : "${name}-${queue}" => { function = name, queue = queue }
     }
   ]...)
+
+  # Which secret each function reads, and which role of the database it has by it. A handler whose answers are in a table needs no database.
+  database_of = {
+    for name, function in var.functions : name => coalesce(function.database, contains(["registry", "results"], name) ? "registry" : "answers")
+    if length(var.databases) > 0 && (var.idempotency_table_arn == null || function.database != null || contains(["registry", "results"], name))
+  }
+  # The secret is read when a program starts, so its version is among the settings: another one starts the function anew.
+  database_environment = {
+    for name, database in local.database_of : name => {
+      REGISTRY_DATABASE_URL   = "secretsmanager:${var.databases[database].secret_arn}"
+      REGISTRY_SECRET_VERSION = var.databases[database].version
+    }
+  }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -33,7 +46,7 @@ resource "aws_lambda_function" "this" {
     size = each.value.tmp_mb
   }
   environment {
-    variables = merge(var.environment, { HANDLER_TYPE = each.key, PUDATO_LOG_FORMAT = "json" }, local.limits[each.key], each.value.environment)
+    variables = merge(var.environment, { HANDLER_TYPE = each.key, PUDATO_LOG_FORMAT = "json" }, local.limits[each.key], lookup(local.database_environment, each.key, {}), each.value.environment)
   }
   dynamic "vpc_config" {
     for_each = var.vpc == null ? [] : [var.vpc]
@@ -54,6 +67,9 @@ resource "aws_lambda_alias" "live" {
   name             = "live"
   function_name    = aws_lambda_function.this[each.key].function_name
   function_version = aws_lambda_function.this[each.key].version
+
+  # What a new version needs of the tables is there before it runs.
+  depends_on = [aws_lambda_invocation.migrate]
 }
 
 resource "aws_lambda_event_source_mapping" "this" {

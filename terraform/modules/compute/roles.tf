@@ -25,13 +25,39 @@ resource "aws_iam_role" "this" {
 locals {
   # Put together, since a function's own ARN is known only after its role.
   function_arns = {
-    for name in keys(var.functions) : name => "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:function:${var.prefix}-${name}"
+    for name in concat(keys(var.functions), ["migrate"]) : name => "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:function:${var.prefix}-${name}"
   }
   read_queues = { for name, function in var.functions : name => [for queue in coalesce(function.queues, [name]) : var.queues[queue]] }
 }
 
+# Of a function that runs in a VPC.
+data "aws_iam_policy_document" "network" {
+  for_each = var.vpc == null ? {} : local.function_arns
+
+  # A network interface in the VPC; EC2 knows no narrower resource for these (Lambda's developer guide, "Required IAM permissions").
+  statement {
+    sid       = "NetworkInterface"
+    actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
+    resources = ["*"]
+  }
+
+  # Lambda needs these rights and the function's own code does not (Lambda's developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
+  statement {
+    sid       = "NetworkInterfaceNotForCode"
+    effect    = "Deny"
+    actions   = ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DetachNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "lambda:SourceFunctionArn"
+      values   = [each.value]
+    }
+  }
+}
+
 data "aws_iam_policy_document" "role" {
-  for_each = var.functions
+  for_each                = var.functions
+  source_policy_documents = var.vpc == null ? [] : [data.aws_iam_policy_document.network[each.key].json]
 
   statement {
     sid       = "Logs"
@@ -99,11 +125,11 @@ data "aws_iam_policy_document" "role" {
   }
 
   dynamic "statement" {
-    for_each = length(var.secret_arns) > 0 ? [1] : []
+    for_each = contains(keys(local.database_of), each.key) ? [local.database_of[each.key]] : []
     content {
       sid       = "RegistryUrl"
       actions   = ["secretsmanager:GetSecretValue"]
-      resources = var.secret_arns
+      resources = [var.databases[statement.value].secret_arn]
     }
   }
 
@@ -138,32 +164,6 @@ data "aws_iam_policy_document" "role" {
       sid       = "WatchDeadLetters"
       actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
       resources = [for queue in values(var.queues) : queue.dead_letters_arn]
-    }
-  }
-
-  # A network interface in the VPC; EC2 knows no narrower resource for these (Lambda's developer guide, "Required IAM permissions").
-  dynamic "statement" {
-    for_each = var.vpc == null ? [] : [1]
-    content {
-      sid       = "NetworkInterface"
-      actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
-      resources = ["*"]
-    }
-  }
-
-  # Lambda needs these rights and the function's own code does not (Lambda's developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
-  dynamic "statement" {
-    for_each = var.vpc == null ? [] : [1]
-    content {
-      sid       = "NetworkInterfaceNotForCode"
-      effect    = "Deny"
-      actions   = ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DetachNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
-      resources = ["*"]
-      condition {
-        test     = "ArnEquals"
-        variable = "lambda:SourceFunctionArn"
-        values   = [local.function_arns[each.key]]
-      }
     }
   }
 }

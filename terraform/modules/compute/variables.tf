@@ -7,7 +7,8 @@ variable "prefix" {
 variable "functions" {
   description = <<-TEXT
     The Lambdas, by name. `queues` are the services whose queues it reads (its own where unset), each by at most `maximum_concurrency` containers at
-    once; `package` is core or query; `uses_containers` whether it reads and writes the objects of containers. Limits of the program are derived from
+    once; `package` is core or query; `uses_containers` whether it reads and writes the objects of containers; `database` which of `databases` it has (registry for
+    the functions registry and results, answers for all others; none where these keep their answers in a table). Limits of the program are derived from
     these sizes (limits.tf), and `environment` overrides them. The function `results` writes Results and Events to the registry and watches the dead-letter queues.
   TEXT
   type = map(object({
@@ -19,6 +20,7 @@ variable "functions" {
     maximum_concurrency = optional(number, 4)
     batch_size          = optional(number, 10)
     uses_containers     = optional(bool, false)
+    database            = optional(string)
     environment         = optional(map(string), {})
   }))
   default = {
@@ -34,6 +36,14 @@ variable "functions" {
   validation {
     condition     = alltrue([for function in values(var.functions) : function.maximum_concurrency >= 2])
     error_message = "functions: maximum_concurrency must be at least 2; Lambda takes no less."
+  }
+  validation {
+    condition     = alltrue([for function in values(var.functions) : contains(["registry", "answers"], coalesce(function.database, "answers"))])
+    error_message = "functions: database must be registry or answers."
+  }
+  validation {
+    condition     = !contains(keys(var.functions), "migrate")
+    error_message = "functions: migrate is made where `migration` says so; give this function another name."
   }
 }
 
@@ -94,10 +104,30 @@ variable "claims_bucket_arn" {
   type        = string
 }
 
-variable "secret_arns" {
-  description = "Secrets that hold the registry's URL, which every function reads when it starts."
-  type        = list(string)
-  default     = []
+variable "databases" {
+  description = "Secrets that hold the URL of the registry's database, each for a role of it: `registry` may read and write the registry, `answers` kept answers alone. Output `databases` of the module registry."
+  type = map(object({
+    secret_arn = string
+    version    = string
+  }))
+  default = {}
+  validation {
+    condition     = length(var.databases) == 0 || length(setsubtract(["answers", "registry"], keys(var.databases))) == 0
+    error_message = "databases: expected registry and answers."
+  }
+}
+
+variable "migration" {
+  description = "The secret of the owner of the registry's tables: a function of its own makes them and the roles of `databases`, whenever its package or a secret changes. Output `migration` of the module registry; null: somebody else does it."
+  type = object({
+    secret_arn = string
+    version    = string
+  })
+  default = null
+  validation {
+    condition     = var.migration == null || length(var.databases) > 0
+    error_message = "migration: the roles of `databases` are made, and there are none."
+  }
 }
 
 variable "idempotency_table_arn" {

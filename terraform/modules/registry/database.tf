@@ -2,8 +2,17 @@
 
 locals {
   database_group = var.create_database ? aws_security_group.database[0].id : var.database_security_group_id
-  secret_arn     = var.create_database ? aws_secretsmanager_secret.url[0].arn : var.secret_arn
-  recovery_days  = var.deletion_protection ? 30 : 0
+  # Of the roles of the database: who has which is for the module compute to say.
+  databases = var.create_database ? {
+    for role in local.roles : role => {
+      secret_arn = aws_secretsmanager_secret.role[role].arn
+      version    = aws_secretsmanager_secret_version.role[role].version_id
+    }
+    } : {
+    registry = { secret_arn = var.secret_arn, version = "" }
+    answers  = { secret_arn = coalesce(var.answers_secret_arn, var.secret_arn), version = "" }
+  }
+  recovery_days = var.deletion_protection ? 30 : 0
 }
 
 resource "aws_security_group" "database" {
@@ -63,5 +72,5 @@ resource "aws_db_instance" "registry" {
 
   # What a resource depends on is removed after it, so a database that is protected keeps its secrets as well. What they hold stays there too: the removal
   # of a secret's current version removes nothing.
-  depends_on = [aws_secretsmanager_secret.url, aws_secretsmanager_secret_version.password]
+  depends_on = [aws_secretsmanager_secret.role, aws_secretsmanager_secret.owner, aws_secretsmanager_secret_version.password]
 }

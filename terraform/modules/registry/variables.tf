@@ -43,7 +43,13 @@ variable "create_database" {
 }
 
 variable "secret_arn" {
-  description = "A secret that holds the URL of a database, or the JSON with username, password, host, port and dbname."
+  description = "A secret that holds the URL of a database, or the JSON with username, password, host, port and dbname, for who reads and writes the registry. Its tables are made with `pudato registry migrate --grant ROLE`."
+  type        = string
+  default     = null
+}
+
+variable "answers_secret_arn" {
+  description = "The same for who keeps answers and nothing else, whose role may use the table `answer` alone; `secret_arn` where it is unset."
   type        = string
   default     = null
 }

@@ -22,9 +22,10 @@ fn everything_is_deployed_works_and_is_removed() {
 
     deployed.check_pipeline();
     // The policies that are in force, read back and evaluated; and how the queues invoke the functions.
-    for script in ["security.py", "functions.py"] {
+    for script in ["security.py", "roles.py", "functions.py"] {
         println!("{}", deployed.script(script, &["pudato"]));
     }
+    check_roles_of_the_database(&deployed);
     // `pudato` itself finds nothing that is otherwise than it must be.
     let doctor = deployed.installation.run(&["doctor", "--json"]);
     let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
@@ -59,6 +60,7 @@ fn everything_is_deployed_works_and_is_removed() {
     assert!(topics.contains("second-storage-queue"), "{topics}");
     let evaluated = deployed.script("security.py", &["second", PUBLISHER]);
     println!("{evaluated}");
+    println!("{}", deployed.script("roles.py", &["second", "kms"]));
     let before = deployed.results("true");
     let mut publish = vec!["arn:aws:sns:us-east-1:000000000000:second-storage-commands"];
     publish.push(
@@ -86,5 +88,33 @@ fn everything_is_deployed_works_and_is_removed() {
         deployed.script("names.py", &[]).trim(),
         "",
         "nothing is left"
+    );
+}
+
+/// No function has the owner's rights in the registry's database, and a handler may use its kept answers alone.
+fn check_roles_of_the_database(deployed: &Deployed) {
+    let ask = |role: &str, sql: &str| deployed.server.psql_as(role, &deployed.database.name, sql);
+    ask("pudato_answers", "SELECT COUNT(*) FROM pudato.answer").expect("its answers");
+    ask("pudato_registry", "SELECT COUNT(*) FROM pudato.result").expect("the registry");
+    for (role, sql) in [
+        ("pudato_answers", "SELECT body FROM pudato.result"),
+        ("pudato_answers", "DELETE FROM pudato.job"),
+        ("pudato_answers", "DROP TABLE pudato.answer"),
+        ("pudato_registry", "DROP TABLE pudato.result"),
+        ("pudato_registry", "CREATE ROLE another"),
+    ] {
+        let error = ask(role, sql).expect_err(sql);
+        let is_denied = error.contains("permission denied") || error.contains("must be owner");
+        assert!(is_denied, "{role}: {sql}: {error}");
+    }
+    // Those who are connected are these.
+    let connected = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pudato' ORDER BY 1";
+    let connected = deployed.sql(connected);
+    let roles: Vec<&str> = connected.split_whitespace().collect();
+    assert!(
+        roles
+            .iter()
+            .all(|role| ["pudato_answers", "pudato_registry"].contains(role)),
+        "{connected}"
     );
 }

@@ -110,7 +110,9 @@ if KEY:
 BUCKETS = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith(f"{prefix}-")]
 LAKE, CLAIMS = f"{prefix}-lake", f"{prefix}-claims"
 must(set(BUCKETS) == {LAKE, CLAIMS}, f"buckets are {BUCKETS}")
-SECRET = boto3.client("secretsmanager").describe_secret(SecretId=f"{prefix}/registry")["ARN"]
+SECRETS = {name: boto3.client("secretsmanager").describe_secret(SecretId=f"{prefix}/{name}")["ARN"] for name in ("registry", "registry-answers", "registry-owner")}
+# Who has which role of the database; the owner's is for the function alone that makes tables and roles.
+SECRETS_OF = {"storage": ["registry-answers"], "query": ["registry-answers"], "registry": ["registry"], "results": ["registry"], "migrate": list(SECRETS)}
 objects = {f"arn:aws:s3:::{LAKE}/raw/a.csv", "arn:aws:s3:::foreign/x"} | {f"arn:aws:s3:::{CLAIMS}/{key}" for key in ("claims/x", "answers/x", "other")}
 ALL = [
     ("sqs", ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "SendMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue",
@@ -118,26 +120,28 @@ ALL = [
     ("sns", ["Publish", "Subscribe", "SetTopicAttributes", "DeleteTopic"], {one["TopicArn"] for one in topics.values()} | {arn("sns", "foreign")}),
     ("s3", ["GetObject", "PutObject", "DeleteObject"], objects),
     ("s3", ["ListBucket", "DeleteBucket", "PutBucketPolicy"], {f"arn:aws:s3:::{LAKE}", f"arn:aws:s3:::{CLAIMS}", "arn:aws:s3:::foreign"}),
-    ("secretsmanager", ["GetSecretValue", "PutSecretValue"], {SECRET, arn("secretsmanager", "secret:foreign-abcdef")}),
+    ("secretsmanager", ["GetSecretValue", "PutSecretValue"], set(SECRETS.values()) | {arn("secretsmanager", "secret:foreign-abcdef")}),
     ("iam", ["PassRole", "CreateRole"], {f"arn:aws:iam::{ACCOUNT}:role/{prefix}-storage"}),
     ("lambda", ["InvokeFunction", "UpdateFunctionCode"], {arn("lambda", f"function:{prefix}-storage")}),
     ("kms", ["Decrypt", "GenerateDataKey", "PutKeyPolicy"], {arn("kms", "key/foreign")} | ({KEY} if KEY else set())),
     ("dynamodb", ["GetItem", "DeleteTable"], {arn("dynamodb", "table/foreign")}),
 ]
 READS = {"results": ["results", "history"]}
-for role in ("storage", "query", "registry", "results"):
+READS["migrate"] = []
+for role in ("storage", "query", "registry", "results", "migrate"):
     mine = READS.get(role, [role])
-    expected = {("secretsmanager:GetSecretValue", SECRET)}
+    expected = {("secretsmanager:GetSecretValue", SECRETS[name]) for name in SECRETS_OF[role]}
     for name in mine:
         queue = arn("sqs", f"{prefix}-{name}-queue")
         expected |= {(f"sqs:{verb}", queue) for verb in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "SendMessage")}
         expected.add(("sqs:SendMessage", arn("sqs", f"{prefix}-{name}-dlq")))
-    expected |= {("sns:Publish", arn("sns", f"{prefix}-{topic}")) for topic in ("results", "events")}
+    handles = role != "migrate"
+    expected |= {("sns:Publish", arn("sns", f"{prefix}-{topic}")) for topic in ("results", "events") if handles}
     # Whoever sends with AWS's own clients puts claims at the bucket's top; a claim that is gone must be told from one that may not be read.
-    expected |= {("s3:GetObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x", "other")}
-    expected |= {("s3:PutObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x")}
-    expected.add(("s3:ListBucket", f"arn:aws:s3:::{CLAIMS}"))
-    if KEY:
+    expected |= {("s3:GetObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x", "other") if handles}
+    expected |= {("s3:PutObject", f"arn:aws:s3:::{CLAIMS}/{key}") for key in ("claims/x", "answers/x") if handles}
+    expected |= {("s3:ListBucket", f"arn:aws:s3:::{CLAIMS}")} if handles else set()
+    if KEY and handles:
         expected |= {(f"kms:{verb}", KEY) for verb in ("Decrypt", "GenerateDataKey")}
     if role in ("storage", "query"):
         expected |= {(f"s3:{verb}", f"arn:aws:s3:::{LAKE}/raw/a.csv") for verb in ("GetObject", "PutObject")}
@@ -167,4 +171,4 @@ for bucket in BUCKETS:
 rules = s3.get_bucket_lifecycle_configuration(Bucket=CLAIMS)["Rules"]
 must(rules[0]["Expiration"]["Days"] == 30, f"claims: {rules}")
 policies = len(queues) + len(topics) + len(BUCKETS) + (1 if KEY else 0)
-print(f"{checks} questions to {policies} policies of resources and 4 of roles, all answered as they must be")
+print(f"{checks} questions to {policies} policies of resources and 5 of roles, all answered as they must be")

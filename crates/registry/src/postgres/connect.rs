@@ -112,6 +112,17 @@ impl Address {
         })
     }
 
+    /// Whom it names, and the password.
+    pub(super) fn role(&self) -> Result<(String, String), Error> {
+        let role = self.config.get_user().unwrap_or_default().to_owned();
+        let password = self.config.get_password().map(<[u8]>::to_vec);
+        let password = String::from_utf8(password.unwrap_or_default()).unwrap_or_default();
+        if role.is_empty() || password.is_empty() {
+            return Err(invalid("there is no role with a password"));
+        }
+        Ok((role, password))
+    }
+
     /// What people may see of it.
     pub(super) fn printed(&self) -> String {
         let hosts = self.config.get_hosts().iter().map(|host| match host {

@@ -11,6 +11,7 @@ mod outbox;
 mod prune;
 mod records;
 mod resolve;
+mod roles;
 mod schema;
 mod session;
 mod steps;
@@ -30,6 +31,7 @@ use connect::Address;
 use deadpool_postgres::Pool;
 use facts::PostgresFacts;
 use pudato_protocol::Timestamp;
+pub use roles::Purpose;
 use session::Session;
 use std::path::Path;
 use std::sync::Arc;
@@ -108,8 +110,20 @@ impl PostgresRegistry {
     pub async fn grant(&self, role: &str) -> Result<(), Error> {
         no_nul("role", role)?;
         self.migrated().await?;
-        let client = self.pool.get().await?;
-        schema::grant(&client, role).await
+        let mut client = self.pool.get().await?;
+        roles::grant(&mut client, role, Purpose::Registry).await
+    }
+
+    /// Makes the role that `url` names, with its password, or gives the one that is there this password; it may do what `purpose` needs, and nothing else.
+    ///
+    /// # Errors
+    /// `Invalid`: the URL has no role or no password, or the role is this one. `Unavailable`: this one may make no roles.
+    pub async fn make_role(&self, url: &str, purpose: Purpose) -> Result<(), Error> {
+        let (role, password) = Address::parse(url)?.role()?;
+        self.migrated().await?;
+        let mut client = self.pool.get().await?;
+        roles::make(&client, &role, &password).await?;
+        roles::grant(&mut client, &role, purpose).await
     }
 
     /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].

@@ -80,15 +80,3 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
     }
     error.into()
 }
-
-/// Lets `role` read and write the tables, and nothing else.
-pub(super) async fn grant(client: &Client, role: &str) -> Result<(), Error> {
-    let role = format!("\"{}\"", role.replace('"', "\"\""));
-    let sql = format!(
-        "GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {role};
-         REVOKE INSERT, UPDATE, DELETE ON {SCHEMA}.migration FROM {role};
-         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {role};"
-    );
-    Ok(client.batch_execute(&sql).await?)
-}

@@ -8,6 +8,7 @@ mod outbox;
 mod pairs;
 mod records;
 mod retention;
+mod roles;
 
 /// Runs each promise on SQLite and on a real PostgreSQL.
 macro_rules! promises {

@@ -3,12 +3,14 @@
 //! Lambda deletes what an invocation handled and brings again what it names in `batchItemFailures` (ReportBatchItemFailures must be set
 //! on the event source mapping). So everything is a failure here until it is settled.
 
+mod migrate;
 mod results;
 mod service;
 
 use crate::names::RESULTS;
 use crate::settings::{DatabasePlace, Settings};
 use crate::wiring::{OpenError, Pudato};
+use migrate::{MIGRATE, MigrateFunction};
 use pudato_handler::Handler;
 use results::ResultsFunction;
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ pub struct Function(Kind);
 enum Kind {
     Service(ServiceFunction),
     Results(ResultsFunction),
+    Migrate(MigrateFunction),
 }
 
 /// When an invocation has to be done, in milliseconds since the Unix epoch.
@@ -66,7 +69,7 @@ pub fn defaults() -> BTreeMap<&'static str, String> {
 }
 
 impl Function {
-    /// Opens the function that `HANDLER_TYPE` names: a service, or `results` for the results consumer.
+    /// Opens the function that `HANDLER_TYPE` names: a service, `results` for the results consumer, or `migrate`, which makes the registry's tables and roles.
     ///
     /// # Errors
     /// A setting is missing or cannot be used in a Lambda. Nothing is asked of AWS but secrets.
@@ -82,12 +85,20 @@ impl Function {
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
-        check(&settings)?;
         let kind = settings.value("HANDLER_TYPE").to_owned();
+        let needs_database = needs_database(&kind, &settings);
+        check(&settings, needs_database)?;
+        if kind == MIGRATE {
+            return Ok(Self(Kind::Migrate(MigrateFunction::new(settings))));
+        }
         let mut settings = settings;
         // A file would be gone with the container.
         settings.query.file = None;
-        let pudato = Arc::new(Pudato::open_with(settings, own).await?);
+        let pudato = match needs_database {
+            true => Pudato::open_with(settings, own).await?,
+            false => Pudato::open_without_registry(settings, own).await?,
+        };
+        let pudato = Arc::new(pudato);
         let function = match kind.as_str() {
             RESULTS => Kind::Results(ResultsFunction::new(pudato)?),
             _ => Kind::Service(ServiceFunction::new(pudato, &kind)?),
@@ -104,6 +115,7 @@ impl Function {
         let left = match &self.0 {
             Kind::Service(function) => function.invoke(event, end_ms).await?,
             Kind::Results(function) => function.invoke(event, end_ms).await?,
+            Kind::Migrate(function) => return function.invoke(event).await,
         };
         if !left.is_empty() {
             tracing::warn!(count = left.len(), "messages come again");
@@ -118,16 +130,23 @@ fn failures(left: &[String]) -> Value {
     json!({ "batchItemFailures": items.collect::<Vec<_>>() })
 }
 
+/// Whether a function reads or writes the registry's database. A handler whose answers are kept elsewhere does nothing with it, and need not be let.
+fn needs_database(kind: &str, settings: &Settings) -> bool {
+    ["registry", RESULTS, MIGRATE].contains(&kind) || settings.answers.is_none()
+}
+
 /// Refuses what a Lambda cannot have.
-fn check(settings: &Settings) -> Result<(), OpenError> {
+fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     let mut wrong = Vec::new();
     if settings.value("HANDLER_TYPE").is_empty() {
-        wrong.push("HANDLER_TYPE: expected storage, registry, query or results, found nothing");
+        wrong.push(
+            "HANDLER_TYPE: expected storage, registry, query, results or migrate, found nothing",
+        );
     }
     let lost = "its file is gone with the Lambda's container; use postgres://, or secretsmanager:NAME of a secret that holds such a URL";
     let is_file = |place: &DatabasePlace| matches!(place, DatabasePlace::File(_));
     let (registry, answers);
-    if is_file(&settings.registry) {
+    if needs_database && is_file(&settings.registry) {
         let what = match settings.value("REGISTRY_DATABASE_URL") {
             "" => "not set",
             _ => "sqlite:",

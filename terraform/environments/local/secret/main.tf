@@ -25,3 +25,8 @@ output "arn" {
   description = "Its ARN."
   value       = aws_secretsmanager_secret.this.arn
 }
+
+output "version" {
+  description = "The version of what it holds."
+  value       = aws_secretsmanager_secret_version.this.version_id
+}

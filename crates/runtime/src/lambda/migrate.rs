@@ -1,0 +1,80 @@
+//! The function that makes the registry's tables, and the roles that all other functions have in its database. It alone has the owner's secret; whoever deploys
+//! invokes it, with `{"roles": {"registry": "secretsmanager:..", "answers": "secretsmanager:.."}}`.
+
+use crate::aws;
+use crate::settings::{DatabasePlace, Settings};
+use crate::wiring::OpenError;
+use aws_config::SdkConfig;
+use pudato_registry::{PostgresRegistry, Purpose};
+use serde_json::{Map, Value, json};
+
+/// The name of its kind.
+pub(super) const MIGRATE: &str = "migrate";
+
+pub(super) struct MigrateFunction {
+    settings: Settings,
+}
+
+impl MigrateFunction {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    pub(super) async fn invoke(&self, event: &Value) -> Result<Value, OpenError> {
+        let roles = roles(event)?;
+        let config = aws::config(&self.settings).await;
+        let owner = url(
+            &self.settings.registry,
+            config.as_ref(),
+            "REGISTRY_DATABASE_URL",
+        )
+        .await?;
+        let registry = PostgresRegistry::open(&owner).await?;
+        let mut made = Vec::new();
+        for (name, purpose, place) in roles {
+            let url = url(&place, config.as_ref(), &name).await?;
+            registry.make_role(&url, purpose).await?;
+            tracing::info!(role = name, "the role has its password and its rights");
+            made.push(name);
+        }
+        Ok(json!({ "roles": made }))
+    }
+}
+
+/// What the event asks for; where a role's name and password are, by what it is for.
+fn roles(event: &Value) -> Result<Vec<(String, Purpose, DatabasePlace)>, OpenError> {
+    let wrong = |what: String| OpenError::Settings(format!("event: {what}"));
+    let asked = event.as_object().filter(|event| event.len() == 1);
+    let roles = asked.and_then(|event| event.get("roles")?.as_object());
+    let roles: &Map<String, Value> =
+        roles.ok_or_else(|| wrong("expected {\"roles\": {..}} and nothing else".into()))?;
+    let role = |(name, place): (&String, &Value)| {
+        let purpose = Purpose::named(name).ok_or_else(|| {
+            wrong(format!(
+                "roles.{name}: expected registry or answers as the name"
+            ))
+        })?;
+        let secret = place.as_str().and_then(DatabasePlace::parse);
+        match secret {
+            Some(secret @ DatabasePlace::Secret(_)) => Ok((name.clone(), purpose, secret)),
+            _ => Err(wrong(format!(
+                "roles.{name}: expected secretsmanager:NAME or ssm:NAME"
+            ))),
+        }
+    };
+    roles.iter().map(role).collect()
+}
+
+/// The URL of a server that a place holds.
+async fn url(
+    place: &DatabasePlace,
+    config: Option<&SdkConfig>,
+    name: &str,
+) -> Result<String, OpenError> {
+    match aws::resolved(place, config).await? {
+        DatabasePlace::Postgres(url) => Ok(url),
+        _ => Err(OpenError::Settings(format!(
+            "{name}: expected postgres://.., or a secret that holds such a URL"
+        ))),
+    }
+}
