@@ -242,7 +242,8 @@ impl Calls {
             self.wake.arrived_here(*queue);
         }
         self.owed.extend(queues);
-        if self.last.elapsed() >= CALL_EVERY {
+        // A call that nobody is owed would put off the next one.
+        if !self.owed.is_empty() && self.last.elapsed() >= CALL_EVERY {
             self.pay();
         }
     }
@@ -354,4 +355,22 @@ fn in_savepoint<T>(
     }
     run("RELEASE operation")?;
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CALL_EVERY, Calls, Wake};
+    use std::collections::BTreeSet;
+    use std::time::Instant;
+
+    #[test]
+    fn a_commit_in_which_nothing_arrived_puts_off_no_call() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut calls = Calls::new(Wake::start(folder.path()).expect("started"));
+        let before = Instant::now().checked_sub(CALL_EVERY);
+        calls.last = before.expect("the machine has run for longer");
+        calls.arrived(BTreeSet::new());
+        calls.arrived(BTreeSet::from([1]));
+        assert!(calls.owed.is_empty(), "the other processes were called");
+    }
 }

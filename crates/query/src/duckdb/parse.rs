@@ -31,9 +31,15 @@ impl Parser {
             if ffi::duckdb_create_config(&raw mut config) != ffi::DuckDBSuccess {
                 return None;
             }
-            // DuckDB reads the files of an IMPORT while it parses it.
-            let option = (c"enable_external_access", c"false");
-            let set = ffi::duckdb_set_config(config, option.0.as_ptr(), option.1.as_ptr());
+            let options = [
+                // DuckDB reads the files of an IMPORT while it parses it.
+                (c"enable_external_access", c"false"),
+                // Each statement wakes all threads there are, and parsing needs none.
+                (c"threads", c"1"),
+            ];
+            let is_set = options.iter().all(|(name, value)| {
+                ffi::duckdb_set_config(config, name.as_ptr(), value.as_ptr()) == ffi::DuckDBSuccess
+            });
             let opened = ffi::duckdb_open_ext(
                 std::ptr::null(),
                 &raw mut database,
@@ -41,7 +47,7 @@ impl Parser {
                 std::ptr::null_mut(),
             );
             ffi::duckdb_destroy_config(&raw mut config);
-            if set != ffi::DuckDBSuccess || opened != ffi::DuckDBSuccess {
+            if !is_set || opened != ffi::DuckDBSuccess {
                 ffi::duckdb_close(&raw mut database);
                 return None;
             }
@@ -50,15 +56,16 @@ impl Parser {
                 return None;
             }
         }
-        Some(Self {
+        let parser = Self {
             database,
             connection,
-        })
+        };
+        // As it will be in the work: outside of a transaction DuckDB adds one to some statements.
+        parser.run(c"BEGIN TRANSACTION");
+        Some(parser)
     }
 
     fn count(&self, sql: &CStr) -> Result<u64, String> {
-        // As it will be in the work: outside of a transaction DuckDB adds one to some statements.
-        self.run(c"BEGIN TRANSACTION");
         let mut extracted: ffi::duckdb_extracted_statements = std::ptr::null_mut();
         // SAFETY: the connection is open and `sql` ends with NUL; what was extracted is destroyed in every case.
         let counted = unsafe {
@@ -71,7 +78,11 @@ impl Parser {
             ffi::duckdb_destroy_extracted(&raw mut extracted);
             error.map_or(Ok(count), Err)
         };
-        self.run(c"ROLLBACK");
+        if counted.is_err() {
+            // The next count is in a transaction whatever became of this one.
+            self.run(c"ROLLBACK");
+            self.run(c"BEGIN TRANSACTION");
+        }
         counted
     }
 
