@@ -3,6 +3,7 @@
 mod aws;
 mod beside;
 mod codec;
+mod deadline;
 mod e2e;
 mod figures;
 mod floor;
@@ -44,8 +45,11 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["aws"] => aws::measure(&mut figures),
         ["e2e"] => e2e::measure(&mut figures),
-        ["query"] => query::measure(&mut figures).and_then(|()| rows::measure(&mut figures)),
+        ["query"] => query::measure(&mut figures)
+            .and_then(|()| rows::measure(&mut figures))
+            .and_then(|()| deadline::measure(&mut figures)),
         ["query-rows"] => rows::measure(&mut figures),
+        ["query-deadline"] => deadline::measure(&mut figures),
         ["waits"] => beside::measure(&mut figures),
         ["lineage"] => lineage::measure(&mut figures),
         ["results"] => results::measure(&mut figures),

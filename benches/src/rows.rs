@@ -18,7 +18,7 @@ const TABLE: &str =
     "CREATE TABLE measures AS SELECT range AS a, range * 2 AS b, range * 3 AS c, range * 5 AS d,
     range / 7.0 AS e, range / 11.0 AS f, range / 13.0 AS g, range / 17.0 AS h FROM range(1562500)";
 
-fn engine(folder: &Path, isolation: Isolation) -> Outcome<DuckDb> {
+pub fn engine(folder: &Path, isolation: Isolation) -> Outcome<DuckDb> {
     let options = Options {
         scratch: folder.join("scratch"),
         memory_bytes: 1 << 30,
@@ -29,7 +29,7 @@ fn engine(folder: &Path, isolation: Isolation) -> Outcome<DuckDb> {
     Ok(DuckDb::file(&folder.join("warehouse.duckdb"), options)?)
 }
 
-fn work(sql: &str) -> Work {
+pub fn work(sql: &str) -> Work {
     Work {
         label: "the bench".into(),
         waits: Waits::default(),

@@ -335,9 +335,9 @@ async fn messages_share_calls_up_to_ten_and_to_the_bytes_of_a_batch() {
         Ok(emulator) => emulator,
         Err(why) => return skipped("messages_share_calls", &why),
     };
-    let together = |calls| (true, calls..=calls);
+    let together = |calls: u64| (true, calls..=calls);
     // Callers who meet by chance share what is left of a call; how many do depends on how fast calls are answered.
-    let by_chance = |calls, count| (false, calls..=count - 1);
+    let by_chance = |calls: u64, count: u64| (false, calls..=count - 1);
     for (count, bytes, (is_one_caller, calls)) in [
         (35, 10, together(4)),
         (6, 100_000, together(3)),

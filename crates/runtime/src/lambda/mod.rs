@@ -30,7 +30,7 @@ pub struct Function(Kind);
 enum Kind {
     Service(ServiceFunction),
     Results(ResultsFunction),
-    Migrate(MigrateFunction),
+    Migrate(Box<MigrateFunction>),
 }
 
 /// When an invocation has to be done, in milliseconds since the Unix epoch.
@@ -89,7 +89,9 @@ impl Function {
         let needs_database = needs_database(&kind, &settings);
         check(&settings, needs_database)?;
         if kind == MIGRATE {
-            return Ok(Self(Kind::Migrate(MigrateFunction::new(settings))));
+            return Ok(Self(Kind::Migrate(Box::new(MigrateFunction::new(
+                settings,
+            )))));
         }
         let mut settings = settings;
         // A file would be gone with the container.
