@@ -215,12 +215,15 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::sync::Arc;
     use std::time::Instant;
+    use tokio::signal::unix::{SignalKind, signal};
 
     /// What has not happened by then does not happen, however slow the machine is.
     const PATIENCE: Duration = Duration::from_secs(600);
 
     /// Runs a script of the shell's, within its terms; answers how it ended, and what it printed.
     async fn sh_until(script: &str, terms: Terms) -> (Ended, Vec<String>) {
+        // As pudato does: who starts it in the background lets it ignore interrupts, and its children as well, unless it handles them.
+        let _heard = signal(SignalKind::interrupt()).expect("a handler");
         let args = ["-c".into(), script.into()];
         let path = std::env::var_os("PATH").unwrap_or_default();
         let environment = [("PATH".into(), path)];
