@@ -4,6 +4,7 @@ mod support;
 
 use pudato_handler::Waiting;
 use pudato_query::duckdb::DuckDb;
+use pudato_query::duckdb::process::Program;
 use pudato_query::{Begun, EngineError, Outcome, QueryEngine, Waits, Work};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -191,6 +192,25 @@ async fn a_work_that_was_alone_when_the_process_ended_is_told_how() {
         "{error:?}"
     );
     assert_eq!(rows(&engine, "SELECT 1").await, [json!([1])]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_ends_while_it_starts_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = support::engine_by(
+        folder.path(),
+        Program {
+            program: "/bin/sh".into(),
+            args: ["-c", "sleep 0.2; kill -9 $$"].map(Into::into).into(),
+        },
+    );
+    // Half of what a start may take.
+    let ended = tokio::time::timeout(SOON / 2, run(&engine, work("SELECT 1"))).await;
+    let error = ended.expect("it is known").expect_err("it did not start");
+    assert!(
+        matches!(&error, EngineError::Unavailable(text) if text.contains("SIGKILL")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,16 +25,24 @@ pub fn engine_of(folder: &Path, file: &str) -> DuckDb {
 
 /// As [`engine_of`], with so much memory.
 pub fn engine_with(folder: &Path, file: &str, memory_bytes: u64) -> DuckDb {
+    let program = Program::at(env!("CARGO_BIN_EXE_pudato-query-process").into());
+    engine_in(&folder.join(file), memory_bytes, program)
+}
+
+/// As [`engine`], with another program as its process.
+pub fn engine_by(folder: &Path, program: Program) -> DuckDb {
+    engine_in(&folder.join("warehouse.duckdb"), 256 << 20, program)
+}
+
+fn engine_in(file: &Path, memory_bytes: u64, program: Program) -> DuckDb {
     let options = Options {
-        scratch: folder.join("scratch"),
+        scratch: file.with_file_name("scratch"),
         memory_bytes,
         spill_bytes: 64 << 20,
         threads: 2,
-        isolation: Isolation::Process(Program::at(
-            env!("CARGO_BIN_EXE_pudato-query-process").into(),
-        )),
+        isolation: Isolation::Process(program),
     };
-    DuckDb::file(&folder.join(file), options).expect("an engine")
+    DuckDb::file(file, options).expect("an engine")
 }
 
 /// A work that answers with rows.

@@ -3,7 +3,7 @@
 use super::Program;
 use super::frame::{self, Kind};
 use super::sandbox::Sandbox;
-use super::watch::Watched;
+use super::watch::{Watched, told};
 use crate::duckdb::lockdown::Lockdown;
 use crate::duckdb::warehouse::Place;
 use crate::engine::EngineError;
@@ -170,6 +170,8 @@ impl Supervisor {
         // Ctrl-C is for the program that decides what becomes of its works.
         command.process_group(0).current_dir("/");
         let mut child = command.spawn()?;
+        // It holds the process's end of the socket as well: while it does, nobody hears that the process has ended.
+        drop(command);
         match greet(&ours, &self.setup) {
             Ok(ready) => {
                 let _ = self.ready.set(ready);
@@ -181,10 +183,10 @@ impl Supervisor {
             }
             Err(error) => {
                 let _ = child.kill();
-                let _ = child.wait();
+                let ended = told(child.wait().ok(), &last_words(&mut child));
                 Err(io::Error::new(
                     error.kind(),
-                    format!("it did not start: {error}{}", last_words(&mut child)),
+                    format!("it did not start: {error}; it {ended}"),
                 ))
             }
         }
@@ -211,10 +213,7 @@ fn last_words(child: &mut Child) -> String {
     if let Some(stderr) = &mut child.stderr {
         let _ = stderr.take(4_096).read_to_end(&mut words);
     }
-    match String::from_utf8_lossy(&words).trim() {
-        "" => String::new(),
-        words => format!(": {words}"),
-    }
+    String::from_utf8_lossy(&words).trim().to_owned()
 }
 
 impl Process {

@@ -277,7 +277,8 @@ const SIGNALS: [(i32, &str); 8] = [
     (31, "SIGSYS"),
 ];
 
-fn told(status: Option<ExitStatus>, words: &str) -> String {
+/// How a process ended, and what it printed last.
+pub(super) fn told(status: Option<ExitStatus>, words: &str) -> String {
     let how = match status.map(|status| (status.signal(), status.code())) {
         Some((Some(signal), _)) => {
             let named = SIGNALS.iter().find(|(number, _)| *number == signal);
