@@ -3,6 +3,7 @@
 mod aws;
 mod beside;
 mod codec;
+mod day;
 mod deadline;
 mod e2e;
 mod figures;
@@ -27,8 +28,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str =
-    "usage: pudato-bench aws|e2e|query|waits|lineage|results|codec|idle|lambda|transform [--json]";
+const USAGE: &str = "usage: pudato-bench aws|e2e|query|waits|day|lineage|results|codec|idle|lambda|transform [--json]";
 
 fn main() -> ExitCode {
     if let Some(code) = pudato_runtime::query_process() {
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         ["query-rows"] => rows::measure(&mut figures),
         ["query-deadline"] => deadline::measure(&mut figures),
         ["waits"] => beside::measure(&mut figures),
+        ["day"] => day::measure(&mut figures),
         ["lineage"] => lineage::measure(&mut figures),
         ["results"] => results::measure(&mut figures),
         ["codec"] => codec::measure(&mut figures),

@@ -23,7 +23,7 @@ usage: cargo xtask <command>
   lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, waits, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
