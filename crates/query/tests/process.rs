@@ -195,6 +195,30 @@ async fn a_work_that_was_alone_when_the_process_ended_is_told_how() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_ended_well_waits_for_nobody_though_its_process_was_killed_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    run(&engine, work("CREATE TABLE t (n BIGINT)"))
+        .await
+        .expect("made");
+    let count = "INSERT INTO t SELECT count(*) FROM range(200000000) a WHERE hash(a.range) = 0";
+    let lone = start(&engine, work(count));
+    is_busy(&engine).await;
+    kill_process(pid(&engine), Signal::KILL).expect("it runs");
+    let error = lone.await.expect("no panic").expect_err("it was alone");
+    assert!(matches!(error, EngineError::Retry(_)), "{error:?}");
+    run(&engine, work(count)).await.expect("written");
+    let long = start(&engine, work(LONG));
+    is_busy(&engine).await;
+    let beside = tokio::time::timeout(3 * SOON, run(&engine, work(count))).await;
+    beside
+        .expect("it does not wait for the read")
+        .expect("written");
+    assert!(!long.is_finished(), "the read was to run meanwhile");
+    long.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_ends_while_it_starts_is_not_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = support::engine_by(

@@ -46,7 +46,12 @@ pub(in crate::duckdb) async fn begin(
     loop {
         let pass = gate.work(&work.label, alone, &work.waits).await;
         let lost = match once(supervisor, pass, &work, &rows).await {
-            Talked::Ended(begun) => return begun,
+            Talked::Ended(begun) => {
+                if matches!(begun, Ok(Begun::Ran(_))) {
+                    supervisor.acquit(&hash);
+                }
+                return begun;
+            }
             Talked::MadeWay => {
                 tracing::debug!(
                     work = work.label,

@@ -50,7 +50,7 @@ pub(in crate::duckdb) struct Supervisor {
     setup: Setup,
     running: Mutex<Option<Arc<Process>>>,
     ready: OnceLock<Ready>,
-    /// Statements that brought their process down, by their hashes: they run alone from the start.
+    /// Statements that brought their process down, by their hashes: they run alone from the start, until one of them ends well.
     suspects: Mutex<BTreeSet<[u8; 32]>>,
 }
 
@@ -111,6 +111,13 @@ impl Supervisor {
         if suspects.len() < SUSPECTS_MAX {
             suspects.insert(hash);
         }
+    }
+
+    /// A statement ended and its process did not: whatever brought down the process that it ran in before was not the statement.
+    pub(super) fn acquit(&self, hash: &[u8; 32]) {
+        let suspects = self.suspects.lock();
+        let mut suspects = suspects.unwrap_or_else(PoisonError::into_inner);
+        suspects.remove(hash);
     }
 
     /// Most memory of one process, in bytes.
