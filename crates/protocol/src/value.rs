@@ -41,16 +41,24 @@ pub fn float(value: f64) -> Value {
 /// How many object keys a text has that [`encode`](crate::encode) wrote.
 ///
 /// ```
-/// assert_eq!(pudato_protocol::keys(r#"{"a":["b:",{"\"c\":":1}]}"#), 2);
+/// assert_eq!(pudato_protocol::keys(r#"{"a":["b:",{"\"c\":":":1"}]}"#), 2);
 /// ```
 pub fn keys(body: &str) -> usize {
-    let body = body.as_bytes();
-    let ends = body.windows(2).enumerate().filter(|(at, two)| {
-        // A quote within a text is escaped, and the backslash that escapes it is not.
-        let before = body[..*at].iter().rev();
-        *two == b"\":" && before.take_while(|byte| **byte == b'\\').count() % 2 == 0
-    });
-    ends.count()
+    let (mut keys, mut is_in_text) = (0, false);
+    let mut left = body.as_bytes().iter();
+    while let Some(byte) = left.next() {
+        match byte {
+            b'"' => {
+                is_in_text = !is_in_text;
+                // A colon after the quote that begins a text is the text's.
+                keys += usize::from(!is_in_text && left.as_slice().first() == Some(&b':'));
+            }
+            // What is escaped ends no text. There is no backslash outside of texts.
+            b'\\' => drop(left.next()),
+            _ => {}
+        }
+    }
+    keys
 }
 
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
@@ -178,5 +186,19 @@ impl<'de> Visitor<'de> for Checked<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Value, A::Error> {
         self.object(map).map(Value::Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keys;
+
+    #[test]
+    fn keys_are_counted_and_texts_are_not() {
+        assert_eq!(keys(r#"{"a":":b"}"#), 1);
+        assert_eq!(keys(r#"{"a":[":","\":","\\",":"],"":{}}"#), 2);
+        assert_eq!(keys(r#"{"\\":{"\"":":"}}"#), 2);
+        assert_eq!(keys(r#"[":"]"#), 0);
+        assert_eq!(keys("{}"), 0);
     }
 }
