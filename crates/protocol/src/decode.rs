@@ -134,9 +134,12 @@ pub struct Envelope {
 /// The envelopes of a body, the outermost first; empty where it is in none.
 pub fn envelopes(body: &[u8]) -> Vec<Envelope> {
     const NAME: &[u8] = b"TopicArn";
+    // How a letter of it is written as an escape, and how no other letter has to be.
+    const ESCAPE: &[u8] = b"\\u00";
     let mut envelopes = Vec::new();
     // Nearly every body is raw: those are not read twice.
-    let names_one = body.windows(NAME.len()).any(|window| window == NAME);
+    let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
+    let names_one = has(NAME) || has(ESCAPE);
     let mut text = match std::str::from_utf8(body) {
         Ok(text) if names_one => text.to_owned(),
         _ => return envelopes,
@@ -198,6 +201,27 @@ mod tests {
         assert!(!text.contains(['\u{fffe}', '\u{ffff}']), "{text}");
         let read: crate::Result = decode(text.as_bytes()).expect("read");
         assert_eq!(read, sent);
+    }
+
+    #[test]
+    fn an_envelope_is_told_of_however_its_names_are_written() {
+        let message = r#"{"type":"storage","action":"list_objects"}"#;
+        let plain =
+            serde_json::json!({"Type": "Notification", "TopicArn": "arn:x", "Message": message});
+        let plain = plain.to_string();
+        for body in [
+            plain.replace("TopicArn", "Topic\\u0041rn"),
+            plain
+                .replace("Type", "\\u0054ype")
+                .replace("TopicArn", "\\u0054opicArn"),
+            plain,
+        ] {
+            let read: Command = decode(body.as_bytes()).expect("a command");
+            assert_eq!(read.action, "list_objects");
+            let told = envelopes(body.as_bytes());
+            assert_eq!(told.len(), 1, "{body}");
+            assert_eq!(told[0].message, message);
+        }
     }
 
     /// Bodies of the vectors, each with its kind.
