@@ -152,16 +152,14 @@ fn pointer(
     Ok(Some(key.to_owned()))
 }
 
-/// The text of a pointer that stands in an SNS envelope.
+/// The text of a pointer that stands in an SNS envelope, as those who check envelopes read it.
 fn enveloped_pointer(body: &[u8]) -> Option<String> {
     let mentions = |what: &[u8]| body.windows(what.len()).any(|part| part == what);
     if !body.starts_with(b"{") || body.len() > POINTER_BYTES_MAX || !mentions(b"S3Pointer") {
         return None;
     }
-    let envelope: Value = serde_json::from_slice(body).ok()?;
-    let is_notification = envelope["Type"] == "Notification" && envelope.get("TopicArn").is_some();
-    let message = envelope["Message"].as_str()?;
-    (is_notification && message.starts_with('[')).then(|| message.to_owned())
+    let message = pudato_protocol::envelopes(body).pop()?.message;
+    message.starts_with('[').then_some(message)
 }
 
 /// An envelope around a pointer is far smaller than this; larger bodies are messages.
@@ -251,6 +249,23 @@ mod tests {
         let envelope = envelope.to_string();
         let resolved = resolve(envelope.as_bytes(), &BTreeMap::new(), &store).await;
         assert_eq!(resolved.expect("found").body, large().body.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_pointer_in_an_envelope_that_is_not_told_of_is_not_followed() {
+        let store = InMemory::default();
+        let pointer = offloaded(&store).await;
+        let envelope =
+            json!({"Type": "Notification", "TopicArn": "arn:x", "Message": pointer.body});
+        // Whoever checks envelopes refuses a text with a key twice, and is told of none.
+        let twice = envelope
+            .to_string()
+            .replacen('{', "{\"Type\":\"Notification\",", 1);
+        assert!(pudato_protocol::envelopes(twice.as_bytes()).is_empty());
+        let resolved = resolve(twice.as_bytes(), &BTreeMap::new(), &store).await;
+        let resolved = resolved.expect("nothing to fetch");
+        assert!(!resolved.is_claim);
+        assert_eq!(resolved.body, twice.as_bytes());
     }
 
     #[tokio::test]
