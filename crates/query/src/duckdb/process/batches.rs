@@ -11,6 +11,7 @@ use duckdb::arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The columns of an answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -128,11 +129,8 @@ impl ReceivedRows {
         rows: &mut dyn Rows,
     ) -> io::Result<Result<(), EngineError>> {
         let mut left = Buffer::from_vec(bytes);
-        let wrong = |error: duckdb::arrow::error::ArrowError| {
-            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-        };
         while !left.is_empty() {
-            let Some(batch) = self.decoder.decode(&mut left).map_err(wrong)? else {
+            let Some(batch) = self.decode(&mut left)? else {
                 break;
             };
             let batch = StructArray::from(batch);
@@ -140,8 +138,26 @@ impl ReceivedRows {
                 return Ok(Err(error));
             }
         }
+        // A part of a batch would be kept for what comes after it, without an end.
+        self.decoder.finish().map_err(wrong)?;
         Ok(Ok(()))
     }
+
+    /// Arrow checks what it reads, but answers some of what is no stream of its with a panic.
+    fn decode(&mut self, left: &mut Buffer) -> io::Result<Option<RecordBatch>> {
+        let decoder = &mut self.decoder;
+        match catch_unwind(AssertUnwindSafe(|| decoder.decode(left))) {
+            Ok(decoded) => decoded.map_err(wrong),
+            Err(_) => {
+                self.decoder = StreamDecoder::new();
+                Err(wrong("rows that Arrow cannot read"))
+            }
+        }
+    }
+}
+
+fn wrong(what: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }
 
 fn gone(error: io::Error) -> EngineError {
