@@ -108,7 +108,7 @@ impl<'a> Fetch<'a, '_> {
             self.control.check()?;
             seen += batch.len() as u64;
             if let (true, Some(shape)) = (is_count && batch.len() == 1, &count_shape) {
-                count = json::value(batch.column(0), 0, shape)
+                count = json::value(batch.column(0), 0, shape, &mut { usize::MAX })
                     .ok()
                     .and_then(|count| count.as_u64());
             }

@@ -57,8 +57,30 @@ where
     array.as_primitive::<T>().value(row).into()
 }
 
-/// The value at `row`; an error names a type that has no JSON form.
-pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Value, String> {
+/// Why a value is not made.
+#[derive(Debug)]
+pub(super) enum NoValue {
+    /// It needs more room than there is.
+    TooLarge,
+    /// Its type has no JSON form.
+    NoForm(String),
+}
+
+impl From<&str> for NoValue {
+    fn from(what: &str) -> Self {
+        Self::NoForm(what.into())
+    }
+}
+
+/// The value at `row`; an error names a type that has no JSON form. It takes no more than `room` ([`bytes`]), of which it takes what it
+/// needs: a list of numbers has many times as many bytes here as where it comes from.
+pub(super) fn value(
+    array: &dyn Array,
+    row: usize,
+    shape: &Shape,
+    room: &mut usize,
+) -> Result<Value, NoValue> {
+    take(room, 1)?;
     // A union has no nulls of its own: its members have.
     if array.is_null(row) {
         return Ok(Value::Null);
@@ -84,15 +106,14 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
                 decimal(digits, *scale).into()
             }
         }
-        DataType::Utf8 => array.as_string::<i32>().value(row).into(),
-        DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
-        DataType::Binary => blob(
-            array
-                .as_any()
-                .downcast_ref::<BinaryArray>()
-                .ok_or("BLOB")?
-                .value(row),
-        ),
+        DataType::Utf8 => text(array.as_string::<i32>().value(row), room)?,
+        DataType::LargeUtf8 => text(array.as_string::<i64>().value(row), room)?,
+        DataType::Binary => {
+            let array = array.as_any().downcast_ref::<BinaryArray>().ok_or("BLOB")?;
+            let bytes = array.value(row);
+            take(room, bytes.len())?;
+            blob(bytes)
+        }
         DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row)).into(),
         DataType::Time64(TimeUnit::Microsecond) => {
             time(i128::from(array.as_primitive::<Time64MicrosecondType>().value(row)) * 1_000)
@@ -112,7 +133,7 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
             let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
             duration(interval.months, interval.days, interval.nanoseconds).into()
         }
-        DataType::Dictionary(key, _) => enumerated(array, key, row)?,
+        DataType::Dictionary(key, _) => enumerated(array, key, row, room)?,
         DataType::List(_) => list(
             &array
                 .as_any()
@@ -120,6 +141,7 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
                 .ok_or("LIST")?
                 .value(row),
             shape,
+            room,
         )?,
         DataType::FixedSizeList(..) => list(
             &array
@@ -128,6 +150,7 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
                 .ok_or("ARRAY")?
                 .value(row),
             shape,
+            room,
         )?,
         DataType::Struct(_) => structure(
             array
@@ -136,6 +159,7 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
                 .ok_or("STRUCT")?,
             row,
             shape,
+            room,
         )?,
         DataType::Map(..) => map(
             &array
@@ -144,16 +168,18 @@ pub(super) fn value(array: &dyn Array, row: usize, shape: &Shape) -> Result<Valu
                 .ok_or("MAP")?
                 .value(row),
             shape,
+            room,
         )?,
         DataType::Union(..) => union(
             array.as_any().downcast_ref::<UnionArray>().ok_or("UNION")?,
             row,
             shape,
+            room,
         )?,
         other => {
-            return Err(format!(
+            return Err(NoValue::NoForm(format!(
                 "a value of Arrow's type {other} has no JSON form; cast it to VARCHAR"
-            ));
+            )));
         }
     })
 }
@@ -329,53 +355,86 @@ fn duration(months: i32, days: i32, nanos: i64) -> String {
     text
 }
 
-fn enumerated(array: &dyn Array, key: &DataType, row: usize) -> Result<Value, String> {
-    fn text<K: duckdb::arrow::datatypes::ArrowDictionaryKeyType>(
-        array: &dyn Array,
-        row: usize,
-    ) -> Option<Value> {
-        let array = array.as_any().downcast_ref::<DictionaryArray<K>>()?;
-        let values = array.values().as_string_opt::<i32>()?;
-        Some(values.value(array.key(row)?).into())
-    }
-    let value = match key {
-        DataType::UInt8 => text::<UInt8Type>(array, row),
-        DataType::UInt16 => text::<UInt16Type>(array, row),
-        DataType::UInt32 => text::<UInt32Type>(array, row),
-        _ => None,
-    };
-    value.ok_or_else(|| "an ENUM that cannot be read; cast it to VARCHAR".into())
+/// Takes so much of what is left.
+fn take(room: &mut usize, bytes: usize) -> Result<(), NoValue> {
+    *room = room.checked_sub(bytes).ok_or(NoValue::TooLarge)?;
+    Ok(())
 }
 
-fn list(items: &ArrayRef, shape: &Shape) -> Result<Value, String> {
+fn text(text: &str, room: &mut usize) -> Result<Value, NoValue> {
+    take(room, text.len())?;
+    Ok(text.into())
+}
+
+fn enumerated(
+    array: &dyn Array,
+    key: &DataType,
+    row: usize,
+    room: &mut usize,
+) -> Result<Value, NoValue> {
+    fn member<K: duckdb::arrow::datatypes::ArrowDictionaryKeyType>(
+        array: &dyn Array,
+        row: usize,
+    ) -> Option<&str> {
+        let array = array.as_any().downcast_ref::<DictionaryArray<K>>()?;
+        let values = array.values().as_string_opt::<i32>()?;
+        Some(values.value(array.key(row)?))
+    }
+    let member = match key {
+        DataType::UInt8 => member::<UInt8Type>(array, row),
+        DataType::UInt16 => member::<UInt16Type>(array, row),
+        DataType::UInt32 => member::<UInt32Type>(array, row),
+        _ => None,
+    };
+    text(
+        member.ok_or("an ENUM that cannot be read; cast it to VARCHAR")?,
+        room,
+    )
+}
+
+fn list(items: &ArrayRef, shape: &Shape, room: &mut usize) -> Result<Value, NoValue> {
     (0..items.len())
-        .map(|row| value(items, row, shape.child(0)))
+        .map(|row| value(items, row, shape.child(0), room))
         .collect()
 }
 
-fn structure(array: &StructArray, row: usize, shape: &Shape) -> Result<Value, String> {
+fn structure(
+    array: &StructArray,
+    row: usize,
+    shape: &Shape,
+    room: &mut usize,
+) -> Result<Value, NoValue> {
     let members = array
         .column_names()
         .into_iter()
         .zip(array.columns())
         .enumerate();
-    let members = members
-        .map(|(n, (name, column))| Ok((name.to_owned(), value(column, row, shape.child(n))?)));
+    let members = members.map(|(n, (name, column))| {
+        take(room, name.len())?;
+        Ok((name.to_owned(), value(column, row, shape.child(n), room)?))
+    });
     members
-        .collect::<Result<serde_json::Map<_, _>, String>>()
+        .collect::<Result<serde_json::Map<_, _>, NoValue>>()
         .map(Value::Object)
 }
 
-fn map(entries: &StructArray, shape: &Shape) -> Result<Value, String> {
+fn map(entries: &StructArray, shape: &Shape, room: &mut usize) -> Result<Value, NoValue> {
     let (keys, values) = (entries.column(0), entries.column(1));
     let entries = (0..entries.len()).map(|row| {
-        Ok(json!({"key": value(keys, row, shape.child(0))?, "value": value(values, row, shape.child(1))?}))
+        let key = value(keys, row, shape.child(0), room)?;
+        let value = value(values, row, shape.child(1), room)?;
+        Ok(json!({"key": key, "value": value}))
     });
     entries.collect()
 }
 
 /// A union's value under the name of its member.
-fn union(array: &UnionArray, row: usize, shape: &Shape) -> Result<Value, String> {
+fn union(
+    array: &UnionArray,
+    row: usize,
+    shape: &Shape,
+    room: &mut usize,
+) -> Result<Value, NoValue> {
     let id = array.type_id(row);
     let n = usize::try_from(id).map_err(|_| "UNION")?;
     let DataType::Union(fields, _) = array.data_type() else {
@@ -386,7 +445,7 @@ fn union(array: &UnionArray, row: usize, shape: &Shape) -> Result<Value, String>
         .find(|(own, _)| *own == id)
         .map(|(_, field)| field);
     let name = field.map(|field| field.name().clone()).unwrap_or_default();
-    let member = value(&array.value(row), 0, shape.child(n))?;
+    let member = value(&array.value(row), 0, shape.child(n), room)?;
     Ok(if member.is_null() {
         Value::Null
     } else {

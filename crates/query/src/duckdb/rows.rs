@@ -66,11 +66,15 @@ impl Rows for JsonRows {
 
     fn batch(&mut self, batch: &StructArray, take: usize) -> Result<(), EngineError> {
         for row in 0..batch.len().min(take) {
+            // A row is not made that will be too large: it could be far larger than what it is made of.
+            let mut room = self.bytes_max.saturating_sub(self.bytes);
             let values = batch.columns().iter().zip(&self.shapes);
-            let values = values.map(|(column, shape)| json::value(column, row, shape));
-            let values = values.collect::<Result<Value, String>>();
-            let values =
-                values.map_err(|what| EngineError::Invalid(format!("payload.sql: {what}")))?;
+            let values = values.map(|(column, shape)| json::value(column, row, shape, &mut room));
+            let values = values.collect::<Result<Value, json::NoValue>>();
+            let values = values.map_err(|error| match error {
+                json::NoValue::TooLarge => too_large(self.bytes_max),
+                json::NoValue::NoForm(what) => EngineError::Invalid(format!("payload.sql: {what}")),
+            })?;
             self.bytes += json::bytes(&values);
             if self.bytes > self.bytes_max {
                 return Err(too_large(self.bytes_max));
@@ -115,4 +119,32 @@ impl<F: FnMut(&StructArray) + Send> Rows for HandedRows<F> {
     }
 
     fn finish(&mut self, _answer: &mut Answer) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duckdb::arrow::array::{FixedSizeListArray, NullArray};
+    use duckdb::arrow::datatypes::{DataType, Field};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_row_that_is_too_large_is_refused_before_it_is_made() {
+        // As values they have 64 GB, here none.
+        let items = i32::MAX;
+        let item = Arc::new(Field::new("item", DataType::Null, true));
+        let nulls = Arc::new(NullArray::new(items as usize));
+        let list = FixedSizeListArray::new(item, items, nulls, None);
+        let column = Arc::new(Field::new("a", list.data_type().clone(), true));
+        let batch = StructArray::from(vec![(column, Arc::new(list) as _)]);
+        let mut rows = JsonRows::new(10_000);
+        let shape = serde_json::json!({"is_hugeint": false, "children": []});
+        let shapes = vec![serde_json::from_value(shape).expect("a shape")];
+        rows.columns(Vec::new(), shapes).expect("columns");
+        let error = rows.batch(&batch, 1).expect_err("too large");
+        assert!(
+            matches!(&error, EngineError::Invalid(text) if text.contains("more than 10000 bytes")),
+            "{error:?}"
+        );
+    }
 }
