@@ -7,6 +7,9 @@ pub mod claims;
 mod clock;
 pub mod conformance;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod idempotency;
 pub mod local;
 pub mod memory;

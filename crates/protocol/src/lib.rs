@@ -18,6 +18,9 @@ mod decode;
 mod error;
 mod fast;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 #[cfg(feature = "schema")]
 pub mod schema;

@@ -3,6 +3,7 @@
 mod demo;
 mod deny;
 mod duckdb;
+mod fuzz;
 mod install;
 mod lambda;
 mod pins;
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
   deny          check licences, sources and advisories of the dependencies (deny.toml)
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
+  fuzz <name> <seconds>  run a fuzzer: engine_protocol, messages, sources or statements
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
   lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["deny"] => deny::deny(),
         ["duckdb"] => duckdb::ensure().map(|_| ()),
+        ["fuzz", name, seconds] => fuzz::fuzz(name, seconds),
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),
         ["lock"] => python::lock(),

@@ -10,15 +10,15 @@ use duckdb::Connection;
 use duckdb::types::Value;
 
 /// What the sniffer found in a file.
-struct Found {
-    delimiter: String,
-    quote: String,
-    escape: String,
-    new_line: String,
-    comment: String,
-    skip: u32,
-    has_header: bool,
-    columns: Vec<(String, String)>,
+pub(super) struct Found {
+    pub(super) delimiter: String,
+    pub(super) quote: String,
+    pub(super) escape: String,
+    pub(super) new_line: String,
+    pub(super) comment: String,
+    pub(super) skip: u32,
+    pub(super) has_header: bool,
+    pub(super) columns: Vec<(String, String)>,
     date_format: Option<String>,
     timestamp_format: Option<String>,
 }
@@ -67,7 +67,7 @@ pub(super) fn reader(
     ))
 }
 
-fn sniff(
+pub(super) fn sniff(
     connection: &Connection,
     file: &str,
     delimiter: Option<&str>,

@@ -11,6 +11,9 @@ mod csv;
 mod depth;
 mod errors;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod json;
 mod lending;

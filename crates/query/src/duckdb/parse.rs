@@ -149,9 +149,85 @@ pub(super) fn prepare<'c>(
     connection.prepare(sql).map_err(engine_error)
 }
 
+/// What DuckDB says that a statement does.
+#[cfg(any(test, feature = "fuzzing"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Does {
+    Select,
+    Explain,
+    Other,
+    /// It cannot be prepared, e.g. because its tables are not there.
+    NotKnown,
+}
+
+/// What each statement of `sql` does, where there are tables `t` and `u` with the columns `a` and `b`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn does(sql: &str) -> Vec<Does> {
+    static WITH_TABLES: LazyLock<Mutex<Option<Parser>>> = LazyLock::new(|| {
+        let parser = Parser::open();
+        if let Some(parser) = &parser {
+            parser.run(c"CREATE TABLE t (a INTEGER, b VARCHAR); CREATE TABLE u (a INTEGER, b VARCHAR); CREATE SEQUENCE s");
+        }
+        Mutex::new(parser)
+    });
+    let parser = WITH_TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+    match (&*parser, CString::new(sql)) {
+        (Some(parser), Ok(sql)) => parser.does(&sql),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Parser {
+    fn does(&self, sql: &CStr) -> Vec<Does> {
+        self.run(c"BEGIN TRANSACTION");
+        let mut extracted: ffi::duckdb_extracted_statements = std::ptr::null_mut();
+        // SAFETY: the connection is open, `sql` ends with NUL, the index is below the count, and whatever was made is destroyed.
+        let does = unsafe {
+            let count =
+                ffi::duckdb_extract_statements(self.connection, sql.as_ptr(), &raw mut extracted);
+            let does = (0..count).map(|n| {
+                let mut prepared: ffi::duckdb_prepared_statement = std::ptr::null_mut();
+                let state = ffi::duckdb_prepare_extracted_statement(
+                    self.connection,
+                    extracted,
+                    n,
+                    &raw mut prepared,
+                );
+                // Asked for the type of what it could not prepare, DuckDB throws.
+                let does = if state != ffi::DuckDBSuccess {
+                    Does::NotKnown
+                } else {
+                    match ffi::duckdb_prepared_statement_type(prepared) {
+                        ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_SELECT => Does::Select,
+                        ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_EXPLAIN => Does::Explain,
+                        _ => Does::Other,
+                    }
+                };
+                ffi::duckdb_destroy_prepare(&raw mut prepared);
+                does
+            });
+            let does = does.collect();
+            ffi::duckdb_destroy_extracted(&raw mut extracted);
+            does
+        };
+        self.run(c"ROLLBACK");
+        does
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{count, is_one_query};
+    use super::{Does, count, does, is_one_query};
+
+    #[test]
+    fn duckdb_tells_what_a_statement_does() {
+        assert_eq!(
+            does("FROM t; EXPLAIN FROM t; DELETE FROM t; FROM nowhere"),
+            [Does::Select, Does::Explain, Does::Other, Does::NotKnown]
+        );
+        assert!(does("selec").is_empty());
+    }
 
     #[test]
     fn statements_are_counted_as_duckdb_reads_them() {

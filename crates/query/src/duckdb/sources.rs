@@ -30,6 +30,13 @@ impl Ready {
         self.name.eq_ignore_ascii_case(name)
     }
 
+    /// The query that reads it, without the file and the names of its columns.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn how(&self) -> &str {
+        let how = self.query.split_once(", ").map_or("", |(_, how)| how);
+        how.split_once(", columns =").map_or(how, |(how, _)| how)
+    }
+
     /// How it stands in the lineage of a statement that read it.
     pub(super) fn read(&self) -> SourceRead {
         SourceRead {

@@ -2,6 +2,7 @@
 
 use super::batches::ReceivedRows;
 use super::frame::{self, Kind};
+use super::heard::{Heard, heard};
 use super::supervisor::{Process, Supervisor};
 use super::watch::{Counted, Ended};
 use crate::duckdb::gate::{Gate, WorkPass};
@@ -342,27 +343,20 @@ impl Talk {
                 (Ok(None), None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 (Err(error), None) => return Err(error),
             };
-            let taken = match kind {
-                Kind::Begun => {
-                    only_reads = frame::json(&bytes)?;
+            let taken = match heard(kind, bytes, &mut received, &mut *rows)? {
+                Heard::Begun(only) => {
+                    only_reads = only;
                     if only_reads {
                         self.pass.only_reads();
                     }
                     Ok(())
                 }
-                Kind::Columns => received.columns(&bytes, &mut *rows)?,
-                Kind::Rows => received.rows(bytes, &mut *rows)?,
-                Kind::Failed => {
-                    let frame::Failed(error) = frame::json(&bytes)?;
-                    return Ok(Talked::Ended(Err(error)));
-                }
-                Kind::Answered => {
-                    let answer = frame::text(bytes)?;
+                Heard::Part(taken) => taken,
+                Heard::Failed(error) => return Ok(Talked::Ended(Err(error))),
+                Heard::Answered(answer) => {
                     return Ok(Talked::Ended(Ok(Begun::Answered(Kept { answer }))));
                 }
-                Kind::Ran => {
-                    let mut outcome: Outcome = frame::json(&bytes)?;
-                    rows.finish(&mut outcome.answer);
+                Heard::Ran(outcome) => {
                     let open = (!only_reads).then(|| Open {
                         socket,
                         process: Arc::clone(process),
@@ -374,7 +368,6 @@ impl Talk {
                         open,
                     })))));
                 }
-                _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             if let Err(error) = taken {
                 refused = Some(error);

@@ -11,6 +11,9 @@
 mod batches;
 mod conversation;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
+mod heard;
 mod sandbox;
 mod server;
 mod supervisor;

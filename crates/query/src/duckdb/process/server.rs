@@ -100,7 +100,7 @@ fn take(control: &UnixStream, local: &Arc<Local>, runtime: &Runtime) -> io::Resu
 }
 
 /// One work, from its text to its commit.
-fn talk(mut socket: UnixStream, local: &Arc<Local>, runtime: &Handle) -> io::Result<()> {
+pub(super) fn talk(mut socket: UnixStream, local: &Arc<Local>, runtime: &Handle) -> io::Result<()> {
     match frame::read(&mut socket)? {
         Some((Kind::Work, bytes)) => {
             let work: Work = frame::json(&bytes)?;

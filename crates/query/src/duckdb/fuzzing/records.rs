@@ -1,0 +1,83 @@
+//! Other readers of CSV and JSON, which count the rows of a text. They share nothing with DuckDB's.
+
+use serde::de::IgnoredAny;
+use serde_json::StreamDeserializer;
+
+/// The records of a text in columns after its header; `None` where it is not in UTF-8.
+pub(super) fn csv(text: &[u8], delimiter: u8) -> Option<u64> {
+    std::str::from_utf8(text).ok()?;
+    let mut reader = csv::ReaderBuilder::new();
+    let mut reader = reader.delimiter(delimiter).flexible(true).from_reader(text);
+    let mut record = csv::ByteRecord::new();
+    let mut rows = 0;
+    while reader.read_byte_record(&mut record).ok()? {
+        rows += 1;
+    }
+    Some(rows)
+}
+
+/// As [`csv`], of a text with one column: an empty line is a row without a value.
+pub(super) fn csv_of_one_column(text: &[u8]) -> u64 {
+    let (mut lines, mut is_quoted, mut is_begun) = (0_u64, false, false);
+    let mut left = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).iter();
+    while let Some(byte) = left.next() {
+        is_begun = true;
+        match byte {
+            // One that is doubled ends and begins again.
+            b'"' => is_quoted = !is_quoted,
+            b'\r' | b'\n' if !is_quoted => {
+                if *byte == b'\r' && left.as_slice().first() == Some(&b'\n') {
+                    left.next();
+                }
+                lines += 1;
+                is_begun = false;
+            }
+            _ => {}
+        }
+    }
+    (lines + u64::from(is_begun)).saturating_sub(1)
+}
+
+/// A text as strict readers take it: DuckDB also takes numbers that are none, and two characters more as spaces.
+pub(super) fn strict_json(text: &[u8]) -> Vec<u8> {
+    let mut strict = String::from_utf8_lossy(text).replace(['\u{b}', '\u{c}'], " ");
+    for name in ["Infinity", "NaN", "Inf"] {
+        let mut at = 0;
+        while at + name.len() <= strict.len() {
+            let end = at + name.len();
+            if strict
+                .get(at..end)
+                .is_some_and(|part| part.eq_ignore_ascii_case(name))
+            {
+                strict.replace_range(at..end, "1");
+            }
+            at += 1;
+        }
+    }
+    strict.into_bytes()
+}
+
+/// What a JSON text has as rows: the items of an array, else its values one after the other; `None` where it is no JSON.
+pub(super) fn json(text: &[u8]) -> Option<u64> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if let Ok(items) = serde_json::from_slice::<Vec<IgnoredAny>>(text) {
+        return u64::try_from(items.len()).ok();
+    }
+    let mut values: StreamDeserializer<'_, _, IgnoredAny> =
+        serde_json::Deserializer::from_slice(text).into_iter();
+    let count = values
+        .by_ref()
+        .try_fold(0, |count, value| value.map(|_| count + 1));
+    count.ok()
+}
+
+/// The lines that have something in them, each one value; `None` where one is no JSON.
+pub(super) fn json_lines(text: &[u8]) -> Option<u64> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines = text.split(|byte| *byte == b'\n');
+    let mut filled = lines.filter(|line| !line.trim_ascii().is_empty());
+    filled.try_fold(0, |count, line| {
+        serde_json::from_slice::<IgnoredAny>(line).ok()?;
+        Some(count + 1)
+    })
+}

@@ -1,0 +1,280 @@
+//! The rows of a source: as pudato reads it, and as another reader counts them.
+
+use super::records;
+use crate::duckdb::csv::{self, Found};
+use crate::duckdb::lockdown::Lockdown;
+use crate::duckdb::sources::{self, Ready};
+use crate::duckdb::warehouse::{Lease, Mode, Place, Warehouse};
+use crate::engine::{EngineError, Source};
+use crate::format::Format;
+use duckdb::Connection;
+use pudato_protocol::DataReference;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Instant;
+use tempfile::TempDir;
+
+const FORMATS: [Format; 4] = [Format::Csv, Format::Tsv, Format::Json, Format::Jsonl];
+
+/// What texts are made of where the first byte says that those after it name pieces: bytes alone seldom make a table.
+const PIECES: [&str; 64] = [
+    ",",
+    ",",
+    ",",
+    "\t",
+    "\t",
+    ";",
+    "|",
+    ":",
+    "\n",
+    "\n",
+    "\n",
+    "\r\n",
+    "\r\n",
+    "\r",
+    "\"",
+    "\"",
+    "\"\"",
+    "'",
+    "''",
+    "\\",
+    "\\\"",
+    "#",
+    "# x\n",
+    " ",
+    "  ",
+    "a",
+    "b",
+    "a,b\n",
+    "1,2\n",
+    "a\tb\n",
+    "1\t2\n",
+    "1",
+    "22",
+    "-3.5",
+    "1e5",
+    "0x1",
+    "true",
+    "null",
+    "NULL",
+    "NaN",
+    "2024-01-02",
+    "01/02/2024",
+    "12:30:00",
+    "x y",
+    "ä",
+    "日本",
+    "\u{feff}",
+    "\u{a0}",
+    "{",
+    "}",
+    "[",
+    "]",
+    "{\"a\":1}",
+    "{\"a\":1,\"b\":[2]}\n",
+    "\"a\":",
+    "[1]",
+    "[{\"a\":1}]",
+    "\\n",
+    "\\u0041",
+    "//",
+    "a,b,c\n",
+    "x,\"y\nz\"\n",
+    "\"a\",\"b\"\n",
+    "1,2,3\n",
+];
+
+/// Reads a source, whose format the first byte tells. An answer has as many rows as the other reader counts, and lineage tells so
+/// many. What comes back tells one outcome from another, for a fuzzer that looks for new ones.
+///
+/// # Panics
+/// This does not hold, and it is none of what is known ([`known`]); or pudato says that it would help to try again.
+pub fn source(input: &[u8]) -> String {
+    let Some((first, rest)) = input.split_first() else {
+        return String::new();
+    };
+    let format = FORMATS[usize::from(first & 3)];
+    let text = match first & 4 {
+        0 => rest.to_vec(),
+        _ => {
+            let pieces = rest.iter().map(|byte| PIECES[usize::from(byte & 63)]);
+            pieces.collect::<String>().into_bytes()
+        }
+    };
+    let shown = || format!("{format:?} {:?}", String::from_utf8_lossy(&text));
+    let (read, found) = READER.with_borrow_mut(|reader| {
+        let open = reader.get_or_insert_with(Reader::open);
+        let read = open.read(format, &text);
+        let found = match &read {
+            Ok(read) if expected(format, &text, None) != Some(read.rows) => open.sniff(format),
+            _ => None,
+        };
+        if matches!(read, Err(EngineError::Retry(_))) {
+            *reader = None;
+        }
+        (read, found)
+    });
+    let read = match read {
+        Ok(read) => read,
+        Err(EngineError::Invalid(why)) => return format!("{format:?} refused {}", kind(&why)),
+        Err(error) => panic!("{}: {error:?}", shown()),
+    };
+    assert_eq!(
+        read.told,
+        Some(read.rows),
+        "{}: the lineage's rows",
+        shown()
+    );
+    let expected = expected(format, &text, found.as_ref());
+    let mut label = format!("{} {}", read.how, read.rows.min(3));
+    if expected != Some(read.rows) {
+        let known = known(format, &text, found.as_ref(), &read);
+        let known = known.unwrap_or_else(|| {
+            let rows = read.rows;
+            panic!(
+                "{}: {rows} rows, another reader: {expected:?}; {}",
+                shown(),
+                read.how
+            )
+        });
+        label.push_str(known);
+    }
+    label
+}
+
+/// An error without what is the input's own.
+fn kind(why: &str) -> String {
+    let line = why.lines().next().unwrap_or_default();
+    let plain = line
+        .chars()
+        .filter(|c| c.is_ascii_alphabetic() || *c == ' ');
+    plain.take(80).collect()
+}
+
+/// How many rows another reader finds; `None` where it refuses the text. The delimiter of CSV is DuckDB's finding where there is more
+/// than one column.
+fn expected(format: Format, text: &[u8], found: Option<&Found>) -> Option<u64> {
+    match format {
+        Format::Csv | Format::Tsv => match found {
+            Some(found) if found.columns.len() == 1 => Some(records::csv_of_one_column(text)),
+            Some(found) => records::csv(text, *found.delimiter.as_bytes().first()?),
+            None if format == Format::Csv => records::csv(text, b','),
+            None => records::csv(text, b'\t'),
+        },
+        Format::Json => records::json(text),
+        _ => records::json_lines(text),
+    }
+}
+
+/// Why an answer may have another count today. Each of these is a fault that is known; where it is gone, its line goes.
+fn known(format: Format, text: &[u8], found: Option<&Found>, read: &Read) -> Option<&'static str> {
+    if matches!(format, Format::Json | Format::Jsonl) {
+        let plain = records::strict_json(text);
+        let is_nan = expected(format, &plain, None) == Some(read.rows);
+        return is_nan
+            .then_some("NaN, Infinity and two control characters are taken, which are no JSON");
+    }
+    let found = found?;
+    let has = |byte: u8| text.contains(&byte);
+    let delimiters = match format {
+        Format::Csv => &b",;|\t"[..],
+        _ => b"\t",
+    };
+    if found.skip > 0 {
+        return Some("the sniffer skips lines");
+    }
+    if !found.comment.is_empty() {
+        return Some("the sniffer takes lines for comments");
+    }
+    if found.columns.len() == 1 && delimiters.iter().any(|delimiter| has(*delimiter)) {
+        return Some("the sniffer finds one column though there is a delimiter");
+    }
+    if found.quote != "\"" && (has(b'"') || !found.quote.is_empty()) {
+        return Some("the sniffer takes another quote, or none");
+    }
+    None
+}
+
+struct Read {
+    rows: u64,
+    /// What the lineage would say.
+    told: Option<u64>,
+    /// The query that reads the file, up to the names of its columns.
+    how: String,
+}
+
+thread_local! {
+    static READER: RefCell<Option<Reader>> = const { RefCell::new(None) };
+}
+
+/// A warehouse in memory and a folder for the file.
+struct Reader {
+    lease: Lease,
+    folder: TempDir,
+}
+
+impl Reader {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lockdown = Lockdown {
+            scratch: folder.path().to_owned(),
+            spill: folder.path().to_owned(),
+            memory_bytes: 512 << 20,
+            spill_bytes: 64 << 20,
+            threads: 1,
+        };
+        let warehouse = Warehouse::new(Place::Memory, lockdown);
+        let lease = warehouse.acquire(Mode::Write, Instant::now());
+        Self {
+            lease: lease.expect("a warehouse"),
+            folder,
+        }
+    }
+
+    fn file(&self, format: Format) -> PathBuf {
+        self.folder.path().join(format!("s.{}", format.name()))
+    }
+
+    fn read(&self, format: Format, text: &[u8]) -> Result<Read, EngineError> {
+        let file = self.file(format);
+        std::fs::write(&file, text).expect("written");
+        let connection = self.lease.connection();
+        let source = Source {
+            name: "s".into(),
+            file,
+            format,
+            reference: DataReference::new("file", "file:///s"),
+        };
+        connection
+            .execute_batch("BEGIN TRANSACTION")
+            .expect("begun");
+        let read = rows(connection, &[source]);
+        let _ = connection.execute_batch("ROLLBACK");
+        read
+    }
+
+    /// What DuckDB finds in the file that was read last.
+    fn sniff(&self, format: Format) -> Option<Found> {
+        let delimiter = match format {
+            Format::Csv => None,
+            Format::Tsv => Some("\t"),
+            _ => return None,
+        };
+        let file = self.file(format);
+        csv::sniff(self.lease.connection(), file.to_str()?, delimiter).ok()
+    }
+}
+
+fn rows(connection: &Connection, source: &[Source]) -> Result<Read, EngineError> {
+    let failed = crate::duckdb::errors::engine_error;
+    let ready: Vec<Ready> = sources::prepare(connection, source)?;
+    sources::reveal(connection, &ready)?;
+    let mut query = connection.prepare("SELECT * FROM s").map_err(failed)?;
+    let batches = query.query_arrow([]).map_err(failed)?;
+    let rows = batches.map(|batch| batch.num_rows() as u64).sum();
+    Ok(Read {
+        rows,
+        told: ready[0].row_count,
+        how: ready[0].how().to_owned(),
+    })
+}

@@ -1,0 +1,196 @@
+//! The conversation of the two processes, where one of them says what it likes.
+
+use super::batches::ReceivedRows;
+use super::frame::{self, Kind};
+use super::heard::{Heard, heard};
+use super::server;
+use super::supervisor::{Ready, Setup};
+use crate::duckdb::local::Local;
+use crate::duckdb::lockdown::Lockdown;
+use crate::duckdb::rows::JsonRows;
+use crate::duckdb::warehouse::Place;
+use crate::engine::Work;
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Hears frames as the worker, which the first byte is even for, or as the engine's process. Whatever is said is understood or is an
+/// error, and what the engine's process answers the worker understands.
+///
+/// # Panics
+/// This does not hold.
+pub fn frames(input: &[u8]) {
+    let Some((first, bytes)) = input.split_first() else {
+        return;
+    };
+    match first & 1 {
+        0 => {
+            let _ = worker(&mut &bytes[..]);
+        }
+        _ => engine(bytes),
+    }
+}
+
+/// Listens to a process as the worker does, and tells how often rows came.
+fn worker(from: &mut impl io::Read) -> io::Result<Option<Heard>> {
+    let mut received = ReceivedRows::default();
+    let mut rows = JsonRows::new(1 << 20);
+    while let Some((kind, bytes)) = frame::read(from)? {
+        let end = match kind {
+            Kind::Ready => {
+                let ready: Ready = frame::json(&bytes)?;
+                let same: Ready = frame::json(&serde_json::to_vec(&ready)?)?;
+                assert_eq!(format!("{ready:?}"), format!("{same:?}"));
+                continue;
+            }
+            Kind::Counts => {
+                let _: Vec<Option<u64>> = frame::json(&bytes)?;
+                continue;
+            }
+            Kind::Committed | Kind::Closed => continue,
+            _ => heard(kind, bytes, &mut received, &mut rows)?,
+        };
+        match end {
+            Heard::Begun(_) | Heard::Part(Ok(())) => {}
+            end => return Ok(Some(end)),
+        }
+    }
+    Ok(None)
+}
+
+struct Engine {
+    local: Arc<Local>,
+    runtime: Runtime,
+    _folder: TempDir,
+}
+
+/// DuckDB in this process, without the sandbox.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lockdown = Lockdown {
+        scratch: folder.path().to_owned(),
+        spill: folder.path().to_owned(),
+        memory_bytes: 512 << 20,
+        spill_bytes: 64 << 20,
+        threads: 1,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build();
+    Engine {
+        local: Local::new(Place::Memory, "duckdb://memory".into(), lockdown),
+        runtime: runtime.expect("a runtime"),
+        _folder: folder,
+    }
+});
+
+/// The longest that a work is waited for.
+const WORK_MAX: Duration = Duration::from_secs(5);
+
+/// Says `bytes` to the engine's process.
+fn engine(bytes: &[u8]) {
+    if let Ok(Some((Kind::Setup, setup))) = frame::read(&mut &bytes[..]) {
+        let _: io::Result<Setup> = frame::json(&setup);
+        return;
+    }
+    let is_work = match frame::read(&mut &bytes[..]) {
+        Ok(Some((Kind::Work, work))) => frame::json::<Work>(&work).is_ok(),
+        Ok(Some((Kind::Counts, _))) => true,
+        _ => false,
+    };
+    let (mut ours, theirs) = UnixStream::pair().expect("sockets");
+    // More than the kernel keeps for a socket would wait for a reader.
+    ours.write_all(&bytes[..bytes.len().min(64 << 10)])
+        .expect("said");
+    if !is_work {
+        ours.shutdown(Shutdown::Write).expect("the end");
+    }
+    ours.set_read_timeout(Some(WORK_MAX)).expect("a timeout");
+    let talks = std::thread::spawn(move || {
+        let _ = server::talk(theirs, &ENGINE.local, ENGINE.runtime.handle());
+    });
+    let said = worker(&mut ours);
+    let _ = ours.shutdown(Shutdown::Both);
+    assert!(talks.join().is_ok(), "the engine's thread panicked");
+    match said {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            panic!("the engine's process said what the worker does not understand: {error}")
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{AnswerTo, Work};
+    use crate::{Parameters, Waits};
+    use std::path::Path;
+
+    /// Keeps what is read.
+    struct Heeded<R>(R, Vec<u8>);
+
+    impl<R: io::Read> io::Read for Heeded<R> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let read = self.0.read(into)?;
+            self.1.extend_from_slice(&into[..read]);
+            Ok(read)
+        }
+    }
+
+    /// What the engine's process says to a query of many types.
+    fn said() -> Vec<u8> {
+        let work = Work {
+            label: "a work".into(),
+            sql: "SELECT 1 AS i, 2::HUGEINT AS h, 1.5::DOUBLE AS d, 2.50 AS n, 'x' AS t, NULL AS z, DATE '2024-01-02' AS e, TIME '12:30:00' AS o, \
+                  TIMESTAMPTZ '2024-01-02 03:04:05+00' AS s, INTERVAL 1 DAY AS v, 'a'::BLOB AS b, [1, NULL] AS l, {'a': [1]} AS r, MAP {'k': 1} AS m, \
+                  [1, 2]::INTEGER[2] AS f, 'y'::ENUM('x', 'y') AS u, true AS c, 1::UNION(a INTEGER, b VARCHAR) AS q".into(),
+            is_script: false,
+            parameters: Parameters::None,
+            sources: Vec::new(),
+            answer_to: AnswerTo::Rows { rows_max: 10, bytes_max: 1 << 20 },
+            deadline: Duration::from_secs(30),
+            identity: None,
+            waits: Waits::default(),
+        };
+        let (mut ours, theirs) = UnixStream::pair().expect("sockets");
+        frame::write_json(&mut ours, Kind::Work, &work).expect("said");
+        let talks = std::thread::spawn(move || {
+            let _ = server::talk(theirs, &ENGINE.local, ENGINE.runtime.handle());
+        });
+        let mut heeded = Heeded(&ours, vec![0]);
+        let end = worker(&mut heeded).expect("understood");
+        assert!(matches!(end, Some(Heard::Ran(_))), "the query is answered");
+        let bytes = heeded.1;
+        ours.shutdown(Shutdown::Both).expect("the end");
+        talks.join().expect("no panic");
+        bytes
+    }
+
+    /// The fuzzer begins with rows as they are; `PUDATO_WRITE_CORPUS=1` writes them anew.
+    #[test]
+    fn the_corpus_has_rows_as_the_engine_sends_them() {
+        let said = said();
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/engine_protocol/rows");
+        if std::env::var_os("PUDATO_WRITE_CORPUS").is_some() {
+            std::fs::write(&file, &said).expect("written");
+        }
+        let kept = std::fs::read(&file).expect("the corpus");
+        assert_eq!(kinds(&kept), kinds(&said));
+        let end = worker(&mut &kept[1..]).expect("understood");
+        assert!(matches!(end, Some(Heard::Ran(_))));
+    }
+
+    /// Frames have the same kinds; their bytes differ with the version of Arrow.
+    fn kinds(bytes: &[u8]) -> Vec<Kind> {
+        let mut from = &bytes[1..];
+        let frames = std::iter::from_fn(|| frame::read(&mut from).expect("a frame"));
+        frames.map(|(kind, _)| kind).collect()
+    }
+}
