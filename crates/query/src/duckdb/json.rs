@@ -6,7 +6,7 @@ use duckdb::arrow::array::{
 };
 use duckdb::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType,
+    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -119,7 +119,7 @@ pub(super) fn value(
             time(i128::from(array.as_primitive::<Time64MicrosecondType>().value(row)) * 1_000)
                 .into()
         }
-        DataType::Time64(_) => time(
+        DataType::Time64(TimeUnit::Nanosecond) => time(
             array
                 .as_primitive::<Time64NanosecondType>()
                 .value(row)
@@ -129,7 +129,7 @@ pub(super) fn value(
         DataType::Timestamp(unit, zone) => {
             timestamp(ticks(array, row, *unit), *unit, zone.is_some()).into()
         }
-        DataType::Interval(_) => {
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
             let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
             duration(interval.months, interval.days, interval.nanoseconds).into()
         }

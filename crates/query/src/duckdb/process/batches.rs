@@ -128,9 +128,23 @@ impl ReceivedRows {
         bytes: Vec<u8>,
         rows: &mut dyn Rows,
     ) -> io::Result<Result<(), EngineError>> {
-        let mut left = Buffer::from_vec(bytes);
+        // Arrow checks what it reads, but answers some of what is no stream of its with a panic.
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            self.take(Buffer::from_vec(bytes), rows)
+        }));
+        taken.unwrap_or_else(|_| {
+            self.decoder = StreamDecoder::new();
+            Err(wrong("rows that cannot be read"))
+        })
+    }
+
+    fn take(
+        &mut self,
+        mut left: Buffer,
+        rows: &mut dyn Rows,
+    ) -> io::Result<Result<(), EngineError>> {
         while !left.is_empty() {
-            let Some(batch) = self.decode(&mut left)? else {
+            let Some(batch) = self.decoder.decode(&mut left).map_err(wrong)? else {
                 break;
             };
             let batch = StructArray::from(batch);
@@ -141,18 +155,6 @@ impl ReceivedRows {
         // A part of a batch would be kept for what comes after it, without an end.
         self.decoder.finish().map_err(wrong)?;
         Ok(Ok(()))
-    }
-
-    /// Arrow checks what it reads, but answers some of what is no stream of its with a panic.
-    fn decode(&mut self, left: &mut Buffer) -> io::Result<Option<RecordBatch>> {
-        let decoder = &mut self.decoder;
-        match catch_unwind(AssertUnwindSafe(|| decoder.decode(left))) {
-            Ok(decoded) => decoded.map_err(wrong),
-            Err(_) => {
-                self.decoder = StreamDecoder::new();
-                Err(wrong("rows that Arrow cannot read"))
-            }
-        }
     }
 }
 

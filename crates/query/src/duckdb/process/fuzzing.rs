@@ -187,6 +187,54 @@ mod tests {
         assert!(matches!(end, Some(Heard::Ran(_))));
     }
 
+    fn corpus() -> Vec<u8> {
+        let rows =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/engine_protocol/rows");
+        std::fs::read(rows).expect("the corpus")
+    }
+
+    #[test]
+    fn no_byte_of_an_answer_makes_the_worker_panic() {
+        let kept = corpus();
+        let (mut unreadable, mut understood) = (0, 0);
+        for at in 1..kept.len() {
+            for byte in [0x7f, 0xff] {
+                let mut changed = kept.clone();
+                changed[at] = byte;
+                match worker(&mut &changed[1..]) {
+                    Ok(_) => understood += 1,
+                    Err(error) => {
+                        let text = error.to_string();
+                        unreadable += u32::from(text.contains("rows that cannot be read"));
+                    }
+                }
+            }
+        }
+        // Arrow does panic on some of these; many change nothing, or a value.
+        assert!(
+            unreadable > 0 && understood > 0,
+            "{unreadable} {understood}"
+        );
+    }
+
+    #[test]
+    fn rows_that_are_cut_off_within_a_batch_are_no_answer() {
+        let kept = corpus();
+        let mut from = &kept[1..];
+        let frames = std::iter::from_fn(|| frame::read(&mut from).expect("a frame"));
+        let (mut said, mut is_cut) = (Vec::new(), false);
+        for (kind, mut bytes) in frames {
+            if kind == Kind::Rows {
+                bytes.truncate(bytes.len() - 8);
+                is_cut = true;
+            }
+            frame::write(&mut said, kind, &bytes).expect("memory takes all");
+        }
+        assert!(is_cut);
+        let error = worker(&mut &said[..]).err().map(|error| error.kind());
+        assert_eq!(error, Some(io::ErrorKind::InvalidData));
+    }
+
     /// Frames have the same kinds; their bytes differ with the version of Arrow.
     fn kinds(bytes: &[u8]) -> Vec<Kind> {
         let mut from = &bytes[1..];
