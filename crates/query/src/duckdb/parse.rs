@@ -166,7 +166,7 @@ pub(super) fn does(sql: &str) -> Vec<Does> {
     static WITH_TABLES: LazyLock<Mutex<Option<Parser>>> = LazyLock::new(|| {
         let parser = Parser::open();
         if let Some(parser) = &parser {
-            parser.run(c"CREATE TABLE t (a INTEGER, b VARCHAR); CREATE TABLE u (a INTEGER, b VARCHAR); CREATE SEQUENCE s");
+            parser.run(c"CREATE TABLE t (a INTEGER, b VARCHAR); CREATE TABLE u (a INTEGER, b VARCHAR); CREATE SEQUENCE s; COMMIT");
         }
         Mutex::new(parser)
     });
