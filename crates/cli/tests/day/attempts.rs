@@ -18,7 +18,7 @@ pub struct Attempt {
 
 #[derive(Debug)]
 pub enum Sends {
-    Command(Command),
+    Command(Box<Command>),
     /// Past the checks of the client, to a topic of pudato.
     Raw {
         correlation_id: String,

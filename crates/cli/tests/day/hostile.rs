@@ -185,7 +185,7 @@ impl<'a> Hostile<'a> {
         command.correlation_id = self.new_id();
         Attempt {
             what,
-            sends: Sends::Command(command),
+            sends: Sends::Command(Box::new(command)),
             ends,
         }
     }
