@@ -1,20 +1,37 @@
 //! The engine's process, as somebody sees it who looks at the machine's processes.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The argument that makes a program the engine's process.
 const ROLE: &str = "--pudato-engine-process";
 
+/// Where a machine is so busy that `kill` cannot be started, it is tried again so often, and after so long.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Kills the engine's process of the program `server`, where it has one.
-pub fn kill(server: u32) {
+///
+/// # Errors
+/// `kill` cannot be started.
+pub async fn kill(server: u32) -> Result<(), String> {
     for pid in children(server) {
-        // It may have ended by itself.
-        let killed = Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .stderr(Stdio::null())
-            .status();
-        assert!(killed.is_ok(), "kill runs");
+        let mut tries = 0;
+        loop {
+            let killed = Command::new("kill")
+                .args(["-9", &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
+            tries += 1;
+            match killed {
+                // Where it failed, the process has ended by itself.
+                Ok(_) => break,
+                Err(error) if tries == TRIES => return Err(format!("kill -9 {pid}: {error}")),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
+    Ok(())
 }
 
 fn children(server: u32) -> Vec<u32> {
