@@ -58,9 +58,10 @@ fn is_test(text: &str, name: &str) -> bool {
     })
 }
 
-/// Whether the tests of a suite that several backends share, which a macro makes, have one of this name.
+/// Whether a macro that makes tests out of a list of names has this one.
 fn is_promise(text: &str, name: &str) -> bool {
-    let mut lists = text.split("promises! {").skip(1);
+    let lists = |of: &'static str| text.split(of).skip(1);
+    let mut lists = lists("promises! {").chain(lists("tests! {"));
     lists.any(|list| {
         let names = list.split('}').next().unwrap_or_default();
         let mut words = names.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -90,10 +91,11 @@ fn every_line_of_the_threats_names_a_test_that_exists() {
 
 #[test]
 fn a_name_that_is_no_test_is_found() {
-    let text = "#[test]\nfn held() {}\n\nfn helper() {}\n\n#[tokio::test(flavor = \"multi_thread\")]\n#[ignore]\nasync fn waits() {}\npromises! { file:\n    promised\n}\n";
+    let text = "#[test]\nfn held() {}\n\nfn helper() {}\n\n#[tokio::test(flavor = \"multi_thread\")]\n#[ignore]\nasync fn waits() {}\npromises! { file:\n    promised\n}\ntests! {\n    listed,\n}\n";
     assert!(is_test(text, "held") && is_test(text, "waits"));
     assert!(!is_test(text, "helper") && !is_test(text, "gone"));
     assert!(is_promise(text, "promised") && !is_promise(text, "prom"));
+    assert!(is_promise(text, "listed") && !is_promise(text, "held"));
     let mut files = BTreeMap::new();
     assert!(wrong("TODO(lead)", &mut files).is_some());
     assert!(wrong("crates/gone.rs::x", &mut files).is_some());
