@@ -46,6 +46,7 @@ pub async fn dispatch(
     let started = now().instant();
     let outcome = match find(handler, command) {
         Ok(action) => {
+            let checked = action.check_fields(&command.payload);
             let action = action.name;
             let request = Request {
                 action,
@@ -53,7 +54,10 @@ pub async fn dispatch(
                 identity,
                 progress,
             };
-            handler.handle(request).await
+            match checked {
+                Ok(()) => handler.handle(request).await,
+                Err(error) => Err(error.into()),
+            }
         }
         Err(refusal) => Err(Failure::bad(refusal)),
     };

@@ -27,6 +27,8 @@ pub struct Action {
     pub effect: Effect,
     /// Longest time a lease is renewed for it; after that it is given up and delivered again.
     pub lease_max: Duration,
+    /// The fields that its payload may have; a payload with another is refused. `None`: the handler looks after that itself.
+    pub fields: Option<&'static [&'static str]>,
 }
 
 /// Longest run of an action that says nothing else.
@@ -40,7 +42,15 @@ impl Action {
             aliases: &[],
             effect,
             lease_max: LEASE_MAX_DEFAULT,
+            fields: None,
         }
+    }
+
+    /// Says which fields its payload may have: what is misspelt is refused by name, and not ignored.
+    #[must_use]
+    pub const fn fields(mut self, fields: &'static [&'static str]) -> Self {
+        self.fields = Some(fields);
+        self
     }
 
     /// Adds other names.
@@ -57,11 +67,46 @@ impl Action {
         self
     }
 
+    /// Checks that a payload has no field but those of the action.
+    ///
+    /// # Errors
+    /// Names the field and the nearest that is known.
+    pub fn check_fields(&self, payload: &Object) -> Result<(), Error> {
+        let Some(known) = self.fields else {
+            return Ok(());
+        };
+        check_fields(payload, known, "payload", self.name)
+    }
+
     /// Whether a Command's `action` means this one.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
 }
+
+/// Checks that `object`, which stands at `path`, has only fields that are `known` to `whose`.
+///
+/// # Errors
+/// Names the field and the nearest that is known.
+pub fn check_fields(object: &Object, known: &[&str], path: &str, whose: &str) -> Result<(), Error> {
+    let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let near = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(known, name), *known))
+        .filter(|(likeness, _)| *likeness >= NEAR)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let meant = near.map_or_else(String::new, |(_, known)| format!("did you mean {known}? "));
+    let reason = format!(
+        "{whose} has no such field; {meant}expected some of {}",
+        known.join(", ")
+    );
+    Err(Error::new(format!("{path}.{name}"), reason))
+}
+
+/// Two names are near from this likeness on: `pipline` and `pipeline` have 0.98, `path` and `data` 0.5 (Jaro-Winkler).
+const NEAR: f64 = 0.85;
 
 /// What tells a request from every other, so that a backend can make its effect once.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

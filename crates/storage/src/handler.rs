@@ -11,12 +11,30 @@ use pudato_protocol::{Error as FieldError, Fields, Object};
 use serde_json::{Value, json};
 
 const ACTIONS: &[Action] = &[
-    Action::new("put_object", Effect::Keyed),
-    Action::new("get_object", Effect::Read),
-    Action::new("list_objects", Effect::Read),
-    Action::new("delete_object", Effect::Keyed),
-    Action::new("head_object", Effect::Read),
+    Action::new("put_object", Effect::Keyed).fields(&[
+        "container",
+        "path",
+        "data",
+        "data_base64",
+        "body",
+        "body_base64",
+        "content_type",
+        "metadata",
+        "if_none_match",
+    ]),
+    Action::new("get_object", Effect::Read).fields(OBJECT),
+    Action::new("list_objects", Effect::Read).fields(&[
+        "container",
+        "prefix",
+        "max_keys",
+        "continuation_token",
+    ]),
+    Action::new("delete_object", Effect::Keyed).fields(OBJECT),
+    Action::new("head_object", Effect::Read).fields(OBJECT),
 ];
+
+/// What names an object.
+const OBJECT: &[&str] = &["container", "path"];
 
 /// Most objects of one page (contract.md, "Actions").
 const KEYS_MAX: u64 = 1_000;

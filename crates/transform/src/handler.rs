@@ -7,7 +7,7 @@ use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
 use crate::logic::Logic;
 use crate::naming::Naming;
-use crate::options::Options;
+use crate::options::{FIELDS, Options};
 use crate::packages::Packages;
 use crate::profile::{Place, Target};
 use crate::program;
@@ -32,11 +32,21 @@ const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
 
 /// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had.
 const ACTIONS: &[Action] = &[
-    Action::new("run", Effect::Once).lease_max(LEASE_MAX),
-    Action::new("build", Effect::Once).lease_max(LEASE_MAX),
-    Action::new("test", Effect::Once).lease_max(LEASE_MAX),
-    Action::new("seed", Effect::Once).lease_max(LEASE_MAX),
-    Action::new("compile", Effect::Read).lease_max(LEASE_MAX),
+    Action::new("run", Effect::Once)
+        .fields(FIELDS)
+        .lease_max(LEASE_MAX),
+    Action::new("build", Effect::Once)
+        .fields(FIELDS)
+        .lease_max(LEASE_MAX),
+    Action::new("test", Effect::Once)
+        .fields(FIELDS)
+        .lease_max(LEASE_MAX),
+    Action::new("seed", Effect::Once)
+        .fields(FIELDS)
+        .lease_max(LEASE_MAX),
+    Action::new("compile", Effect::Read)
+        .fields(FIELDS)
+        .lease_max(LEASE_MAX),
 ];
 
 /// How long dbt may cancel its queries when its time is over or its Command is cancelled.
