@@ -118,7 +118,7 @@ impl Call {
         let client = Client::new(&pudato);
         let mut pending = |result: &Reply| {
             let data = result.data.clone().unwrap_or_default();
-            eprintln!("{}", how_far(&data));
+            eprintln!("{}", output::told(&how_far(&data)));
         };
         let listener = client.listen(&command.correlation_id).await?;
         let mut listener = listener.awaits(&command.r#type);

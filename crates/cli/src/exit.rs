@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well (contract.md, "Exit codes of the CLI").
 
+use crate::output;
 use pudato_runtime::{CallError, OpenError};
 use std::process::ExitCode;
 
@@ -71,7 +72,7 @@ impl Failure {
                     serde_json::json!({"error": self.text, "exit_code": self.code})
                 );
             } else {
-                eprintln!("pudato: {}", self.text);
+                eprintln!("pudato: {}", output::told(&self.text));
             }
         }
         ExitCode::from(self.code)

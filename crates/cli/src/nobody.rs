@@ -1,5 +1,6 @@
 //! What a caller is told while it waits and nobody is there who would answer.
 
+use crate::output;
 use pudato_runtime::{Pudato, View};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -35,6 +36,6 @@ fn tell(text: &str, json: bool) {
     if json {
         eprintln!("{}", serde_json::json!({"waiting": text}));
     } else {
-        eprintln!("pudato: {text}; waiting");
+        eprintln!("pudato: {}; waiting", output::told(text));
     }
 }

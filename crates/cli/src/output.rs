@@ -2,17 +2,51 @@
 
 use crate::exit::Failure;
 use serde_json::Value;
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 
-/// Prints text as it is. A reader that went away (`| head`) is no error.
+/// Prints text: as it is to a file or a program, and without what a terminal would obey on a terminal. A reader that went away
+/// (`| head`) is no error.
 pub fn text(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
+    let text = match out.is_terminal() {
+        true => harmless(text),
+        false => Cow::Borrowed(text),
+    };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("stdout: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// A line for standard error.
+pub fn told(text: &str) -> Cow<'_, str> {
+    match std::io::stderr().is_terminal() {
+        true => harmless(text),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// A text from data may hold what a terminal obeys: it moves the cursor, changes colours and titles, or turns the order of letters
+/// round. Such characters are shown by their numbers.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_obeyed(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Prints a line.
@@ -79,6 +113,16 @@ pub fn time_ms(at_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_by_its_number() {
+        let shown = super::harmless("a\u{1b}[2J\u{9b}1m\r\u{202e}b\tc\nd é");
+        assert_eq!(shown, "a\\u{1b}[2J\\u{9b}1m\\u{d}\\u{202e}b\tc\nd é");
+        assert!(matches!(
+            super::harmless("plain"),
+            std::borrow::Cow::Borrowed(_)
+        ));
+    }
+
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!(super::thousands(7), "7");

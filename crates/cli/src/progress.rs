@@ -63,6 +63,7 @@ impl Shown {
     }
 
     fn line(&self, line: &str) {
+        let line = output::told(line);
         match &self.live {
             Some(live) => {
                 let _ = live.all.println(line);
@@ -93,7 +94,7 @@ impl Progress for Shown {
         {
             bar.set_style(style);
         }
-        bar.set_prefix(name);
+        bar.set_prefix(output::told(&name).into_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         live.running[position] = Some(bar);
     }
@@ -106,7 +107,7 @@ impl Progress for Shown {
             .as_ref()
             .and_then(|live| live.running[position].as_ref())
         {
-            Some(bar) => bar.set_message(text),
+            Some(bar) => bar.set_message(output::told(&text).into_owned()),
             None => eprintln!("  {name}  {text}"),
         }
     }
