@@ -418,6 +418,43 @@ steps:
     }
 
     #[test]
+    fn merged_fields_are_taken_over_and_those_that_stand_there_count_more() {
+        let text = "
+name: p
+steps:
+  - name: a
+    type: storage
+    action: put_object
+    payload: &base {container: c, path: x, data: a, if_none_match: '*'}
+  - name: b
+    type: storage
+    action: put_object
+    payload: {<<: *base, path: y}
+  - name: c
+    type: storage
+    action: put_object
+    payload: {<<: [{path: z}, *base]}
+";
+        let pipeline = read(text).expect("read");
+        let payload = |n: usize| Value::Object(pipeline.steps[n].payload.clone());
+        let right = |path: &str| serde_json::json!({"container": "c", "path": path, "data": "a", "if_none_match": "*"});
+        assert_eq!(payload(1), right("y"));
+        assert_eq!(payload(2), right("z"));
+        let why = read(&text.replace("<<: *base, path", "<<: 5, path")).expect_err("refused");
+        assert!(
+            why.contains("11: payload: <<: expected keys with values"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn a_number_that_would_be_rounded_is_refused_with_its_line() {
+        let text = GOOD.replace("max_rows: 5", "max_rows: 12345678901234567890123");
+        let why = read(&text).expect_err("refused");
+        assert!(why.contains("11: ") && why.contains("in quotes"), "{why}");
+    }
+
+    #[test]
     fn steps_that_wait_for_each_other_are_refused() {
         let error = read("name: p\nsteps:\n  - {name: a, type: t, action: x, needs: [b]}\n  - {name: b, type: t, action: x, needs: [a]}\n").expect_err("refused");
         assert_eq!(

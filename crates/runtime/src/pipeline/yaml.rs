@@ -72,15 +72,42 @@ pub(super) fn entries<'a, 'i>(
             format!("{what}: expected keys with values, found {}", kind(node)),
         ));
     };
-    let entries = mapping.iter().map(|(key, value)| match text(key) {
-        Some(name) => Ok((name, key, value)),
-        None => Err(wrong(
-            key,
-            format!("{what}: expected a text as key, found {}", kind(key)),
-        )),
-    });
-    entries.collect()
+    let (mut own, mut merged) = (Vec::with_capacity(mapping.len()), Vec::new());
+    for (key, value) in mapping {
+        match text(key) {
+            Some(MERGE) => merged.extend(sources(value, what)?),
+            Some(name) => own.push((name, key, value)),
+            None => {
+                let what = format!("{what}: expected a text as key, found {}", kind(key));
+                return Err(wrong(key, what));
+            }
+        }
+    }
+    // What stands here counts more than what is merged, and what was merged first more than what comes later.
+    for entry in merged {
+        if !own.iter().any(|(name, ..)| *name == entry.0) {
+            own.push(entry);
+        }
+    }
+    Ok(own)
 }
+
+/// YAML 1.1's key that takes over the entries of another mapping; YAML 1.2 has none, and who writes it means this.
+const MERGE: &str = "<<";
+
+/// The entries of what is merged: a mapping, or a list of them.
+fn sources<'a, 'i>(node: &'a MarkedYaml<'i>, what: &str) -> Result<Entries<'a, 'i>, Wrong> {
+    let what = format!("{what}: {MERGE}");
+    let YamlData::Sequence(all) = &node.data else {
+        return entries(node, &what);
+    };
+    let all = all.iter().map(|one| entries(one, &what));
+    let all: Vec<Entries<'a, 'i>> = all.collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// A whole number from here on may be another one as a DOUBLE.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The value as JSON. `file` is asked about every mapping whose one key is `file`.
 pub(super) fn json(
@@ -91,6 +118,12 @@ pub(super) fn json(
         YamlData::Value(Scalar::Null) => Value::Null,
         YamlData::Value(Scalar::Boolean(flag)) => (*flag).into(),
         YamlData::Value(Scalar::Integer(number)) => (*number).into(),
+        YamlData::Value(Scalar::FloatingPoint(number)) if number.abs() >= WHOLE_MAX => {
+            return Err(wrong(
+                node,
+                "expected a number of at most 64 bits, because the digits of a larger one would be lost; write it in quotes",
+            ));
+        }
         YamlData::Value(Scalar::FloatingPoint(number)) => {
             let number = Number::from_f64(**number);
             number
