@@ -55,6 +55,19 @@ impl Dataset {
         }
     }
 
+    /// The namespace of the tables in a database file. A `#` in its path is written as URLs write it: in a location the first `#` stands
+    /// before the table.
+    ///
+    /// ```
+    /// use pudato_protocol::Dataset;
+    ///
+    /// let namespace = Dataset::file_namespace("duckdb", "/data #2/w.duckdb");
+    /// assert_eq!(namespace, "duckdb:///data %232/w.duckdb");
+    /// ```
+    pub fn file_namespace(scheme: &str, path: &str) -> String {
+        format!("{scheme}://{}", path.replace('#', "%23"))
+    }
+
     /// Reads the printed form. Every text is some dataset: what follows no known form is a name without namespace.
     pub fn parse(location: &str) -> Self {
         let of = |namespace: &str, name: &str| Self {
@@ -125,6 +138,12 @@ mod tests {
         #[test]
         fn every_location_prints_as_it_was_read(location in "\\PC*|(s3|file|gs|duckdb)://[a-z/#%.]{0,12}") {
             prop_assert_eq!(Dataset::parse(&location).location(), location);
+        }
+
+        #[test]
+        fn a_table_of_any_file_is_read_back_as_it_was(path in "/.{0,40}", name in "[^#]{1,10}") {
+            let dataset = Dataset::table(&Dataset::file_namespace("duckdb", &path), &["w", "main", &name]);
+            prop_assert_eq!(Dataset::parse(&dataset.location()), dataset);
         }
 
         #[test]

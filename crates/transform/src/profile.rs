@@ -1,5 +1,6 @@
 //! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
 
+use pudato_protocol::Dataset;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,8 @@ impl Place<'_> {
                     ));
                 }
                 let file = absolute(self.project, Path::new(&path));
-                (format!("duckdb://{}", file.display()), Some(file))
+                let path = file.display().to_string();
+                (Dataset::file_namespace("duckdb", &path), Some(file))
             }
             "postgres" | "redshift" => {
                 let default = if adapter == "postgres" {
