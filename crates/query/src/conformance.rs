@@ -3,8 +3,8 @@
 //! Each promise gets an engine of its own. What only a durable engine can promise takes a [`Subject`] whose tables last.
 
 use crate::{
-    Answer, AnswerTo, Begun, Column, EngineError, Format, Kept, Outcome, Parameter, Parameters,
-    QueryEngine, Source, Work,
+    Answer, AnswerTo, Begun, Column, CsvOptions, EngineError, Format, Kept, Outcome, Parameter,
+    Parameters, QueryEngine, Source, Work,
 };
 use pudato_handler::{Identity, Waits};
 use pudato_protocol::DataReference;
@@ -86,6 +86,7 @@ impl Subject {
             name: name.into(),
             file,
             format,
+            options: CsvOptions::default(),
             reference: DataReference::new("file", "file:///lake/source"),
         }
     }
@@ -297,6 +298,7 @@ pub async fn an_answer_is_written_and_read_back(subject: Subject) {
             name: "s".into(),
             file,
             format,
+            options: CsvOptions::default(),
             reference: DataReference::new("file", "file:///lake/answer"),
         }];
         assert_eq!(

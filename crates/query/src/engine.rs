@@ -1,5 +1,6 @@
 //! The port: what an engine that runs SQL must do.
 
+use crate::csv_options::CsvOptions;
 use crate::format::Format;
 use crate::lineage::Lineage;
 use crate::parameters::Parameters;
@@ -43,6 +44,8 @@ pub struct Source {
     pub file: PathBuf,
     /// How they are to be read.
     pub format: Format,
+    /// What the caller says about a text in columns.
+    pub options: CsvOptions,
     /// How it stands in lineage; the engine has no use for it.
     #[serde(skip, default = "unnamed")]
     pub reference: DataReference,

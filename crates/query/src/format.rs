@@ -50,6 +50,7 @@ impl Format {
     ///
     /// ```
     /// assert_eq!(pudato_query::Format::of_path("raw/a.csv.gz"), Some(pudato_query::Format::Csv));
+    /// assert_eq!(pudato_query::Format::of_path("raw/A.CSV.GZ"), Some(pudato_query::Format::Csv));
     /// ```
     pub fn of_path(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -70,15 +71,23 @@ impl Format {
         self.row().1
     }
 
-    /// Its media type.
-    pub fn content_type(self) -> &'static str {
-        self.row().3
+    /// The media type of an object at `path`: that of its packing, where it is packed.
+    pub fn content_type(self, path: &str) -> &'static str {
+        match compression(path) {
+            Some(".gz") => "application/gzip",
+            Some(_) => "application/zstd",
+            None => self.row().3,
+        }
     }
 }
 
-/// The ending that tells how a file is compressed, with its dot.
+/// The ending that tells how a file is compressed, with its dot, in small letters.
 pub(crate) fn compression(path: &str) -> Option<&'static str> {
-    [".gz", ".zst"]
-        .into_iter()
-        .find(|ending| path.ends_with(ending))
+    [".gz", ".zst"].into_iter().find(|ending| {
+        let own = path
+            .len()
+            .checked_sub(ending.len())
+            .and_then(|at| path.get(at..));
+        own.is_some_and(|own| own.eq_ignore_ascii_case(ending))
+    })
 }

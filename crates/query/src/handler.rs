@@ -15,6 +15,7 @@ use pudato_protocol::{
     keys,
 };
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,16 @@ const LEASE_SPARE: Duration = Duration::from_secs(5 * 60);
 /// How often a work is run again that lost the engine through no fault of its own, before that spends an attempt.
 const AGAIN_MAX: u32 = 20;
 
+/// The fields of a payload.
+const FIELDS: &[&str] = &[
+    "sql",
+    "parameters",
+    "sources",
+    "into",
+    "max_rows",
+    "timeout_seconds",
+];
+
 /// The query handler.
 pub struct QueryHandler {
     engine: Arc<dyn QueryEngine>,
@@ -56,8 +67,11 @@ impl QueryHandler {
             actions: [
                 Action::new("execute_sql", Effect::Once)
                     .aliases(&["execute"])
+                    .fields(FIELDS)
                     .lease_max(lease_max),
-                Action::new("execute_script", Effect::Once).lease_max(lease_max),
+                Action::new("execute_script", Effect::Once)
+                    .fields(FIELDS)
+                    .lease_max(lease_max),
             ],
         }
     }
@@ -80,7 +94,7 @@ impl QueryHandler {
         let sources = self.fetch(&scratch, &statement.sources).await?;
         let answer_to = match &statement.into {
             Some(into) => AnswerTo::File {
-                file: scratch.path().join("answer"),
+                file: answer_file(&scratch, into),
                 format: into.format,
             },
             None => AnswerTo::Rows {
@@ -182,6 +196,7 @@ impl QueryHandler {
                 name: name.clone(),
                 file,
                 format: object.format,
+                options: object.options.clone(),
                 reference: fetched.reference.format(object.format.name()),
             });
         }
@@ -199,8 +214,8 @@ impl QueryHandler {
         let (Some(into), EngineAnswer::File { .. }) = (into, &transaction.outcome().answer) else {
             return Ok(None);
         };
-        let file = scratch.path().join("answer");
-        let kind = into.format.content_type();
+        let file = answer_file(scratch, &into);
+        let kind = into.format.content_type(&into.path);
         let stored = self
             .files
             .store(&into.container, &into.path, &file, kind)
@@ -248,6 +263,12 @@ impl Handler for QueryHandler {
     async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure> {
         self.run(request).await
     }
+}
+
+/// The file of an answer; its ending tells the engine whether it is packed.
+fn answer_file(scratch: &Scratch, into: &ObjectName) -> PathBuf {
+    let ending = compression(&into.path).unwrap_or_default();
+    scratch.path().join(format!("answer{ending}"))
 }
 
 /// Why a work was not run to its end.

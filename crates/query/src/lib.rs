@@ -9,6 +9,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod csv_options;
 #[cfg(feature = "duckdb")]
 pub mod duckdb;
 mod engine;
@@ -19,6 +20,7 @@ mod lineage;
 mod parameters;
 mod request;
 
+pub use csv_options::CsvOptions;
 pub use engine::{
     Answer, AnswerTo, Begun, Column, Engine, EngineError, Executed, Kept, Outcome, QueryEngine,
     Scratch, Source, Transaction, Work,

@@ -1,7 +1,9 @@
 //! The payload of `execute_sql` and `execute_script`.
 
-use crate::format::Format;
+use crate::csv_options::CsvOptions;
+use crate::format::{Format, compression};
 use crate::parameters::Parameters;
+use pudato_handler::check_fields;
 use pudato_protocol::{Error, Fields};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,12 +18,17 @@ const NAME_BYTES_MAX: usize = 255;
 /// Most sources of one Command: each is a file that is fetched first.
 const SOURCES_MAX: usize = 1_000;
 
+/// The fields of an object that is named in a payload.
+const OBJECT_FIELDS: [&str; 4] = ["container", "path", "format", "options"];
+
 /// An object that is named in a payload.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ObjectName {
     pub(crate) container: String,
     pub(crate) path: String,
     pub(crate) format: Format,
+    /// How it is written, where that is a text in columns; of sources alone.
+    pub(crate) options: CsvOptions,
 }
 
 /// What a Command asks for.
@@ -76,6 +83,20 @@ impl Statement {
         let into = into
             .map(|object| object_name(object, "payload.into"))
             .transpose()?;
+        if into
+            .as_ref()
+            .is_some_and(|into| into.options != CsvOptions::default())
+        {
+            let reason = "only sources have options; what is written is separated by commas or tabs, with a header";
+            return Err(Error::new("payload.into.options", reason));
+        }
+        if let Some(into) = &into
+            && into.format == Format::Parquet
+            && compression(&into.path).is_some()
+        {
+            let reason = "expected a path that ends in .parquet: Parquet is packed in itself, and who reads it looks for it unpacked";
+            return Err(Error::new("payload.into.path", reason));
+        }
         let timeout_seconds = payload.whole_number("timeout_seconds", 1..=seconds_max)?;
         Ok(Self {
             sql,
@@ -106,6 +127,14 @@ fn source_name(name: &str) -> Result<(), Error> {
 }
 
 fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
+    if let Value::Object(object) = &value {
+        check_fields(
+            object,
+            &OBJECT_FIELDS,
+            field,
+            "an object that SQL reads or writes",
+        )?;
+    }
     let mut fields = Fields::of(value, field)?;
     let container = fields.name_text("container")?;
     let path = fields.name_text("path")?;
@@ -125,9 +154,19 @@ fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
             )
         })?,
     };
+    let options = fields.value("options").filter(|value| !value.is_null());
+    let options = match options {
+        None => CsvOptions::default(),
+        Some(_) if !matches!(format, Format::Csv | Format::Tsv) => {
+            let reason = format!("only csv and tsv have options, found {}", format.name());
+            return Err(Error::new(format!("{field}.options"), reason));
+        }
+        Some(value) => CsvOptions::read(value, &format!("{field}.options"))?,
+    };
     Ok(ObjectName {
         container,
         path,
         format,
+        options,
     })
 }

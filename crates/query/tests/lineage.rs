@@ -3,7 +3,8 @@
 use pudato_protocol::DataReference;
 use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
-    AnswerTo, Begun, EngineError, Format, Outcome, Parameters, QueryEngine, Source, Work,
+    AnswerTo, Begun, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine, Source,
+    Work,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,7 @@ async fn run(
             name: "src".into(),
             file,
             format: Format::Csv,
+            options: CsvOptions::default(),
             reference: DataReference::new("file", "file:///lake/src.csv"),
         }],
         answer_to: match into {

@@ -1,12 +1,12 @@
 //! How deep the JSON of a source is nested, looked at before DuckDB reads it: its readers need more of the stack with each level.
 
+use super::opened;
 use crate::engine::EngineError;
 use crate::format::Format;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// As deep as a message may be. DuckDB takes what is deeper in a compressed file, which is not looked at, for text.
+/// As deep as a message may be.
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Refuses a text that is nested too deeply.
@@ -15,14 +15,16 @@ pub(super) const DEPTH_MAX: usize = 64;
 /// `Invalid`: it is, with the line; `Unavailable`: it cannot be read.
 pub(super) fn check(file: &Path, format: Format) -> Result<(), EngineError> {
     let is_json = matches!(format, Format::Json | Format::Jsonl);
-    let is_compressed = file
-        .to_str()
-        .is_some_and(|file| crate::format::compression(file).is_some());
-    if !is_json || is_compressed {
+    if !is_json {
         return Ok(());
     }
-    let failed = |error: std::io::Error| EngineError::Unavailable(format!("a source: {error}"));
-    let mut opened = File::open(file).map_err(failed)?;
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::StorageFull => {
+            EngineError::Unavailable(format!("a source: {error}"))
+        }
+        _ => EngineError::Invalid(format!("payload.sql: it cannot be unpacked: {error}")),
+    };
+    let mut opened = opened::open(file, None).map_err(failed)?.text;
     let mut scan = Scan {
         ends_with_line: format == Format::Jsonl,
         line: 1,

@@ -4,10 +4,11 @@ use super::bind;
 use super::control::Control;
 use super::errors::{engine_error, text};
 use super::json::{self, Shape};
-use super::parse;
 use super::rows::Rows;
 use super::statements::{Kind, literal, quote};
 use super::types;
+use super::written::FileRows;
+use super::{parquet, parse};
 use crate::engine::{Answer, Column, EngineError};
 use crate::format::Format;
 use crate::parameters::Parameters;
@@ -15,6 +16,7 @@ use duckdb::arrow::array::Array;
 use duckdb::core::LogicalTypeHandle;
 use duckdb::{Connection, Statement, params_from_iter};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// What came of a statement.
 pub(super) struct Fetched {
@@ -164,21 +166,45 @@ fn readable(sql: &str, casts: &[Option<String>]) -> String {
 
 /// Runs a query and writes its answer into `file`.
 pub(super) fn into_file(
-    connection: &Connection,
+    fetch: Fetch<'_, '_>,
     sql: &str,
     expands: bool,
-    file: &str,
+    file: &Path,
     format: Format,
-    parameters: &Parameters,
-    used: &mut BTreeSet<String>,
 ) -> Result<Fetched, EngineError> {
-    let options = match format {
-        Format::Csv => "FORMAT csv, HEADER true",
-        Format::Tsv => "FORMAT csv, HEADER true, DELIMITER '\\t'",
-        Format::Parquet => "FORMAT parquet, COMPRESSION zstd",
-        Format::Json => "FORMAT json, ARRAY true",
-        Format::Jsonl => "FORMAT json",
-    };
+    if format == Format::Parquet {
+        return into_parquet(fetch, sql, expands, file);
+    }
+    let mut rows = FileRows::new(file, format)?;
+    let fetched = Fetch {
+        taken_by: Some(&mut rows),
+        used: &mut *fetch.used,
+        ..fetch
+    }
+    .rows(sql, Kind::Query, expands);
+    fetched?;
+    written(rows.close()?)
+}
+
+fn written(row_count: u64) -> Result<Fetched, EngineError> {
+    Ok(Fetched {
+        answer: Answer::File { row_count },
+        changed: row_count,
+    })
+}
+
+fn into_parquet(
+    fetch: Fetch<'_, '_>,
+    sql: &str,
+    expands: bool,
+    file: &Path,
+) -> Result<Fetched, EngineError> {
+    let Fetch {
+        connection,
+        parameters,
+        used,
+        ..
+    } = fetch;
     let put_aside;
     let sql = match expands {
         true => {
@@ -187,7 +213,9 @@ pub(super) fn into_file(
         }
         false => sql,
     };
-    let copy = format!("COPY ({sql}\n) TO {} ({options})", literal(file));
+    let sql = parquet_columns(connection, sql, parameters, used)?;
+    let file = literal(&file.display().to_string());
+    let copy = format!("COPY ({sql}\n) TO {file} (FORMAT parquet, COMPRESSION zstd)");
     let mut prepared = parse::prepare(connection, &copy, false)?;
     let values = bind::values(&prepared, parameters, used)?;
     let mut rows = prepared
@@ -198,11 +226,40 @@ pub(super) fn into_file(
         .map(|row| row.get::<_, u64>(0))
         .transpose()
         .map_err(engine_error)?;
-    let row_count = row_count.unwrap_or(0);
-    Ok(Fetched {
-        answer: Answer::File { row_count },
-        changed: row_count,
-    })
+    written(row_count.unwrap_or(0))
+}
+
+/// The query with the columns cast that Parquet would change.
+fn parquet_columns(
+    connection: &Connection,
+    sql: &str,
+    parameters: &Parameters,
+    used: &mut BTreeSet<String>,
+) -> Result<String, EngineError> {
+    let probe = format!("SELECT * FROM ({sql}\n) LIMIT 0");
+    let mut prepared = parse::prepare(connection, &probe, false)?;
+    let values = bind::values(&prepared, parameters, used)?;
+    // It answers with no row; its columns' types are known from then on.
+    let rows = prepared.stream_arrow(params_from_iter(values));
+    rows.map(drop).map_err(engine_error)?;
+    let names = prepared.column_names();
+    let mut casts = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        let cast = parquet::cast(&prepared.column_logical_type(n));
+        casts.push(cast.map_err(|why| {
+            EngineError::Invalid(format!("payload.into: the column {name} is {why}"))
+        })?);
+    }
+    if casts.iter().all(Option::is_none) {
+        return Ok(sql.to_owned());
+    }
+    let columns = names.iter().zip(&casts).enumerate();
+    let columns = columns.map(|(n, (name, cast))| match cast {
+        Some(r#type) => format!("CAST(#{} AS {type}) AS {}", n + 1, quote(name)),
+        None => format!("#{} AS {}", n + 1, quote(name)),
+    });
+    let columns: Vec<String> = columns.collect();
+    Ok(format!("SELECT {} FROM ({sql}\n)", columns.join(", ")))
 }
 
 /// Runs a query that DuckDB expands into a table of its own, because it does not tell how many rows such a query wrote into a

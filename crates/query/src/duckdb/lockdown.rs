@@ -34,13 +34,15 @@ impl Lockdown {
 
     /// Closes every door. Two settings stay open: one that DuckDB changes by itself, in a PIVOT that finds its own values, and
     /// one that each connection must be told ([`session`](Self::session)). A list is made by name: a macro `list_value` in the
-    /// warehouse would make what stands in brackets. The last thing that is set is that nothing else can
+    /// warehouse would make what stands in brackets. Times are those of UTC, whatever zone the worker is in: the day of an instant must not
+    /// depend on where a query runs. The last thing that is set is that nothing else can
     /// be set any more.
     pub(super) fn apply(&self, connection: &Connection) -> duckdb::Result<()> {
         let folder = literal(&self.scratch.display().to_string());
         connection.execute_batch(&format!(
             "SET allowed_directories = system.main.list_value({folder});
              SET allowed_configs = system.main.list_value('current_transaction_invalidation_policy', 'streaming_buffer_size');
+             SET GLOBAL TimeZone = 'UTC';
              SET enable_external_access = false;
              SET lock_configuration = true;"
         ))

@@ -19,6 +19,9 @@ mod json;
 mod lending;
 mod local;
 mod lockdown;
+mod numbers;
+mod opened;
+mod parquet;
 mod parse;
 mod pivot;
 mod plan;
@@ -33,6 +36,7 @@ mod tokens;
 mod tree;
 mod types;
 mod warehouse;
+mod written;
 
 use crate::engine::{AnswerTo, Begun, Engine, EngineError, QueryEngine, Scratch, Work};
 use async_trait::async_trait;
@@ -40,6 +44,7 @@ use gate::Gate;
 use local::Local;
 use lockdown::Lockdown;
 use process::{Program, SharedRows, Supervisor};
+use pudato_protocol::Dataset;
 use rows::{HandedRows, JsonRows};
 use scratch::ScratchRoot;
 use std::path::{Path, PathBuf};
@@ -111,7 +116,7 @@ impl DuckDb {
         let file = folder.canonicalize().map_err(failed)?.join(name);
         // A symbolic link is named as what it leads to: there is one warehouse, and it has one name.
         let file = file.canonicalize().unwrap_or(file);
-        let namespace = format!("duckdb://{}", file.display());
+        let namespace = Dataset::file_namespace("duckdb", &file.display().to_string());
         Ok(Self::new(Place::File(file), namespace, options))
     }
 

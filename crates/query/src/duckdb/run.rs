@@ -465,16 +465,15 @@ impl<'a> Run<'a> {
     ) -> Result<Fetched, EngineError> {
         let fetched = match &self.work.answer_to {
             AnswerTo::File { file, format } if is_last => {
-                let file = file.display().to_string();
-                fetch::into_file(
-                    self.connection,
-                    sql,
-                    statement.expands,
-                    &file,
-                    *format,
-                    &self.work.parameters,
-                    &mut self.used_parameters,
-                )
+                let fetch = fetch::Fetch {
+                    connection: self.connection,
+                    parameters: &self.work.parameters,
+                    used: &mut self.used_parameters,
+                    control: self.control,
+                    rows_max: usize::MAX,
+                    taken_by: None,
+                };
+                fetch::into_file(fetch, sql, statement.expands, file, *format)
             }
             // Only the last answer is given; the others are run for their effect.
             answer_to => {

@@ -5,7 +5,7 @@
 
 use super::errors::engine_error;
 use super::statements::{literal, quote};
-use super::{csv, depth};
+use super::{csv, depth, numbers};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
 use crate::lineage::SourceRead;
@@ -100,7 +100,7 @@ pub(super) fn prepare(
             other => other,
         };
         depth::check(&source.file, source.format).map_err(wrong)?;
-        let query = reader(connection, source.format, &file).map_err(wrong)?;
+        let Text { query, rows } = reader(connection, source, &file).map_err(wrong)?;
         let is_small =
             std::fs::metadata(&source.file).is_ok_and(|file| file.len() <= COUNT_BYTES_MAX);
         let row_count = if is_small || source.format == Format::Parquet {
@@ -110,8 +110,15 @@ pub(super) fn prepare(
                 .map_err(engine_error);
             Some(count.map_err(wrong)?)
         } else {
-            None
+            rows
         };
+        if let (Some(rows), Some(counted)) = (rows, row_count)
+            && rows != counted
+        {
+            return Err(wrong(EngineError::Invalid(format!(
+                "it has {rows} rows, of which DuckDB reads {counted}; say how it is written with `options`, and report this"
+            ))));
+        }
         let ready = Ready {
             name: source.name.clone(),
             query,
@@ -165,8 +172,22 @@ fn views(
     connection.execute_batch(&views).map_err(engine_error)
 }
 
-/// The query that reads the file.
-fn reader(connection: &Connection, format: Format, file: &str) -> Result<String, EngineError> {
+/// The types of a query's columns, as DuckDB writes them.
+fn types(connection: &Connection, query: &str) -> Result<String, EngineError> {
+    let describe = format!("DESCRIBE {query}");
+    let mut statement = connection.prepare(&describe).map_err(engine_error)?;
+    let types = statement.query_map([], |row| row.get::<_, String>(1));
+    let types = types.map_err(engine_error)?.collect::<Result<Vec<_>, _>>();
+    Ok(types.map_err(engine_error)?.join(", "))
+}
+
+/// How a file is read, and its rows, where pudato has counted them.
+struct Text {
+    query: String,
+    rows: Option<u64>,
+}
+
+fn reader(connection: &Connection, source: &Source, file: &str) -> Result<Text, EngineError> {
     if let Some(pattern) = file.find(PATTERNS) {
         return Err(EngineError::Unavailable(format!(
             "the folder of the sources has the character {:?} in its path, which DuckDB reads as a pattern; choose another \
@@ -175,21 +196,30 @@ fn reader(connection: &Connection, format: Format, file: &str) -> Result<String,
         )));
     }
     let name = literal(file);
-    Ok(match format {
-        Format::Csv => csv::reader(connection, file, None)?,
-        Format::Tsv => csv::reader(connection, file, Some("\t"))?,
+    let query = match source.format {
+        Format::Csv | Format::Tsv => {
+            let delimiter = (source.format == Format::Tsv).then_some(b'\t');
+            let read = csv::reader(connection, &source.file, file, &source.options, delimiter)?;
+            return Ok(Text {
+                query: read.query,
+                rows: Some(read.rows),
+            });
+        }
         Format::Parquet => {
             format!("SELECT * FROM system.main.read_parquet({name}, hive_partitioning = false)")
         }
         Format::Json | Format::Jsonl => {
-            let lines = match format {
+            let lines = match source.format {
                 Format::Jsonl => "format = 'newline_delimited', ",
                 _ => "",
             };
-            format!(
+            let query = format!(
                 "SELECT * FROM system.main.read_json({name}, {lines}sample_size = -1, maximum_depth = {}, hive_partitioning = false)",
                 depth::DEPTH_MAX
-            )
+            );
+            numbers::look(&source.file)?.check(|| types(connection, &query))?;
+            query
         }
-    })
+    };
+    Ok(Text { query, rows: None })
 }

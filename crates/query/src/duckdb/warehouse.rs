@@ -12,7 +12,8 @@ use super::lockdown::Lockdown;
 use crate::engine::EngineError;
 use duckdb::{AccessMode, Config, Connection};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -225,7 +226,7 @@ impl Warehouse {
             Place::Memory => Connection::open_in_memory_with_flags(config(AccessMode::ReadWrite)?),
             Place::File(file) => Connection::open_with_flags(file, config(access)?),
         };
-        let connection = connection.map_err(opening)?;
+        let connection = connection.map_err(|error| opening(error, &self.place))?;
         self.lockdown.apply(&connection).map_err(engine_error)?;
         Ok(connection)
     }
@@ -279,12 +280,65 @@ impl Drop for Lease {
     }
 }
 
-fn opening(error: duckdb::Error) -> EngineError {
+fn opening(error: duckdb::Error, place: &Place) -> EngineError {
+    if let Place::File(file) = place
+        && let Some(written) = written_by(file)
+        && let Some(own) = super::local::version()
+        && number(&written) > number(&own)
+    {
+        // It is final: no waiting makes a file older.
+        return EngineError::Invalid(format!(
+            "the warehouse {} was written by DuckDB {written}, and this pudato reads what DuckDB {own} and older ones write; \
+             write it with an older one (pip install 'duckdb=={}'), or set DUCKDB_PATH to another file",
+            file.display(),
+            own.trim_start_matches('v')
+        ));
+    }
     match engine_error(error) {
         EngineError::Invalid(text) => {
             let text = text.trim_start_matches("payload.sql: ");
             EngineError::Unavailable(format!("the warehouse cannot be opened: {text}"))
         }
         other => other,
+    }
+}
+
+/// The version of DuckDB that wrote a file, as its first page says it (`MainHeader` of DuckDB's storage: after a checksum, the word
+/// DUCK, a version and flags come 32 bytes of text).
+fn written_by(file: &Path) -> Option<String> {
+    const AT: usize = 52;
+    const BYTES: usize = 32;
+    let mut header = [0; AT + BYTES];
+    std::fs::File::open(file)
+        .ok()?
+        .read_exact(&mut header)
+        .ok()?;
+    let is_duckdb = &header[8..12] == b"DUCK";
+    let text = header[AT..].split(|byte| *byte == 0).next()?;
+    let text = std::str::from_utf8(text).ok()?;
+    (is_duckdb && text.starts_with('v')).then(|| text.to_owned())
+}
+
+/// Major and minor; files are the same within these.
+fn number(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{number, written_by};
+
+    #[test]
+    fn a_file_says_which_duckdb_wrote_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("w.duckdb");
+        let connection = duckdb::Connection::open(&file).expect("a warehouse");
+        let own = connection.version().expect("a version");
+        drop(connection);
+        assert_eq!(number(&written_by(&file).expect("told")), number(&own));
+        assert!(number("v2.0.1") > number("v1.5.6"));
+        std::fs::write(&file, "no warehouse").expect("written");
+        assert_eq!(written_by(&file), None);
     }
 }

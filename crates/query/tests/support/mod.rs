@@ -6,8 +6,8 @@ use pudato_protocol::DataReference;
 use pudato_query::duckdb::process::Program;
 use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
-    Answer, AnswerTo, Begun, EngineError, Format, Outcome, Parameters, QueryEngine, Scratch,
-    Source, Waits, Work,
+    Answer, AnswerTo, Begun, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine,
+    Scratch, Source, Waits, Work,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -80,6 +80,7 @@ pub fn source(scratch: &Scratch, name: &str, format: Format, bytes: impl AsRef<[
         name: name.into(),
         file,
         format,
+        options: CsvOptions::default(),
         reference: DataReference::new("file", format!("file:///lake/{n}")),
     }
 }

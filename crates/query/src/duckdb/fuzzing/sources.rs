@@ -1,7 +1,8 @@
 //! The rows of a source: as pudato reads it, and as another reader counts them.
 
 use super::records;
-use crate::duckdb::csv::{self, Found};
+use crate::csv_options::CsvOptions;
+use crate::duckdb::csv;
 use crate::duckdb::lockdown::Lockdown;
 use crate::duckdb::sources::{self, Ready};
 use crate::duckdb::warehouse::{Lease, Mode, Place, Warehouse};
@@ -105,10 +106,7 @@ pub fn source(input: &[u8]) -> String {
     let (read, found) = READER.with_borrow_mut(|reader| {
         let open = reader.get_or_insert_with(Reader::open);
         let read = open.read(format, &text);
-        let found = match &read {
-            Ok(read) if expected(format, &text, None) != Some(read.rows) => open.sniff(format),
-            _ => None,
-        };
+        let found = open.found(format);
         if matches!(read, Err(EngineError::Retry(_))) {
             *reader = None;
         }
@@ -125,10 +123,10 @@ pub fn source(input: &[u8]) -> String {
         "{}: the lineage's rows",
         shown()
     );
-    let expected = expected(format, &text, found.as_ref());
+    let expected = expected(format, &text, found);
     let mut label = format!("{} {}", read.how, read.rows.min(3));
     if expected != Some(read.rows) {
-        let known = known(format, &text, found.as_ref(), &read);
+        let known = known(format, &text, &read);
         let known = known.unwrap_or_else(|| {
             let rows = read.rows;
             panic!(
@@ -151,48 +149,24 @@ fn kind(why: &str) -> String {
     plain.take(80).collect()
 }
 
-/// How many rows another reader finds; `None` where it refuses the text. The delimiter of CSV is DuckDB's finding where there is more
-/// than one column.
-fn expected(format: Format, text: &[u8], found: Option<&Found>) -> Option<u64> {
-    match format {
-        Format::Csv | Format::Tsv => match found {
-            Some(found) if found.columns.len() == 1 => Some(records::csv_of_one_column(text)),
-            Some(found) => records::csv(text, *found.delimiter.as_bytes().first()?),
-            None if format == Format::Csv => records::csv(text, b','),
-            None => records::csv(text, b'\t'),
-        },
-        Format::Json => records::json(text),
+/// How many rows another reader finds; `None` where it refuses the text. The delimiter is the one that was found.
+fn expected(format: Format, text: &[u8], found: Option<(u8, usize)>) -> Option<u64> {
+    match (format, found) {
+        (Format::Csv | Format::Tsv, Some((_, 1))) => Some(records::csv_of_one_column(text)),
+        (Format::Csv | Format::Tsv, found) => records::csv(text, found?.0),
+        (Format::Json, _) => records::json(text),
         _ => records::json_lines(text),
     }
 }
 
 /// Why an answer may have another count today. Each of these is a fault that is known; where it is gone, its line goes.
-fn known(format: Format, text: &[u8], found: Option<&Found>, read: &Read) -> Option<&'static str> {
-    if matches!(format, Format::Json | Format::Jsonl) {
-        let plain = records::strict_json(text);
-        let is_nan = expected(format, &plain, None) == Some(read.rows);
-        return is_nan
-            .then_some("NaN, Infinity and two control characters are taken, which are no JSON");
+fn known(format: Format, text: &[u8], read: &Read) -> Option<&'static str> {
+    if !matches!(format, Format::Json | Format::Jsonl) {
+        return None;
     }
-    let found = found?;
-    let has = |byte: u8| text.contains(&byte);
-    let delimiters = match format {
-        Format::Csv => &b",;|\t"[..],
-        _ => b"\t",
-    };
-    if found.skip > 0 {
-        return Some("the sniffer skips lines");
-    }
-    if !found.comment.is_empty() {
-        return Some("the sniffer takes lines for comments");
-    }
-    if found.columns.len() == 1 && delimiters.iter().any(|delimiter| has(*delimiter)) {
-        return Some("the sniffer finds one column though there is a delimiter");
-    }
-    if found.quote != "\"" && (has(b'"') || !found.quote.is_empty()) {
-        return Some("the sniffer takes another quote, or none");
-    }
-    None
+    let plain = records::strict_json(text);
+    let is_nan = expected(format, &plain, None) == Some(read.rows);
+    is_nan.then_some("NaN, Infinity and two control characters are taken, which are no JSON")
 }
 
 struct Read {
@@ -243,6 +217,7 @@ impl Reader {
             name: "s".into(),
             file,
             format,
+            options: CsvOptions::default(),
             reference: DataReference::new("file", "file:///s"),
         };
         connection
@@ -253,15 +228,14 @@ impl Reader {
         read
     }
 
-    /// What DuckDB finds in the file that was read last.
-    fn sniff(&self, format: Format) -> Option<Found> {
+    /// What is found in the file that was read last, where it is a text in columns.
+    fn found(&self, format: Format) -> Option<(u8, usize)> {
         let delimiter = match format {
             Format::Csv => None,
-            Format::Tsv => Some("\t"),
+            Format::Tsv => Some(b'\t'),
             _ => return None,
         };
-        let file = self.file(format);
-        csv::sniff(self.lease.connection(), file.to_str()?, delimiter).ok()
+        csv::found(&self.file(format), delimiter)
     }
 }
 

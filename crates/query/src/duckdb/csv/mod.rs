@@ -1,0 +1,290 @@
+//! How a text in columns is read.
+//!
+//! pudato itself reads the file first ([`examine`]): every line must have its fields, and no type may change a digit. Then DuckDB's
+//! sniffer tells the columns' names and types. It also proposes a statement (`Prompt`), in which the file's own words stand unquoted:
+//! that one is never run. The query is made here, and each word of the file is quoted.
+
+mod examine;
+mod plain;
+mod scan;
+mod values;
+
+pub(super) use values::is_exact;
+
+use super::errors::engine_error;
+use super::statements::{literal, quote};
+use crate::csv_options::CsvOptions;
+use crate::engine::EngineError;
+use duckdb::Connection;
+use duckdb::types::Value;
+use examine::Examined;
+use scan::Dialect;
+use std::path::Path;
+
+/// A text that is ready to be read.
+pub(super) struct Reader {
+    /// The query that reads it.
+    pub(super) query: String,
+    /// Its rows.
+    pub(super) rows: u64,
+}
+
+/// Longest line that DuckDB 1.5.6 reads unless it is told otherwise, in bytes.
+const LINE_BYTES: usize = 2_000_000;
+
+/// How the sniffer says that no format was found.
+struct Found {
+    columns: Vec<(String, String)>,
+    date_format: Option<String>,
+    timestamp_format: Option<String>,
+}
+
+/// Makes ready to read `file`, whose path in SQL is `name`; `delimiter` is that of its format, where it has one. Every row is looked at
+/// to learn the columns' types: the first 20,480, which is DuckDB's default, do not tell what comes later.
+pub(super) fn reader(
+    connection: &Connection,
+    file: &Path,
+    name: &str,
+    options: &CsvOptions,
+    delimiter: Option<u8>,
+) -> Result<Reader, EngineError> {
+    let examined = examine::examine(file, options, delimiter)?;
+    let read = Read {
+        connection,
+        options,
+        examined: &examined,
+    };
+    let own = Place {
+        file: name.to_owned(),
+        dialect: examined.dialect,
+        skip: options.skip,
+        is_copy: false,
+    };
+    // A copy where DuckDB could read the file otherwise.
+    let copy = || -> Result<Place, EngineError> {
+        let copy = format!("{name}.plain.csv");
+        // What is NULL in a column of texts and what is empty is told apart there.
+        plain::write(file, Path::new(&copy), options, &examined, |_| true)?;
+        Ok(Place {
+            file: copy,
+            dialect: plain::DIALECT,
+            skip: 0,
+            is_copy: true,
+        })
+    };
+    let place = if examined.is_odd { copy()? } else { own };
+    let mut found = read.sniff(&place)?;
+    read.name(&mut found)?;
+    read.types(&mut found)?;
+    // Only a text can be empty and not NULL. Where a column of another type has such a field, it means NULL there.
+    let has_empty = |is_text: bool| {
+        let columns = found.columns.iter().zip(&examined.columns);
+        let mut columns = columns.filter(|((_, r#type), _)| (r#type == "VARCHAR") == is_text);
+        columns.any(|(_, values)| values.has_quoted_empty)
+    };
+    let keeps_empty = has_empty(true);
+    let place = if keeps_empty && has_empty(false) {
+        let copy = format!("{name}.plain.csv");
+        let is_text = |n: usize| found.columns[n].1 == "VARCHAR";
+        plain::write(file, Path::new(&copy), options, &examined, is_text)?;
+        Place {
+            file: copy,
+            dialect: plain::DIALECT,
+            skip: 0,
+            is_copy: true,
+        }
+    } else {
+        place
+    };
+    Ok(Reader {
+        query: read.query(&place, &found, keeps_empty),
+        rows: examined.rows,
+    })
+}
+
+/// The delimiter of a file and the count of its columns, as they are found.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn found(file: &Path, delimiter: Option<u8>) -> Option<(u8, usize)> {
+    let examined = examine::examine(file, &CsvOptions::default(), delimiter).ok()?;
+    Some((examined.dialect.delimiter, examined.columns.len()))
+}
+
+/// Where the text lies, and how it is written there.
+struct Place {
+    file: String,
+    dialect: Dialect,
+    skip: u64,
+    is_copy: bool,
+}
+
+struct Read<'a> {
+    connection: &'a Connection,
+    options: &'a CsvOptions,
+    examined: &'a Examined,
+}
+
+impl Read<'_> {
+    /// What both the sniffer and the reader are told.
+    fn said(&self, place: &Place) -> Vec<String> {
+        let character = |byte: u8| literal(&char::from(byte).to_string());
+        let mut said = vec![
+            format!("delim = {}", character(place.dialect.delimiter)),
+            format!("quote = {}", character(place.dialect.quote)),
+            format!("escape = {}", character(place.dialect.escape)),
+            format!("skip = {}", place.skip),
+            format!("header = {}", self.options.has_header()),
+            // A line that begins with # is a line.
+            "comment = ''".to_owned(),
+            "strict_mode = true".to_owned(),
+            "hive_partitioning = false".to_owned(),
+        ];
+        if !self.options.nullstr.is_empty() {
+            let nulls = self.options.nullstr.iter().map(|null| literal(null));
+            let nulls: Vec<String> = std::iter::once("''".to_owned()).chain(nulls).collect();
+            said.push(format!(
+                "nullstr = system.main.list_value({})",
+                nulls.join(", ")
+            ));
+        }
+        if let Some(separator) = self.options.decimal_separator {
+            said.push(format!("decimal_separator = {}", character(separator)));
+        }
+        if self.examined.record_bytes >= LINE_BYTES {
+            // With every quote doubled, and its fields quoted.
+            let line = self.examined.record_bytes * 2 + 1_024;
+            said.push(format!(
+                "max_line_size = {line}, buffer_size = {}",
+                line * 4
+            ));
+        }
+        said
+    }
+
+    /// The formats that the caller says.
+    fn formats(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let options = self.options;
+        let formats = [
+            ("dateformat", &options.dateformat),
+            ("timestampformat", &options.timestampformat),
+        ];
+        formats
+            .into_iter()
+            .filter_map(|(name, format)| Some((name, format.as_ref()?)))
+    }
+
+    fn sniff(&self, place: &Place) -> Result<Found, EngineError> {
+        let mut said = self.said(place);
+        said.extend(
+            self.formats()
+                .map(|(name, format)| format!("{name} = {}", literal(format))),
+        );
+        let sql = format!(
+            "SELECT Columns, DateFormat, TimestampFormat FROM system.main.sniff_csv({}, sample_size = -1, {})",
+            literal(&place.file),
+            said.join(", ")
+        );
+        let found = self.connection.query_row(&sql, [], |row| {
+            let listed = row.get::<_, Value>(0)?;
+            Ok((listed, row.get(1)?, row.get(2)?))
+        });
+        let (listed, date_format, timestamp_format) = found.map_err(engine_error)?;
+        let columns = columns(&listed).filter(|found| found.len() == self.examined.columns.len());
+        let columns = columns.ok_or_else(|| {
+            EngineError::Invalid("the columns of the file cannot be told; say `delimiter`".into())
+        })?;
+        Ok(Found {
+            columns,
+            date_format,
+            timestamp_format,
+        })
+    }
+
+    /// The names that the caller says.
+    fn name(&self, found: &mut Found) -> Result<(), EngineError> {
+        let Some(names) = &self.options.columns else {
+            return Ok(());
+        };
+        if names.len() != found.columns.len() {
+            return Err(EngineError::Invalid(format!(
+                "options.columns: expected {} names, because line 1 of the table has so many fields; found {}",
+                found.columns.len(),
+                names.len()
+            )));
+        }
+        for ((own, _), name) in found.columns.iter_mut().zip(names) {
+            own.clone_from(name);
+        }
+        Ok(())
+    }
+
+    /// The types that the caller says; else such as change nothing.
+    fn types(&self, found: &mut Found) -> Result<(), EngineError> {
+        for ((_, r#type), values) in found.columns.iter_mut().zip(&self.examined.columns) {
+            *r#type = values.exact(r#type).into_owned();
+        }
+        for (name, r#type) in &self.options.types {
+            let mut columns = found.columns.iter_mut();
+            match columns.find(|(column, _)| column.eq_ignore_ascii_case(name)) {
+                Some((_, own)) => own.clone_from(r#type),
+                None => {
+                    let names: Vec<&str> = found.columns.iter().map(|(name, _)| &**name).collect();
+                    return Err(EngineError::Invalid(format!(
+                        "options.types.{name}: there is no such column; expected some of {}",
+                        names.join(", ")
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn query(&self, place: &Place, found: &Found, keeps_empty: bool) -> String {
+        let columns = found.columns.iter();
+        let columns =
+            columns.map(|(name, r#type)| format!("{} := {}", quote(name), literal(r#type)));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let mut options = self.said(place);
+        options.push("auto_detect = false".to_owned());
+        options.push(format!("columns = system.main.struct_pack({columns})"));
+        if keeps_empty {
+            options.push("allow_quoted_nulls = false".to_owned());
+        }
+        let ends = self.examined.ends;
+        let new_line = match place.is_copy {
+            false if ends.both => "\\r\\n",
+            false if ends.carriage_return => "\\r",
+            _ => "\\n",
+        };
+        options.push(format!("new_line = {}", literal(new_line)));
+        let formats = [
+            ("dateformat", &found.date_format),
+            ("timestampformat", &found.timestamp_format),
+        ];
+        for (option, format) in formats {
+            let said = self.formats().find(|(name, _)| *name == option);
+            let format = said.map(|(_, format)| format).or(format.as_ref());
+            options.extend(format.map(|format| format!("{option} = {}", literal(format))));
+        }
+        let (file, options) = (literal(&place.file), options.join(", "));
+        format!("SELECT * FROM system.main.read_csv({file}, {options})")
+    }
+}
+
+/// Names and types out of the sniffer's list.
+fn columns(listed: &Value) -> Option<Vec<(String, String)>> {
+    let Value::List(listed) = listed else {
+        return None;
+    };
+    let text = |value: &Value| match value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let column = |column: &Value| {
+        let Value::Struct(column) = column else {
+            return None;
+        };
+        let mut values = column.values();
+        Some((text(values.next()?)?, text(values.next()?)?))
+    };
+    listed.iter().map(column).collect()
+}

@@ -1,0 +1,245 @@
+//! The numbers of a JSON source, looked at before DuckDB reads them: it makes a DOUBLE of every number with a fraction, whatever type is
+//! asked for, and of whole numbers that stand where others have a fraction (1.5.6). Where that would change a digit the source is refused.
+
+use super::csv::is_exact;
+use super::opened;
+use crate::engine::EngineError;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+/// What is known about the numbers of one place, e.g. `.items[].price`.
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    has_fraction: bool,
+    /// The line of the first whole number that a DOUBLE would change.
+    large: Option<u64>,
+}
+
+/// More places are looked at as one.
+const PLACES_MAX: usize = 10_000;
+/// Digits that a DOUBLE holds whatever they are.
+const DOUBLE_DIGITS: usize = 15;
+/// The longest number that is kept to be looked at; a longer one is none that anything holds.
+const NUMBER_BYTES_MAX: usize = 1_000;
+
+/// What DuckDB would change.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    /// The first number with a fraction that it changes, and the first whole number that it changes because of others.
+    changed: Option<(u64, String)>,
+    /// A whole number that it changes where it takes the keys of an object for those of a map with other numbers.
+    pub(super) in_map: Option<u64>,
+}
+
+impl Numbers {
+    /// Says what would be changed; `types` are those of the columns, as DuckDB found them.
+    ///
+    /// # Errors
+    /// `Invalid`: with the line.
+    pub(super) fn check(
+        &self,
+        types: impl FnOnce() -> Result<String, EngineError>,
+    ) -> Result<(), EngineError> {
+        if let Some((line, number)) = &self.changed {
+            return Err(refused(*line, number));
+        }
+        if let Some(line) = self.in_map {
+            let types = types()?;
+            if types.contains("MAP(") && types.contains("DOUBLE") {
+                return Err(refused(line, "a number of many digits"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(line: u64, number: &str) -> EngineError {
+    EngineError::Invalid(format!(
+        "line {line}: {number} would become a DOUBLE, which changes its digits; write it as a text, in quotes"
+    ))
+}
+
+/// Looks at all numbers of a file.
+///
+/// # Errors
+/// `Invalid`: it cannot be unpacked.
+pub(super) fn look(file: &Path) -> Result<Numbers, EngineError> {
+    let failed =
+        |error: std::io::Error| EngineError::Invalid(format!("it cannot be unpacked: {error}"));
+    let mut text = opened::open(file, None).map_err(failed)?.text;
+    let mut scan = Scan {
+        line: 1,
+        ..Scan::default()
+    };
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match text.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => part[..length].iter().for_each(|byte| scan.byte(*byte)),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    scan.end_number();
+    Ok(scan.finish())
+}
+
+#[derive(Default)]
+struct Scan {
+    line: u64,
+    is_in_text: bool,
+    is_escaped: bool,
+    /// The text that is being read, where it may be a key.
+    text: Vec<u8>,
+    /// Where the bytes stand: for each level the length of `path` before it, and whether it is an object.
+    levels: Vec<(usize, bool)>,
+    path: Vec<u8>,
+    number: Vec<u8>,
+    places: BTreeMap<Vec<u8>, Place>,
+    changed: Option<(u64, String)>,
+}
+
+impl Scan {
+    fn byte(&mut self, byte: u8) {
+        if self.is_in_text {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => {
+                    self.is_in_text = false;
+                    return;
+                }
+                b'\n' => self.line += 1,
+                _ => {}
+            }
+            if self.text.len() < NUMBER_BYTES_MAX {
+                self.text.push(byte);
+            }
+            return;
+        }
+        match byte {
+            b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'
+                if byte != b'e' && byte != b'E' || !self.number.is_empty() =>
+            {
+                if self.number.len() < NUMBER_BYTES_MAX {
+                    self.number.push(byte);
+                }
+                return;
+            }
+            _ => self.end_number(),
+        }
+        match byte {
+            b'\n' => self.line += 1,
+            b'"' => {
+                self.is_in_text = true;
+                self.text.clear();
+            }
+            b':' => {
+                // What was read is a key, in the place of the one before.
+                if let Some((length, true)) = self.levels.last() {
+                    self.path.truncate(*length);
+                    self.path.push(b'.');
+                    self.path.extend(&self.text);
+                }
+            }
+            b'{' | b'[' => {
+                self.levels.push((self.path.len(), byte == b'{'));
+                if byte == b'[' {
+                    self.path.extend(b"[]");
+                }
+            }
+            b'}' | b']' => {
+                if let Some((length, _)) = self.levels.pop() {
+                    self.path.truncate(length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end_number(&mut self) {
+        if self.number.is_empty() {
+            return;
+        }
+        let number = std::mem::take(&mut self.number);
+        let digits = number.iter().filter(|byte| byte.is_ascii_digit()).count();
+        let is_whole = number
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'-');
+        let unsigned = number.strip_prefix(b"-").unwrap_or(&number);
+        let has_exponent = number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+        let changes = (digits > DOUBLE_DIGITS || has_exponent) && !is_exact(unsigned, b'.');
+        let line = self.line;
+        let text = |number: &[u8]| String::from_utf8_lossy(number).into_owned();
+        if changes && (!is_whole || !fits(&number)) && self.changed.is_none() {
+            self.changed = Some((line, text(&number)));
+        }
+        let key = match self.places.len() < PLACES_MAX || self.places.contains_key(&self.path) {
+            true => self.path.clone(),
+            false => Vec::new(),
+        };
+        let place = self.places.entry(key).or_default();
+        place.has_fraction |= !is_whole;
+        if changes && is_whole {
+            place.large.get_or_insert(line);
+        }
+        if let (true, Some(large), None) = (place.has_fraction, place.large, &self.changed) {
+            self.changed = Some((
+                large,
+                "a number of many digits, beside others with a fraction,".into(),
+            ));
+        }
+    }
+
+    fn finish(self) -> Numbers {
+        let large = self.places.values().filter_map(|place| place.large).min();
+        Numbers {
+            changed: self.changed,
+            in_map: large,
+        }
+    }
+}
+
+/// Whether DuckDB finds a type of whole numbers for it: 64 bits with or without a sign.
+fn fits(number: &[u8]) -> bool {
+    let text = std::str::from_utf8(number).unwrap_or_default();
+    text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scan;
+
+    fn changed(text: &str) -> Option<(u64, String)> {
+        let mut scan = Scan {
+            line: 1,
+            ..Scan::default()
+        };
+        text.bytes().for_each(|byte| scan.byte(byte));
+        scan.end_number();
+        scan.finish().changed
+    }
+
+    #[test]
+    fn what_a_double_would_change_is_found_with_its_line() {
+        for (text, line) in [
+            ("[{\"a\":1,\"b\":0.5},{\"a\":9007199254740993}]", None),
+            ("[{\"a\":0.30000000000000004},{\"a\":-1.5e-7}]", None),
+            ("[{\"a\":\"0.12345678901234567890\"}]", None),
+            ("[\n{\"a\":0.12345678901234567890}]", Some(2)),
+            ("[{\"a\":9007199254740993},\n{\"a\":0.5}]", Some(1)),
+            ("[{\"a\":[9007199254740993]},\n{\"a\":[0.5]}]", Some(1)),
+            (
+                "[{\"a\":{\"x\":9007199254740993}},{\"b\":{\"x\":0.5}}]",
+                None,
+            ),
+            ("[{\"a\":123456789012345678901}]", Some(1)),
+            ("[{\"a\":18446744073709551615}]", None),
+            ("{\"a\":1}\n{\"a\":1e400}", Some(2)),
+            ("{\"k\":\"\\\"9007199254740993\",\"a\":0.5}", None),
+        ] {
+            assert_eq!(changed(text).map(|(line, _)| line), line, "{text}");
+        }
+    }
+}

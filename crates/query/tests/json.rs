@@ -1,0 +1,66 @@
+//! JSON is read with every digit, or refused with the line.
+
+mod support;
+
+use pudato_query::{EngineError, Format, QueryEngine};
+use serde_json::{Value, json};
+use support::{engine, source, table, work};
+
+async fn read(format: Format, text: &str) -> Result<Vec<Value>, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let scratch = engine.scratch().expect("scratch");
+    let mut read = work("SELECT * FROM s");
+    read.sources = vec![source(&scratch, "s", format, text)];
+    match table(&engine, read).await {
+        Ok((_, rows)) => Ok(rows),
+        Err(EngineError::Invalid(why)) => Err(why),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn whole_numbers_of_64_bits_keep_every_digit() {
+    let text = "[{\"id\":9007199254740993,\"v\":0.5},{\"id\":18446744073709551615,\"v\":0.30000000000000004}]";
+    let rows = read(Format::Json, text).await.expect("read");
+    assert_eq!(
+        rows,
+        [
+            json!([9_007_199_254_740_993_u64, 0.5]),
+            json!([u64::MAX, 0.300_000_000_000_000_04])
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_number_that_would_be_rounded_is_refused_with_its_line() {
+    for (text, line) in [
+        ("{\"id\":9007199254740993}\n{\"id\":0.5}\n", "line 1"),
+        ("{\"id\":1}\n{\"id\":0.12345678901234567890}\n", "line 2"),
+        ("{\"id\":1}\n{\"id\":123456789012345678901}\n", "line 2"),
+    ] {
+        let why = read(Format::Jsonl, text).await.expect_err("refused");
+        assert!(
+            why.starts_with("payload.sources.s: ")
+                && why.contains(line)
+                && why.contains("in quotes"),
+            "{why}"
+        );
+    }
+    // DuckDB takes many different keys for those of a map, whose values are of one type.
+    let row = |n: usize| match n % 2 {
+        0 => format!("{{\"m\":{{\"k{n}\":0.5}}}}\n"),
+        _ => format!("{{\"m\":{{\"k{n}\":9007199254740993}}}}\n"),
+    };
+    let text: String = (0..300).map(row).collect();
+    let why = read(Format::Jsonl, &text).await.expect_err("refused");
+    assert!(why.contains("line 2"), "{why}");
+}
+
+#[tokio::test]
+async fn a_number_in_quotes_is_a_text_with_all_its_digits() {
+    let rows = read(Format::Jsonl, "{\"id\":\"0.12345678901234567890\"}\n")
+        .await
+        .expect("read");
+    assert_eq!(rows, [json!(["0.12345678901234567890"])]);
+}
