@@ -17,6 +17,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. A larger log means fewer
 /// copies of the few pages that every commit changes.
 pub(super) const WAL_PAGES_MAX: i64 = 16_384;
+const PAGE_BYTES: i64 = 4_096;
 
 const TABLES: &str = "
 CREATE TABLE topic (
@@ -129,6 +130,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    // A program that reads for long keeps the log growing; once it is gone the file is made small again.
+    connection.pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -16,6 +16,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. The
 /// larger it is, the more often a page changes in it before it is copied once.
 const WAL_PAGES_MAX: i64 = 16_384;
+const PAGE_BYTES: i64 = 4_096;
 
 /// Most memory for pages of the connection that writes: the indexes of a large registry are changed all over.
 const WRITER_CACHE_KIB: i64 = 65_536;
@@ -205,6 +206,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     write_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    // A program that reads for long keeps the log growing; once it is gone the file is made small again.
+    connection.pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     migrate(&mut connection, path)?;
     Ok(connection)
