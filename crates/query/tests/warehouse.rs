@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{engine, refused, rows, work};
+use support::{engine, refused, rows, run, script, work};
 
 #[tokio::test]
 async fn a_warehouse_of_a_newer_duckdb_is_refused_for_good_with_both_versions() {
@@ -33,4 +33,29 @@ async fn the_day_of_an_instant_is_that_of_utc() {
         rows(&engine, work(day)).await,
         [json!(["2024-01-01", "UTC"])]
     );
+}
+
+#[tokio::test]
+async fn rows_are_counted_only_where_duckdb_counts_rows_and_not_matches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let make = "CREATE TABLE d AS SELECT range AS n, 'a' AS s FROM range(2); CREATE TABLE e AS SELECT 1 AS n FROM range(3)";
+    run(&engine, script(make)).await.expect("made");
+    for (sql, rows) in [
+        ("UPDATE d SET s = 'b' WHERE n = 1", Some(1)),
+        ("UPDATE d SET s = 'c' WHERE s IS DISTINCT FROM 'c'", Some(2)),
+        (
+            "UPDATE d SET s = extract(year FROM DATE '2026-01-01')",
+            Some(2),
+        ),
+        ("UPDATE d SET s = 'x' FROM e WHERE e.n = d.n", None),
+        (
+            "MERGE INTO d USING e ON d.n = e.n WHEN MATCHED THEN UPDATE SET s = 'y'",
+            None,
+        ),
+        ("DELETE FROM d USING e WHERE e.n = d.n", Some(1)),
+    ] {
+        let outcome = run(&engine, work(sql)).await.expect("run");
+        assert_eq!(outcome.statements[0].rows, rows, "{sql}");
+    }
 }

@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         let before = self.target_before(statement)?;
         sources::reveal(self.connection, &self.sources)?;
         let fetched = self.fetch(statement, sql, is_last)?;
-        let rows = rows(statement.kind, &fetched);
+        let rows = rows(statement.kind, &fetched).filter(|_| !statement.counts_matches);
         if !existed {
             self.written_by(statement, before, rows, &mut lineage)?;
         }

@@ -89,6 +89,8 @@ pub(super) struct Statement<'a> {
     pub(super) loads: Option<(String, Range<usize>)>,
     /// DuckDB makes more than one statement of it, and it is one query nevertheless.
     pub(super) expands: bool,
+    /// DuckDB counts a row once for each row of another table that it matches.
+    pub(super) counts_matches: bool,
     /// It makes a macro.
     is_macro: bool,
     /// The statement that it explains.
@@ -261,6 +263,16 @@ impl<'a, 't> Cursor<'a, 't> {
         Some(&self.sql[first.range.start..end])
     }
 
+    /// Whether a FROM comes outside of parentheses, which is not that of IS DISTINCT FROM.
+    fn reads_another(&self) -> bool {
+        let is_from = |at: &Self| {
+            let before = at.next.checked_sub(1).map(|next| Self { next, ..*at });
+            at.skips(&["FROM"]) && !before.is_some_and(|before| before.skips(&["DISTINCT"]))
+        };
+        let (before, all) = (self.rest_until(is_from), self.rest());
+        before.map(str::len) < all.map(str::len)
+    }
+
     /// The text from here to the end.
     fn rest(&self) -> Option<&'a str> {
         let first = self.tokens.get(self.next)?;
@@ -278,6 +290,7 @@ impl<'a, 't> Cursor<'a, 't> {
             query: None,
             loads: None,
             expands: false,
+            counts_matches: false,
             is_macro: false,
             explained: None,
             shown: None,
@@ -324,6 +337,7 @@ impl<'a, 't> Cursor<'a, 't> {
             "UPDATE" => {
                 statement.kind = Kind::Update;
                 statement.target = self.name();
+                statement.counts_matches = self.reads_another();
             }
             "DELETE" => {
                 self.skip_any(&["FROM"]);
@@ -339,6 +353,7 @@ impl<'a, 't> Cursor<'a, 't> {
                 self.skip_any(&["INTO"]);
                 statement.kind = Kind::Merge;
                 statement.target = self.name();
+                statement.counts_matches = true;
             }
             "COPY" => self.copy(&mut statement)?,
             "CREATE" => self.create(&mut statement)?,
