@@ -18,22 +18,29 @@ pub(super) fn csv(text: &[u8], delimiter: u8) -> Option<u64> {
 
 /// As [`csv`], of a text with one column: an empty line is a row without a value.
 pub(super) fn csv_of_one_column(text: &[u8]) -> u64 {
-    let (mut lines, mut is_quoted, mut is_begun) = (0_u64, false, false);
-    let mut left = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).iter();
+    let (mut lines, mut is_begun) = (0_u64, false);
+    // Whether the line began with a quote, and whether that one is open.
+    let (mut has_quotes, mut is_open) = (false, false);
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    // Before the names an empty line is nothing.
+    let blank = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let mut left = text[blank.count()..].iter();
     while let Some(byte) = left.next() {
-        is_begun = true;
         match byte {
-            // One that is doubled ends and begins again.
-            b'"' => is_quoted = !is_quoted,
-            b'\r' | b'\n' if !is_quoted => {
+            b'"' if !is_begun => (has_quotes, is_open) = (true, true),
+            // One that is doubled closes and opens again.
+            b'"' if has_quotes => is_open = !is_open,
+            b'\r' | b'\n' if !is_open => {
                 if *byte == b'\r' && left.as_slice().first() == Some(&b'\n') {
                     left.next();
                 }
                 lines += 1;
-                is_begun = false;
+                (is_begun, has_quotes) = (false, false);
+                continue;
             }
             _ => {}
         }
+        is_begun = true;
     }
     (lines + u64::from(is_begun)).saturating_sub(1)
 }

@@ -102,6 +102,10 @@ pub fn source(input: &[u8]) -> String {
             pieces.collect::<String>().into_bytes()
         }
     };
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        // The mark of UTF-16: the other readers read UTF-8.
+        return String::new();
+    }
     let shown = || format!("{format:?} {:?}", String::from_utf8_lossy(&text));
     let (read, found) = READER.with_borrow_mut(|reader| {
         let open = reader.get_or_insert_with(Reader::open);
