@@ -335,12 +335,13 @@ async fn messages_share_calls_up_to_ten_and_to_the_bytes_of_a_batch() {
         Ok(emulator) => emulator,
         Err(why) => return skipped("messages_share_calls", &why),
     };
-    let together = |calls: u64| (true, calls..=calls);
+    // So many that one caller sends at once fill a call, or all the bytes that it may have.
+    let filling = |size: usize, calls: u64| (size, calls..=calls);
     // Callers who meet by chance share what is left of a call; how many do depends on how fast calls are answered.
-    let by_chance = |calls: u64, count: u64| (false, calls..=count - 1);
-    for (count, bytes, (is_one_caller, calls)) in [
-        (35, 10, together(4)),
-        (6, 100_000, together(3)),
+    let by_chance = |calls: u64, count: u64| (1, calls..=count - 1);
+    for (count, bytes, (size, calls)) in [
+        (35, 10, filling(10, 4)),
+        (6, 100_000, filling(2, 3)),
         (35, 10, by_chance(4, 35)),
     ] {
         let bench = bench(emulator, Duration::ZERO);
@@ -354,12 +355,10 @@ async fn messages_share_calls_up_to_ten_and_to_the_bytes_of_a_batch() {
             body: format!("\"{}\"", "x".repeat(bytes)),
             attributes: Default::default(),
         };
-        let size = if is_one_caller { count } else { 1 };
-        let sends = (0..count / size).map(|_| {
-            bench
-                .publisher
-                .publish("commands", (0..size).map(message).collect())
-        });
+        let all: Vec<Outgoing> = (0..count).map(message).collect();
+        let sends = all
+            .chunks(size)
+            .map(|some| bench.publisher.publish("commands", some.to_vec()));
         for sent in futures_util::future::join_all(sends).await {
             for one in sent.expect("sent") {
                 one.expect("accepted");
