@@ -2,7 +2,7 @@
 //! no file holds anybody up.
 
 use crate::folder::storage;
-use crate::support::Storage;
+use crate::support::{Storage, of_object};
 use pudato_storage::{Containers, ErrorKind, Objects, Put};
 use serde_json::json;
 use std::fs;
@@ -56,7 +56,7 @@ async fn a_link_is_refused_by_name_also_where_it_came_later_or_stays_inside() {
         ("later/new", "later"),
     ] {
         for action in ACTIONS {
-            let payload = json!({"container": "lake", "path": path, "data": "x"});
+            let payload = of_object(action, "lake", path);
             let error = storage.refused(action, payload).await;
             let expected = format!("payload.path: lake/{path}: {link:?} is a symbolic link");
             assert!(error.starts_with(&expected), "{action}: {error}");
@@ -132,7 +132,7 @@ async fn what_is_no_file_is_refused_by_name_and_nobody_waits_for_it() {
     fs::create_dir(lake.join("folder")).expect("made");
     for (path, kind) in [("pipe", "a pipe"), ("socket", "a socket")] {
         for action in ACTIONS {
-            let payload = json!({"container": "lake", "path": path, "data": "x"});
+            let payload = of_object(action, "lake", path);
             let refused = storage.refused(action, payload);
             let error = tokio::time::timeout(Duration::from_secs(60), refused).await;
             let error = error.expect("nobody writes into it, and nobody waits for that");
@@ -142,14 +142,14 @@ async fn what_is_no_file_is_refused_by_name_and_nobody_waits_for_it() {
             );
         }
     }
-    let folder = json!({"container": "lake", "path": "folder", "data": "x"});
-    let error = storage.refused("get_object", folder.clone()).await;
+    let folder = |action| of_object(action, "lake", "folder");
+    let error = storage.refused("get_object", folder("get_object")).await;
     assert_eq!(error, "lake/folder: there is no such object");
     assert_eq!(
-        storage.data("delete_object", folder.clone()).await["deleted"],
+        storage.data("delete_object", folder("delete_object")).await["deleted"],
         false
     );
-    let error = storage.refused("put_object", folder).await;
+    let error = storage.refused("put_object", folder("put_object")).await;
     assert!(
         error.contains("an object and a folder cannot have the same path"),
         "{error}"
@@ -244,7 +244,7 @@ async fn an_object_below_an_object_is_told_by_what_is_wrong() {
     let (_root, storage) = storage();
     put(&storage, "x", "ok").await;
     for action in ACTIONS {
-        let payload = json!({"container": "lake", "path": "x/y", "data": "x"});
+        let payload = of_object(action, "lake", "x/y");
         let error = storage.refused(action, payload).await;
         assert!(
             error.contains("an object and a folder cannot have the same path"),

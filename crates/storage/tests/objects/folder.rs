@@ -1,7 +1,7 @@
 //! Objects in a folder.
 
 use crate::suite::promises;
-use crate::support::Storage;
+use crate::support::{Storage, of_object};
 use pudato_storage::{Containers, Objects};
 use serde_json::json;
 use std::fs;
@@ -52,7 +52,7 @@ async fn symbolic_links_that_leave_the_container_are_refused() {
         ("linked", "secret"),
     ] {
         for action in ["get_object", "head_object", "delete_object", "put_object"] {
-            let payload = json!({"container": container, "path": path, "data": "x"});
+            let payload = of_object(action, container, path);
             let error = storage.refused(action, payload).await;
             assert!(
                 error.contains("symbolic link"),

@@ -3,7 +3,7 @@
 use pudato_handler::{Handled, dispatch};
 use pudato_protocol::{Command, Status, Timestamp};
 use pudato_storage::{Objects, StorageHandler};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A handler on some backend, with a container `lake`.
 pub struct Storage {
@@ -42,5 +42,13 @@ impl Storage {
         let result = self.call(action, payload).await.result;
         assert_eq!(result.status, Status::Error);
         result.errors.join("; ")
+    }
+}
+
+/// The payload of an action on an object; a put has bytes as well.
+pub fn of_object(action: &str, container: &str, path: &str) -> Value {
+    match action {
+        "put_object" => json!({"container": container, "path": path, "data": "x"}),
+        _ => json!({"container": container, "path": path}),
     }
 }
