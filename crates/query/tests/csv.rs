@@ -370,3 +370,15 @@ fn what_is_written_by_the_rules_is_read_as_it_is() {
         prop_assert_eq!(found.len(), rows.len());
     });
 }
+
+#[tokio::test]
+async fn a_public_file_whose_lines_end_with_cr_lf_is_read_whole() {
+    let file = include_bytes!("../../../examples/birdstrikes/data/birdstrikes.csv");
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let scratch = engine.scratch().expect("scratch");
+    let mut read = work("SELECT count(*) FROM s");
+    read.sources = vec![source(&scratch, "s", Format::Csv, file)];
+    let rows = table(&engine, read).await.expect("read").1;
+    assert_eq!(rows, [json!([10_000])]);
+}
