@@ -92,17 +92,20 @@ pub fn check_fields(object: &Object, known: &[&str], path: &str, whose: &str) ->
     let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    let near = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known, name), *known))
-        .filter(|(likeness, _)| *likeness >= NEAR)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let near = nearest(name, known.iter().copied()).filter(|(likeness, _)| *likeness >= NEAR);
     let meant = near.map_or_else(String::new, |(_, known)| format!("did you mean {known}? "));
     let reason = format!(
         "{whose} has no such field; {meant}expected some of {}",
         known.join(", ")
     );
     Err(Error::new(format!("{path}.{name}"), reason))
+}
+
+/// The name that is spelt most like `unknown`, and how much: 1 is the same (Jaro-Winkler).
+pub fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
+    known
+        .map(|known| (strsim::jaro_winkler(unknown, known), known))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
 }
 
 /// Two names are near from this likeness on: `pipline` and `pipeline` have 0.98, `path` and `data` 0.5 (Jaro-Winkler).

@@ -44,6 +44,7 @@ mod waiting;
 pub use dispatch::{Handled, Later, dispatch};
 pub use handler::{
     Action, Answer, Effect, Failure, FollowUp, Handler, Identity, Progress, Request, check_fields,
+    nearest,
 };
 pub use redact::redact;
 pub use waiting::{Wait, Waiting, Waits, called};

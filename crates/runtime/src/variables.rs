@@ -414,10 +414,7 @@ pub const VARIABLES: &[Variable] = &[
 
 /// The key that is spelt most like `unknown`.
 pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|key| (strsim::jaro_winkler(unknown, key), key))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, key)| key)
+    pudato_handler::nearest(unknown, known).map(|(_, key)| key)
 }
 
 #[cfg(test)]
