@@ -13,11 +13,12 @@ pub(super) fn cast(r#type: &LogicalTypeHandle) -> Result<Option<String>, &'stati
         return Ok(None);
     }
     // DuckDB would write a DOUBLE; 38 digits are what a DECIMAL of Parquet has.
-    let text = types::text(r#type, None, false);
-    Ok(Some(
-        text.replace("UHUGEINT", "DECIMAL(38,0)")
-            .replace("HUGEINT", "DECIMAL(38,0)"),
-    ))
+    Ok(Some(types::with_others(r#type, &|id| match id {
+        LogicalTypeId::Hugeint | LogicalTypeId::UHugeint => Some("DECIMAL(38,0)"),
+        // As DuckDB writes it; the words of one cannot be said in a cast.
+        LogicalTypeId::Enum => Some("VARCHAR"),
+        _ => None,
+    })))
 }
 
 fn check(r#type: &LogicalTypeHandle) -> Result<(), &'static str> {

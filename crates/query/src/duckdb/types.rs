@@ -9,21 +9,36 @@ use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 ///
 /// `arrow` is the column's type in the answer, where there is one: only it tells how long an ARRAY is.
 pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readable: bool) -> String {
+    let instead = |id| (readable && needs_cast(id)).then_some("VARCHAR");
+    replaced(r#type, arrow, readable, &instead)
+}
+
+/// The type with others in the place of those that `instead` names, as SQL reads it.
+pub(super) fn with_others(
+    r#type: &LogicalTypeHandle,
+    instead: &dyn Fn(LogicalTypeId) -> Option<&'static str>,
+) -> String {
+    replaced(r#type, None, true, instead)
+}
+
+fn replaced(
+    r#type: &LogicalTypeHandle,
+    arrow: Option<&DataType>,
+    is_sql: bool,
+    instead: &dyn Fn(LogicalTypeId) -> Option<&'static str>,
+) -> String {
     use LogicalTypeId as Id;
     let id = r#type.id();
-    if readable && needs_cast(id) {
-        return "VARCHAR".into();
+    if let Some(instead) = instead(id) {
+        return instead.into();
     }
     if let Some(alias) = r#type.get_alias() {
         // Whoever made the type named it: in SQL its name is quoted.
-        return if readable { quote(&alias) } else { alias };
+        return if is_sql { quote(&alias) } else { alias };
     }
     let child = |n: usize| {
-        text(
-            &r#type.child(n),
-            arrow.and_then(|arrow| child_type(arrow, n)),
-            readable,
-        )
+        let arrow = arrow.and_then(|arrow| child_type(arrow, n));
+        replaced(&r#type.child(n), arrow, is_sql, instead)
     };
     let members = || {
         let members = (0..r#type.num_children())
