@@ -287,6 +287,21 @@ async fn packed_texts_are_read_as_others() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_packed_file_has_a_limit() {
+    // A quote within a field makes a copy, and zeros are packed to almost nothing: 64 MiB is what the engine of the tests may spill.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"a,b\nx\"y,1\n").expect("packed");
+    let line = format!("{},1\n", "0".repeat(1_000));
+    for _ in 0..70_000 {
+        packed.write_all(line.as_bytes()).expect("packed");
+    }
+    let bytes = packed.finish().expect("packed");
+    let why = read(Format::Csv, ".gz", &bytes, CsvOptions::default()).await;
+    let why = why.expect_err("refused");
+    assert!(why.contains("PUDATO_QUERY_SPILL_BYTES"), "{why}");
+}
+
+#[tokio::test]
 async fn a_folder_named_like_a_partition_adds_no_column() {
     let folder = tempfile::tempdir().expect("a folder");
     let below = folder.path().join("env=prod");

@@ -137,6 +137,13 @@ async fn no_number_changes_on_its_way() {
 }
 
 #[tokio::test]
+async fn only_types_are_cast_for_parquet_and_no_names() {
+    let sql = "SELECT {'MY HUGEINT': 1::HUGEINT, 'e': 'x'::ENUM('x')} AS s";
+    let (_, rows, _) = round(sql, Format::Parquet, "").await.expect("written");
+    assert_eq!(rows, [json!([{"MY HUGEINT": "1", "e": "x"}])]);
+}
+
+#[tokio::test]
 async fn what_a_format_cannot_hold_is_refused_by_name() {
     for (sql, format, why) in [
         (
@@ -158,6 +165,11 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
             "SELECT union_value(a := 1) AS u",
             Format::Parquet,
             "the column u is a union",
+        ),
+        (
+            "SELECT CAST('POINT(1 2)' AS GEOMETRY) AS g",
+            Format::Json,
+            "the column g is a GEOMETRY",
         ),
         (
             "SELECT 1 AS a, 2 AS a",

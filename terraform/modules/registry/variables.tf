@@ -43,7 +43,7 @@ variable "create_database" {
 }
 
 variable "secret_arn" {
-  description = "A secret that holds the URL of a database, or the JSON with username, password, host, port and dbname, for who reads and writes the registry. Its tables are made with `pudato registry migrate --grant ROLE`."
+  description = "A secret that holds the URL of a database, or the JSON with username, password, host, port and dbname, for whoever reads and writes the registry. Its tables are made with `pudato registry migrate --grant ROLE`."
   type        = string
   default     = null
 }

@@ -290,6 +290,7 @@ impl Job {
             database,
             namespace: self.engine.namespace.clone(),
             is_durable: self.engine.warehouse.place != Place::Memory,
+            spill_bytes: self.engine.warehouse.spill_bytes(),
         };
         let run = Run::new(connection, &self.control, &self.work, &names, rows)?;
         run.all(statements).map(Executed::Now)

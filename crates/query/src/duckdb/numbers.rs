@@ -1,6 +1,7 @@
 //! The numbers of a JSON source, looked at before DuckDB reads them: it makes a DOUBLE of every number with a fraction, whatever type is
 //! asked for, and of whole numbers that stand where others have a fraction (1.5.6). Where that would change a digit the source is refused.
 
+use super::control::Control;
 use super::csv::is_exact;
 use super::opened;
 use crate::engine::EngineError;
@@ -64,7 +65,7 @@ fn refused(line: u64, number: &str) -> EngineError {
 ///
 /// # Errors
 /// `Invalid`: it cannot be unpacked.
-pub(super) fn look(file: &Path) -> Result<Numbers, EngineError> {
+pub(super) fn look(file: &Path, control: &Control) -> Result<Numbers, EngineError> {
     let failed =
         |error: std::io::Error| EngineError::Invalid(format!("it cannot be unpacked: {error}"));
     let mut text = opened::open(file, None).map_err(failed)?.text;
@@ -74,6 +75,7 @@ pub(super) fn look(file: &Path) -> Result<Numbers, EngineError> {
     };
     let mut part = vec![0; 1 << 16];
     loop {
+        control.check()?;
         match text.read(&mut part) {
             Ok(0) => break,
             Ok(length) => part[..length].iter().for_each(|byte| scan.byte(*byte)),

@@ -7,7 +7,7 @@ use super::errors::{engine_error, is_no_table};
 use super::fetch::{self, Fetched};
 use super::plan::{self, Reads};
 use super::rows::Rows;
-use super::sources::{self, Ready};
+use super::sources::{self, Bounds, Ready};
 use super::statements::{Kind, Statement, literal, quote, split};
 use super::{parse, pivot, relations};
 use crate::engine::{Answer, AnswerTo, EngineError, Executed, Outcome, Work};
@@ -25,6 +25,8 @@ pub(super) struct Names {
     pub(super) namespace: String,
     /// Whether tables outlive the work.
     pub(super) is_durable: bool,
+    /// Most bytes that may lie on the disk while the work runs, beside its sources and tables.
+    pub(super) spill_bytes: u64,
 }
 
 /// Reads the SQL of a work and checks what can be checked before anything is opened.
@@ -107,12 +109,16 @@ impl<'a> Run<'a> {
         names: &'a Names,
         rows: &'a mut dyn Rows,
     ) -> Result<Self, EngineError> {
+        let bounds = Bounds {
+            control,
+            copy_bytes_max: names.spill_bytes,
+        };
         Ok(Self {
             connection,
             control,
             work,
             names,
-            sources: sources::prepare(connection, &work.sources)?,
+            sources: sources::prepare(connection, &work.sources, &bounds)?,
             temporary: BTreeMap::new(),
             variables: Lineage::default(),
             made: BTreeSet::new(),

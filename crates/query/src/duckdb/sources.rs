@@ -3,6 +3,7 @@
 //! A source is a temporary view over its file. While a statement is bound to learn what it reads, the view stands for an empty
 //! table of the same columns instead: the plan then names the source, and a file that it reads in another way shows.
 
+use super::control::Control;
 use super::errors::engine_error;
 use super::statements::{literal, quote};
 use super::{csv, depth, numbers};
@@ -12,6 +13,14 @@ use crate::lineage::SourceRead;
 use duckdb::Connection;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// What looking at sources may take.
+pub(super) struct Bounds<'a> {
+    /// Says when it is stopped.
+    pub(super) control: &'a Control,
+    /// Most bytes of a copy that is made of a source.
+    pub(super) copy_bytes_max: u64,
+}
 
 /// A source that is ready to be read.
 pub(super) struct Ready {
@@ -80,6 +89,7 @@ fn check_names(sources: &[Source]) -> Result<(), EngineError> {
 pub(super) fn prepare(
     connection: &Connection,
     sources: &[Source],
+    bounds: &Bounds<'_>,
 ) -> Result<Vec<Ready>, EngineError> {
     check_names(sources)?;
     // Nobody else can have a table of such a name. In the order of the sources, as lineage tells them.
@@ -100,7 +110,7 @@ pub(super) fn prepare(
             other => other,
         };
         depth::check(&source.file, source.format).map_err(wrong)?;
-        let Text { query, rows } = reader(connection, source, &file).map_err(wrong)?;
+        let Text { query, rows } = reader(connection, source, &file, bounds).map_err(wrong)?;
         let is_small =
             std::fs::metadata(&source.file).is_ok_and(|file| file.len() <= COUNT_BYTES_MAX);
         let row_count = if is_small || source.format == Format::Parquet {
@@ -187,7 +197,12 @@ struct Text {
     rows: Option<u64>,
 }
 
-fn reader(connection: &Connection, source: &Source, file: &str) -> Result<Text, EngineError> {
+fn reader(
+    connection: &Connection,
+    source: &Source,
+    file: &str,
+    bounds: &Bounds<'_>,
+) -> Result<Text, EngineError> {
     if let Some(pattern) = file.find(PATTERNS) {
         return Err(EngineError::Unavailable(format!(
             "the folder of the sources has the character {:?} in its path, which DuckDB reads as a pattern; choose another \
@@ -199,7 +214,14 @@ fn reader(connection: &Connection, source: &Source, file: &str) -> Result<Text, 
     let query = match source.format {
         Format::Csv | Format::Tsv => {
             let delimiter = (source.format == Format::Tsv).then_some(b'\t');
-            let read = csv::reader(connection, &source.file, file, &source.options, delimiter)?;
+            let read = csv::reader(
+                connection,
+                &source.file,
+                file,
+                &source.options,
+                delimiter,
+                bounds,
+            )?;
             return Ok(Text {
                 query: read.query,
                 rows: Some(read.rows),
@@ -217,7 +239,7 @@ fn reader(connection: &Connection, source: &Source, file: &str) -> Result<Text, 
                 "SELECT * FROM system.main.read_json({name}, {lines}sample_size = -1, maximum_depth = {}, hive_partitioning = false)",
                 depth::DEPTH_MAX
             );
-            numbers::look(&source.file)?.check(|| types(connection, &query))?;
+            numbers::look(&source.file, bounds.control)?.check(|| types(connection, &query))?;
             query
         }
     };

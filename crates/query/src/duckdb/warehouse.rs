@@ -117,6 +117,11 @@ impl Warehouse {
         })
     }
 
+    /// Most bytes of what does not fit into memory.
+    pub(super) fn spill_bytes(&self) -> u64 {
+        self.lockdown.spill_bytes
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

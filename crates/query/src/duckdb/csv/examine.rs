@@ -4,6 +4,7 @@
 use super::scan::{Dialect, Ends, Record, Scanner, Wrong};
 use super::values::Values;
 use crate::csv_options::CsvOptions;
+use crate::duckdb::control::Control;
 use crate::duckdb::opened;
 use crate::engine::EngineError;
 use std::io::Read;
@@ -13,6 +14,8 @@ use std::path::Path;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Lines of the beginning.
 const BEGINNING: usize = 1_000;
+/// Records after which it is looked whether the work was stopped.
+const CHECK_EVERY: u64 = 1_024;
 
 /// What a file is.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub(super) fn examine(
     file: &Path,
     options: &CsvOptions,
     delimiter: Option<u8>,
+    control: &Control,
 ) -> Result<Examined, EngineError> {
     let dialect = |delimiter| Dialect {
         delimiter,
@@ -45,7 +49,7 @@ pub(super) fn examine(
     let given = options.delimiter.or(delimiter);
     let chosen = match given {
         Some(delimiter) => delimiter,
-        None => choose(file, options, dialect)?,
+        None => choose(file, options, dialect, control)?,
     };
     let mut table = Table::new(options, dialect(chosen));
     if given.is_none() {
@@ -54,7 +58,7 @@ pub(super) fn examine(
             .filter(|other| *other != chosen)
             .collect();
     }
-    let read = each(file, options, dialect(chosen), |record, ends| {
+    let read = each(file, options, dialect(chosen), control, |record, ends| {
         table.see(record, ends)
     });
     table.is_odd |= read.map_err(explain)?;
@@ -66,6 +70,7 @@ pub(super) fn each(
     file: &Path,
     options: &CsvOptions,
     dialect: Dialect,
+    control: &Control,
     mut see: impl FnMut(&Record, Ends) -> Result<bool, Wrong>,
 ) -> Result<bool, Wrong> {
     let opened = opened::open(file, options.encoding.as_deref()).map_err(Wrong::Read)?;
@@ -73,7 +78,12 @@ pub(super) fn each(
     let mut scanner: Scanner<Box<dyn Read>> = Scanner::new(opened.text, dialect);
     scanner.skip(options.skip)?;
     let mut record = Record::default();
+    let mut records = 0_u64;
     while scanner.next(&mut record)? {
+        if records.is_multiple_of(CHECK_EVERY) {
+            control.check().map_err(Wrong::Stopped)?;
+        }
+        records += 1;
         if !see(&record, scanner.ends)? {
             break;
         }
@@ -86,11 +96,12 @@ fn choose(
     file: &Path,
     options: &CsvOptions,
     dialect: impl Fn(u8) -> Dialect,
+    control: &Control,
 ) -> Result<u8, EngineError> {
     let mut best = (0, 0, DELIMITERS[0]);
     for delimiter in DELIMITERS {
         let (mut seen, mut even, mut fields) = (0, 0, 0);
-        let read = each(file, options, dialect(delimiter), |record, _| {
+        let read = each(file, options, dialect(delimiter), control, |record, _| {
             if record.is_blank() {
                 return Ok(true);
             }
@@ -102,7 +113,7 @@ fn choose(
             Ok(seen < BEGINNING)
         });
         match read {
-            Err(Wrong::Read(error)) => return Err(unreadable(&error)),
+            Err(wrong @ (Wrong::Read(_) | Wrong::Stopped(_))) => return Err(explain(wrong)),
             // It is told when the whole is read.
             Err(Wrong::Line(..)) => even = 0,
             Ok(_) => {}
@@ -136,8 +147,9 @@ fn unreadable(error: &std::io::Error) -> EngineError {
     }
 }
 
-fn explain(wrong: Wrong) -> EngineError {
+pub(super) fn explain(wrong: Wrong) -> EngineError {
     match wrong {
+        Wrong::Stopped(error) => error,
         Wrong::Read(error) => unreadable(&error),
         Wrong::Line(line, what) => EngineError::Invalid(format!("line {line}: {what}")),
     }

@@ -11,7 +11,10 @@ mod values;
 
 pub(super) use values::is_exact;
 
+#[cfg(any(test, feature = "fuzzing"))]
+use super::control::Control;
 use super::errors::engine_error;
+use super::sources::Bounds;
 use super::statements::{literal, quote};
 use crate::csv_options::CsvOptions;
 use crate::engine::EngineError;
@@ -20,6 +23,8 @@ use duckdb::types::Value;
 use examine::Examined;
 use scan::Dialect;
 use std::path::Path;
+#[cfg(any(test, feature = "fuzzing"))]
+use std::time::Duration;
 
 /// A text that is ready to be read.
 pub(super) struct Reader {
@@ -47,8 +52,9 @@ pub(super) fn reader(
     name: &str,
     options: &CsvOptions,
     delimiter: Option<u8>,
+    bounds: &Bounds<'_>,
 ) -> Result<Reader, EngineError> {
-    let examined = examine::examine(file, options, delimiter)?;
+    let examined = examine::examine(file, options, delimiter, bounds.control)?;
     let read = Read {
         connection,
         options,
@@ -64,7 +70,7 @@ pub(super) fn reader(
     let copy = || -> Result<Place, EngineError> {
         let copy = format!("{name}.plain.csv");
         // What is NULL in a column of texts and what is empty is told apart there.
-        plain::write(file, Path::new(&copy), options, &examined, |_| true)?;
+        plain::write(file, Path::new(&copy), options, &examined, bounds, |_| true)?;
         Ok(Place {
             file: copy,
             dialect: plain::DIALECT,
@@ -86,7 +92,7 @@ pub(super) fn reader(
     let place = if keeps_empty && has_empty(false) {
         let copy = format!("{name}.plain.csv");
         let is_text = |n: usize| found.columns[n].1 == "VARCHAR";
-        plain::write(file, Path::new(&copy), options, &examined, is_text)?;
+        plain::write(file, Path::new(&copy), options, &examined, bounds, is_text)?;
         Place {
             file: copy,
             dialect: plain::DIALECT,
@@ -105,7 +111,13 @@ pub(super) fn reader(
 /// The delimiter of a file and the count of its columns, as they are found.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn found(file: &Path, delimiter: Option<u8>) -> Option<(u8, usize)> {
-    let examined = examine::examine(file, &CsvOptions::default(), delimiter).ok()?;
+    let examined = examine::examine(
+        file,
+        &CsvOptions::default(),
+        delimiter,
+        &Control::new(Duration::MAX),
+    )
+    .ok()?;
     Some((examined.dialect.delimiter, examined.columns.len()))
 }
 

@@ -1,8 +1,9 @@
 //! A copy of a text in columns that every reader reads alike: UTF-8, commas, one line end, quotes around all texts.
 
-use super::examine::{Examined, each};
+use super::examine::{Examined, each, explain};
 use super::scan::{Dialect, Wrong};
 use crate::csv_options::CsvOptions;
+use crate::duckdb::sources::Bounds;
 use crate::engine::EngineError;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -15,9 +16,6 @@ pub(super) const DIALECT: Dialect = Dialect {
     escape: b'"',
 };
 
-/// A copy may be so large; a packed file may hold any number of bytes.
-const BYTES_MAX: u64 = 16 << 30;
-
 /// Writes the copy. An empty field is NULL in it, and an empty text where `keeps` says so of its column.
 ///
 /// # Errors
@@ -27,6 +25,7 @@ pub(super) fn write(
     to: &Path,
     options: &CsvOptions,
     examined: &Examined,
+    bounds: &Bounds<'_>,
     keeps: impl Fn(usize) -> bool,
 ) -> Result<(), EngineError> {
     let failed =
@@ -34,43 +33,49 @@ pub(super) fn write(
     let mut out = BufWriter::new(File::create(to).map_err(failed)?);
     let (mut written, mut line) = (0, Vec::new());
     let columns = examined.columns.len();
-    let copied = each(from, options, examined.dialect, |record, _| {
-        if record.is_blank() && (columns > 1 || written == 0) {
-            return Ok(true);
-        }
-        line.clear();
-        for (n, (field, is_quoted)) in record.fields().enumerate() {
-            if n > 0 {
-                line.push(b',');
+    let copied = each(
+        from,
+        options,
+        examined.dialect,
+        bounds.control,
+        |record, _| {
+            if record.is_blank() && (columns > 1 || written == 0) {
+                return Ok(true);
             }
-            if field.is_empty() && !(is_quoted && keeps(n)) {
-                continue;
+            line.clear();
+            for (n, (field, is_quoted)) in record.fields().enumerate() {
+                if n > 0 {
+                    line.push(b',');
+                }
+                if field.is_empty() && !(is_quoted && keeps(n)) {
+                    continue;
+                }
+                line.push(b'"');
+                for byte in field {
+                    line.extend((*byte == b'"').then_some(b'"'));
+                    line.push(*byte);
+                }
+                line.push(b'"');
             }
-            line.push(b'"');
-            for byte in field {
-                line.extend((*byte == b'"').then_some(b'"'));
-                line.push(*byte);
+            line.push(b'\n');
+            written += line.len() as u64;
+            if written > bounds.copy_bytes_max {
+                let what = io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!(
+                        "it has more than {} bytes unpacked (PUDATO_QUERY_SPILL_BYTES)",
+                        bounds.copy_bytes_max
+                    ),
+                );
+                return Err(Wrong::Read(what));
             }
-            line.push(b'"');
-        }
-        line.push(b'\n');
-        written += line.len() as u64;
-        if written > BYTES_MAX {
-            let what = io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it has more than {BYTES_MAX} bytes unpacked"),
-            );
-            return Err(Wrong::Read(what));
-        }
-        out.write_all(&line).map_err(Wrong::Read)?;
-        Ok(true)
-    });
+            out.write_all(&line).map_err(Wrong::Read)?;
+            Ok(true)
+        },
+    );
     match copied {
         Ok(_) => out.flush().map_err(failed),
-        Err(Wrong::Read(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(EngineError::Invalid(error.to_string()))
-        }
-        Err(Wrong::Read(error)) => Err(failed(error)),
-        Err(Wrong::Line(line, what)) => Err(EngineError::Invalid(format!("line {line}: {what}"))),
+        Err(Wrong::Read(error)) if error.kind() != io::ErrorKind::InvalidData => Err(failed(error)),
+        Err(wrong) => Err(explain(wrong)),
     }
 }

@@ -1,6 +1,7 @@
 //! Reads a text in columns field by field, as RFC 4180 has it. DuckDB reads the file that the query uses; this finds out before what is
 //! in it, because DuckDB's own sniffer leaves out lines that do not fit, and says nothing (1.5.6).
 
+use crate::engine::EngineError;
 use std::io::{self, Read};
 
 /// What stands between and around fields.
@@ -75,8 +76,10 @@ impl Ends {
 pub(super) enum Wrong {
     /// The file cannot be read or unpacked.
     Read(io::Error),
-    /// A line is no line of such a text.
+    /// A line does not fit the others.
     Line(u64, String),
+    /// The work was stopped.
+    Stopped(EngineError),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

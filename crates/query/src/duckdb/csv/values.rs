@@ -11,18 +11,18 @@ const NANOSECONDS: usize = 9;
 /// The values of a column, as far as they were seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Values {
-    /// One is a number that a DOUBLE would change.
+    /// A value is a number that a DOUBLE would change.
     is_inexact: bool,
-    /// One is no number of digits alone.
+    /// A value is something else than digits with a decimal separator.
     is_no_decimal: bool,
     /// Most digits before the decimal separator, and after it.
     whole: usize,
     fraction: usize,
-    /// One is neither `true` nor `false`.
+    /// A value is neither `true` nor `false`.
     is_no_boolean: bool,
     /// Most digits after a second.
     second_fraction: usize,
-    /// One is empty and stood in quotes.
+    /// A value is empty and stood in quotes.
     pub(super) has_quoted_empty: bool,
 }
 
@@ -124,7 +124,7 @@ pub(in crate::duckdb) fn is_exact(value: &[u8], separator: u8) -> bool {
         _ => text.to_owned(),
     };
     let Ok(number) = text.parse::<f64>() else {
-        // It is no number.
+        // This is not a number.
         return true;
     };
     number.is_finite() && significant(&text) == significant(&format!("{number:e}"))

@@ -2,9 +2,10 @@
 
 use super::records;
 use crate::csv_options::CsvOptions;
+use crate::duckdb::control::Control;
 use crate::duckdb::csv;
 use crate::duckdb::lockdown::Lockdown;
-use crate::duckdb::sources::{self, Ready};
+use crate::duckdb::sources::{self, Bounds, Ready};
 use crate::duckdb::warehouse::{Lease, Mode, Place, Warehouse};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
@@ -12,7 +13,7 @@ use duckdb::Connection;
 use pudato_protocol::DataReference;
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const FORMATS: [Format; 4] = [Format::Csv, Format::Tsv, Format::Json, Format::Jsonl];
@@ -245,7 +246,11 @@ impl Reader {
 
 fn rows(connection: &Connection, source: &[Source]) -> Result<Read, EngineError> {
     let failed = crate::duckdb::errors::engine_error;
-    let ready: Vec<Ready> = sources::prepare(connection, source)?;
+    let bounds = Bounds {
+        control: &Control::new(Duration::MAX),
+        copy_bytes_max: u64::MAX,
+    };
+    let ready: Vec<Ready> = sources::prepare(connection, source, &bounds)?;
     sources::reveal(connection, &ready)?;
     let mut query = connection.prepare("SELECT * FROM s").map_err(failed)?;
     let batches = query.query_arrow([]).map_err(failed)?;
