@@ -350,10 +350,9 @@ fn tables() -> impl Strategy<Value = (String, Vec<Vec<String>>)> {
         let header: Vec<String> = (0..rows[0].len()).map(|n| format!("c{n}")).collect();
         let lines = std::iter::once(&header).chain(&rows);
         let lines = lines.map(|row| row.iter().map(write).collect::<Vec<_>>().join(","));
-        let text = lines
-            .collect::<Vec<_>>()
-            .join(if crlf { "\r\n" } else { "\n" });
-        (text + "\n", rows)
+        let end = if crlf { "\r\n" } else { "\n" };
+        let text = lines.collect::<Vec<_>>().join(end);
+        (text + end, rows)
     })
 }
 

@@ -147,8 +147,8 @@ impl Read<'_> {
             format!("header = {}", self.options.has_header()),
             // A line that begins with # is a line.
             "comment = ''".to_owned(),
-            // `strict_mode` is left at its default, which is true: where it is said, and that lines end with CR LF as well, DuckDB 1.5.6
-            // answers with no rows for some files (examples/birdstrikes/data/birdstrikes.csv).
+            // `strict_mode` is left at its default, which is true: written beside CR LF it makes DuckDB answer with no rows
+            // (findings/duckdb-csv-strict-crlf.sh).
             "hive_partitioning = false".to_owned(),
         ];
         if !self.options.nullstr.is_empty() {
