@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything; beyond it something is lost.
+/// Longest time in which nothing changes; beyond it something is lost. How long thousands of commands take says how busy the machine is.
 const WAIT_MAX: Duration = Duration::from_secs(240);
 /// The services and others whose queues are looked at.
 const QUEUES: [&str; 5] = ["storage", "query", "registry", "results", "history"];
@@ -137,21 +137,21 @@ impl OnAws {
         let count = |sql: &str| self.installation.count("registry.db", sql);
         // A command that waited for a backend has said so before.
         const FINAL: &str = "FROM result WHERE body NOT LIKE '{\"status\":\"pending\"%'";
-        let done = || {
-            let finals = format!("SELECT COUNT(DISTINCT correlation_id) {FINAL}");
-            usize::try_from(count(&finals)).is_ok_and(|done| done >= accepted.len())
+        let left = |sql: &str| {
+            let all = u64::try_from(accepted.len()).unwrap_or(u64::MAX);
+            all.saturating_sub(u64::try_from(count(sql)).unwrap_or(0))
         };
-        self.wait("every Result", done);
-        self.wait("empty queues", || {
-            QUEUES
-                .iter()
-                .all(|name| self.depth(&format!("pudato-{name}-queue")) == 0)
-        });
+        let finals = format!("SELECT COUNT(DISTINCT correlation_id) {FINAL}");
+        let missing = || self.missing(accepted);
+        self.wait_for_none("every Result", || left(&finals), missing);
+        let in_queues = || {
+            let depths = QUEUES.map(|name| self.depth(&format!("pudato-{name}-queue")));
+            depths.iter().sum()
+        };
+        self.wait_for_none("empty queues", in_queues, String::new);
         // What was written last is written now.
-        self.wait("every Event", || {
-            usize::try_from(count("SELECT COUNT(*) FROM event"))
-                .is_ok_and(|events| events >= accepted.len())
-        });
+        let events = || left("SELECT COUNT(*) FROM event");
+        self.wait_for_none("every Event", events, String::new);
         let twice = count(&format!(
             "SELECT COUNT(*) - COUNT(DISTINCT correlation_id) {FINAL}"
         ));
@@ -216,16 +216,58 @@ impl OnAws {
     }
 
     pub fn wait(&self, what: &str, done: impl Fn() -> bool) {
-        let started = Instant::now();
-        while !done() {
-            let log = self.installation.logged();
-            let last: Vec<&str> = log.lines().rev().take(20).collect();
-            assert!(
-                started.elapsed() < WAIT_MAX,
-                "waited too long for {what}: {last:#?}"
-            );
+        self.wait_for_none(what, || u64::from(!done()), String::new);
+    }
+
+    /// Waits until nothing is `left`, however long it takes while that changes; where it does not, `why` says what is known of it.
+    fn wait_for_none(&self, what: &str, left: impl Fn() -> u64, why: impl Fn() -> String) {
+        let (mut last, mut since) = (u64::MAX, Instant::now());
+        loop {
+            match left() {
+                0 => return,
+                now if now != last => (last, since) = (now, Instant::now()),
+                _ => {}
+            }
+            if since.elapsed() >= WAIT_MAX {
+                let log = self.installation.logged();
+                let newest: Vec<&str> = log.lines().rev().take(20).collect();
+                panic!(
+                    "waited too long for {what}, {last} are left: {newest:#?}\n{}",
+                    why()
+                );
+            }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Which accepted commands have no final Result, where their messages may be, and what the log says of the first of them.
+    fn missing(&self, accepted: &BTreeSet<usize>) -> String {
+        let registry = self.installation.open("registry.db");
+        let found = |id: &str| -> Vec<String> {
+            let sql = "SELECT body FROM result WHERE correlation_id = ?";
+            let mut rows = registry.prepare(sql).expect("prepared");
+            let bodies = rows.query_map([id], |row| row.get(0)).expect("read");
+            bodies.map(|body| body.expect("a text")).collect()
+        };
+        let is_final = |body: &String| !body.starts_with("{\"status\":\"pending\"");
+        let ids = accepted.iter().map(|n| format!("request-{n}"));
+        let missing: Vec<String> = ids.filter(|id| !found(id).iter().any(is_final)).collect();
+        let mut said = format!("{} without a Result: {missing:?}\n", missing.len());
+        for name in QUEUES {
+            for kind in ["queue", "dlq", "undelivered"] {
+                let queue = format!("pudato-{name}-{kind}");
+                said += &format!("{queue}: {} messages\n", self.depth(&queue));
+            }
+        }
+        if let Some(first) = missing.first() {
+            said += &format!("{first} has the Results {:?}\n", found(first));
+            let (log, mark) = (self.installation.logged(), format!("{first}\""));
+            for line in log.lines().filter(|line| line.contains(&mark)) {
+                said += line;
+                said.push('\n');
+            }
+        }
+        said
     }
 }
 
