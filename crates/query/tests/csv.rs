@@ -396,3 +396,28 @@ async fn a_public_file_whose_lines_end_with_cr_lf_is_read_whole() {
     let rows = table(&engine, read).await.expect("read").1;
     assert_eq!(rows, [json!([10_000])]);
 }
+
+#[tokio::test]
+async fn no_date_is_guessed_whose_year_does_not_come_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    for (text, options, right) in [
+        ("d\n1/2/26\n2/2/26\n", None, json!("1/2/26")),
+        ("d\n31.01.2026\n", None, json!("31.01.2026")),
+        ("d\n01/02/2026 10:00\n", None, json!("01/02/2026 10:00")),
+        ("d\nepoch\n", None, json!("epoch")),
+        ("d\ninf\n", None, json!("inf")),
+        ("d\n2026/02/01\n", None, json!("2026-02-01")),
+        ("d\n2026-02-01\n", None, json!("2026-02-01")),
+        ("d\n1/2/2026\n", Some("%d/%m/%Y"), json!("2026-02-01")),
+        ("d\n1/2/2026\n", Some("%m/%d/%Y"), json!("2026-01-02")),
+    ] {
+        let scratch = engine.scratch().expect("scratch");
+        let mut read = work("SELECT * FROM s");
+        let mut source = source(&scratch, "s", Format::Csv, text);
+        source.options.dateformat = options.map(str::to_owned);
+        read.sources = vec![source];
+        let rows = table(&engine, read).await.expect("read").1;
+        assert_eq!(rows[0], json!([right]), "{text} {options:?}");
+    }
+}

@@ -64,3 +64,35 @@ async fn a_number_in_quotes_is_a_text_with_all_its_digits() {
         .expect("read");
     assert_eq!(rows, [json!(["0.12345678901234567890"])]);
 }
+
+#[tokio::test]
+async fn no_word_becomes_a_day() {
+    for word in ["Infinity", "-infinity", "inf", "epoch"] {
+        let lines = format!("{{\"d\":\"{word}\"}}\n{{\"d\":\"2026-01-02\"}}\n");
+        let rows = read(Format::Jsonl, &lines).await.expect("read");
+        assert_eq!(rows, [json!([word]), json!(["2026-01-02"])]);
+        let lines = format!("{{\"d\":\"2026-01-02 10:00:00\"}}\n{{\"d\":\"{word}\"}}\n");
+        let rows = read(Format::Jsonl, &lines).await.expect("read");
+        assert_eq!(rows, [json!(["2026-01-02 10:00:00"]), json!([word])]);
+    }
+}
+
+#[tokio::test]
+async fn no_date_is_guessed_whose_year_does_not_come_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    for text in [
+        "1/2/26",
+        "01-02-2026",
+        "31-01-2026",
+        "01/02/2026 10:00:00 AM",
+        "26-01-02",
+    ] {
+        let scratch = engine.scratch().expect("scratch");
+        let mut read = work("SELECT * FROM s");
+        let line = json!({"d": text, "l": [text], "o": {"d": text}}).to_string();
+        read.sources = vec![source(&scratch, "s", Format::Jsonl, line)];
+        let rows = table(&engine, read).await.expect("read").1;
+        assert_eq!(rows[0], json!([text, [text], {"d": text}]));
+    }
+}

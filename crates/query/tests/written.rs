@@ -137,6 +137,27 @@ async fn no_number_changes_on_its_way() {
 }
 
 #[tokio::test]
+async fn an_array_and_json_are_written_into_parquet_as_others_read_them() {
+    let sql = "SELECT * FROM (VALUES ([1, 2]::INTEGER[2], [[1::HUGEINT, 2]]::HUGEINT[2][], '{\"a\": 1}'::JSON), (NULL, NULL, NULL)) t(a, h, j)";
+    let (_, rows, bytes) = round(sql, Format::Parquet, "").await.expect("written");
+    let right = [
+        json!([[1, 2], [["1", "2"]], "{\"a\": 1}"]),
+        json!([null, null, null]),
+    ];
+    assert_eq!(rows, right);
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let scratch = engine.scratch().expect("scratch");
+    let mut read = work("SELECT typeof(a), typeof(h), typeof(j) FROM s LIMIT 1");
+    read.sources = vec![source(&scratch, "s", Format::Parquet, &bytes)];
+    let types = table(&engine, read).await.expect("read").1;
+    assert_eq!(
+        types,
+        [json!(["INTEGER[]", "DECIMAL(38,0)[][]", "VARCHAR"])]
+    );
+}
+
+#[tokio::test]
 async fn only_types_are_cast_for_parquet_and_no_names() {
     let sql = "SELECT {'MY HUGEINT': 1::HUGEINT, 'e': 'x'::ENUM('x')} AS s";
     let (_, rows, _) = round(sql, Format::Parquet, "").await.expect("written");
@@ -146,6 +167,11 @@ async fn only_types_are_cast_for_parquet_and_no_names() {
 #[tokio::test]
 async fn what_a_format_cannot_hold_is_refused_by_name() {
     for (sql, format, why) in [
+        (
+            "SELECT * FROM (VALUES (1), (NULL)) t(n)",
+            Format::Csv,
+            "the column n is the only one and has a NULL",
+        ),
         (
             "SELECT 'a'::BLOB AS b",
             Format::Csv,

@@ -8,6 +8,8 @@ pub use emulator::Emulator;
 pub use postgres::{Database, Postgres, Session};
 pub use proxy::{Call, Fault, Proxy};
 
+use std::path::PathBuf;
+
 /// What to do where a part that a test needs cannot be had: in CI, which sets `CI`, that is a failure; elsewhere the test says why
 /// it did nothing.
 ///
@@ -16,4 +18,22 @@ pub use proxy::{Call, Fault, Proxy};
 pub fn skipped(test: &str, why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
     eprintln!("{test}: skipped: {why}");
+}
+
+/// The Python that has pandas, pyarrow, polars and DuckDB, to read what pudato writes and to say what public files hold. It lies beside what
+/// cargo builds.
+///
+/// # Errors
+/// It is not installed; `cargo xtask test` does that.
+pub fn readers() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folders = own.ancestors().map(|folder| folder.join("venv-readers"));
+    // Written last, when all is there.
+    let is_whole = |folder: &PathBuf| folder.join("installed-requirements-readers.txt").exists();
+    let mut found = folders
+        .filter(is_whole)
+        .map(|folder| folder.join("bin/python"));
+    found
+        .next()
+        .ok_or_else(|| "pandas, pyarrow and polars are not installed: use cargo xtask test".into())
 }

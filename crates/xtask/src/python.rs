@@ -12,16 +12,26 @@ use std::process::{Command, Stdio};
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
 const DBT: &str = "fixtures/requirements-dbt.txt";
 
-/// Sees to it that `.venv` has what [`REQUIREMENTS`] says, and dbt. Without Python or a network the tests that need them say that
+/// Sees to it that `.venv` has what [`REQUIREMENTS`] says, and dbt, and that there are other readers of what pudato writes. Without Python or a network the tests that need them say that
 /// they were skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
-    match install(&root().join(".venv"), REQUIREMENTS).and_then(|()| ensure_dbt()) {
+    let installed = install(&root().join(".venv"), REQUIREMENTS)
+        .and_then(|()| ensure_dbt())
+        .and_then(|()| ensure_readers());
+    match installed {
         Err(why) if env::var_os("CI").is_none() => {
             eprintln!("xtask: {why}; the tests that need Python's packages are skipped");
             Ok(())
         }
         outcome => outcome,
     }
+}
+
+/// Sees to it that there are the programs that read what pudato writes. They are large, and lie beside what is built: every clone that shares
+/// that shares them.
+fn ensure_readers() -> Result<(), String> {
+    let folder = target().join("venv-readers");
+    install(&folder, "fixtures/requirements-readers.txt")
 }
 
 /// Sees to it that `.venv` has dbt.
@@ -90,7 +100,7 @@ pub fn lock() -> Result<(), String> {
         let args = [&[file.as_os_str()], &constraint[..]].concat();
         compile(&uv, &args, &file.with_extension("lock"))?;
     }
-    for name in ["deny", "lambda", "localstack", "lock"] {
+    for name in ["deny", "lambda", "localstack", "lock", "readers"] {
         let file = root().join(format!("fixtures/requirements-{name}.txt"));
         compile(&uv, &[file.as_os_str()], &file.with_extension("lock"))?;
     }

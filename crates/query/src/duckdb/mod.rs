@@ -16,6 +16,7 @@ mod fetch;
 pub mod fuzzing;
 mod gate;
 mod json;
+mod json_source;
 mod lending;
 mod local;
 mod lockdown;

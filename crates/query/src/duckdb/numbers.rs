@@ -31,6 +31,8 @@ pub(super) struct Numbers {
     changed: Option<(u64, String)>,
     /// A whole number that it changes where it takes the keys of an object for those of a map with other numbers.
     pub(super) in_map: Option<u64>,
+    /// A text that it takes for another day than people do: `26-01-02` for one of the year 26, `Infinity` and `epoch` for 1900-01-01.
+    pub(super) has_odd_date: bool,
 }
 
 impl Numbers {
@@ -100,6 +102,7 @@ struct Scan {
     number: Vec<u8>,
     places: BTreeMap<Vec<u8>, Place>,
     changed: Option<(u64, String)>,
+    has_odd_date: bool,
 }
 
 impl Scan {
@@ -110,6 +113,7 @@ impl Scan {
                 b'\\' => self.is_escaped = true,
                 b'"' => {
                     self.is_in_text = false;
+                    self.has_odd_date |= is_odd_date(&self.text);
                     return;
                 }
                 b'\n' => self.line += 1,
@@ -199,8 +203,25 @@ impl Scan {
         Numbers {
             changed: self.changed,
             in_map: large,
+            has_odd_date: self.has_odd_date,
         }
     }
+}
+
+/// Whether a text is three numbers, the first of which has fewer digits than a year, or a word that stands for a day.
+fn is_odd_date(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let word = text.strip_prefix(b"-").unwrap_or(text);
+    let words: [&[u8]; 3] = [b"infinity", b"inf", b"epoch"];
+    if words.iter().any(|one| word.eq_ignore_ascii_case(one)) {
+        return true;
+    }
+    let mut parts = text.splitn(3, |byte| *byte == b'-');
+    let mut is_number = |digits: std::ops::RangeInclusive<usize>| {
+        let part = parts.next().unwrap_or_default();
+        digits.contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
+    };
+    is_number(1..=3) && is_number(1..=2) && is_number(1..=2)
 }
 
 /// Whether DuckDB finds a type of whole numbers for it: 64 bits with or without a sign.

@@ -12,11 +12,12 @@ pub(super) fn cast(r#type: &LogicalTypeHandle) -> Result<Option<String>, &'stati
     if !contains(r#type) {
         return Ok(None);
     }
-    // DuckDB would write a DOUBLE; 38 digits are what a DECIMAL of Parquet has.
+    // DuckDB would write a DOUBLE of a HUGEINT; 38 digits are what a DECIMAL of Parquet has. Of an ARRAY that is NULL it would write its
+    // elements, and pyarrow could not read the file (findings/duckdb-parquet-null-array.sh): as a list it is written as others write one.
     Ok(Some(types::with_others(r#type, &|id| match id {
         LogicalTypeId::Hugeint | LogicalTypeId::UHugeint => Some("DECIMAL(38,0)"),
-        // As DuckDB writes it; the words of one cannot be said in a cast.
-        LogicalTypeId::Enum => Some("VARCHAR"),
+        // As DuckDB writes an ENUM, whose words cannot be said in a cast. JSON is a VARCHAR with a name: with that, polars reads bytes.
+        LogicalTypeId::Enum | LogicalTypeId::Varchar => Some("VARCHAR"),
         _ => None,
     })))
 }
@@ -35,16 +36,16 @@ fn check(r#type: &LogicalTypeHandle) -> Result<(), &'static str> {
         ),
         Id::Variant => Err("a VARIANT, which others cannot read; cast it to JSON"),
         Id::Geometry => Err("a GEOMETRY, which others read as bytes; cast it to VARCHAR"),
-        Id::Array if contains(r#type) => {
-            Err("an array of HUGEINT; cast it to a list of DECIMAL(38,0)")
-        }
         _ => (0..r#type.num_children()).try_for_each(|n| check(&r#type.child(n))),
     }
 }
 
 fn contains(r#type: &LogicalTypeHandle) -> bool {
-    matches!(
-        r#type.id(),
-        LogicalTypeId::Hugeint | LogicalTypeId::UHugeint
-    ) || (0..r#type.num_children()).any(|n| contains(&r#type.child(n)))
+    let is_json = r#type.id() == LogicalTypeId::Varchar && r#type.get_alias().is_some();
+    is_json
+        || matches!(
+            r#type.id(),
+            LogicalTypeId::Hugeint | LogicalTypeId::UHugeint | LogicalTypeId::Array
+        )
+        || (0..r#type.num_children()).any(|n| contains(&r#type.child(n)))
 }

@@ -6,7 +6,7 @@
 use super::control::Control;
 use super::errors::engine_error;
 use super::statements::{literal, quote};
-use super::{csv, depth, numbers};
+use super::{csv, depth, json_source};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
 use crate::lineage::SourceRead;
@@ -182,15 +182,6 @@ fn views(
     connection.execute_batch(&views).map_err(engine_error)
 }
 
-/// The types of a query's columns, as DuckDB writes them.
-fn types(connection: &Connection, query: &str) -> Result<String, EngineError> {
-    let describe = format!("DESCRIBE {query}");
-    let mut statement = connection.prepare(&describe).map_err(engine_error)?;
-    let types = statement.query_map([], |row| row.get::<_, String>(1));
-    let types = types.map_err(engine_error)?.collect::<Result<Vec<_>, _>>();
-    Ok(types.map_err(engine_error)?.join(", "))
-}
-
 /// How a file is read, and its rows, where pudato has counted them.
 struct Text {
     query: String,
@@ -231,16 +222,7 @@ fn reader(
             format!("SELECT * FROM system.main.read_parquet({name}, hive_partitioning = false)")
         }
         Format::Json | Format::Jsonl => {
-            let lines = match source.format {
-                Format::Jsonl => "format = 'newline_delimited', ",
-                _ => "",
-            };
-            let query = format!(
-                "SELECT * FROM system.main.read_json({name}, {lines}sample_size = -1, maximum_depth = {}, hive_partitioning = false)",
-                depth::DEPTH_MAX
-            );
-            numbers::look(&source.file, bounds.control)?.check(|| types(connection, &query))?;
-            query
+            json_source::query(connection, &source.file, &name, source.format, bounds)?
         }
     };
     Ok(Text { query, rows: None })

@@ -87,6 +87,8 @@ fn replaced(
         Id::List => format!("{}[]", child(0)),
         Id::Array => match arrow {
             Some(DataType::FixedSizeList(_, length)) => format!("{}[{length}]", child(0)),
+            // Its length is not told here, and a cast needs one: a list has the same values.
+            _ if is_sql => format!("{}[]", child(0)),
             _ => format!("{}[ANY]", child(0)),
         },
         Id::Struct => format!("STRUCT({})", members()),

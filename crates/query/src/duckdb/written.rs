@@ -95,6 +95,11 @@ impl FileRows {
                 self.line.push(b':');
                 write_json(&mut self.line, &value);
             } else {
+                if value.is_null() && self.columns.len() == 1 {
+                    return Err(EngineError::Invalid(format!(
+                        "payload.into: the column {name} is the only one and has a NULL, which would be an empty line, and other programs leave those out; write it into parquet or jsonl, or beside another column"
+                    )));
+                }
                 let delimiter = self.delimiter();
                 field(&mut self.line, &value, r#type, delimiter);
             }

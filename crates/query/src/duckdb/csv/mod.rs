@@ -37,11 +37,22 @@ pub(super) struct Reader {
 /// Longest line that DuckDB 1.5.6 reads unless it is told otherwise, in bytes.
 const LINE_BYTES: usize = 2_000_000;
 
-/// How the sniffer says that no format was found.
+/// What the sniffer found; a format is `None` where it is that of ISO 8601.
 struct Found {
     columns: Vec<(String, String)>,
     date_format: Option<String>,
     timestamp_format: Option<String>,
+}
+
+impl Found {
+    /// Leaves the columns of a type, whatever its zone, as the texts that they are.
+    fn leave_as_text(&mut self, r#type: &str) {
+        for (_, own) in &mut self.columns {
+            if own == r#type || own.starts_with(&format!("{type} ")) {
+                "VARCHAR".clone_into(own);
+            }
+        }
+    }
 }
 
 /// Makes ready to read `file`, whose path in SQL is `name`; `delimiter` is that of its format, where it has one. Every row is looked at
@@ -230,8 +241,23 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The types that the caller says; else such as change nothing.
+    /// The types that the caller says; else such as change nothing, and guess nothing: whether `1/2/26` is in January or in February is told
+    /// by nobody but the caller.
     fn types(&self, found: &mut Found) -> Result<(), EngineError> {
+        let is_guess = |format: &Option<String>, said: &Option<String>| {
+            said.is_none()
+                && format
+                    .as_ref()
+                    .is_some_and(|found| !found.starts_with("%Y"))
+        };
+        if is_guess(&found.date_format, &self.options.dateformat) {
+            found.leave_as_text("DATE");
+            found.date_format = None;
+        }
+        if is_guess(&found.timestamp_format, &self.options.timestampformat) {
+            found.leave_as_text("TIMESTAMP");
+            found.timestamp_format = None;
+        }
         for ((_, r#type), values) in found.columns.iter_mut().zip(&self.examined.columns) {
             *r#type = values.exact(r#type).into_owned();
         }

@@ -22,6 +22,8 @@ pub(super) struct Values {
     is_no_boolean: bool,
     /// Most digits after a second.
     second_fraction: usize,
+    /// A value does not begin with a digit: `epoch` and `inf` are words, and no days.
+    has_word: bool,
     /// A value is empty and stood in quotes.
     pub(super) has_quoted_empty: bool,
 }
@@ -33,6 +35,8 @@ impl Values {
             return;
         }
         let first = value.first().copied().unwrap_or_default();
+        let first_letter = value.trim_ascii_start().first();
+        self.has_word |= first_letter.is_some_and(|first| !first.is_ascii_digit());
         if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b' ' | b'.' | b',')) {
             self.is_no_decimal = true;
             self.is_no_boolean |=
@@ -85,6 +89,9 @@ impl Values {
                 }
             }
             "BOOLEAN" if self.is_no_boolean => "VARCHAR".into(),
+            "DATE" | "TIME" | "TIMESTAMP" | "TIMESTAMP WITH TIME ZONE" if self.has_word => {
+                "VARCHAR".into()
+            }
             "TIMESTAMP" if self.second_fraction > NANOSECONDS => "VARCHAR".into(),
             "TIMESTAMP" if self.second_fraction > MICROSECONDS => "TIMESTAMP_NS".into(),
             "TIME" | "TIMESTAMP WITH TIME ZONE" if self.second_fraction > MICROSECONDS => {
@@ -184,6 +191,9 @@ mod tests {
                 "TIMESTAMP_NS",
             ),
             ("TIMESTAMP", &["2024-01-01 00:00:00.1234567891"], "VARCHAR"),
+            ("DATE", &["2024-01-01", "epoch"], "VARCHAR"),
+            ("DATE", &["-inf"], "VARCHAR"),
+            ("DATE", &[" 2024-01-01"], "DATE"),
             ("BIGINT", &["1", "2"], "BIGINT"),
         ] {
             assert_eq!(exact(found, values), right, "{found} {values:?}");
