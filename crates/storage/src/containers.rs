@@ -217,6 +217,15 @@ impl Container {
         }
     }
 
+    /// The path in this container of what a store carried under its whole name; `None` for what is not in it.
+    pub(crate) fn below<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let path = match &self.place {
+            Place::Folder(_) => name,
+            Place::Bucket { prefix, .. } => name.strip_prefix(prefix.as_str())?,
+        };
+        (!path.is_empty()).then_some(path)
+    }
+
     /// The folder, where it is one.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match &self.place {

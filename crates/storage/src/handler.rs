@@ -117,6 +117,8 @@ impl StorageHandler {
             "objects": objects.collect::<Vec<_>>(),
             "truncated": page.continuation_token.is_some(),
             "continuation_token": page.continuation_token,
+            "skipped": page.skipped.count,
+            "note": page.skipped.note(),
         }))))
     }
 

@@ -15,6 +15,7 @@ mod s3_calls;
 #[cfg(feature = "s3")]
 mod s3_errors;
 mod sidecar;
+mod unnamed;
 
 pub use containers::{Containers, ContainersBuilder};
 pub use error::{Error, ErrorKind};
@@ -22,3 +23,4 @@ pub use handler::StorageHandler;
 pub use objects::{Listing, Object, ObjectInfo, Objects, Put};
 #[cfg(feature = "s3")]
 pub use s3::S3Access;
+pub use unnamed::Skipped;

@@ -2,8 +2,9 @@
 
 use crate::containers::{Container, Containers, Place};
 use crate::error::{Error, ErrorKind};
-use crate::key::{self, HIDDEN};
+use crate::key;
 use crate::sidecar::{self, Sidecar};
+use crate::unnamed::{self, Skipped};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
@@ -71,6 +72,8 @@ pub struct Listing {
     pub objects: Vec<ObjectInfo>,
     /// Where the next page begins; `None` on the last.
     pub continuation_token: Option<String>,
+    /// What stands between these objects and no command can name; over all pages each counts once.
+    pub skipped: Skipped,
 }
 
 impl Objects {
@@ -246,13 +249,8 @@ impl Objects {
             }
             None => None,
         };
-        let hidden = format!("{HIDDEN}/");
-        let is_meant = |meta: &ObjectMeta| {
-            let path = meta.location.as_ref();
-            path.starts_with(prefix)
-                && !path.starts_with(&hidden)
-                && after.is_none_or(|after| path > after)
-        };
+        let is_meant =
+            |path: &str| path.starts_with(prefix) && after.is_none_or(|after| path > after);
         let is_ordered = container.folder().is_none();
         // All that begins with the prefix comes after what begins with less of it.
         let less = &prefix[..prefix
@@ -266,30 +264,59 @@ impl Objects {
             }
             _ => container.store.list(folder.as_ref()),
         };
-        let mut found: Vec<ObjectMeta> = Vec::new();
+        // Objects by their paths; what is none has nothing else.
+        let mut found: Vec<(String, Option<ObjectMeta>)> = Vec::new();
+        let mut objects = 0;
         let failed = |error| Error::store(&doing, &error);
         while let Some(meta) = listed.try_next().await.map_err(failed)? {
-            let is_past =
-                meta.location.as_ref() > prefix && !meta.location.as_ref().starts_with(prefix);
-            if is_meant(&meta) {
-                found.push(meta);
+            let (path, meta) = match unnamed::of(&meta.location) {
+                None => (meta.location.to_string(), Some(meta)),
+                Some(name) => match container.below(&String::from_utf8_lossy(&name)) {
+                    Some(path) => (path.to_owned(), None),
+                    // The marker of the folder that the container itself is.
+                    None => continue,
+                },
+            };
+            let is_past = path.as_str() > prefix && !path.starts_with(prefix);
+            if is_meant(&path) {
+                objects += usize::from(meta.is_some());
+                found.push((path, meta));
             }
             // S3 lists in the order of the paths: no more of it is read than is asked for.
-            if is_ordered && (found.len() > max || is_past) {
+            if is_ordered && (objects > max || is_past) {
                 break;
             }
         }
-        found.sort_by(|a, b| a.location.as_ref().cmp(b.location.as_ref()));
-        let truncated = found.len() > max;
-        found.truncate(max);
-        let last = found.last().map(|meta| meta.location.to_string());
-        let objects = found
-            .iter()
-            .map(|meta| info(&container, meta.location.as_ref(), meta, Sidecar::default()));
-        Ok(Listing {
-            objects: objects.collect(),
-            continuation_token: last.filter(|_| truncated),
-        })
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(page(&container, found, max))
+    }
+}
+
+/// The first `max` objects, and what stands between them; all that comes after the last of them belongs to the next page.
+fn page(container: &Container, found: Vec<(String, Option<ObjectMeta>)>, max: usize) -> Listing {
+    let mut objects: Vec<ObjectInfo> = Vec::new();
+    let (mut skipped, mut since) = (Skipped::default(), Skipped::default());
+    for (path, meta) in found {
+        match meta {
+            None => since.add(&path),
+            Some(_) if objects.len() == max => {
+                return Listing {
+                    continuation_token: objects.last().map(|last| last.path.clone()),
+                    objects,
+                    skipped,
+                };
+            }
+            Some(meta) => {
+                skipped.append(std::mem::take(&mut since));
+                objects.push(info(container, &path, &meta, Sidecar::default()));
+            }
+        }
+    }
+    skipped.append(since);
+    Listing {
+        objects,
+        continuation_token: None,
+        skipped,
     }
 }
 

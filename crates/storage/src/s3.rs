@@ -123,7 +123,12 @@ impl Bucket {
             .map_err(|error| Error::store(&doing, &error))?;
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => Arc::new(bucket),
-            prefix => Arc::new(PrefixStore::new(bucket, Path::from(prefix))),
+            // As it stands, since locations have it so; `Path::from` would write `#` and `%` otherwise.
+            prefix => {
+                let prefix =
+                    Path::parse(prefix).map_err(|error| Error::store(&doing, &error.into()))?;
+                Arc::new(PrefixStore::new(bucket, prefix))
+            }
         };
         Ok(Container {
             name: container.to_owned(),

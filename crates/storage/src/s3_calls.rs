@@ -1,5 +1,6 @@
-//! Counts calls of S3: on AWS they are a large part of the bill.
+//! Counts calls of S3, since on AWS they are a large part of the bill, and makes their listings ones that the object store can read.
 
+use crate::unnamed;
 use async_trait::async_trait;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -7,6 +8,9 @@ use object_store::client::{
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The verb that lists objects.
+const LIST: &str = "ListObjectsV2";
 
 /// How often each verb was called, by `S3 PutObject` and the like; a call that is tried again counts again.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +48,19 @@ struct Counted {
 impl HttpService for Counted {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let query = request.uri().query().unwrap_or_default();
-        self.calls.add(verb(request.method().as_str(), query));
-        self.client.execute(request).await
+        let verb = verb(request.method().as_str(), query);
+        self.calls.add(verb);
+        let response = self.client.execute(request).await?;
+        if verb != LIST || !response.status().is_success() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = body.bytes().await?;
+        let body = match std::str::from_utf8(&body) {
+            Ok(text) => unnamed::carry(text).into(),
+            Err(_) => body.into(),
+        };
+        Ok(HttpResponse::from_parts(parts, body))
     }
 }
 
@@ -58,7 +73,7 @@ fn verb(method: &str, query: &str) -> &'static str {
     match method {
         "PUT" if has("partNumber") => "UploadPart",
         "PUT" => "PutObject",
-        "GET" if has("list-type") => "ListObjectsV2",
+        "GET" if has("list-type") => LIST,
         "GET" => "GetObject",
         "HEAD" => "HeadObject",
         "DELETE" if has("uploadId") => "AbortMultipartUpload",

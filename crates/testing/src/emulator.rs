@@ -198,6 +198,25 @@ impl Emulator {
         }
     }
 
+    /// Puts an object under any key, also one that clients would write otherwise on its way, such as `a/../b`.
+    ///
+    /// # Errors
+    /// The emulator refuses it.
+    pub fn put_object(&self, bucket: &str, key: &str, body: &str) -> Result<(), String> {
+        let key: String = key
+            .bytes()
+            .map(|byte| match byte {
+                b'/' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).into(),
+                byte => format!("%{byte:02X}"),
+            })
+            .collect();
+        let answer = self.request(&format!("PUT /{bucket}/{key}"), "", body)?;
+        match answer.starts_with("HTTP/1.1 200") {
+            true => Ok(()),
+            false => Err(format!("{bucket}/{key}: {answer}")),
+        }
+    }
+
     /// What an object of such a bucket holds.
     ///
     /// # Errors

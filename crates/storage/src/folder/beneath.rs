@@ -4,6 +4,7 @@
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, statat};
 use rustix::io::{Errno, Result};
+use rustix::path::Arg;
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +129,7 @@ pub(super) fn link_on(root: impl AsFd, path: &str) -> Option<String> {
 }
 
 /// What the entry `name` of a folder is; a link is a link.
-pub(super) fn kind_of(folder: impl AsFd, name: &str) -> Result<FileType> {
+pub(super) fn kind_of(folder: impl AsFd, name: impl Arg) -> Result<FileType> {
     let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(found.st_mode as RawMode))
 }

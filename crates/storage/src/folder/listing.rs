@@ -1,14 +1,18 @@
-//! Lists objects: regular files whose names a command can use. Symbolic links, pipes and the like are not objects; listings leave them out,
-//! as are files that are still being written.
+//! Lists objects: regular files whose names a command can use. Symbolic links, pipes and the like are not objects, and neither is what has
+//! another name: they are carried as `unnamed` says, so that a listing can count them. Files that are still being written are none of both.
 
 use super::{Folder, Problem, Root, STAGED, beneath, reading};
 use crate::key::{self, HIDDEN};
+use crate::unnamed;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, try_unfold};
+use object_store::path::Path;
 use object_store::{ObjectMeta, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
+use std::ffi::CStr;
+use std::time::SystemTime;
 
 /// All below the folder `prefix`, in no order.
 pub(super) fn list(folder: Folder, prefix: String) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -62,20 +66,18 @@ fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
     let mut entries = Entries::default();
     for entry in Dir::read_from(&folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let Ok(name) = entry.file_name().to_str() else {
-            continue;
-        };
-        if matches!(name, "." | ".." | HIDDEN) || name.starts_with(STAGED) {
+        let name = entry.file_name();
+        let is_ours = name.to_bytes() == HIDDEN.as_bytes() && path.is_empty();
+        if matches!(name.to_bytes(), b"." | b"..") || is_ours || is_staged(name) {
             continue;
         }
-        let below = match path {
-            "" => name.to_owned(),
-            path => format!("{path}/{name}"),
+        let mut below = match path {
+            "" => Vec::new(),
+            path => format!("{path}/").into_bytes(),
         };
-        // A file that no command can name is not an object.
-        let Ok(location) = key::check(&below) else {
-            continue;
-        };
+        below.extend_from_slice(name.to_bytes());
+        let named = std::str::from_utf8(&below).ok();
+        let named = named.and_then(|below| Some((below.to_owned(), key::check(below).ok()?)));
         let mut kind = entry.file_type();
         if kind == FileType::Unknown {
             kind = match beneath::kind_of(&folder, name) {
@@ -84,21 +86,42 @@ fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
                 Err(errno) => return Err(failed(errno)),
             };
         }
-        match kind {
-            FileType::Directory => entries.folders.push(below),
-            FileType::RegularFile => {
+        match (kind, named) {
+            (FileType::Directory, Some((below, _))) => entries.folders.push(below),
+            (FileType::RegularFile, Some((_, location))) => {
                 if let Some(found) = look(&folder, name).map_err(failed)? {
                     entries.objects.push(reading::meta(&found, location));
                 }
             }
-            _ => {}
+            (kind, _) => {
+                // What lies in it has no name either, and counts as one.
+                if kind == FileType::Directory {
+                    below.push(b'/');
+                }
+                entries.objects.push(unnamed(&below));
+            }
         }
     }
     Ok(entries)
 }
 
+fn is_staged(name: &CStr) -> bool {
+    name.to_bytes().starts_with(STAGED.as_bytes())
+}
+
+/// What is no object, so that a listing can count it.
+fn unnamed(name: &[u8]) -> ObjectMeta {
+    ObjectMeta {
+        location: Path::from(unnamed::carried(name)),
+        last_modified: SystemTime::UNIX_EPOCH.into(),
+        size: 0,
+        e_tag: None,
+        version: None,
+    }
+}
+
 /// `None` where it was removed meanwhile.
-fn look(folder: &OwnedFd, name: &str) -> std::result::Result<Option<rustix::fs::Stat>, Errno> {
+fn look(folder: &OwnedFd, name: &CStr) -> std::result::Result<Option<rustix::fs::Stat>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT) => Ok(None),

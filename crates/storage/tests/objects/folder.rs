@@ -4,8 +4,11 @@ use crate::suite::promises;
 use crate::support::{Storage, of_object};
 use pudato_storage::{Containers, Objects};
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use tempfile::TempDir;
 
 pub fn storage() -> (TempDir, Storage) {
@@ -16,8 +19,29 @@ pub fn storage() -> (TempDir, Storage) {
     let storage = Storage::new(
         Objects::new(containers.expect("containers")),
         format!("file://{}", lake.display()),
+        plant,
     );
     (root, storage)
+}
+
+/// Names of a folder's own kind; also a link.
+fn plant(storage: &Storage) -> Vec<&'static str> {
+    let raw = Path::new(storage.lake.trim_start_matches("file://")).join("raw");
+    fs::create_dir_all(raw.join("f\ng")).expect("made");
+    fs::write(raw.join("f\ng/x"), "x").expect("written");
+    for name in ["b\\c", "t\tb", ".pudato"] {
+        fs::write(raw.join(name), "x").expect("written");
+    }
+    fs::write(raw.join(OsStr::from_bytes(b"u\xff")), "x").expect("written");
+    symlink("a", raw.join("z-link")).expect("planted");
+    vec![
+        "raw/.pudato",
+        "raw/b\\c",
+        "raw/f\ng/",
+        "raw/t\tb",
+        "raw/u\u{fffd}",
+        "raw/z-link",
+    ]
 }
 
 /// The folder stays until the test's process ends.
@@ -76,7 +100,11 @@ async fn only_listed_containers_can_be_used() {
     let root = tempfile::tempdir().expect("a folder");
     let location = format!("file://{}", root.path().join("lake").display());
     let containers = Containers::builder().list("data-lake", location).build();
-    let storage = Storage::new(Objects::new(containers.expect("containers")), String::new());
+    let storage = Storage::new(
+        Objects::new(containers.expect("containers")),
+        String::new(),
+        plant,
+    );
     storage
         .data(
             "put_object",

@@ -42,7 +42,38 @@ async fn open(promise: &str) -> Option<Storage> {
     Some(Storage::new(
         Objects::new(containers.expect("containers")),
         lake,
+        plant,
     ))
+}
+
+/// Keys that S3 takes from any client, and the marker that its console makes for a folder.
+fn plant(storage: &Storage) -> Vec<&'static str> {
+    let emulator = Emulator::shared().expect("it runs");
+    let (bucket, prefix) = place(storage);
+    let keys = [
+        "raw/",
+        "raw/../c",
+        "raw/./b",
+        "raw/.pudato-new.1",
+        "raw//a",
+        "raw/t\tb",
+        "raw/z/",
+    ];
+    for key in keys {
+        let body = if key.ends_with('/') { "" } else { "x" };
+        let put = emulator.put_object(bucket, &format!("{prefix}/{key}"), body);
+        put.expect("put");
+    }
+    // The container's own folder.
+    let put = emulator.put_object(bucket, &format!("{prefix}/"), "");
+    put.expect("put");
+    keys.to_vec()
+}
+
+/// The bucket of `lake` and its prefix there.
+fn place(storage: &Storage) -> (&str, &str) {
+    let place = storage.lake.trim_start_matches("s3://");
+    place.split_once('/').expect("a prefix")
 }
 
 promises!(open);
@@ -91,6 +122,28 @@ async fn other_programs_see_what_is_put_and_what_they_put_is_got() {
     let put = json!({"container": "lake", "path": "m", "data": "1", "metadata": {"a": "x".repeat(3_000)}});
     let error = storage.refused("put_object", put).await;
     assert!(error.starts_with("payload.metadata: 3001 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_prefix_is_written_as_locations_have_it() {
+    let Ok(emulator) = Emulator::shared() else {
+        return skipped(
+            "a_prefix_is_written_as_locations_have_it",
+            "there is no emulator",
+        );
+    };
+    emulator.create_bucket("odd-prefix").expect("a bucket");
+    let containers = Containers::builder()
+        .s3(access(emulator))
+        .list("lake", "s3://odd-prefix/a~b/c^d")
+        .build();
+    let objects = Objects::new(containers.expect("containers"));
+    let put = objects
+        .put("lake", "x", pudato_storage::Put::default())
+        .await;
+    assert_eq!(put.expect("put").location, "s3://odd-prefix/a~b/c^d/x");
+    let found = emulator.object("odd-prefix", "a~b/c%5Ed/x");
+    assert_eq!(found.as_deref(), Ok(""));
 }
 
 #[tokio::test]

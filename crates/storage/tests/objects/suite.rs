@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// A test for each promise, on what `$open` gives for its name; `None` where the part it needs is not there.
 macro_rules! promises {
     ($open:path) => {
-        $crate::suite::promises!($open: what_is_put_is_got_with_its_lineage_and_event bytes_that_are_no_text_travel_as_base64 a_put_names_what_is_missing_or_given_twice a_conditional_put_creates_once_and_accepts_its_own_repetition a_listing_comes_in_pages_in_the_order_of_the_paths deleting_twice_is_no_error_and_getting_what_is_gone_is_one
+        $crate::suite::promises!($open: what_is_put_is_got_with_its_lineage_and_event bytes_that_are_no_text_travel_as_base64 a_put_names_what_is_missing_or_given_twice a_conditional_put_creates_once_and_accepts_its_own_repetition a_listing_comes_in_pages_in_the_order_of_the_paths what_no_command_can_name_is_left_out_and_counted deleting_twice_is_no_error_and_getting_what_is_gone_is_one
             metadata_comes_back_as_it_was a_content_type_that_no_header_can_carry_is_refused an_object_of_many_pieces_is_copied_in_and_out
             an_odd_name_is_a_name);
     };
@@ -124,6 +124,54 @@ pub async fn a_listing_comes_in_pages_in_the_order_of_the_paths(storage: &Storag
             "{error}"
         );
     }
+}
+
+pub async fn what_no_command_can_name_is_left_out_and_counted(storage: &Storage) {
+    for path in ["raw/a", "raw/m", "raw/u", "raw/zz", "rawer"] {
+        let put = json!({"container": "lake", "path": path, "data": path});
+        storage.data("put_object", put).await;
+    }
+    let planted = (storage.plant)(storage);
+    for (prefix, max_keys, objects) in [
+        ("raw/", 1000, &["raw/a", "raw/m", "raw/u", "raw/zz"][..]),
+        ("raw/", 1, &["raw/a", "raw/m", "raw/u", "raw/zz"]),
+        ("ra", 3, &["raw/a", "raw/m", "raw/u", "raw/zz", "rawer"]),
+        ("", 2, &["raw/a", "raw/m", "raw/u", "raw/zz", "rawer"]),
+    ] {
+        let mut list = json!({"container": "lake", "prefix": prefix, "max_keys": max_keys});
+        let (mut listed, mut skipped, mut notes) = (Vec::new(), 0, String::new());
+        loop {
+            let page = storage.data("list_objects", list.clone()).await;
+            for one in page["objects"].as_array().expect("objects") {
+                listed.push(one["path"].as_str().expect("a path").to_owned());
+            }
+            let here = page["skipped"].as_u64().expect("a number");
+            assert_eq!(here > 0, page["note"].is_string(), "{page}");
+            skipped += here;
+            notes += page["note"].as_str().unwrap_or_default();
+            if page["truncated"] == false {
+                break;
+            }
+            list["continuation_token"] = page["continuation_token"].clone();
+        }
+        assert_eq!(listed, objects, "{prefix:?} by {max_keys}: {notes}");
+        assert_eq!(
+            skipped,
+            planted.len() as u64,
+            "{prefix:?} by {max_keys}: {notes}"
+        );
+        for name in &planted[..3] {
+            let name = json!(name).to_string();
+            assert!(notes.contains(&name), "{name} is not in {notes}");
+        }
+    }
+    // What is listed can be got, and nothing else was made up.
+    let get = json!({"container": "lake", "path": "raw"});
+    let error = storage.refused("get_object", get).await;
+    assert!(error.contains("there is no such object"), "{error}");
+    let more = json!({"container": "lake", "prefix": "raw/m"});
+    let page = storage.data("list_objects", more).await;
+    assert_eq!((&page["skipped"], &page["note"]), (&json!(0), &Value::Null));
 }
 
 pub async fn deleting_twice_is_no_error_and_getting_what_is_gone_is_one(storage: &Storage) {

@@ -11,15 +11,18 @@ pub struct Storage {
     pub handler: StorageHandler,
     /// What locations of its container `lake` begin with.
     pub lake: String,
+    /// Puts things below `raw/` in `lake` that no command can name, and says what a listing calls them.
+    pub plant: fn(&Storage) -> Vec<&'static str>,
 }
 
 impl Storage {
-    pub fn new(objects: Objects, lake: String) -> Self {
+    pub fn new(objects: Objects, lake: String, plant: fn(&Self) -> Vec<&'static str>) -> Self {
         let handler = StorageHandler::new(objects.clone(), 1 << 20);
         Self {
             objects,
             handler,
             lake,
+            plant,
         }
     }
 
