@@ -216,7 +216,9 @@ async fn list(context: &Context, pudato: &Pudato, queue: Option<&str>) -> Result
                 stored.queue.clone(),
                 stored.message_id.clone(),
                 output::time_ms(stored.sent_at_ms),
-                stored.receive_count.to_string(),
+                stored
+                    .attempts
+                    .map_or_else(|| "unknown".into(), |attempts| attempts.to_string()),
                 reason(stored).unwrap_or_else(|| "received too often".into()),
             ]
         })
@@ -267,7 +269,7 @@ fn described(stored: &Stored) -> Value {
     json!({
         "queue": stored.queue, "message_id": stored.message_id, "reason": reason(stored),
         "source": stored.dead_letter.as_ref().map(|dead| dead.source.clone()),
-        "receive_count": stored.receive_count, "sent_at": output::time_ms(stored.sent_at_ms),
+        "attempts": stored.attempts, "sent_at": output::time_ms(stored.sent_at_ms),
         "first_received_at": stored.first_received_ms.map(output::time_ms),
         "attributes": stored.attributes,
     })

@@ -29,9 +29,11 @@ pub struct Stored {
     pub sent_at_ms: u64,
     /// From when on it can be received.
     pub visible_at_ms: u64,
-    /// How often it was received.
+    /// How often it was received; on SQS looking at it is receiving it, and counts.
     pub receive_count: u32,
-    /// When it was received first.
+    /// How often a worker was handed it, so that looking does not count; `None` where nobody knows.
+    pub attempts: Option<u32>,
+    /// When it was received first; `None` also where that was a look.
     pub first_received_ms: Option<u64>,
     /// Set on a dead-letter queue.
     pub dead_letter: Option<DeadLetter>,

@@ -95,9 +95,12 @@ impl DeadLetterWatch {
     }
 
     async fn explain(&self, queue: &str, message: &Stored) -> Result<bool, Error> {
-        let attempts = message.receive_count;
+        let attempts = match message.attempts {
+            Some(attempts) => format!("{attempts} attempts"),
+            None => "as many attempts as its queue allows".to_owned(),
+        };
         let why = format!(
-            "gave up after {attempts} attempts: no worker finished it; each stopped or crashed with it in hand"
+            "gave up after {attempts}: no worker finished it; each stopped or crashed with it in hand"
         );
         let claims = &*self.outbox.claims;
         let resolved = claims::resolve(&message.body, &message.attributes, claims).await;

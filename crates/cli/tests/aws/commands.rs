@@ -175,9 +175,17 @@ fn dead_letters_are_listed_filtered_and_replayed() {
         aws.depth("pudato-storage-dlq") == 3
     });
     drop(worker);
-    let listed = pudato.ok(&["dlq", "list", "pudato-storage-dlq", "--json"]);
-    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let list = || -> serde_json::Value {
+        let listed = pudato.ok(&["dlq", "list", "pudato-storage-dlq", "--json"]);
+        serde_json::from_str(&listed).expect("JSON")
+    };
+    let listed = list();
     assert_eq!(listed["count"], 3);
+    // A look is no attempt, though SQS counts it as a receive.
+    for listed in [&listed, &list(), &list()] {
+        let dead = listed["dead_letters"].as_array().expect("a list");
+        assert!(dead.iter().all(|one| one["attempts"] == 1), "{listed}");
+    }
     let reason = listed["dead_letters"][0]["reason"]
         .as_str()
         .unwrap_or_default();

@@ -63,6 +63,8 @@ pub(super) struct Held {
     pub(super) attributes: BTreeMap<String, String>,
     /// Those that are no texts.
     pub(super) others: HashMap<String, MessageAttributeValue>,
+    /// Which attempt this is.
+    pub(super) attempt: Option<u32>,
     until_ms: u64,
 }
 
@@ -189,6 +191,7 @@ impl SqsConsumer {
                     body: String::from_utf8_lossy(&delivery.body).into_owned(),
                     attributes: delivery.attributes.clone(),
                     others: others.remove(&delivery.message_id).unwrap_or_default(),
+                    attempt: delivery.attempt,
                     until_ms,
                 },
             );

@@ -4,7 +4,7 @@
 use super::consumer::SqsConsumer;
 use super::error::failed;
 use super::settle::one;
-use super::wire::{self, REASON, SOURCE};
+use super::wire::{self, ATTEMPTS, REASON, SOURCE};
 use crate::{Consumer, Error, ErrorKind, Lease, Limits, Outgoing, Publisher, claims};
 use aws_sdk_sqs::types::MessageAttributeValue;
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +33,13 @@ pub(super) async fn give_up(
     }
     let name = arn.rsplit(':').next().unwrap_or(arn);
     let url = sibling(&consumer.url, name);
-    let message = labelled(held.body, held.attributes, reason, &consumer.queue);
+    let message = labelled(
+        held.body,
+        held.attributes,
+        reason,
+        &consumer.queue,
+        held.attempt,
+    );
     let message = match &consumer.claims {
         Some(claims) => {
             let clock = &*consumer.shared.clock;
@@ -80,12 +86,13 @@ fn sibling(url: &str, name: &str) -> String {
     format!("{beside}/{name}")
 }
 
-/// The message with its reason and where it came from. SQS takes ten attributes; those that do not fit stand in the reason.
+/// The message with its reason, where it came from and, where an attribute is left for that, its attempts. SQS takes ten attributes; those that do not fit stand in the reason.
 pub(super) fn labelled(
     body: String,
     mut attributes: BTreeMap<String, String>,
     reason: &str,
     queue: &str,
+    attempts: Option<u32>,
 ) -> Outgoing {
     // Reason, source, and the size of a claim, which it may become.
     let room = Limits::SQS.attributes_max - 3;
@@ -106,6 +113,12 @@ pub(super) fn labelled(
     };
     attributes.insert(REASON.into(), text);
     attributes.insert(SOURCE.into(), queue.to_owned());
+    // One is left for the size of a claim.
+    if let Some(attempts) = attempts
+        && attributes.len() + 1 < Limits::SQS.attributes_max
+    {
+        attributes.insert(ATTEMPTS.into(), attempts.to_string());
+    }
     Outgoing { body, attributes }
 }
 
@@ -128,16 +141,24 @@ mod tests {
     #[test]
     fn a_dead_letter_has_at_most_ten_attributes_and_says_what_did_not_fit() {
         let many = (0..10).map(|n| (format!("a{n}"), n.to_string()));
-        let message = labelled("{}".into(), many.collect(), "why\n", "work");
+        let message = labelled("{}".into(), many.collect(), "why\n", "work", Some(3));
         assert!(message.attributes.len() < Limits::SQS.attributes_max);
         assert_eq!(message.attributes[REASON], "why [a9: 9] [a8: 8] [a7: 7]");
         assert_eq!(message.attributes[SOURCE], "work");
         assert_eq!(message.attributes["a6"], "6");
+        let message = labelled("{}".into(), BTreeMap::new(), "why", "work", Some(3));
+        assert_eq!(message.attributes[ATTEMPTS], "3");
     }
 
     #[test]
     fn a_reason_is_cut_where_the_message_is_near_its_limit() {
-        let message = labelled("x".repeat(900), BTreeMap::new(), &"ä".repeat(500), "work");
+        let message = labelled(
+            "x".repeat(900),
+            BTreeMap::new(),
+            &"ä".repeat(500),
+            "work",
+            None,
+        );
         assert_eq!(shortened(message.clone(), 10_000), message);
         let cut = shortened(message.clone(), 1_000);
         assert!(

@@ -176,6 +176,11 @@ impl AwsFabric {
 fn stored(queue: &str, message: &Message) -> Stored {
     let (attributes, dead_letter) = wire::attributes(message);
     let sent_at_ms = wire::number(message, System::SentTimestamp).unwrap_or(0);
+    let receive_count = wire::number(message, System::ApproximateReceiveCount).unwrap_or(0);
+    let first_received_ms = wire::number(message, System::ApproximateFirstReceiveTimestamp);
+    let is_copy = dead_letter
+        .as_ref()
+        .is_some_and(|dead| dead.reason.is_some());
     Stored {
         queue: queue.to_owned(),
         message_id: message.message_id.clone().unwrap_or_default(),
@@ -183,8 +188,13 @@ fn stored(queue: &str, message: &Message) -> Stored {
         attributes,
         sent_at_ms,
         visible_at_ms: sent_at_ms,
-        receive_count: wire::number(message, System::ApproximateReceiveCount).unwrap_or(0),
-        first_received_ms: wire::number(message, System::ApproximateFirstReceiveTimestamp),
+        receive_count,
+        attempts: match &dead_letter {
+            Some(_) => wire::attempts_of_dead_letter(message),
+            None => Some(receive_count),
+        },
+        // Of the copy that pudato sent to a dead-letter queue it is the first look.
+        first_received_ms: first_received_ms.filter(|_| !is_copy),
         dead_letter,
     }
 }
@@ -400,7 +410,7 @@ impl Operations for AwsFabric {
         };
         // Made before anybody is told: what cannot be sent would be told again and again.
         let body = message.body.clone().unwrap_or_default();
-        let copy = labelled(body, attributes, reason, &dead_letter.source);
+        let copy = labelled(body, attributes, reason, &dead_letter.source, None);
         let copy = shortened(copy, Limits::SQS.message_bytes_max);
         Limits::SQS.check(&copy)?;
         let mut others = wire::other_attributes(std::slice::from_ref(&message));

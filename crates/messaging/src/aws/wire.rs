@@ -19,6 +19,7 @@ fn data_type(name: &str) -> &'static str {
 /// Attributes of a message that pudato itself moved to a dead-letter queue.
 pub(super) const REASON: &str = "dead_letter_reason";
 pub(super) const SOURCE: &str = "dead_letter_source";
+pub(super) const ATTEMPTS: &str = "dead_letter_attempts";
 
 fn unbuilt(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Invalid, format!("message: {error}"))
@@ -68,7 +69,17 @@ pub(super) type OtherAttributes = HashMap<String, HashMap<String, sqs::MessageAt
 
 /// Whether an attribute says why a message was given up.
 pub(super) fn is_label(name: &str) -> bool {
-    name == REASON || name == SOURCE
+    [REASON, SOURCE, ATTEMPTS].contains(&name)
+}
+
+/// How often a dead letter was handed to a worker before it became one. SQS counts looks as receives and goes on counting on the dead-letter
+/// queue, so its count says nothing; what pudato gave up carries it, and what SQS moved itself does not.
+pub(super) fn attempts_of_dead_letter(message: &sqs::Message) -> Option<u32> {
+    if system(message, System::DeadLetterQueueSourceArn).is_some() {
+        return None;
+    }
+    let attempts = message.message_attributes.as_ref()?.get(ATTEMPTS)?;
+    attempts.string_value.as_ref()?.parse().ok()
 }
 
 /// What is known of the queue that a message came from.
@@ -89,6 +100,7 @@ pub(super) fn attributes(message: &sqs::Message) -> (BTreeMap<String, String>, O
     let mut attributes: BTreeMap<String, String> = texts.collect();
     let reason = attributes.remove(REASON);
     let source = attributes.remove(SOURCE);
+    attributes.remove(ATTEMPTS);
     // The broker says where a message came from that it moved itself.
     let moved_from = system(message, System::DeadLetterQueueSourceArn);
     let moved_from = moved_from.map(|arn| arn.rsplit(':').next().unwrap_or(arn).to_owned());

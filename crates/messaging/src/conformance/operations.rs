@@ -33,6 +33,43 @@ pub async fn browsing_shows_the_oldest_messages_and_changes_nothing(bench: &dyn 
     assert_eq!(stored[0].visible_at_ms, deliveries[0].lease.deadline_ms);
 }
 
+/// Attempts are deliveries to workers: what a worker gave up at its second attempt had two, however often somebody looks.
+pub async fn looking_again_and_again_is_no_attempt(bench: &dyn Bench) {
+    let work = work_with_dead(bench, 2).await;
+    for body in ["given up", "moved"] {
+        send(bench, "work", message(body)).await;
+    }
+    for delivery in take(&work).await {
+        let released = work
+            .release(delivery.lease, std::time::Duration::ZERO)
+            .await;
+        released.expect("given back");
+    }
+    for delivery in take(&work).await {
+        assert_eq!(delivery.attempt, Some(2));
+        if body(&delivery) == "given up" {
+            let given_up = work.dead_letter(delivery.lease, "reason", Vec::new());
+            given_up.await.expect("moved");
+        }
+    }
+    bench.pass(VISIBILITY).await;
+    nothing(&work).await;
+    for look in 1..=4 {
+        let stored = bench.operations().browse("dead", 10).await.expect("known");
+        assert_eq!(stored.len(), 2, "look {look}");
+        for one in stored {
+            match one.body.as_slice() {
+                b"given up" => assert_eq!(one.attempts, Some(2), "look {look}"),
+                // SQS does not say it of what it moved itself.
+                _ => assert!(
+                    matches!(one.attempts, Some(2) | None),
+                    "look {look}: {one:?}"
+                ),
+            }
+        }
+    }
+}
+
 /// A correlation id finds its messages wherever they stand.
 pub async fn messages_are_found_by_an_attribute_on_any_queue(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;

@@ -223,6 +223,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         sent_at_ms: row.get(4)?,
         visible_at_ms: row.get(5)?,
         receive_count: row.get(6)?,
+        attempts: row.get(6)?,
         first_received_ms: row.get(7)?,
         dead_letter: source.map(|source| DeadLetter { source, reason }),
     })

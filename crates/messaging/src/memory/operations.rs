@@ -159,6 +159,7 @@ impl Queue {
                     sent_at_ms: message.sent_at_ms,
                     visible_at_ms: *due_ms,
                     receive_count: message.receive_count,
+                    attempts: Some(message.receive_count),
                     first_received_ms: message.first_received_ms,
                     dead_letter: message.dead_letter.clone(),
                 };
