@@ -77,6 +77,12 @@ pub async fn put(
     Ok(Outgoing { body, attributes })
 }
 
+/// Whether a message that is sent is a pointer.
+#[cfg(feature = "aws")]
+pub(crate) fn is_claim(message: &Outgoing) -> bool {
+    message.attributes.contains_key(SIZE_ATTRIBUTE)
+}
+
 /// What a received body stands for.
 #[derive(Debug)]
 pub struct Resolved<'a> {

@@ -230,6 +230,7 @@ pub(crate) async fn fabric(
 ) -> Result<Backend, OpenError> {
     let places = places(settings, names, topology)?;
     let fabric = AwsFabric::new(config, places, Arc::clone(&clock));
+    let fabric = fabric.with_claims(Arc::clone(&claims));
     let place = match &settings.answers {
         Some(place) => Some(resolved(place, Some(config)).await?),
         None => None,

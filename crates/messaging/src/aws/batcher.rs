@@ -6,12 +6,14 @@
 use super::calls::Calls;
 use super::entries::Answers;
 use super::error::failed;
+use super::publisher::MESSAGE_BYTES;
 use super::wire;
-use crate::{Error, ErrorKind, Limits, Outgoing};
+use crate::{ClaimStore, Clock, Error, ErrorKind, Limits, Outgoing, claims};
 use aws_sdk_sns::types::PublishBatchRequestEntry;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -37,27 +39,22 @@ pub(super) struct Batcher {
     queue: mpsc::Sender<Vec<Waiting>>,
 }
 
-struct Sender {
-    sns: aws_sdk_sns::Client,
-    calls: Calls,
-    topic_arn: String,
-    limits: Limits,
+/// Sends to one topic.
+pub(super) struct Sender {
+    pub(super) sns: aws_sdk_sns::Client,
+    pub(super) calls: Calls,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) claims: Option<Arc<dyn ClaimStore>>,
+    pub(super) topic_arn: String,
+    pub(super) limits: Limits,
+    /// What a message and a batch may have, as far as the topic has shown; it says more than some take.
+    pub(super) bytes_max: Arc<AtomicUsize>,
 }
 
 impl Batcher {
-    pub(super) fn start(
-        sns: aws_sdk_sns::Client,
-        calls: Calls,
-        topic_arn: String,
-        limits: Limits,
-    ) -> Self {
+    pub(super) fn start(sender: Sender) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let sender = Arc::new(Sender {
-            sns,
-            calls,
-            topic_arn,
-            limits,
-        });
+        let sender = Arc::new(sender);
         tokio::spawn(run(sender, waiting));
         Self { queue }
     }
@@ -113,7 +110,8 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
             {
                 left.extend(group);
             }
-            let (count, is_full) = fitting(&left, &sender.limits);
+            let bytes_max = sender.bytes_max.load(Ordering::Relaxed);
+            let (count, is_full) = fitting(&left, sender.limits.batch_entries_max, bytes_max);
             if is_full || others == 0 {
                 break left.drain(..count).collect();
             }
@@ -131,22 +129,24 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
 }
 
 /// How many of the first fit into one call, and whether no more would.
-fn fitting(left: &VecDeque<Waiting>, limits: &Limits) -> (usize, bool) {
+fn fitting(left: &VecDeque<Waiting>, entries_max: usize, bytes_max: usize) -> (usize, bool) {
     let mut bytes = 0;
     for (n, waiting) in left.iter().enumerate() {
         bytes += waiting.message.bytes();
-        if n == limits.batch_entries_max || (n > 0 && bytes > limits.batch_bytes_max) {
+        if n == entries_max || (n > 0 && bytes > bytes_max) {
             return (n, true);
         }
     }
-    (left.len(), left.len() == limits.batch_entries_max)
+    (left.len(), left.len() == entries_max)
 }
 
 impl Sender {
     /// Sends a batch; entries that fail alone are tried again alone.
     async fn send(&self, mut batch: Vec<Waiting>) {
         for turn in 1.. {
-            let answers = self.call(&batch).await;
+            let messages: Vec<&Outgoing> = batch.iter().map(|waiting| &waiting.message).collect();
+            let answers = self.call(&messages).await;
+            let answers = self.smaller(&messages, answers).await;
             let mut again = Vec::new();
             for (waiting, answer) in batch.into_iter().zip(answers) {
                 match answer {
@@ -166,17 +166,62 @@ impl Sender {
         }
     }
 
+    /// A topic may take less than it says, and the code of its refusal does not tell that from what else can be wrong with a message. So what was refused in a call
+    /// of more than every topic takes is sent once more: alone, and as a claim where it is larger than that itself. Where this helps, it
+    /// was the size, and the topic is believed no more.
+    async fn smaller(
+        &self,
+        batch: &[&Outgoing],
+        mut answers: Vec<Result<String, Error>>,
+    ) -> Vec<Result<String, Error>> {
+        let bytes: usize = batch.iter().map(|message| message.bytes()).sum();
+        if bytes <= MESSAGE_BYTES {
+            return answers;
+        }
+        for (message, answer) in batch.iter().zip(&mut answers) {
+            let kind = answer.as_ref().err().map(|error| error.kind);
+            if !matches!(kind, Some(ErrorKind::Invalid | ErrorKind::TooLarge)) {
+                continue;
+            }
+            let is_large = message.bytes() > MESSAGE_BYTES;
+            let again = match (&self.claims, is_large) {
+                (_, false) => self.call(&[message]).await.pop(),
+                (None, true) => None,
+                (Some(claims), true) => {
+                    let claim = claims::put((*message).clone(), &**claims, &*self.clock).await;
+                    match claim {
+                        Ok(claim) => self.call(&[&claim]).await.pop(),
+                        Err(error) => Some(Err(error)),
+                    }
+                }
+            };
+            if let Some(again) = again {
+                if again.is_ok()
+                    && self.bytes_max.fetch_min(MESSAGE_BYTES, Ordering::Relaxed) > MESSAGE_BYTES
+                {
+                    let topic = &self.topic_arn;
+                    tracing::warn!(
+                        topic,
+                        "the topic takes less than its MaximumMessageSize; what is over {MESSAGE_BYTES} bytes goes as a claim from now on"
+                    );
+                }
+                *answer = again;
+            }
+        }
+        answers
+    }
+
     /// One call; the answers stand in the order of the batch.
-    async fn call(&self, batch: &[Waiting]) -> Vec<Result<String, Error>> {
+    async fn call(&self, batch: &[&Outgoing]) -> Vec<Result<String, Error>> {
         let mut answers = Answers::new("publish");
         let mut entries = Vec::new();
-        for waiting in batch {
-            match wire::sns_attributes(&waiting.message) {
+        for message in batch {
+            match wire::sns_attributes(message) {
                 Err(error) => answers.refused(error),
                 Ok(attributes) => {
                     let built = PublishBatchRequestEntry::builder()
                         .id(answers.sent())
-                        .message(&waiting.message.body)
+                        .message(&message.body)
                         .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
                         .build();
                     entries.extend(built.ok());
@@ -186,7 +231,7 @@ impl Sender {
         if entries.is_empty() {
             return answers.into_vec();
         }
-        let bytes = batch.iter().map(|waiting| waiting.message.bytes()).sum();
+        let bytes = batch.iter().map(|message| message.bytes()).sum();
         self.calls.carried("SNS PublishBatch", bytes);
         let call = self
             .sns

@@ -9,7 +9,7 @@ use super::wire::{self, Origin, OtherAttributes};
 use super::{Shared, dead_letters, receipt, settle};
 use crate::{
     Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, Hold, IdempotencyStore,
-    Kept, Lease, Limits, Outgoing, Publisher, Receive, Settlement,
+    Kept, Lease, Limits, Outgoing, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::config::retry::RetryConfig;
@@ -146,7 +146,7 @@ impl SqsConsumer {
     pub(super) async fn check(&self, settlement: &Settlement) -> Result<(), Error> {
         receipt::read(&self.queue, &settlement.lease)?;
         for (topic, message) in &settlement.publish {
-            self.publisher.limits(topic).await?.check(message)?;
+            self.publisher.check(topic, message).await?;
         }
         for (delay, message) in &settlement.schedule {
             self.limits.check(message)?;

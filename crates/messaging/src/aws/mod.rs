@@ -31,7 +31,7 @@ pub use replies::{Heard, ReplyQueue};
 pub use signature::{Fetch, OldestSignature, Signatures};
 pub use topology::{Difference, Wrong};
 
-use crate::{Clock, Error, ErrorKind};
+use crate::{ClaimStore, Clock, Error, ErrorKind};
 use calls::Calls;
 use error::failed;
 use std::collections::BTreeMap;
@@ -81,6 +81,13 @@ impl AwsFabric {
             publisher: SnsPublisher::new(Arc::clone(&shared)),
             shared,
         }
+    }
+
+    /// Puts messages into `claims` that a topic refuses for their size, although it says that it takes them.
+    #[must_use]
+    pub fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
+        self.publisher = self.publisher.with_claims(claims);
+        self
     }
 
     /// Publishes to its topics. All who publish share their batches.

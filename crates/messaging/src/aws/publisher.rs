@@ -1,17 +1,18 @@
 //! Publishes to SNS.
 
 use super::Shared;
-use super::batcher::Batcher;
+use super::batcher::{Batcher, Sender};
 use super::consumer::FILL;
 use super::error::failed;
-use crate::{Error, ErrorKind, Limits, Outgoing, Publisher};
+use crate::{ClaimStore, Error, ErrorKind, Limits, Outgoing, Publisher};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
-/// What SNS takes where a topic says nothing else (behaviours.md, row 5).
-const MESSAGE_BYTES: usize = 262_144;
+/// What SNS takes where a topic says nothing else (behaviours.md, row 5), and whatever it says.
+pub(super) const MESSAGE_BYTES: usize = 262_144;
 
 /// Publishes to topics, in batches. Clones share their batches.
 #[derive(Clone)]
@@ -19,12 +20,28 @@ pub struct SnsPublisher {
     shared: Arc<Shared>,
     /// Each is asked for once, however many want it at the same time.
     topics: Arc<Mutex<HashMap<String, Arc<OnceCell<Topic>>>>>,
+    /// Where a message goes that its topic refuses for its size.
+    claims: Option<Arc<dyn ClaimStore>>,
 }
 
 #[derive(Clone)]
 struct Topic {
-    limits: Limits,
+    /// What it says that it takes: what was made ready for that is sent, and may become a claim on its way.
+    said: Limits,
+    /// What it takes, as far as it has shown.
+    bytes_max: Arc<AtomicUsize>,
     batcher: Batcher,
+}
+
+impl Topic {
+    fn limits(&self) -> Limits {
+        let bytes = self.bytes_max.load(Ordering::Relaxed);
+        Limits {
+            message_bytes_max: bytes,
+            batch_bytes_max: bytes,
+            ..self.said.clone()
+        }
+    }
 }
 
 impl SnsPublisher {
@@ -32,7 +49,19 @@ impl SnsPublisher {
         Self {
             shared,
             topics: Arc::default(),
+            claims: None,
         }
+    }
+
+    /// Puts messages that a topic refuses for their size into `claims`.
+    pub(super) fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
+        self.claims = Some(claims);
+        self
+    }
+
+    /// Refuses a message that `topic` says it does not take.
+    pub(super) async fn check(&self, topic: &str, message: &Outgoing) -> Result<(), Error> {
+        self.topic(topic).await?.said.check(message)
     }
 
     /// As [`Publisher::publish`], of any number and size.
@@ -44,7 +73,7 @@ impl SnsPublisher {
         let topic = self.topic(topic).await?;
         // SNS drops silently what a queue cannot take: it is refused here.
         let checked = messages.into_iter().map(|message| {
-            topic.limits.check(&message)?;
+            topic.said.check(&message)?;
             Ok(message)
         });
         Ok(topic.batcher.send(checked.collect()).await)
@@ -84,14 +113,20 @@ impl SnsPublisher {
             batch_fill: FILL,
             ..Limits::SQS
         };
+        let bytes_max = Arc::new(AtomicUsize::new(bytes));
+        let sender = Sender {
+            sns: self.shared.sns.clone(),
+            calls: self.shared.calls.clone(),
+            clock: Arc::clone(&self.shared.clock),
+            claims: self.claims.clone(),
+            topic_arn: arn,
+            limits: limits.clone(),
+            bytes_max: Arc::clone(&bytes_max),
+        };
         Ok(Topic {
-            batcher: Batcher::start(
-                self.shared.sns.clone(),
-                self.shared.calls.clone(),
-                arn,
-                limits.clone(),
-            ),
-            limits,
+            batcher: Batcher::start(sender),
+            said: limits,
+            bytes_max,
         })
     }
 }
@@ -99,7 +134,7 @@ impl SnsPublisher {
 #[async_trait]
 impl Publisher for SnsPublisher {
     async fn limits(&self, topic: &str) -> Result<Limits, Error> {
-        Ok(self.topic(topic).await?.limits)
+        Ok(self.topic(topic).await?.limits())
     }
 
     async fn publish(
@@ -107,8 +142,8 @@ impl Publisher for SnsPublisher {
         topic: &str,
         messages: Vec<Outgoing>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
-        let limits = self.topic(topic).await?.limits;
-        limits.check_batch(messages.iter())?;
+        let said = self.topic(topic).await?.said;
+        said.check_batch(messages.iter())?;
         self.publish_any(topic, messages).await
     }
 }

@@ -6,7 +6,7 @@ use super::blueprint::{Kind, Resource};
 use crate::{Error, ErrorKind};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a queue has that nobody set, where AWS does not say it.
 const DEFAULTS: &[(&str, &str)] = &[("DelaySeconds", "0"), ("FilterPolicy", "{}")];
@@ -58,6 +58,21 @@ pub(super) async fn attributes(
             Ok(Some(found.attributes.unwrap_or_default()))
         }
     }
+}
+
+/// The attributes of the topic or queue `name`, or `None` where it is not there.
+pub(super) async fn attributes_of(
+    shared: &Shared,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<HashMap<String, String>>, Error> {
+    let resource = Resource {
+        title: name.to_owned(),
+        name: name.to_owned(),
+        attributes: BTreeMap::new(),
+        kind,
+    };
+    attributes(shared, &resource).await
 }
 
 fn or_missing<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {

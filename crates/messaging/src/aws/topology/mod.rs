@@ -5,6 +5,7 @@ mod deployed;
 mod policy;
 
 use super::error::failed;
+use super::publisher::MESSAGE_BYTES;
 use super::replies;
 use super::{AwsFabric, Shared};
 use crate::{Error, ErrorKind, Topology};
@@ -90,6 +91,9 @@ impl AwsFabric {
     pub async fn diff(&self, topology: &Topology, prefix: &str) -> Result<Vec<Difference>, Error> {
         let wanted = wanted(&self.shared, topology).await?;
         let mut found = compare(&self.shared, &wanted).await?;
+        for resource in &wanted {
+            found.extend(smaller_queue(&self.shared, resource).await?);
+        }
         let now_ms = self.shared.clock.now_ms();
         for name in deployed::queues(&self.shared, &format!("{prefix}-")).await? {
             let is_known = wanted.iter().any(|known| known.name == name)
@@ -213,6 +217,34 @@ async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>
         }
     }
     Ok(found)
+}
+
+/// A queue that takes less than a topic that it hears: SNS accepts a message between the two, and cannot deliver it.
+async fn smaller_queue(shared: &Shared, resource: &Resource) -> Result<Option<Difference>, Error> {
+    const ATTRIBUTE: &str = "MaximumMessageSize";
+    let Kind::Subscription { topic, queue } = &resource.kind else {
+        return Ok(None);
+    };
+    let (Some(of_topic), Some(of_queue)) = (
+        deployed::attributes_of(shared, Kind::Topic, topic).await?,
+        deployed::attributes_of(shared, Kind::Queue, queue).await?,
+    ) else {
+        return Ok(None);
+    };
+    let bytes = |attributes: &HashMap<String, String>, default: u64| {
+        let said = attributes.get(ATTRIBUTE).and_then(|text| text.parse().ok());
+        said.unwrap_or(default)
+    };
+    let expected = bytes(&of_topic, MESSAGE_BYTES as u64);
+    let found = bytes(&of_queue, expected);
+    Ok((found < expected).then(|| Difference {
+        resource: format!("queue {queue}"),
+        what: Wrong::Differs {
+            attribute: ATTRIBUTE.to_owned(),
+            expected: expected.into(),
+            found: found.into(),
+        },
+    }))
 }
 
 /// A number of seconds, as SQS writes it.
