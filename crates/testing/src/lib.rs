@@ -1,10 +1,12 @@
 //! Real servers for the tests and measurements of pudato: on loopback, on free ports, stopped when who started them ends.
 
 mod emulator;
+mod pgbouncer;
 mod postgres;
 mod proxy;
 
 pub use emulator::Emulator;
+pub use pgbouncer::Pgbouncer;
 pub use postgres::{Database, Postgres, Session};
 pub use proxy::{Call, Fault, Proxy};
 

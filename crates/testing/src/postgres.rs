@@ -295,6 +295,10 @@ impl Postgres {
         })
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of a database for a role.
     pub fn url(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
@@ -427,13 +431,13 @@ fn is_open_to_all(folder: &Path) -> bool {
     folder.ancestors().all(is_open)
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// A command of a user that Postgres accepts.
-fn as_user(program: &Path) -> Command {
+pub(super) fn as_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }

@@ -1,5 +1,6 @@
 //! How the server is reached: its URL, TLS, and what bounds every connection.
 
+use super::pools::Pools;
 use crate::error::{Error, ErrorKind};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::pki_types::CertificateDer;
@@ -28,8 +29,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// What every session is told (behaviours.md, security line 28): no statement, wait for a lock or forgotten transaction lasts for
 /// ever.
-const SESSION: &str = "-c search_path=pudato -c statement_timeout=30000 -c lock_timeout=5000 \
-    -c idle_in_transaction_session_timeout=60000 -c application_name=pudato";
+pub(super) const SETTINGS: [(&str, &str); 4] = [
+    ("search_path", SCHEMA),
+    ("statement_timeout", "30000"),
+    ("lock_timeout", "5000"),
+    ("idle_in_transaction_session_timeout", "60000"),
+];
 
 /// A server's URL, understood.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Address {
     config: Config,
     /// `None`: no TLS.
     tls: Option<Roots>,
+    /// Whether the URL has options of its own.
+    has_options: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -97,13 +104,14 @@ impl Address {
             SslMode::Disable
         });
         let is_rds = config.get_hosts().iter().all(is_rds);
-        let options = config.get_options().map(|own| format!("{SESSION} {own}"));
-        config.options(options.unwrap_or_else(|| SESSION.to_owned()));
+        let has_options = config.get_options().is_some();
+        config.application_name("pudato");
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(SILENCE);
         config.keepalives_idle(SILENCE);
         Ok(Self {
             config,
+            has_options,
             tls: wants_tls.then_some(match file {
                 Some(file) => Roots::File(file),
                 None if is_rds => Roots::Rds,
@@ -135,11 +143,20 @@ impl Address {
         format!("postgres://{}/{database}", hosts.join(","))
     }
 
-    pub(super) fn pool(&self) -> Result<Pool, Error> {
+    pub(super) fn pools(&self) -> Result<Pools, Error> {
+        let session = SETTINGS.map(|(name, value)| format!("-c {name}={value}"));
+        let session = session.join(" ");
+        let mut config = self.config.clone();
+        let own = config.get_options().map(|own| format!("{session} {own}"));
+        config.options(own.unwrap_or(session));
+        let (direct, pooled) = (self.pool(config)?, self.pool(self.config.clone())?);
+        Ok(Pools::new(direct, pooled, self.has_options))
+    }
+
+    fn pool(&self, config: Config) -> Result<Pool, Error> {
         let manage = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let config = self.config.clone();
         let manager = match &self.tls {
             None => Manager::from_config(config, NoTls, manage),
             Some(roots) => {

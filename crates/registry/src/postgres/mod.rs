@@ -8,6 +8,7 @@ mod events;
 mod facts;
 mod jobs;
 mod outbox;
+mod pools;
 mod prune;
 mod records;
 mod resolve;
@@ -28,8 +29,8 @@ use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
 use connect::Address;
-use deadpool_postgres::Pool;
 use facts::PostgresFacts;
+use pools::Pools;
 use pudato_protocol::Timestamp;
 pub use roles::Purpose;
 use session::Session;
@@ -45,7 +46,7 @@ const TRIES_MAX: u32 = 10;
 /// The registry on a PostgreSQL server (tests ran with 15, 16 and 18). Clones share its connections.
 #[derive(Clone)]
 pub struct PostgresRegistry {
-    pool: Pool,
+    pools: Arc<Pools>,
     /// Host and database, without what is secret.
     printed: Arc<str>,
     /// Set when the tables were found or made.
@@ -64,7 +65,7 @@ impl PostgresRegistry {
     pub fn new(url: &str) -> Result<Self, Error> {
         let address = Address::parse(url)?;
         Ok(Self {
-            pool: address.pool()?,
+            pools: Arc::new(address.pools()?),
             printed: address.printed().into(),
             ready: Arc::default(),
             datasets: Arc::default(),
@@ -75,7 +76,7 @@ impl PostgresRegistry {
     /// Keeps at most so many connections, 1 or more: a server has room for a certain number, which all programs share.
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
-        self.pool.resize(connections.max(1));
+        self.pools.resize(connections.max(1));
         self
     }
 
@@ -93,7 +94,7 @@ impl PostgresRegistry {
     /// Sees to it, once, that the tables are there.
     async fn migrated(&self) -> Result<(), Error> {
         let migrate = async || {
-            let mut client = self.pool.get().await?;
+            let mut client = self.pools.first().await?;
             schema::migrate(&mut client).await
         };
         let migrated = self.ready.get_or_try_init(migrate).await;
@@ -110,8 +111,17 @@ impl PostgresRegistry {
     pub async fn grant(&self, role: &str) -> Result<(), Error> {
         no_nul("role", role)?;
         self.migrated().await?;
-        let mut client = self.pool.get().await?;
+        let mut client = self.pools.get().await?;
         roles::grant(&mut client, role, Purpose::Registry).await
+    }
+
+    /// Whether the server is reached through a pooler that gives each transaction another session, as its first connection showed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn is_pooled(&self) -> Result<bool, Error> {
+        self.migrated().await?;
+        Ok(self.pools.is_pooled())
     }
 
     /// Makes the role that `url` names, with its password, or gives the one that is there this password; it may do what `purpose` needs, and nothing else.
@@ -121,7 +131,7 @@ impl PostgresRegistry {
     pub async fn make_role(&self, url: &str, purpose: Purpose) -> Result<(), Error> {
         let (role, password) = Address::parse(url)?.role()?;
         self.migrated().await?;
-        let mut client = self.pool.get().await?;
+        let mut client = self.pools.get().await?;
         roles::make(&client, &role, &password).await?;
         roles::grant(&mut client, &role, purpose).await
     }
@@ -138,7 +148,7 @@ impl PostgresRegistry {
         self.migrated()
             .await
             .map_err(|error| Error::new(ErrorKind::Unavailable, error.context))?;
-        Session::of(&self.pool).await
+        Session::of(&self.pools).await
     }
 
     /// A session that sees one moment of the registry.
@@ -156,6 +166,9 @@ fn is_collision(error: &Error) -> bool {
         &SqlState::UNIQUE_VIOLATION,
         &SqlState::T_R_SERIALIZATION_FAILURE,
         &SqlState::T_R_DEADLOCK_DETECTED,
+        // A pooler took the statement away; now that this is known, statements have no names.
+        &SqlState::INVALID_SQL_STATEMENT_NAME,
+        &SqlState::DUPLICATE_PSTATEMENT,
     ];
     let state = error.sql_state();
     state.is_some_and(|state| collisions.contains(&state))
@@ -376,7 +389,7 @@ impl RegistryStore for PostgresRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pudato_testing::{Postgres, skipped};
+    use pudato_testing::{Pgbouncer, Postgres, skipped};
 
     /// behaviours.md, security line 28.
     #[tokio::test]
@@ -399,6 +412,38 @@ mod tests {
             let shown: String = shown.expect("shown")[0].get(0);
             assert_eq!(shown, value, "{setting}");
         }
+    }
+
+    /// The same limits hold in each transaction of a pooler, and one that drops a session's settings without a word is noticed.
+    #[tokio::test]
+    async fn a_transaction_through_a_pooler_has_its_limits() {
+        let started =
+            Postgres::shared().and_then(|server| Ok((server, Pgbouncer::before(server)?)));
+        let (server, pooler) = match started {
+            Ok(started) => started,
+            // CI has none either.
+            Err(why) => return eprintln!("a_transaction_through_a_pooler: skipped: {why}"),
+        };
+        let database = server.database().expect("a database");
+        let url = pooler.url(&database.name);
+        let registry = PostgresRegistry::open(&url).await.expect("opened");
+        let session = registry.session().await.expect("a session");
+        for (setting, value) in [("statement_timeout", "30s"), ("search_path", "pudato")] {
+            let shown = session::rows(&session, &format!("SHOW {setting}"), &[]).await;
+            let shown: String = shown.expect("shown")[0].get(0);
+            assert_eq!(shown, value, "{setting}");
+        }
+        let failed = session::run(&session, "SELECT 1 / 0", &[]).await;
+        assert_eq!(failed.expect_err("it fails").kind, ErrorKind::Invalid);
+        let shown = session::rows(&session, "SELECT $1::bigint", &[&7_i64]).await;
+        let shown: i64 = shown.expect("the next is not touched by it")[0].get(0);
+        assert_eq!(shown, 7);
+        let own = format!("{url}?options=-c%20work_mem%3D1MB");
+        let refused = PostgresRegistry::open(&own).await.err().expect("refused");
+        assert!(
+            refused.context.contains("REGISTRY_DATABASE_URL: options"),
+            "{refused}"
+        );
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use crate::batch::no_nul;
 use crate::error::{Error, ErrorKind};
 use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 /// What a role is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
 pub(super) async fn make(client: &Client, role: &str, password: &str) -> Result<(), Error> {
     no_nul("role", role)?;
     let sql = "SELECT current_user = $1, EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
-    let row = client.query_one(sql, &[&role]).await?;
+    let row = client.query_typed_one(sql, &[(&role, Type::TEXT)]).await?;
     let (is_own, is_there): (bool, bool) = (row.get(0), row.get(1));
     if is_own {
         let context = format!(

@@ -1,10 +1,12 @@
 //! The tables, and how older ones become newer.
 
 use super::connect::SCHEMA;
+use super::pools::local_settings;
 use crate::error::{Error, ErrorKind};
 use crate::migrations::{self, Migration};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
@@ -21,8 +23,12 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
         return Ok(());
     }
     let transaction = client.transaction().await?;
+    // Through a pooler a session has no settings, and may meet the names of another's statements; so there are none of both.
     transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .batch_execute(local_settings().trim_start_matches("; "))
+        .await?;
+    transaction
+        .query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
         .await?;
     transaction
         .batch_execute(&format!(
@@ -35,7 +41,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     // Read again behind the lock: another program may have migrated while this one waited.
     let applied = rows(
         &transaction
-            .query(
+            .query_typed(
                 "SELECT version, checksum FROM migration ORDER BY version",
                 &[],
             )
@@ -44,9 +50,12 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     for (version, sql) in migrations::missing(MIGRATIONS, &applied)? {
         transaction.batch_execute(sql).await.map_err(not_allowed)?;
         transaction
-            .execute(
+            .execute_typed(
                 "INSERT INTO migration (version, checksum) VALUES ($1, $2)",
-                &[&version, &migrations::checksum(sql)],
+                &[
+                    (&version, Type::INT8),
+                    (&migrations::checksum(sql), Type::TEXT),
+                ],
             )
             .await?;
     }
@@ -56,12 +65,15 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
 async fn applied(client: &Client) -> Result<Vec<Migration>, Error> {
     let sql = "SELECT to_regclass($1) IS NOT NULL";
     let table = format!("{SCHEMA}.migration");
-    let is_there: bool = client.query_one(sql, &[&table]).await?.get(0);
+    let is_there: bool = client
+        .query_typed_one(sql, &[(&table, Type::TEXT)])
+        .await?
+        .get(0);
     if !is_there {
         return Ok(Vec::new());
     }
     let sql = format!("SELECT version, checksum FROM {SCHEMA}.migration ORDER BY version");
-    Ok(rows(&client.query(&sql, &[]).await?))
+    Ok(rows(&client.query_typed(&sql, &[]).await?))
 }
 
 fn rows(rows: &[tokio_postgres::Row]) -> Vec<Migration> {

@@ -1,27 +1,34 @@
 //! One connection, and at most one transaction on it.
 
+use super::pools::{Pools, local_settings};
 use crate::error::Error;
-use deadpool_postgres::{Object, Pool};
+use bytes::BytesMut;
+use deadpool_postgres::Object;
+use futures_util::future::join3;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 /// A connection of the pool. One that is dropped within a transaction, after a failure or because nobody waits any more, is closed
 /// and not used again: the next one finds nothing of it.
 pub(super) struct Session<'a> {
     client: Option<Object>,
     is_open: AtomicBool,
+    /// Whether a pooler stands between: nothing lasts beyond a transaction.
+    is_pooled: bool,
     /// Sessions end before their pool.
-    _pool: &'a Pool,
+    pools: &'a Pools,
 }
 
 impl<'a> Session<'a> {
-    pub(super) async fn of(pool: &'a Pool) -> Result<Self, Error> {
+    pub(super) async fn of(pools: &'a Pools) -> Result<Self, Error> {
+        let client = pools.get().await?;
         Ok(Self {
-            client: Some(pool.get().await?),
+            client: Some(client),
             is_open: AtomicBool::new(false),
-            _pool: pool,
+            is_pooled: pools.is_pooled(),
+            pools,
         })
     }
 
@@ -34,7 +41,7 @@ impl<'a> Session<'a> {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<(), Error> {
         if !self.is_open.swap(true, Ordering::Relaxed) {
-            self.client().batch_execute("BEGIN").await?;
+            self.client().batch_execute(&self.beginning("")).await?;
         }
         Ok(())
     }
@@ -42,8 +49,34 @@ impl<'a> Session<'a> {
     /// Begins a transaction in which every query sees the same registry.
     pub(super) async fn begin_reading(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
-        let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        Ok(self.client().batch_execute(sql).await?)
+        let sql = self.beginning(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        Ok(self.client().batch_execute(&sql).await?)
+    }
+
+    fn beginning(&self, how: &str) -> String {
+        let settings = match self.is_pooled {
+            true => local_settings(),
+            false => String::new(),
+        };
+        format!("BEGIN{how}{settings}")
+    }
+
+    /// Through a pooler: a statement without a name, in the open transaction or in one of its own. The three are sent at once.
+    async fn pooled<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        if self.is_open.load(Ordering::Relaxed) {
+            return Ok(statement.await?);
+        }
+        let beginning = self.beginning("");
+        let begun = self.client().batch_execute(&beginning);
+        let ended = self.client().batch_execute("COMMIT");
+        let (begun, answer, ended) = join3(begun, statement, ended).await;
+        begun?;
+        let answer = answer?;
+        ended?;
+        Ok(answer)
     }
 
     /// Ends the transaction; what was written is durable then.
@@ -86,14 +119,23 @@ pub(super) fn all<T>(
     }
 }
 
-/// Runs a query; its statement is prepared once per connection.
+/// Runs a query; its statement is prepared once per connection, where that connection is one of the server's.
 pub(super) async fn rows(
     session: &Session<'_>,
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Error> {
-    let statement = session.client().prepare_cached(sql).await?;
-    Ok(session.client().query(&statement, params).await?)
+    let client = session.client();
+    if session.is_pooled {
+        let params = typed(params);
+        return session.pooled(client.query_typed(sql, &params)).await;
+    }
+    let found = async {
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    };
+    let found: Result<_, Error> = found.await;
+    found.inspect_err(|error| session.pools.learn(error))
 }
 
 /// Runs a statement; answers the rows that it changed.
@@ -102,6 +144,45 @@ pub(super) async fn run(
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<u64, Error> {
-    let statement = session.client().prepare_cached(sql).await?;
-    Ok(session.client().execute(&statement, params).await?)
+    let client = session.client();
+    if session.is_pooled {
+        let params = typed(params);
+        return session.pooled(client.execute_typed(sql, &params)).await;
+    }
+    let done = async {
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, params).await?)
+    };
+    let done: Result<_, Error> = done.await;
+    done.inspect_err(|error| session.pools.learn(error))
+}
+
+/// Parameters with the types that the server would have found for them: each of ours can be written as one of these alone.
+fn typed<'a>(params: &[&'a (dyn ToSql + Sync)]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    static TYPES: [Type; 14] = [
+        Type::TEXT,
+        Type::INT8,
+        Type::TEXT_ARRAY,
+        Type::INT8_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::FLOAT8_ARRAY,
+        Type::BOOL,
+        Type::INT4,
+        Type::INT2,
+        Type::FLOAT8,
+        Type::BYTEA,
+        Type::BOOL_ARRAY,
+        Type::INT4_ARRAY,
+        Type::INT2_ARRAY,
+    ];
+    let of = |param: &'a (dyn ToSql + Sync)| {
+        let can_be = |r#type: &&Type| {
+            let mut bytes = BytesMut::new();
+            param.to_sql_checked(r#type, &mut bytes).is_ok()
+        };
+        let found = TYPES.iter().find(can_be);
+        // The server is asked about any other, and says what it wants instead.
+        (param, found.unwrap_or(&Type::UNKNOWN).clone())
+    };
+    params.iter().map(|param| of(*param)).collect()
 }

@@ -4,14 +4,14 @@ use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp, encode}
 use pudato_registry::{
     Graph, GraphQuery, Incoming, Node, PostgresRegistry, RegistryStore, SqliteRegistry, Walk,
 };
-use pudato_testing::{Database, Postgres, skipped};
+use pudato_testing::{Database, Pgbouncer, Postgres, skipped};
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::sync::Arc;
 
 enum Backend {
     Sqlite(tempfile::TempDir),
-    Postgres(&'static Postgres, Database),
+    Postgres(&'static Postgres, Database, Option<Pgbouncer>),
 }
 
 pub struct Bench {
@@ -42,9 +42,24 @@ impl Bench {
         };
         let database = server.database().expect("a database");
         Some(Self {
-            backend: Backend::Postgres(server, database),
+            backend: Backend::Postgres(server, database, None),
             n: Cell::new(0),
         })
+    }
+
+    /// The same behind a pooler that gives each transaction another session. `None` where there is none: CI has none either.
+    pub fn pooled(test: &str) -> Option<Self> {
+        let mut bench = Self::postgres(test)?;
+        if let Backend::Postgres(server, _, pooler) = &mut bench.backend {
+            match Pgbouncer::before(server) {
+                Ok(started) => *pooler = Some(started),
+                Err(why) => {
+                    eprintln!("{test}: skipped: {why}");
+                    return None;
+                }
+            }
+        }
+        Some(bench)
     }
 
     /// The store, opened once more.
@@ -60,8 +75,12 @@ impl Bench {
                 let store = SqliteRegistry::open(&path).expect("opened");
                 Arc::new(if outbox { store.with_outbox() } else { store })
             }
-            Backend::Postgres(_, database) => {
-                let store = PostgresRegistry::open(&database.url).await.expect("opened");
+            Backend::Postgres(_, database, pooler) => {
+                let through = pooler.as_ref().map(|pooler| pooler.url(&database.name));
+                let url = through.as_ref().unwrap_or(&database.url);
+                let store = PostgresRegistry::open(url).await.expect("opened");
+                let is_pooled = store.is_pooled().await.expect("open");
+                assert_eq!(is_pooled, pooler.is_some());
                 Arc::new(if outbox { store.with_outbox() } else { store })
             }
         }
@@ -75,7 +94,7 @@ impl Bench {
                     let _ = std::fs::remove_file(folder.path().join(name));
                 }
             }
-            Backend::Postgres(server, database) => {
+            Backend::Postgres(server, database, _) => {
                 let sql = "DROP SCHEMA IF EXISTS pudato CASCADE";
                 server.psql(&database.name, sql).expect("dropped");
             }

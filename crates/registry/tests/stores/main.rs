@@ -10,7 +10,7 @@ mod records;
 mod retention;
 mod roles;
 
-/// Runs each promise on SQLite and on a real PostgreSQL.
+/// Runs each promise on SQLite, on a real PostgreSQL, and on that behind a pooler.
 macro_rules! promises {
     ($($module:ident: $($promise:ident),+;)+) => {
         mod sqlite {
@@ -26,6 +26,16 @@ macro_rules! promises {
                 #[tokio::test]
                 async fn $promise() {
                     if let Some(bench) = super::bench::Bench::postgres(stringify!($promise)) {
+                        super::$module::$promise(&bench).await;
+                    }
+                }
+            )+)+
+        }
+        mod pooled {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    if let Some(bench) = super::bench::Bench::pooled(stringify!($promise)) {
                         super::$module::$promise(&bench).await;
                     }
                 }

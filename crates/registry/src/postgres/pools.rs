@@ -1,0 +1,120 @@
+//! Connections to the server itself, or through a pooler that hands every transaction to another connection of its own: pgbouncer in the mode
+//! `transaction`, RDS Proxy.
+//!
+//! What holds for a session at a server holds for nothing there. A session's settings are refused (`options` at its start) or lost, and a statement that was
+//! prepared in one transaction is not there in the next. So each transaction brings its settings, and statements have no names.
+
+use super::connect::{SCHEMA, SETTINGS};
+use crate::error::{Error, ErrorKind};
+use deadpool_postgres::{Object, Pool, PoolError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+/// The connections of one process. Which kind it needs shows at its first one, and later at a statement that is gone.
+pub(super) struct Pools {
+    direct: Pool,
+    pooled: Pool,
+    /// Whether the URL has options of its own, which only a session can have.
+    has_options: bool,
+    is_pooled: AtomicBool,
+}
+
+impl Pools {
+    pub(super) fn new(direct: Pool, pooled: Pool, has_options: bool) -> Self {
+        Self {
+            direct,
+            pooled,
+            has_options,
+            is_pooled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn resize(&self, connections: usize) {
+        self.direct.resize(connections);
+        self.pooled.resize(connections);
+    }
+
+    /// Whether sessions go through a pooler, as far as this process knows.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn get(&self) -> Result<Object, Error> {
+        if !self.is_pooled() {
+            match self.direct.get().await {
+                // Whatever is wrong beside that shows without them.
+                Err(error) if refuses_options(&error) => {
+                    let client = self.pooled().await?;
+                    self.set_pooled();
+                    return Ok(client);
+                }
+                got => return Ok(got?),
+            }
+        }
+        self.pooled().await
+    }
+
+    /// The first connection of a process: whoever drops a session's settings without a word is a pooler, too.
+    pub(super) async fn first(&self) -> Result<Object, Error> {
+        let client = self.get().await?;
+        if self.is_pooled() || has_settings(&client).await? {
+            return Ok(client);
+        }
+        self.set_pooled();
+        self.pooled().await
+    }
+
+    async fn pooled(&self) -> Result<Object, Error> {
+        if self.has_options {
+            let context = "REGISTRY_DATABASE_URL: options: what answers there is a pooler that gives each transaction another \
+                           session, so they would be lost; set them for the role instead (ALTER ROLE .. SET ..)";
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        Ok(self.pooled.get().await?)
+    }
+
+    /// Learns from an error: a statement that this session prepared is another session's matter.
+    pub(super) fn learn(&self, error: &Error) {
+        let is_lost = [
+            &SqlState::INVALID_SQL_STATEMENT_NAME,
+            &SqlState::DUPLICATE_PSTATEMENT,
+        ];
+        if error
+            .sql_state()
+            .is_some_and(|state| is_lost.contains(&state))
+        {
+            self.set_pooled();
+        }
+    }
+
+    fn set_pooled(&self) {
+        self.is_pooled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// By the code alone: pgbouncer says that the protocol was violated, RDS Proxy that it does not have the feature.
+fn refuses_options(error: &PoolError) -> bool {
+    let PoolError::Backend(error) = error else {
+        return false;
+    };
+    let refusals = [
+        &SqlState::PROTOCOL_VIOLATION,
+        &SqlState::FEATURE_NOT_SUPPORTED,
+    ];
+    error.code().is_some_and(|code| refusals.contains(&code))
+}
+
+async fn has_settings(client: &Client) -> Result<bool, Error> {
+    let sql = "SELECT current_setting('search_path')";
+    let row = client.query_typed_one(sql, &[]).await?;
+    Ok(row.get::<_, String>(0) == SCHEMA)
+}
+
+/// What a transaction through a pooler begins with.
+pub(super) fn local_settings() -> String {
+    let local = SETTINGS
+        .iter()
+        .map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
+    local.collect()
+}
