@@ -2,6 +2,7 @@
 
 mod support;
 
+use pudato_query::EngineError;
 use serde_json::json;
 use support::{engine, refused, rows, run, script, work};
 
@@ -58,4 +59,30 @@ async fn rows_are_counted_only_where_duckdb_counts_rows_and_not_matches() {
         let outcome = run(&engine, work(sql)).await.expect("run");
         assert_eq!(outcome.statements[0].rows, rows, "{sql}");
     }
+}
+
+/// No other statement is to blame, and waiting for one would help nobody.
+#[tokio::test]
+async fn a_commit_that_cannot_make_its_log_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    // After the start, which would refuse it.
+    std::fs::create_dir(folder.path().join("warehouse.duckdb.wal")).expect("made");
+    let failed = run(&engine, work("CREATE TABLE t (a INTEGER)")).await;
+    match failed.expect_err("nothing can be committed") {
+        EngineError::Unavailable(why) => assert!(
+            why.contains("the warehouse cannot be written") && why.contains(".wal"),
+            "{why}"
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_column_is_a_variant_by_its_type_and_not_by_words_of_a_statement() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let words = "SELECT error('decoding Variant columns is not supported')";
+    let why = refused(&engine, work(words)).await;
+    assert!(!why.contains("cast it to JSON"), "{why}");
 }

@@ -727,6 +727,7 @@ fn engine(
     settings: &Settings,
     data_dir: &std::path::Path,
 ) -> Result<pudato_query::duckdb::DuckDb, OpenError> {
+    use pudato_query::EngineError;
     use pudato_query::duckdb::process::Program;
     use pudato_query::duckdb::{DuckDb, Isolation, Options};
     let query = &settings.query;
@@ -749,8 +750,13 @@ fn engine(
         isolation,
     };
     match &query.file {
-        Some(file) => DuckDb::file(file, options)
-            .map_err(|error| OpenError::Unavailable(format!("DUCKDB_PATH: {error}"))),
+        Some(file) => DuckDb::file(file, options).map_err(|error| {
+            let what = format!("DUCKDB_PATH: {error}");
+            match error {
+                EngineError::Invalid(_) => OpenError::Settings(what),
+                _ => OpenError::Unavailable(what),
+            }
+        }),
         None => Ok(DuckDb::in_memory(options)),
     }
 }

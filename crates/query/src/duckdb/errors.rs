@@ -38,17 +38,18 @@ const COLLISIONS: [&str; 13] = [
     "write-write conflict",
 ];
 
-/// What a file system says that takes no more.
-const NO_ROOM: [&str; 8] = [
-    "Could not write",
-    "Could not fsync",
-    "Could not truncate",
+/// What a file that takes nothing begins with, beside the file's name and the system's words.
+const NO_WRITE: [&str; 3] = ["Could not write", "Could not fsync", "Could not truncate"];
+/// How it ends, where the file could be opened before.
+const NO_ROOM: [&str; 5] = [
     "Disk quota exceeded",
     "File too large",
     "Input/output error",
-    "No space left",
+    "No space left on device",
     "Read-only file system",
 ];
+/// What a commit says that cannot make its log: the folder may not be written, or the name is too long for it. No other file is opened then.
+const NO_LOG: &str = "Cannot open file";
 
 /// Before the text of a failure of DuckDB itself, after which nothing can be done on the open warehouse any more.
 const FAILED: &str = "DuckDB failed: ";
@@ -72,15 +73,25 @@ pub(super) fn engine_error(error: Error) -> EngineError {
 fn told(text: &str) -> EngineError {
     let (kind, what) = typed(text);
     // A commit passes on what went wrong, but not its type.
-    let what = what.strip_prefix("Failed to commit: ").unwrap_or(what);
+    let commit = what.strip_prefix("Failed to commit: ");
+    let is_commit = commit.is_some();
+    let what = commit.unwrap_or(what);
     let begins = |beginnings: &[&str]| beginnings.iter().any(|begin| what.starts_with(begin));
     let has = |parts: &[&str]| parts.iter().any(|part| what.contains(part));
+    // After the system's words DuckDB may explain more, on lines of its own.
+    let first = what.lines().next().unwrap_or_default();
+    let ends = |endings: &[&str]| endings.iter().any(|end| first.trim_end().ends_with(end));
     match kind {
         "TransactionContext" | "Invalid Input" if has(&READ_ONLY) => EngineError::Invalid(format!(
             "payload.sql: a query changes nothing; write with a statement of its own, e.g. INSERT: {text}"
         )),
-        "TransactionContext" | "IO" if has(&NO_ROOM) => {
+        "TransactionContext" | "IO" if begins(&NO_WRITE) || ends(&NO_ROOM) => {
             EngineError::Unavailable(format!("the warehouse cannot be written: {text}"))
+        }
+        "TransactionContext" if is_commit && begins(&[NO_LOG]) => {
+            let advice = "DuckDB keeps its log beside the file, under its name with .wal: let this process write the folder, and give DUCKDB_PATH a \
+                          shorter name where it is too long";
+            EngineError::Unavailable(format!("the warehouse cannot be written: {text}; {advice}"))
         }
         "TransactionContext" if begins(&COLLISIONS) => {
             EngineError::Retry(format!("another statement changed the same data: {text}"))
@@ -331,6 +342,19 @@ mod tests {
             (
                 "IO Error: Could not set lock on file \"w.duckdb\": Conflicting lock is held in python (PID 1)",
                 Class::Unavailable,
+            ),
+            (
+                "TransactionContext Error: Failed to commit: Cannot open file \"/x/w.duckdb.wal\": File name too long",
+                Class::Unavailable,
+            ),
+            (
+                "TransactionContext Error: Failed to commit: Cannot open file \"/x/w.duckdb.wal\": Permission denied",
+                Class::Unavailable,
+            ),
+            // Words that stand in the name of a file are its name.
+            (
+                "IO Error: Cannot open file \"/x/No space left on device/a\": No such file or directory",
+                Class::Invalid,
             ),
             (
                 "FATAL Error: Failed: database has been invalidated",

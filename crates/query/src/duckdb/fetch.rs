@@ -2,7 +2,7 @@
 
 use super::bind;
 use super::control::Control;
-use super::errors::{engine_error, text};
+use super::errors::engine_error;
 use super::json::{self, Shape};
 use super::rows::Rows;
 use super::statements::{Kind, literal, quote};
@@ -14,7 +14,8 @@ use crate::format::Format;
 use crate::parameters::Parameters;
 use duckdb::arrow::array::Array;
 use duckdb::core::LogicalTypeHandle;
-use duckdb::{Connection, Statement, params_from_iter};
+use duckdb::types::Type;
+use duckdb::{Connection, Error, Statement, params_from_iter};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -81,11 +82,11 @@ impl<'a> Fetch<'a, '_> {
         let values = bind::values(&prepared, self.parameters, self.used)?;
         // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
-        started.map_err(|error| match text(&error) {
-            text if text.contains("Variant columns") => EngineError::Invalid(
+        started.map_err(|error| match error {
+            Error::FromSqlConversionFailure(_, Type::Variant, _) => EngineError::Invalid(
                 "payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into(),
             ),
-            _ => engine_error(error),
+            error => engine_error(error),
         })?;
         Ok(prepared)
     }

@@ -25,6 +25,7 @@ mod opened;
 mod parquet;
 mod parse;
 mod pivot;
+mod place;
 mod plan;
 pub mod process;
 mod relations;
@@ -103,7 +104,7 @@ impl DuckDb {
     /// A warehouse in `file`, which is made where it is not there. The file is open only while a statement runs.
     ///
     /// # Errors
-    /// `Unavailable`: the file's folder cannot be made.
+    /// `Unavailable`: the file's folder cannot be made. `Invalid`: DuckDB could open the file, and commit nothing to it.
     pub fn file(file: &Path, options: Options) -> Result<Self, EngineError> {
         let failed = |error: std::io::Error| {
             EngineError::Unavailable(format!("{}: {error}", file.display()))
@@ -117,6 +118,7 @@ impl DuckDb {
         let file = folder.canonicalize().map_err(failed)?.join(name);
         // A symbolic link is named as what it leads to: there is one warehouse, and it has one name.
         let file = file.canonicalize().unwrap_or(file);
+        place::check(&file)?;
         let namespace = Dataset::file_namespace("duckdb", &file.display().to_string());
         Ok(Self::new(Place::File(file), namespace, options))
     }

@@ -627,7 +627,7 @@ fn unknown(what: &str) -> EngineError {
 /// Says what to do about a PIVOT whose plan cannot be made.
 fn in_pivot(error: EngineError) -> EngineError {
     match error {
-        EngineError::Invalid(text) if text.contains("Binder Error") => {
+        EngineError::Invalid(text) if text.starts_with("payload.sql: Binder Error: ") => {
             EngineError::Invalid(format!(
                 "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
                 pivot::ADVICE

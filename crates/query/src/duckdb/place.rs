@@ -1,0 +1,80 @@
+//! Whether DuckDB can commit to a file. It opens one whose log it cannot make, and every write fails then.
+
+use crate::engine::EngineError;
+use std::path::{Path, PathBuf};
+
+/// What DuckDB puts behind the name of a warehouse, its longest last (DuckDB 1.5.6, `SingleFileStorageManager`).
+const BESIDE: [&str; 3] = [".wal", ".wal.recovery", ".wal.checkpoint"];
+
+/// Longest name of a file on common file systems, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Refuses a file beside which DuckDB cannot keep its log.
+pub(super) fn check(file: &Path) -> Result<(), EngineError> {
+    let name = file.file_name().unwrap_or_default();
+    let longest = BESIDE.map(str::len).into_iter().max().unwrap_or_default();
+    let (bytes, bytes_max) = (name.len(), NAME_BYTES_MAX - longest);
+    if bytes > bytes_max {
+        return Err(EngineError::Invalid(format!(
+            "{}: the name of the file has {bytes} bytes; at most {bytes_max}, since DuckDB puts files beside it whose names are longer",
+            file.display()
+        )));
+    }
+    if file.is_dir() {
+        return Err(EngineError::Invalid(format!(
+            "{}: it is a folder; expected the file of a warehouse",
+            file.display()
+        )));
+    }
+    for end in BESIDE {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(end);
+        let beside = PathBuf::from(beside);
+        let found = beside.symlink_metadata();
+        if found.is_ok_and(|found| !found.is_file()) {
+            return Err(EngineError::Invalid(format!(
+                "{}: it is no file; DuckDB keeps its log there, so move it away or give the warehouse another name",
+                beside.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duckdb::Connection;
+
+    /// Whether DuckDB itself can commit there.
+    fn commits(file: &Path) -> bool {
+        let connection = Connection::open(file).expect("DuckDB opens it");
+        let sql = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1)";
+        connection.execute_batch(sql).is_ok()
+    }
+
+    #[test]
+    fn a_warehouse_that_nothing_can_be_committed_to_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        let refused = |file: &Path| check(file).expect_err("refused").to_string();
+        let long = file(&"w".repeat(252));
+        assert!(!commits(&long), "DuckDB can do it now");
+        let why = refused(&long);
+        assert!(why.contains("252 bytes; at most 240"), "{why}");
+
+        let blocked = file("w.duckdb");
+        std::fs::create_dir(file("w.duckdb.wal")).expect("made");
+        assert!(!commits(&blocked), "DuckDB can do it now");
+        let why = refused(&blocked);
+        assert!(why.contains("w.duckdb.wal: it is no file"), "{why}");
+        assert!(refused(folder.path()).contains("it is a folder"));
+
+        let longest = file(&"v".repeat(240));
+        check(&longest).expect("taken");
+        assert!(commits(&longest));
+        // The log of one that was not closed lies there already.
+        std::fs::write(file("u.duckdb.wal"), "").expect("written");
+        check(&file("u.duckdb")).expect("taken");
+    }
+}
