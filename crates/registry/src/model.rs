@@ -151,8 +151,16 @@ pub struct JobFilter {
     pub status: Option<JobStatus>,
     /// The scheduler's own id.
     pub dag_run_id: Option<String>,
+    /// The commit of the logic that they ran.
+    pub logic_version: Option<String>,
+    /// Those that were created later than this.
+    pub created_after: Option<Timestamp>,
+    /// Those that were created earlier than this.
+    pub created_before: Option<Timestamp>,
     /// Most jobs to answer.
     pub limit: u64,
+    /// How many of the newest to leave out before.
+    pub offset: u64,
 }
 
 /// A step of a job: one Command, and what it is sent again as.

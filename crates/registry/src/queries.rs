@@ -50,7 +50,9 @@ pub(crate) const JOBS: &str = concat!(
     "WHERE (CAST($1 AS TEXT) IS NULL OR pipeline = $1) AND (CAST($2 AS TEXT) IS NULL OR environment = $2)
      AND (CAST($3 AS TEXT) IS NULL OR namespace = $3) AND (CAST($4 AS TEXT) IS NULL OR ",
     job_status!(),
-    " = $4) AND (CAST($5 AS TEXT) IS NULL OR dag_run_id = $5) ORDER BY created_us DESC, id DESC LIMIT $6"
+    " = $4) AND (CAST($5 AS TEXT) IS NULL OR dag_run_id = $5) AND (CAST($6 AS TEXT) IS NULL OR logic_version = $6)
+     AND (CAST($7 AS BIGINT) IS NULL OR created_us > $7) AND (CAST($8 AS BIGINT) IS NULL OR created_us < $8)
+     ORDER BY created_us DESC, id DESC LIMIT $9 OFFSET $10"
 );
 
 pub(crate) const MAKE_JOB: &str =

@@ -158,6 +158,73 @@ async fn jobs_are_filtered_and_the_newest_comes_first() {
     assert_eq!(found["count"], 1);
 }
 
+/// Names that others have used for these actions: each does what it says, or is refused by name; none is ignored.
+#[tokio::test]
+async fn every_name_that_others_used_works_or_is_refused_by_name() {
+    let registry = registry();
+    let create = json!({"pipeline": "p", "job_id": "job-1", "logic_version": "abc"});
+    let job = ok(&registry, "create_job", create).await;
+    assert_eq!(job["logic_version"], "abc");
+    let step = json!({"job_id": "job-1", "step_id": "step-1", "step_name": "s", "handler_type": "query", "action": "execute_sql"});
+    ok(&registry, "add_step", step).await;
+    let update = json!({"step_id": "step-1", "status": "success", "started_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:05Z"});
+    let step = ok(&registry, "update_step", update).await;
+    let starts =
+        |name: &str, text: &str| step[name].as_str().is_some_and(|at| at.starts_with(text));
+    assert!(starts("started_at", "2026-01-01T00:00:00"), "{step}");
+    assert!(starts("completed_at", "2026-01-01T00:00:05"), "{step}");
+    for (payload, count) in [
+        (json!({"created_after": "2020-01-01T00:00:00Z"}), 1),
+        (json!({"created_after": "2120-01-01T00:00:00Z"}), 0),
+        (json!({"created_before": "2120-01-01T00:00:00+02:00"}), 1),
+        (json!({"created_before": "2020-01-01T00:00:00Z"}), 0),
+        (json!({"logic_version": "abc"}), 1),
+        (json!({"logic_version": "abd"}), 0),
+        (json!({"offset": 0}), 1),
+        (json!({"offset": 1}), 0),
+    ] {
+        let found = ok(&registry, "query_jobs", payload.clone()).await;
+        assert_eq!(found["count"], count, "{payload}");
+    }
+    let refused = [
+        ("query_jobs", "created_after", json!("yesterday")),
+        ("query_jobs", "created_before", json!(1)),
+        ("query_jobs", "offset", json!(-1)),
+        ("query_jobs", "started_at", json!("2026-01-01T00:00:00Z")),
+        ("query_jobs", "completed_at", json!("2026-01-01T00:00:00Z")),
+        ("create_job", "created_after", json!("2026-01-01T00:00:00Z")),
+        ("create_job", "started_at", json!("2026-01-01T00:00:00Z")),
+        ("update_job", "completed_at", json!("2026-01-01T00:00:00Z")),
+        ("add_step", "logic_version", json!("abc")),
+        ("add_step", "started_at", json!("2026-01-01T00:00:00Z")),
+        ("update_step", "logic_version", json!("abc")),
+        ("get_job", "logic_version", json!("abc")),
+        ("get_job_steps", "offset", json!(1)),
+        ("get_lineage", "offset", json!(1)),
+        (
+            "get_lineage",
+            "created_after",
+            json!("2026-01-01T00:00:00Z"),
+        ),
+    ];
+    for (action, name, value) in refused {
+        let payload = json!({"pipeline": "p", "job_id": "job-1", "step_id": "step-1", "location": "x",
+            "step_name": "s", "handler_type": "query", "action": "x"});
+        let known = registry.actions().iter().find(|known| known.name == action);
+        let known = known.expect("an action").fields.expect("its fields");
+        let mut payload = payload.as_object().cloned().expect("an object");
+        payload.retain(|name, _| known.contains(&name.as_str()));
+        payload.insert(name.into(), value);
+        let error = call(&registry, action, Value::Object(payload)).await;
+        let error = error.expect_err("refused");
+        assert!(
+            error.starts_with(&format!("payload.{name}: ")),
+            "{action}: {error}"
+        );
+        assert!(error.contains("expected"), "{action}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn every_wrong_field_is_named_with_what_was_expected() {
     let registry = registry();

@@ -1,7 +1,7 @@
 //! Settings: flags before environment before `pudato.toml` before defaults, each with where it came from.
 
 use crate::openlineage::TransportSettings;
-use crate::variables::{VARIABLES, Variable, nearest};
+use crate::variables::{OTHERS, VARIABLES, Variable, instead_of, nearest};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -209,6 +209,11 @@ impl Settings {
             .iter()
             .map(|variable| find(*variable, sources, &file))
             .collect();
+        for (name, instead) in OTHERS {
+            if (sources.environment)(name).is_some_and(|value| !value.is_empty()) {
+                wrong.push(format!("{name}: this is no setting of pudato; {instead}"));
+            }
+        }
         let fabric = fabric(&mut all, &mut wrong);
         let listed = value(&all, "PUDATO_CONTAINERS");
         if !listed.is_empty() {
@@ -546,7 +551,12 @@ fn read_file(path: Option<&Path>, wrong: &mut Vec<String>) -> Table {
             _ if !VARIABLES.iter().any(|variable| variable.key == key) => {
                 let known = VARIABLES.iter().map(|variable| variable.key);
                 let near = nearest(&key, known.chain(["containers"])).unwrap_or_default();
-                wrong.push(format!("{name}: {key}: unknown; did you mean {near}?"));
+                wrong.push(match instead_of(&key) {
+                    Some(instead) => {
+                        format!("{name}: {key}: this is no setting of pudato; {instead}")
+                    }
+                    None => format!("{name}: {key}: unknown; did you mean {near}?"),
+                });
             }
             toml::Value::String(text) => {
                 table.0.insert(key, text);
@@ -617,6 +627,36 @@ mod tests {
         assert_eq!(settings.drain, Duration::from_secs(5));
         assert_eq!(origin(&settings, "PUDATO_PREFIX"), "flag");
         assert_eq!(origin(&settings, "PUDATO_LOG"), "default");
+    }
+
+    /// Who comes with them counts on what they say.
+    #[test]
+    fn a_setting_of_another_name_is_refused_with_what_to_say_instead() {
+        for (name, part) in [
+            ("PUDATO_ENV", "PUDATO_FABRIC"),
+            ("PUDATO_DATA_BUCKET", "PUDATO_CONTAINERS=NAME=s3://BUCKET"),
+            ("PUDATO_DATA_CONTAINER", "[containers]"),
+            ("PUDATO_METADATA_TABLE", "REGISTRY_DATABASE_URL"),
+            ("PUDATO_LOGIC_REPO_CLONE_DIR", "PUDATO_DATA_DIR"),
+            ("PUDATO_ICEBERG_CATALOG_PATH", "DUCKDB_PATH"),
+        ] {
+            let error = load(&[(name, "x")], None).expect_err("refused");
+            assert!(
+                error.contains(&format!("{name}: this is no setting of pudato; "))
+                    && error.contains(part),
+                "{error}"
+            );
+            load(&[(name, "")], None).expect("nobody set it");
+            let key = name["PUDATO_".len()..].to_lowercase();
+            let error = load(&[], Some(&format!("{key} = \"x\""))).expect_err("refused");
+            assert!(error.contains(part), "{error}");
+        }
+        for (name, key) in OTHERS
+            .iter()
+            .flat_map(|(name, _)| VARIABLES.iter().map(move |known| (*name, known.name)))
+        {
+            assert_ne!(name, key);
+        }
     }
 
     #[test]

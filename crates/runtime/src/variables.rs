@@ -412,6 +412,42 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
+/// Names of settings that others have used for the same, and what to say instead. They are refused, since who sets one counts on it.
+pub(crate) const OTHERS: &[(&str, &str)] = &[
+    (
+        "PUDATO_ENV",
+        "say PUDATO_FABRIC (embedded or aws) for where messages travel, and PUDATO_ENVIRONMENT (dev, test, prod) for what the environment is called",
+    ),
+    (
+        "PUDATO_DATA_BUCKET",
+        "name each container: PUDATO_CONTAINERS=NAME=s3://BUCKET, or [containers] in pudato.toml",
+    ),
+    (
+        "PUDATO_DATA_CONTAINER",
+        "name each container: PUDATO_CONTAINERS=NAME=s3://BUCKET, or [containers] in pudato.toml",
+    ),
+    (
+        "PUDATO_METADATA_TABLE",
+        "the registry is a database: REGISTRY_DATABASE_URL",
+    ),
+    (
+        "PUDATO_LOGIC_REPO_CLONE_DIR",
+        "checkouts of the logic lie in the data folder: PUDATO_DATA_DIR",
+    ),
+    (
+        "PUDATO_ICEBERG_CATALOG_PATH",
+        "tables lie in the warehouse: DUCKDB_PATH",
+    ),
+];
+
+/// What to say in place of a setting that is none of ours, by its name or its key in the file.
+pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+    let is_named =
+        |known: &str| known == name || known["PUDATO_".len()..].eq_ignore_ascii_case(name);
+    let found = OTHERS.iter().find(|(known, _)| is_named(known));
+    found.map(|(_, instead)| *instead)
+}
+
 /// The key that is spelt most like `unknown`.
 pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     pudato_handler::nearest(unknown, known).map(|(_, key)| key)

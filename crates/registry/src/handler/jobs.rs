@@ -10,6 +10,8 @@ const STATUSES: [&str; 5] = ["pending", "running", "success", "failed", "cancell
 const LIMIT_DEFAULT: u64 = 50;
 /// Most jobs of an answer.
 const LIMIT_MAX: u64 = 1_000;
+/// Most jobs that are left out before.
+const OFFSET_MAX: u64 = 1_000_000;
 /// Most steps that a job can declare.
 const STEPS_MAX: u64 = 1_000_000;
 
@@ -72,9 +74,15 @@ pub(super) async fn query(
         namespace: payload.optional_text("namespace")?,
         status: status.as_deref().and_then(JobStatus::parse),
         dag_run_id: payload.optional_text("dag_run_id")?,
+        logic_version: payload.optional_text("logic_version")?,
+        created_after: payload.optional_timestamp("created_after")?,
+        created_before: payload.optional_timestamp("created_before")?,
         limit: payload
             .whole_number("limit", 1..=LIMIT_MAX)?
             .unwrap_or(LIMIT_DEFAULT),
+        offset: payload
+            .whole_number("offset", 0..=OFFSET_MAX)?
+            .unwrap_or_default(),
     };
     let jobs = store.query_jobs(filter).await?;
     Ok(data(&json!({"count": jobs.len(), "jobs": jobs})))

@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-const ACTIONS: &[Action] = &[
+/// The actions of the service `registry`.
+pub const ACTIONS: &[Action] = &[
     // Without an id in the payload they make one, so a second run would make a second job or step.
     Action::new("create_job", Effect::Once).fields(&[
         "pipeline",
@@ -63,7 +64,11 @@ const ACTIONS: &[Action] = &[
         "namespace",
         "status",
         "dag_run_id",
+        "logic_version",
+        "created_after",
+        "created_before",
         "limit",
+        "offset",
     ]),
     Action::new("get_step", Effect::Read).fields(&["step_id"]),
     Action::new("get_job_steps", Effect::Read).fields(&["job_id"]),

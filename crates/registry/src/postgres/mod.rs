@@ -249,6 +249,7 @@ impl RegistryStore for PostgresRegistry {
             ("environment", &filter.environment),
             ("namespace", &filter.namespace),
             ("dag_run_id", &filter.dag_run_id),
+            ("logic_version", &filter.logic_version),
         ] {
             no_nul(field, text.as_deref().unwrap_or_default())?;
         }

@@ -95,13 +95,19 @@ pub(super) async fn query_jobs(
     filter: &JobFilter,
 ) -> Result<Vec<Job>, Error> {
     let limit = number(Some(filter.limit));
-    let params: [&(dyn ToSql + Sync); 6] = [
+    let offset = number(Some(filter.offset));
+    let us = |at: &Option<Timestamp>| at.as_ref().map(micros);
+    let params: [&(dyn ToSql + Sync); 10] = [
         &filter.pipeline,
         &filter.environment,
         &filter.namespace,
         &filter.status.map(JobStatus::as_str),
         &filter.dag_run_id,
+        &filter.logic_version,
+        &us(&filter.created_after),
+        &us(&filter.created_before),
         &limit,
+        &offset,
     ];
     let found = rows(session, queries::JOBS, &params).await?;
     found.iter().map(|row| queries::job(row)).collect()

@@ -75,13 +75,18 @@ pub(super) fn update_job(
 }
 
 pub(super) fn query_jobs(connection: &Connection, filter: &JobFilter) -> Result<Vec<Job>, Error> {
+    let us = |at: &Option<Timestamp>| at.as_ref().map(micros);
     let params = params![
         filter.pipeline,
         filter.environment,
         filter.namespace,
         filter.status.map(JobStatus::as_str),
         filter.dag_run_id,
-        filter.limit
+        filter.logic_version,
+        us(&filter.created_after),
+        us(&filter.created_before),
+        filter.limit,
+        filter.offset
     ];
     all(connection, queries::JOBS, params, |row| queries::job(row))
 }

@@ -65,6 +65,45 @@ pub async fn a_job_and_its_steps_are_filled_in_whatever_came_first(bench: &Bench
     assert!(store.get_step("nobody").await.expect("asked").is_none());
 }
 
+pub async fn jobs_are_found_by_time_and_version_and_come_in_pages(bench: &Bench) {
+    let store = bench.open().await;
+    let at = |second: i64| Timestamp::from_unix_us(1_795_392_000_000_000 + second * 1_000_000);
+    for n in 0..5_i64 {
+        let mut new = job(&format!("job-{n}"));
+        new.logic_version = Some(if n < 2 { "old" } else { "new" }.into());
+        store.create_job(new, at(n)).await.expect("created");
+    }
+    let found = async |filter: JobFilter| {
+        let jobs = store.query_jobs(filter).await.expect("asked");
+        let ids = jobs.into_iter().map(|job| job.job_id.replace("job-", ""));
+        ids.collect::<String>()
+    };
+    let any = || JobFilter {
+        limit: 10,
+        ..JobFilter::default()
+    };
+    let filter = JobFilter {
+        created_after: Some(at(1)),
+        created_before: Some(at(4)),
+        ..any()
+    };
+    assert_eq!(found(filter).await, "32");
+    let filter = JobFilter {
+        logic_version: Some("old".into()),
+        ..any()
+    };
+    assert_eq!(found(filter).await, "10");
+    let page = |offset| JobFilter {
+        limit: 2,
+        offset,
+        ..any()
+    };
+    assert_eq!(found(page(0)).await, "43");
+    assert_eq!(found(page(2)).await, "21");
+    assert_eq!(found(page(4)).await, "0");
+    assert_eq!(found(page(6)).await, "");
+}
+
 pub async fn a_job_ends_when_all_expected_steps_did(bench: &Bench) {
     let store = bench.open().await;
     let mut new = job("job-1");
