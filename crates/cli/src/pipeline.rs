@@ -61,6 +61,14 @@ impl Run {
             })?),
         };
         if self.dry_run {
+            let others = pipeline.check(&self.pipeline);
+            for step in others.map_err(|error| Failure::usage(error.to_string()))? {
+                let (name, service) = (&step.name, &step.r#type);
+                let what = format!(
+                    "step {name}: {service} is no service of pudato's own; its action and payload are not checked"
+                );
+                eprintln!("pudato: {}", output::told(&what));
+            }
             return plan(context, &pipeline, from);
         }
         let pudato = context.open().await?;

@@ -48,6 +48,14 @@ const FIELDS: &[&str] = &[
     "timeout_seconds",
 ];
 
+/// The actions of the service `query`.
+pub const ACTIONS: [Action; 2] = [
+    Action::new("execute_sql", Effect::Once)
+        .aliases(&["execute"])
+        .fields(FIELDS),
+    Action::new("execute_script", Effect::Once).fields(FIELDS),
+];
+
 /// The query handler.
 pub struct QueryHandler {
     engine: Arc<dyn QueryEngine>,
@@ -64,15 +72,7 @@ impl QueryHandler {
             engine,
             files,
             limits,
-            actions: [
-                Action::new("execute_sql", Effect::Once)
-                    .aliases(&["execute"])
-                    .fields(FIELDS)
-                    .lease_max(lease_max),
-                Action::new("execute_script", Effect::Once)
-                    .fields(FIELDS)
-                    .lease_max(lease_max),
-            ],
+            actions: ACTIONS.map(|action| action.lease_max(lease_max)),
         }
     }
 

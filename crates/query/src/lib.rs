@@ -27,8 +27,9 @@ pub use engine::{
 };
 pub use files::{FileError, Files, ObjectFile};
 pub use format::Format;
-pub use handler::{Limits, QueryHandler};
+pub use handler::{ACTIONS, Limits, QueryHandler};
 pub use lineage::{Lineage, Operation, SourceRead, Table};
 pub use parameters::{Parameter, Parameters};
 /// Where a work says what it waits for.
 pub use pudato_handler::Waits;
+pub use request::check_payload;

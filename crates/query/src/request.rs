@@ -4,7 +4,7 @@ use crate::csv_options::CsvOptions;
 use crate::format::{Format, compression};
 use crate::parameters::Parameters;
 use pudato_handler::check_fields;
-use pudato_protocol::{Error, Fields};
+use pudato_protocol::{Error, Fields, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,15 @@ pub(crate) struct Statement {
     pub(crate) sources: Vec<(String, ObjectName)>,
     pub(crate) into: Option<ObjectName>,
     pub(crate) timeout_seconds: Option<u64>,
+}
+
+/// Checks a payload as the handler will, but for what only its settings say: how long it may run.
+///
+/// # Errors
+/// Names the first field that is wrong.
+pub fn check_payload(payload: &Object) -> Result<(), Error> {
+    let fields = Fields::of(Value::Object(payload.clone()), "payload")?;
+    Statement::read(fields, u64::MAX).map(|_| ())
 }
 
 impl Statement {

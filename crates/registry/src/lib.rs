@@ -25,7 +25,7 @@ pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
 pub use batch::Difference;
 pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
-pub use handler::RegistryHandler;
+pub use handler::{ACTIONS, RegistryHandler};
 pub use model::{
     ClaimOfStep, Claims, Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter,
     JobStatus, NewJob, NewStep, Node, OneHop, Prune, Pruned, Step, StepUpdate, StoredEvent,

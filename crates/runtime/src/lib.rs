@@ -6,6 +6,7 @@ mod aws;
 mod backend;
 pub mod board;
 mod breaker;
+pub mod builtin;
 #[cfg(feature = "aws")]
 pub mod calls;
 mod chance;

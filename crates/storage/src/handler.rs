@@ -10,7 +10,8 @@ use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
 use pudato_protocol::{Error as FieldError, Fields, Object};
 use serde_json::{Value, json};
 
-const ACTIONS: &[Action] = &[
+/// The actions of the service `storage`.
+pub const ACTIONS: &[Action] = &[
     Action::new("put_object", Effect::Keyed).fields(&[
         "container",
         "path",

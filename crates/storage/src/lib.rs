@@ -19,7 +19,7 @@ mod unnamed;
 
 pub use containers::{Containers, ContainersBuilder};
 pub use error::{Error, ErrorKind};
-pub use handler::StorageHandler;
+pub use handler::{ACTIONS, StorageHandler};
 pub use objects::{Listing, Object, ObjectInfo, Objects, Put};
 #[cfg(feature = "s3")]
 pub use s3::S3Access;

@@ -30,8 +30,10 @@ use tokio::sync::Mutex;
 /// packages and artifacts.
 const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
 
+/// The actions of the service `transform`.
+///
 /// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had.
-const ACTIONS: &[Action] = &[
+pub const ACTIONS: &[Action] = &[
     Action::new("run", Effect::Once)
         .fields(FIELDS)
         .lease_max(LEASE_MAX),

@@ -25,6 +25,6 @@ mod scratch;
 mod verdict;
 mod warehouse;
 
-pub use handler::{Settings, TransformHandler};
+pub use handler::{ACTIONS, Settings, TransformHandler};
 pub use logic::Logic;
 pub use warehouse::{NoWarehouse, Warehouse};

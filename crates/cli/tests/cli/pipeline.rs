@@ -200,6 +200,29 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
         code == 2 && error.contains("type: expected one of query, registry, storage"),
         "{error}"
     );
+    let planned = installation.run(&["run", "bad.yaml", "--dry-run"]);
+    let planned = String::from_utf8_lossy(&planned.stderr);
+    assert!(
+        planned.contains(
+            "step a: qery is no service of pudato's own; its action and payload are not checked"
+        ),
+        "{planned}"
+    );
+    // Nobody serves, and nothing asks them.
+    write(
+        folder,
+        "bad.yaml",
+        "name: x\nsteps:\n  - {name: a, type: storage, action: get_object, payload: {container: lake, path: x}}\n  \
+         - name: b\n    type: query\n    action: execute_sql\n    payload:\n      sqll: SELECT 1\n",
+    );
+    let (code, error) = installation.fails(&["run", "bad.yaml", "--dry-run"]);
+    assert!(
+        code == 2
+            && error.contains(
+                "bad.yaml:8: step b: payload.sqll: execute_sql has no such field; did you mean sql?"
+            ),
+        "{error}"
+    );
     let (code, error) = installation.fails(&["run", "none.yaml"]);
     assert!(
         code == 2 && error.contains("none.yaml: cannot be read"),

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use pudato_protocol::Object;
 use saphyr::{MarkedYaml, YamlData};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -235,13 +236,17 @@ fn draft<'a, 'i>(
         payload: Object::new(),
         timeout: TIMEOUT_DEFAULT,
         files: Vec::new(),
+        lines: BTreeMap::new(),
     };
     let before = wrongs.len();
     for (key, key_node, value) in entries(node, "step")? {
         match key {
             "name" => step.name = take_name(value, "name", wrongs).unwrap_or_default(),
             "type" => step.r#type = take_name(value, "type", wrongs).unwrap_or_default(),
-            "action" => step.action = take_name(value, "action", wrongs).unwrap_or_default(),
+            "action" => {
+                step.lines.insert("action".into(), yaml::line(key_node));
+                step.action = take_name(value, "action", wrongs).unwrap_or_default();
+            }
             "timeout" => match text(value).and_then(seconds) {
                 Some(timeout) => step.timeout = timeout,
                 None => wrongs.push(wrong(
@@ -254,7 +259,11 @@ fn draft<'a, 'i>(
                 Err(wrong) => wrongs.push(wrong),
             },
             "payload" => match payload(value, read, &mut step.files) {
-                Ok(payload) => step.payload = payload,
+                Ok(payload) => {
+                    step.lines.insert("payload".into(), yaml::line(key_node));
+                    lines(value, "payload", &mut step.lines);
+                    step.payload = payload;
+                }
                 Err(wrong) => wrongs.push(wrong),
             },
             other => wrongs.push(unknown(key_node, other, &STEP_KEYS)),
@@ -328,6 +337,15 @@ fn payload(
         };
     }
     Ok(object)
+}
+
+/// Where each field below `node` stands.
+fn lines(node: &MarkedYaml<'_>, path: &str, known: &mut BTreeMap<String, usize>) {
+    for (name, key_node, value) in entries(node, "").unwrap_or_default() {
+        let path = format!("{path}.{name}");
+        lines(value, &path, known);
+        known.insert(path, yaml::line(key_node));
+    }
 }
 
 /// Whether the value of a payload's field is itself a `{file: ..}`.

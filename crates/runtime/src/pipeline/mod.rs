@@ -1,5 +1,6 @@
 //! Pipelines: steps that need each other, from one file, run as one job (contract.md, "Pipeline file").
 
+mod check;
 mod file;
 mod order;
 mod run;
@@ -10,6 +11,7 @@ pub use file::{FileError, Files};
 pub use run::{Begun, Outcome, Progress, Resume, Runner, StepEnd, StepOutcome};
 
 use pudato_protocol::Object;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A pipeline as its file says, with the files it names read.
@@ -40,6 +42,8 @@ pub struct Step {
     pub timeout: Duration,
     /// Files that the payload holds, as they were named.
     pub files: Vec<String>,
+    /// The line of its action, and of each field as errors name it: `payload.sources.s.path`.
+    pub lines: BTreeMap<String, usize>,
 }
 
 impl Pipeline {

@@ -10,9 +10,14 @@ pub(super) struct Wrong {
     pub(super) what: String,
 }
 
+/// Where a node stands, from 1.
+pub(super) fn line(node: &MarkedYaml<'_>) -> usize {
+    node.span.start.line()
+}
+
 pub(super) fn wrong(node: &MarkedYaml<'_>, what: impl Into<String>) -> Wrong {
     Wrong {
-        line: node.span.start.line(),
+        line: line(node),
         what: what.into(),
     }
 }

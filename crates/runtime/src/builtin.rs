@@ -1,0 +1,63 @@
+//! What pudato's own services take, known without any of them running.
+
+use pudato_handler::Action;
+
+/// The actions of a service of pudato's own; `None` where it is none.
+pub fn actions(service: &str) -> Option<&'static [Action]> {
+    match service {
+        "storage" => Some(pudato_storage::ACTIONS),
+        "query" => Some(&pudato_query::ACTIONS),
+        "registry" => Some(pudato_registry::ACTIONS),
+        #[cfg(feature = "dbt")]
+        "transform" => Some(pudato_transform::ACTIONS),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pudato_protocol::Object;
+
+    /// Names that others have used for payloads: each is a field of an action, or refused by name.
+    #[test]
+    fn no_name_that_others_used_is_ignored() {
+        let names = [
+            "created_after",
+            "created_before",
+            "offset",
+            "logic_version",
+            "started_at",
+            "completed_at",
+        ];
+        let mut known_somewhere = Vec::new();
+        for service in ["storage", "query", "registry", "transform"] {
+            let Some(actions) = actions(service) else {
+                // A build without dbt has no such service.
+                continue;
+            };
+            for action in actions {
+                let fields = action.fields.expect("every action says its fields");
+                for name in names {
+                    let payload = Object::from_iter([(name.to_owned(), 1.into())]);
+                    match (action.check_fields(&payload), fields.contains(&name)) {
+                        (Ok(()), true) => known_somewhere.push(name),
+                        (Err(error), false) => {
+                            let told = error.to_string();
+                            let begin =
+                                format!("payload.{name}: {} has no such field", action.name);
+                            assert!(
+                                told.starts_with(&begin) && told.contains("expected some of"),
+                                "{told}"
+                            );
+                        }
+                        (checked, _) => panic!("{service} {}: {name}: {checked:?}", action.name),
+                    }
+                }
+            }
+        }
+        for name in names {
+            assert!(known_somewhere.contains(&name), "{name}: nobody takes it");
+        }
+    }
+}
