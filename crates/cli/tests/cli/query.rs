@@ -353,3 +353,17 @@ fn names_in_files_are_data_and_names_of_sources_differ() {
     let error = refused(&installation, &["sql=SELECT * FROM pudato.answers"]);
     assert!(error.contains("the schema pudato"), "{error}");
 }
+
+/// DuckDB would open it, and every write would fail.
+#[test]
+fn a_warehouse_that_nothing_can_be_committed_to_is_refused_at_the_start() {
+    let installation = Installation::new();
+    let name = "w".repeat(252);
+    let settings = format!("duckdb_path = {name:?}\n");
+    write(installation.folder.path(), "pudato.toml", &settings);
+    let (_, error) = installation.fails(&["up"]);
+    assert!(
+        error.contains("DUCKDB_PATH: ") && error.contains("252 bytes; at most 240"),
+        "{error}"
+    );
+}
