@@ -128,6 +128,7 @@ mod tests {
             id,
             last_run: None,
             row_count: None,
+            rows_changed: None,
         };
         let nodes = (0..=readers).map(|n| dataset(format!("d{n}")));
         let edge = |n: usize| Edge {
@@ -135,6 +136,7 @@ mod tests {
             to: format!("d{n}"),
             step: "s".into(),
             row_count: None,
+            rows_changed: None,
             last_run: String::new(),
             count: 1,
         };

@@ -8,7 +8,7 @@ use pudato_runtime::Pudato;
 use pudato_runtime::pipeline::{
     Begun, Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome,
 };
-use pudato_runtime::protocol::Result as Reply;
+use pudato_runtime::protocol::{DataReference, Result as Reply};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -277,11 +277,19 @@ fn table(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
     )
 }
 
-fn rows_written(outputs: &[pudato_runtime::protocol::DataReference]) -> Option<u64> {
-    let counts = outputs
-        .iter()
-        .filter_map(|output| output.metadata.get("row_count"));
-    counts.filter_map(Value::as_u64).reduce(|a, b| a + b)
+/// Rows that were written or changed in all outputs together; `None` where nobody knows those of one. A view has none.
+fn rows_written(outputs: &[DataReference]) -> Option<u64> {
+    let tables = outputs.iter().filter(|output| output.ref_type != "view");
+    let written = tables.map(|output| {
+        let count = |name: &str| output.metadata.get(name).and_then(Value::as_u64);
+        match output.metadata.get("operation").and_then(Value::as_str) {
+            None | Some("create" | "overwrite") => count("row_count"),
+            Some("alter") => Some(0),
+            Some(_) => count("rows_changed"),
+        }
+    });
+    let written = written.collect::<Option<Vec<u64>>>()?;
+    written.into_iter().reduce(|a, b| a + b)
 }
 
 /// Prints what the last queries answered: those that no other step needs.

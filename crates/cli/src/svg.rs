@@ -3,6 +3,7 @@
 
 use crate::collapse::{Drawn, Picture};
 use crate::output::{thousands, time};
+use crate::tree::rows;
 use pudato_runtime::registry::{Node, Walk};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -210,9 +211,10 @@ fn texts(node: &Node) -> (String, String, String) {
         Node::Dataset {
             location,
             row_count,
+            rows_changed,
             ..
         } => {
-            let rows = row_count.map_or(String::new(), |n| format!("{} rows", thousands(n)));
+            let rows = rows(*row_count, *rows_changed).unwrap_or_default();
             (ending(short(location)), rows, location.clone())
         }
         Node::Step {

@@ -94,9 +94,10 @@ fn node_label(node: &Node) -> String {
         Node::Dataset {
             location,
             row_count,
+            rows_changed,
             ..
-        } => match row_count {
-            Some(rows) => format!("{location}  {} rows", thousands(*rows)),
+        } => match rows(*row_count, *rows_changed) {
+            Some(rows) => format!("{location}  {rows}"),
             None => location.clone(),
         },
         Node::Step {
@@ -121,6 +122,22 @@ fn node_label(node: &Node) -> String {
             }
             text
         }
+    }
+}
+
+/// How many rows a dataset has, and how many of them its last writer changed, as far as both are known.
+pub fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String> {
+    let rows = |count: u64| match count {
+        1 => "1 row".to_owned(),
+        _ => format!("{} rows", thousands(count)),
+    };
+    match (row_count, rows_changed) {
+        (Some(all), Some(changed)) => {
+            Some(format!("{} ({} changed)", rows(all), thousands(changed)))
+        }
+        (Some(all), None) => Some(rows(all)),
+        (None, Some(changed)) => Some(format!("{} changed", rows(changed))),
+        (None, None) => None,
     }
 }
 

@@ -421,16 +421,19 @@ fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
             }
         }
         reference = reference.with("from", from);
-        // Rows that were inserted into a table which the same work made are that table's rows.
-        let count =
-            |reference: &DataReference| reference.metadata.get("row_count").and_then(Value::as_u64);
-        let inserts = reference.metadata.get("operation") == Some(&Value::from("insert"));
-        match (count(&earlier), count(&reference)) {
-            (Some(before), Some(added)) if inserts => {
-                reference = reference.with("row_count", before + added)
+        // Rows that were inserted add up. Others may have been changed twice, and all rows of a table that the same work made are
+        // its work.
+        let changed = |reference: &DataReference| {
+            let inserts = reference.metadata.get("operation") == Some(&Value::from("insert"));
+            let changed = reference.metadata.get("rows_changed");
+            changed.and_then(Value::as_u64).filter(|_| inserts)
+        };
+        match (changed(&earlier), changed(&reference)) {
+            (Some(before), Some(added)) => {
+                reference = reference.with("rows_changed", before + added)
             }
             _ => {
-                reference.metadata.remove("row_count");
+                reference.metadata.remove("rows_changed");
             }
         }
         if let Some(operation) = earlier.metadata.get("operation") {

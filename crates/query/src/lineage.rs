@@ -42,18 +42,26 @@ pub struct Table {
     pub dataset: Dataset,
     /// `table` or `view`.
     pub kind: Cow<'static, str>,
-    /// Its rows, where they are known without reading it: before the statement where it was read, the rows that
-    /// were written where it was written.
+    /// Its rows, where they are known without reading it: before the statement where it was read, after it where it was
+    /// written.
     pub row_count: Option<u64>,
+    /// Rows that the statement inserted, updated or deleted; `None` where it made the table, did not change rows, or
+    /// where nobody knows how many.
+    pub rows_changed: Option<u64>,
 }
 
 impl Table {
     pub(crate) fn reference(&self) -> DataReference {
-        let reference = DataReference::new(&*self.kind, self.dataset.location());
-        match self.row_count {
-            Some(rows) => reference.with("row_count", rows),
-            None => reference,
+        let mut reference = DataReference::new(&*self.kind, self.dataset.location());
+        for (name, rows) in [
+            ("row_count", self.row_count),
+            ("rows_changed", self.rows_changed),
+        ] {
+            if let Some(rows) = rows {
+                reference = reference.with(name, rows);
+            }
         }
+        reference
     }
 }
 

@@ -148,10 +148,11 @@ async fn every_statement_has_the_lineage_of_the_table() {
                 );
                 from.extend(lineage.sources.iter().map(|read| read.name.clone()));
                 from.extend(lineage.own.iter().map(|own| short(own)));
+                let operation = operation.name().to_owned();
                 writes.push(format!(
                     "{} {}",
                     with_rows(name, table.row_count),
-                    operation.name()
+                    with_rows(operation, table.rows_changed)
                 ));
             }
             partial = partial.or(lineage.partial.clone());

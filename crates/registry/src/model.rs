@@ -399,8 +399,10 @@ pub enum Node {
         location: String,
         /// The step that wrote it last, as far as the walk asked.
         last_run: Option<String>,
-        /// Rows, as that step counted them.
+        /// Its rows, as that step counted them.
         row_count: Option<u64>,
+        /// Rows that that step inserted, updated or deleted.
+        rows_changed: Option<u64>,
     },
     /// Work.
     Step {
@@ -449,8 +451,10 @@ pub struct Edge {
     pub to: String,
     /// The step that read or wrote.
     pub step: String,
-    /// Rows, as the step counted them last.
+    /// Rows of the dataset, as the step counted them last.
     pub row_count: Option<u64>,
+    /// Rows that it inserted, updated or deleted then.
+    pub rows_changed: Option<u64>,
     /// When a Result said so last.
     pub last_run: String,
     /// How many Results said so.

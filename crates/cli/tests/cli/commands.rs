@@ -65,7 +65,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
     let tree = installation.ok(&["lineage", "clean/a.csv"]);
     let lines: Vec<&str> = tree.lines().collect();
     assert!(
-        lines[0].ends_with("/objects/lake/clean/a.csv  1 rows"),
+        lines[0].ends_with("/objects/lake/clean/a.csv  1 row"),
         "{tree}"
     );
     assert!(

@@ -75,10 +75,7 @@ fn a_file_becomes_a_table_and_an_export_with_its_lineage() {
         (&json!(2), &json!("parquet"))
     );
     let tree = installation.ok(&["lineage", "out/s.parquet"]);
-    let lines: Vec<&str> = tree
-        .lines()
-        .map(|line| line.trim_start_matches([' ', '└', '├', '─', '│']))
-        .collect();
+    let lines = lines(&tree);
     assert!(lines[0].ends_with("/lake/out/s.parquet  2 rows"), "{tree}");
     assert!(
         lines[2].ends_with("/warehouse.duckdb#warehouse.mart.s  2 rows"),
@@ -92,6 +89,89 @@ fn a_file_becomes_a_table_and_an_export_with_its_lineage() {
     assert_eq!(
         (&record["lineage"], &record["dialect"]),
         (&json!("complete"), &json!("duckdb"))
+    );
+}
+
+/// The lines of a tree, without its branches.
+fn lines(tree: &str) -> Vec<&str> {
+    let branches = [' ', '└', '├', '─', '│'];
+    tree.lines()
+        .map(|line| line.trim_start_matches(branches))
+        .collect()
+}
+
+#[test]
+fn lineage_tells_the_rows_of_a_table_and_those_that_were_changed() {
+    let installation = Installation::new();
+    let _up = installation.up();
+    for (step, sql, told) in [
+        (
+            "make",
+            "CREATE TABLE t AS SELECT range AS a, 0 AS b FROM range(60000)",
+            "60,000 rows",
+        ),
+        (
+            "one",
+            "UPDATE t SET b = 1 WHERE a = 7",
+            "60,000 rows (1 changed)",
+        ),
+        (
+            "add",
+            "INSERT INTO t VALUES (-1, 0), (-2, 0)",
+            "60,002 rows (2 changed)",
+        ),
+        (
+            "drop",
+            "DELETE FROM t WHERE a < 0",
+            "60,000 rows (2 changed)",
+        ),
+        (
+            "match",
+            "UPDATE t SET b = k FROM (VALUES (7), (7)) v(k) WHERE a = k",
+            "60,000 rows",
+        ),
+        (
+            "keep",
+            "DELETE FROM t WHERE a <> 7",
+            "1 row (59,999 changed)",
+        ),
+        ("view", "CREATE VIEW v AS FROM t", ""),
+    ] {
+        let call = ["call", "query", "execute_sql", "--step", step];
+        installation.ok(&[&call[..], &[&format!("sql={sql}")]].concat());
+        let name = if step == "view" { "main.v" } else { "main.t" };
+        let tree = installation.ok(&["lineage", name]);
+        let (_, rows) = lines(&tree)[0].split_once(name).expect("the name");
+        assert_eq!(rows.trim_start(), told, "{sql}: {tree}");
+        let svg = installation.ok(&["lineage", name, "--format", "svg"]);
+        assert!(svg.contains(&format!(">{told}</text>")), "{sql}: {svg}");
+    }
+    // Of several statements: inserted rows add up, others may be the same ones.
+    let script = |sql: &str| {
+        let call = ["call", "query", "execute_script", "--json"];
+        let result = installation.ok(&[&call[..], &[&format!("sql={sql}")]].concat());
+        let result: Value = serde_json::from_str(&result).expect("JSON");
+        let metadata = &result["outputs"][0]["metadata"];
+        let operation = metadata["operation"].clone();
+        (
+            operation,
+            metadata["row_count"].clone(),
+            metadata["rows_changed"].clone(),
+        )
+    };
+    assert_eq!(
+        script("INSERT INTO t VALUES (1, 1); INSERT INTO t VALUES (2, 2), (3, 3)"),
+        (json!("insert"), json!(4), json!(3))
+    );
+    assert_eq!(
+        script("UPDATE t SET b = 5; UPDATE t SET b = 6"),
+        (json!("update"), json!(4), Value::Null)
+    );
+    assert_eq!(
+        script(
+            "CREATE TABLE made (a INTEGER); INSERT INTO made VALUES (1), (2); DELETE FROM made WHERE a = 1"
+        ),
+        (json!("create"), json!(1), Value::Null)
     );
 }
 

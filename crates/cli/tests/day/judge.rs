@@ -138,12 +138,15 @@ async fn compare_step(pudato: &Pudato, step: &Step) -> Result<(), String> {
         &locations(&found.inputs),
     )?;
     let writes = step.writes.iter();
-    let expected: BTreeSet<(String, Option<u64>)> = writes
-        .map(|write| (write.location.clone(), write.rows))
+    let expected: BTreeSet<(String, Option<u64>, Option<u64>)> = writes
+        .map(|write| (write.location.clone(), write.rows, write.changed))
         .collect();
-    let rows = |output: &DataReference| output.metadata.get("row_count").and_then(Value::as_u64);
+    let count = |output: &DataReference, name| output.metadata.get(name).and_then(Value::as_u64);
     let outputs = found.outputs.iter();
-    let written = outputs.map(|output| (output.location.clone(), rows(output)));
+    let written = outputs.map(|output| {
+        let (rows, changed) = (count(output, "row_count"), count(output, "rows_changed"));
+        (output.location.clone(), rows, changed)
+    });
     same(&format!("what {id} wrote"), &expected, &written.collect())
 }
 

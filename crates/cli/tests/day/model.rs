@@ -21,8 +21,10 @@ pub struct Write {
     pub adds: bool,
     /// What it was made from; where that is nothing, from all that the step read.
     pub from: Vec<String>,
-    /// The rows that the step must have counted, where it can know them.
+    /// The rows that there must be afterwards, where the step can know them.
     pub rows: Option<u64>,
+    /// The rows that it must have inserted, updated or deleted, where it made nothing anew.
+    pub changed: Option<u64>,
 }
 
 /// The steps of one sender, in the order in which they ran.

@@ -121,6 +121,7 @@ impl Sender {
             adds: false,
             from: Vec::new(),
             rows: Some(rows.len() as u64),
+            changed: None,
         };
         self.contents.objects.insert(path, rows);
         Work {
@@ -169,6 +170,7 @@ impl Sender {
             adds: false,
             from: vec![source.clone()],
             rows: Some(rows.len() as u64),
+            changed: None,
         };
         self.contents.tables.insert(table, rows);
         Work {
@@ -238,18 +240,17 @@ impl Sender {
 
     /// Rows are added to a table.
     fn adds(&mut self, table: &str, rows: Vec<Row>, from: Vec<String>) -> Write {
-        let written = Write {
-            location: self.table_location(table),
+        let location = self.table_location(table);
+        let added = rows.len() as u64;
+        let all = self.contents.tables.entry(table.to_owned()).or_default();
+        all.extend(rows);
+        Write {
+            location,
             adds: true,
             from,
-            rows: Some(rows.len() as u64),
-        };
-        self.contents
-            .tables
-            .entry(table.to_owned())
-            .or_default()
-            .extend(rows);
-        written
+            rows: Some(all.len() as u64),
+            changed: Some(added),
+        }
     }
 
     fn copy(&mut self) -> Work {
@@ -306,7 +307,7 @@ impl Sender {
     }
 
     /// A statement that reads the table that it changes.
-    fn in_place(&self, table: &str, sql: String, rows: u64) -> Work {
+    fn in_place(&self, table: &str, sql: String, changed: u64) -> Work {
         let location = self.table_location(table);
         Work {
             reads: vec![location.clone()],
@@ -314,7 +315,8 @@ impl Sender {
                 location: location.clone(),
                 adds: false,
                 from: vec![location],
-                rows: Some(rows),
+                rows: Some(self.rows(table).len() as u64),
+                changed: Some(changed),
             }],
             ..Work::sql("execute_sql", json!({"sql": sql}))
         }
@@ -335,6 +337,7 @@ impl Sender {
             adds: false,
             from: vec![source.clone()],
             rows: Some(rows.len() as u64),
+            changed: None,
         };
         // An object without rows tells no types to who makes a table of it.
         match rows.is_empty() {

@@ -1,7 +1,7 @@
 //! Runs the statements of one work in their order, and learns what each reads and writes.
 
 use super::bind;
-use super::catalog::{self, Catalog, TEMPORARY};
+use super::catalog::{self, Catalog, Entry, TEMPORARY};
 use super::control::Control;
 use super::errors::{engine_error, is_no_table};
 use super::fetch::{self, Fetched};
@@ -377,20 +377,23 @@ impl<'a> Run<'a> {
                 lineage.own.push(location);
                 continue;
             }
-            let count = format!(
-                "SELECT system.main.count(*) FROM {}.{}.{}",
-                quote(catalog),
-                quote(schema),
-                quote(name)
-            );
-            let count = self.connection.query_row(&count, [], |row| row.get(0));
             lineage.tables.push(Table {
                 dataset,
                 kind: "table".into(),
-                row_count: Some(count.map_err(engine_error)?),
+                row_count: Some(self.count([catalog, schema, name])?),
+                rows_changed: None,
             });
         }
         Ok(lineage)
+    }
+
+    /// The rows of a table as this transaction sees it. DuckDB reads no column for it: 1 ms for 20 million rows, and less than the
+    /// change itself where the transaction deleted many of them (60 ms after a DELETE of a third, which took 830; measured with 1.5.6).
+    fn count(&self, parts: [&str; 3]) -> Result<u64, EngineError> {
+        let name = parts.map(quote).join(".");
+        let count = format!("SELECT system.main.count(*) FROM {name}");
+        let count = self.connection.query_row(&count, [], |row| row.get(0));
+        count.map_err(engine_error)
     }
 
     /// Adds the views that `query` goes through, also those below other views.
@@ -431,6 +434,7 @@ impl<'a> Run<'a> {
                     dataset,
                     kind: "view".into(),
                     row_count: None,
+                    rows_changed: None,
                 });
             }
         }
@@ -441,26 +445,24 @@ impl<'a> Run<'a> {
     fn target_before(&self, statement: &Statement<'_>) -> Result<Option<Table>, EngineError> {
         match (&statement.target, statement.kind) {
             (Some(target), Kind::Alter) => {
-                Ok(self.table(target, None)?.filter(|_| self.names.is_durable))
+                let entry = self.catalog()?.resolve(target).cloned();
+                let entry =
+                    entry.filter(|entry| self.names.is_durable && entry.parts[0] != TEMPORARY);
+                Ok(entry.map(|entry| self.table(&entry)))
             }
             _ => Ok(None),
         }
     }
 
-    /// The dataset that a name means; `None` where it is temporary or cannot be told.
-    fn table(&self, name: &[String], row_count: Option<u64>) -> Result<Option<Table>, EngineError> {
-        let catalog = self.catalog()?;
-        let entry = catalog
-            .resolve(name)
-            .filter(|entry| entry.parts[0] != TEMPORARY);
-        Ok(entry.map(|entry| {
-            let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
-            Table {
-                dataset: Dataset::table(&self.names.namespace, &parts),
-                kind: if entry.is_view { "view" } else { "table" }.into(),
-                row_count,
-            }
-        }))
+    /// The dataset that a name of the catalog stands for.
+    fn table(&self, entry: &Entry) -> Table {
+        let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
+        Table {
+            dataset: Dataset::table(&self.names.namespace, &parts),
+            kind: if entry.is_view { "view" } else { "table" }.into(),
+            row_count: None,
+            rows_changed: None,
+        }
     }
 
     fn fetch(
@@ -560,10 +562,14 @@ impl<'a> Run<'a> {
             let what = "payload.sql: this engine keeps no tables: make it TEMP, or write the answer to an object with `into`";
             return Err(EngineError::Invalid(what.into()));
         }
-        let rows = rows.filter(|_| operation != Operation::Alter);
-        let Some(written) = self.table(&target, rows)? else {
-            return Ok(());
-        };
+        let mut written = self.table(entry);
+        if !entry.is_view {
+            let [database, schema, name] = &entry.parts;
+            written.row_count = Some(self.count([database, schema, name])?);
+        }
+        if !matches!(operation, Operation::Create | Operation::Alter) {
+            written.rows_changed = rows;
+        }
         let location = written.dataset.location();
         match operation {
             Operation::Update | Operation::Merge | Operation::Delete

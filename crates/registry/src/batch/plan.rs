@@ -100,6 +100,7 @@ pub(crate) struct EdgeRow<'a> {
     pub(crate) step: usize,
     pub(crate) version: Option<&'a str>,
     pub(crate) row_count: Option<i64>,
+    pub(crate) rows_changed: Option<i64>,
     pub(crate) bytes: Option<i64>,
 }
 
@@ -243,6 +244,7 @@ impl<'a> Plan<'a> {
                     .or_else(|| text("etag"))
                     .filter(|version| !version.contains('\0')),
                 row_count: count("row_count"),
+                rows_changed: count("rows_changed"),
                 bytes: count("size"),
             });
         }

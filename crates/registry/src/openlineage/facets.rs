@@ -145,25 +145,41 @@ impl Facets<'_> {
     pub(super) fn read(&self, metadata: &Object) -> Object {
         self.statistics(
             metadata,
+            Some("row_count"),
             "inputStatistics",
             "1-0-0",
             "InputStatisticsInputDatasetFacet",
         )
     }
 
+    /// OpenLineage asks for the rows that were written to the dataset, which are all of its rows only where it was made anew.
     pub(super) fn written(&self, metadata: &Object) -> Object {
+        let rows = match metadata.get("operation").and_then(Value::as_str) {
+            None | Some("create" | "overwrite") => Some("row_count"),
+            // What is deleted or renamed is not written.
+            Some("delete" | "alter") => None,
+            Some(_) => Some("rows_changed"),
+        };
         self.statistics(
             metadata,
+            rows,
             "outputStatistics",
             "1-0-2",
             "OutputStatisticsOutputDatasetFacet",
         )
     }
 
-    fn statistics(&self, metadata: &Object, key: &str, version: &str, name: &str) -> Object {
+    fn statistics(
+        &self,
+        metadata: &Object,
+        rows: Option<&str>,
+        key: &str,
+        version: &str,
+        name: &str,
+    ) -> Object {
         let count = |name: &str| metadata.get(name).and_then(Value::as_u64);
         let mut fields = Object::new();
-        for (field, count) in [("rowCount", count("row_count")), ("size", count("size"))] {
+        for (field, count) in [("rowCount", rows.and_then(count)), ("size", count("size"))] {
             if let Some(count) = count {
                 fields.insert(field.into(), count.into());
             }

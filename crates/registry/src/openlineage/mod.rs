@@ -280,4 +280,34 @@ mod tests {
         assert_eq!(entry["name"], "w.main.t");
         assert_eq!(entry["inputs"][0]["name"], "raw/a.csv");
     }
+
+    #[test]
+    fn rows_written_are_all_rows_only_where_a_dataset_was_made_anew() {
+        for (metadata, written) in [
+            (json!({"row_count": 60_000}), Some(60_000)),
+            (
+                json!({"row_count": 60_000, "operation": "create"}),
+                Some(60_000),
+            ),
+            (
+                json!({"row_count": 60_000, "rows_changed": 1, "operation": "update"}),
+                Some(1),
+            ),
+            (
+                json!({"row_count": 60_005, "rows_changed": 5, "operation": "insert"}),
+                Some(5),
+            ),
+            (json!({"row_count": 60_005, "operation": "merge"}), None),
+            (
+                json!({"row_count": 7, "rows_changed": 3, "operation": "delete"}),
+                None,
+            ),
+        ] {
+            let body =
+                json!({"outputs": [{"location": "duckdb:///w#w.main.t", "metadata": metadata}]});
+            let events = run_events(&told("success", body), "urn:test");
+            let told = &events[1]["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"];
+            assert_eq!(told.as_u64(), written, "{metadata}");
+        }
+    }
 }

@@ -26,11 +26,13 @@ pub(super) async fn write(
     let version: Vec<Option<&str>> = edges.iter().map(|edge| edge.version).collect();
     let row_count: Vec<Option<i64>> = edges.iter().map(|edge| edge.row_count).collect();
     let bytes: Vec<Option<i64>> = edges.iter().map(|edge| edge.bytes).collect();
-    let sql = "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes)
+    let changed: Vec<Option<i64>> = edges.iter().map(|edge| edge.rows_changed).collect();
+    let sql = "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes, rows_changed)
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-        $7::bigint[], $8::text[], $9::bigint[], $10::bigint[])";
-    let params: [&(dyn ToSql + Sync); 10] = [
+        $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])";
+    let params: [&(dyn ToSql + Sync); 11] = [
         &dataset, &kind, &seen_us, &result, &position, &step, &at_us, &version, &row_count, &bytes,
+        &changed,
     ];
     run(session, sql, &params).await?;
     Ok(())

@@ -30,12 +30,12 @@ macro_rules! last_writer {
     ($env:literal) => {
         concat!(
             "LATERAL (SELECT * FROM (
-               (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us FROM edge e WHERE e.dataset = a.dataset AND e.kind = 1
+               (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e WHERE e.dataset = a.dataset AND e.kind = 1
                 AND e.seen_us <= a.until_us AND e.step <> a.not_step AND ",
             in_environment!($env),
             " ORDER BY e.seen_us DESC LIMIT 1)
                UNION ALL
-               (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us FROM edge e WHERE e.dataset = a.dataset AND e.kind = 2
+               (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e WHERE e.dataset = a.dataset AND e.kind = 2
                 AND e.seen_us <= a.until_us AND e.step <> a.not_step AND ",
             in_environment!($env),
             " ORDER BY e.seen_us DESC LIMIT 1)) AS both_kinds ORDER BY seen_us DESC, kind LIMIT 1) AS w"
@@ -44,20 +44,20 @@ macro_rules! last_writer {
 }
 
 const LAST_WRITERS: &str = concat!(
-    "SELECT a.n, w.step, w.kind, w.at_us, w.row_count
+    "SELECT a.n, w.step, w.kind, w.at_us, w.row_count, w.rows_changed
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (n, dataset, until_us, not_step) CROSS JOIN ",
     last_writer!("$5")
 );
 
 const WRITERS: &str = concat!(
-    "SELECT a.n, w.step, w.kind, w.at_us, w.row_count FROM unnest($1::bigint[], $2::bigint[]) AS a (n, dataset)
+    "SELECT a.n, w.step, w.kind, w.at_us, w.row_count, w.rows_changed FROM unnest($1::bigint[], $2::bigint[]) AS a (n, dataset)
      CROSS JOIN LATERAL (SELECT * FROM (
-       (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us FROM edge e WHERE e.dataset = a.dataset AND e.kind = 1
+       (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e WHERE e.dataset = a.dataset AND e.kind = 1
         AND e.seen_us <= $3 AND ",
     in_environment!("$4"),
     " ORDER BY e.seen_us DESC LIMIT $5)
        UNION ALL
-       (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us FROM edge e WHERE e.dataset = a.dataset AND e.kind = 2
+       (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e WHERE e.dataset = a.dataset AND e.kind = 2
         AND e.seen_us <= $3 AND ",
     in_environment!("$4"),
     " ORDER BY e.seen_us DESC LIMIT $5)) AS both_kinds ORDER BY seen_us DESC LIMIT $5) AS w ORDER BY a.n, w.seen_us DESC"
@@ -65,13 +65,13 @@ const WRITERS: &str = concat!(
 
 /// Reads from `a.from_us` on until the dataset is replaced after it; a `from_us` of null means all reads.
 const READERS: &str = concat!(
-    "SELECT a.n, r.step, r.kind, r.at_us, r.row_count FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+    "SELECT a.n, r.step, r.kind, r.at_us, r.row_count, r.rows_changed FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
        AS a (n, dataset, from_us)
      CROSS JOIN LATERAL (SELECT COALESCE((SELECT e.seen_us FROM edge e WHERE e.dataset = a.dataset AND e.kind = 1
         AND e.seen_us > a.from_us AND e.seen_us <= $4 AND ",
     in_environment!("$5"),
     " ORDER BY e.seen_us LIMIT 1), 9223372036854775807) AS before_us) AS b
-     CROSS JOIN LATERAL (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us FROM edge e
+     CROSS JOIN LATERAL (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e
         WHERE e.dataset = a.dataset AND e.kind = 0 AND e.seen_us >= COALESCE(a.from_us, -9223372036854775808)
         AND e.seen_us < b.before_us AND e.at_us <= $4 AND ",
     in_environment!("$5"),
@@ -80,14 +80,14 @@ const READERS: &str = concat!(
 
 const STARTED: &str = "SELECT id, started_us FROM step WHERE id = ANY($1)";
 
-const FLOWS: &str = "SELECT step, dataset, kind, at_us, row_count FROM edge
+const FLOWS: &str = "SELECT step, dataset, kind, at_us, row_count, rows_changed FROM edge
      WHERE step = ANY($1) AND at_us <= $2 ORDER BY at_us DESC";
 
 const PAIRS: &str =
     "SELECT step, output, input, is_own FROM pair WHERE step = ANY($1) AND at_us <= $2";
 
 const DATASETS: &str = concat!(
-    "SELECT a.dataset, d.namespace, d.name, s.step_id, w.row_count
+    "SELECT a.dataset, d.namespace, d.name, s.step_id, w.row_count, w.rows_changed
      FROM (SELECT id AS dataset, $2::bigint AS until_us, 0 AS not_step FROM unnest($1::bigint[]) AS id) AS a
      JOIN dataset d ON d.id = a.dataset LEFT JOIN ",
     last_writer!("$3"),
@@ -220,14 +220,14 @@ impl Facts for PostgresFacts<'_> {
                 namespace: row.get(1),
                 name: row.get(2),
             };
-            let rows: Option<i64> = row.get(4);
             let node = Node::Dataset {
                 id: String::new(),
                 location: dataset.location(),
                 namespace: dataset.namespace,
                 name: dataset.name,
                 last_run: row.get(3),
-                row_count: rows.and_then(|rows| u64::try_from(rows).ok()),
+                row_count: count(row, 4),
+                rows_changed: count(row, 5),
             };
             (row.get(0), node)
         };
@@ -241,14 +241,19 @@ impl Facts for PostgresFacts<'_> {
     }
 }
 
+fn count(row: &Row, column: usize) -> Option<u64> {
+    let rows: Option<i64> = row.get(column);
+    rows.and_then(|rows| u64::try_from(rows).ok())
+}
+
 fn flow(row: &Row) -> Flow {
-    let rows: Option<i64> = row.get(4);
     Flow {
         other: row.get(1),
         kind: row.get(2),
         last_us: row.get(3),
         count: 1,
-        row_count: rows.and_then(|rows| u64::try_from(rows).ok()),
+        row_count: count(row, 4),
+        rows_changed: count(row, 5),
     }
 }
 

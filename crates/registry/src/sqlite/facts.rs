@@ -11,17 +11,17 @@ use rusqlite::{Connection, Row, params};
 
 pub(super) struct SqliteFacts<'a>(pub(super) &'a Connection);
 
-const LAST_WRITER: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+const LAST_WRITER: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND edge.step <> ?4 AND (?5 IS NULL OR EXISTS
        (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
      ORDER BY seen_us DESC LIMIT 1";
 
-const WRITERS: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+const WRITERS: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND (?4 IS NULL OR EXISTS
        (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?4))
      ORDER BY seen_us DESC LIMIT ?5";
 
-const READERS: &str = "SELECT edge.step, kind, edge.at_us, row_count FROM edge
+const READERS: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = 0 AND seen_us >= ?2 AND seen_us < ?3 AND edge.at_us <= ?4 AND (?5 IS NULL OR EXISTS
        (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
      ORDER BY seen_us DESC LIMIT ?6";
@@ -33,7 +33,7 @@ const REPLACED_AT: &str = "SELECT seen_us FROM edge
 
 const STARTED: &str = "SELECT started_us FROM step WHERE id = ?";
 
-const FLOWS: &str = "SELECT dataset, kind, at_us, row_count FROM edge WHERE step = ? AND at_us <= ? ORDER BY at_us DESC";
+const FLOWS: &str = "SELECT dataset, kind, at_us, row_count, rows_changed FROM edge WHERE step = ? AND at_us <= ? ORDER BY at_us DESC";
 
 const PAIRS: &str = "SELECT output, input, is_own FROM pair WHERE step = ? AND at_us <= ?";
 
@@ -156,6 +156,7 @@ impl Facts for SqliteFacts<'_> {
                 name: dataset.name,
                 last_run,
                 row_count: last.and_then(|flow| flow.row_count),
+                rows_changed: last.and_then(|flow| flow.rows_changed),
             })
         };
         ids.iter().map(node).collect()
@@ -179,6 +180,7 @@ fn flow(row: &Row<'_>) -> Result<Flow, Error> {
         last_us: row.get(2)?,
         count: 1,
         row_count: row.get(3)?,
+        rows_changed: row.get(4)?,
     })
 }
 

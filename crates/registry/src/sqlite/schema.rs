@@ -190,7 +190,7 @@ CREATE TABLE answer (
     at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answer_at ON answer (at_ms);
-", include_str!("0003.sql")];
+", include_str!("0003.sql"), include_str!("0004.sql")];
 
 /// Opens a connection that may write, and brings the tables up to date.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
@@ -437,5 +437,63 @@ mod tests {
         other.pragma_update(None, "user_version", 99).expect("set");
         let refused = open(&path).expect_err("refused").to_string();
         assert!(refused.contains("newer pudato (format 99"), "{refused}");
+    }
+
+    /// Lineage of changes as it was before rows of a table and rows that were changed were told apart.
+    const ONE_NUMBER: &str = "
+        INSERT INTO step (step_id, status, rank, at_us, at, identity, seen_handler) VALUES
+            ('sql', 'success', 2, 2000, '2026-01-01T00:00:00Z', 'r1', 'query'),
+            ('dbt', 'success', 2, 2000, '2026-01-01T00:00:00Z', 'r2', 'transform');
+        INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us, recorded_at, body) VALUES
+            (1, 1, 'r1', 'c1', 1, 'success', 2000, '2026-01-01T00:00:00Z',
+            '{\"outputs\": [{\"metadata\": {\"operation\": \"create\"}}, {\"metadata\": {\"operation\": \"update\"}}, {\"metadata\": {\"operation\": \"insert\"}}]}'),
+            (2, 2, 'r2', 'c2', 2, 'success', 2000, '2026-01-01T00:00:00Z', '{\"outputs\": [{\"metadata\": {\"operation\": \"insert\"}}]}');
+        INSERT INTO dataset (namespace, name, backwards) VALUES ('s3://x', 'made', 'edam/x//:3s'), ('s3://x', 'changed', 'degnahc/x//:3s'),
+            ('s3://x', 'added', 'dedda/x//:3s'), ('s3://x', 'built', 'tliub/x//:3s');
+        INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, row_count) VALUES
+            (1, 1, 2000, 1, 0, 1, 2000, 7), (2, 1, 2000, 1, 1, 1, 2000, 1), (3, 2, 2000, 1, 2, 1, 2000, 5), (4, 2, 2000, 2, 0, 2, 2000, 9);";
+
+    #[tokio::test]
+    async fn rows_that_sql_changed_are_no_longer_taken_for_those_of_the_table() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        let old = Connection::open(&path).expect("opened");
+        for sql in &MIGRATIONS[..3] {
+            old.execute_batch(sql).expect("made");
+        }
+        old.execute_batch(ONE_NUMBER).expect("filled");
+        applied(&old, 1).expect("the list of migrations");
+        for version in [2, 3] {
+            let sql = "INSERT INTO migration (version, checksum) VALUES (?, ?)";
+            let sum = migrations::checksum(MIGRATIONS[version - 1]);
+            old.execute(sql, rusqlite::params![version, sum])
+                .expect("listed");
+        }
+        old.pragma_update(None, "user_version", 3).expect("set");
+        drop(old);
+        let registry = SqliteRegistry::open(&path).expect("opened");
+        for (name, rows, changed) in [
+            ("made", Some(7), None),
+            ("changed", None, Some(1)),
+            ("added", None, Some(5)),
+            ("built", Some(9), None),
+        ] {
+            let query = GraphQuery {
+                location: format!("s3://x/{name}"),
+                walk: Walk::Upstream,
+                depth: 10,
+                max_nodes: 100,
+                as_of: None,
+                environment: None,
+                all_runs: false,
+            };
+            let graph = registry.graph(query).await.expect("walked");
+            let edge = &graph.edges[0];
+            assert_eq!(
+                (edge.row_count, edge.rows_changed),
+                (rows, changed),
+                "{name}"
+            );
+        }
     }
 }

@@ -138,8 +138,8 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
         }
     }
     let mut statement = connection.prepare_cached(
-        "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes, rows_changed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for edge in &plan.edges {
         statement.execute(params![
@@ -152,7 +152,8 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
             edge.at_us,
             edge.version,
             edge.row_count,
-            edge.bytes
+            edge.bytes,
+            edge.rows_changed
         ])?;
     }
     let mut statement = connection.prepare_cached(

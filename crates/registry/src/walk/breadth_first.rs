@@ -253,6 +253,7 @@ impl Walker<'_> {
                 last_us: flow.last_us,
                 count: 1,
                 row_count: None,
+                rows_changed: None,
             });
             let Some(other) = self.node(Key::Dataset(input)) else {
                 return;
@@ -400,6 +401,7 @@ impl Walker<'_> {
                 _ => String::new(),
             },
             row_count: link.flow.row_count,
+            rows_changed: link.flow.rows_changed,
             last_run: Timestamp::from_unix_us(link.flow.last_us)
                 .as_str()
                 .to_owned(),
@@ -422,5 +424,6 @@ fn unknown(dataset: &Dataset) -> Node {
         name: dataset.name.clone(),
         last_run: None,
         row_count: None,
+        rows_changed: None,
     }
 }

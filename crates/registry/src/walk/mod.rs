@@ -47,6 +47,7 @@ pub(crate) struct Flow {
     /// How many Results said so.
     pub(crate) count: u64,
     pub(crate) row_count: Option<u64>,
+    pub(crate) rows_changed: Option<u64>,
 }
 
 /// What the walk must know about a step.
@@ -129,6 +130,7 @@ pub(crate) fn sum_up(edges: impl IntoIterator<Item = Flow>) -> Vec<Flow> {
                 if edge.last_us > flow.last_us {
                     flow.last_us = edge.last_us;
                     flow.row_count = edge.row_count;
+                    flow.rows_changed = edge.rows_changed;
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! Lineage over several runs, cycles, limits and odd names.
 
 use crate::bench::{Bench, apply, edges, walk};
-use pudato_protocol::Timestamp;
+use pudato_protocol::{DataReference, Timestamp};
 use pudato_registry::{
-    Direction, ErrorKind, Graph, GraphQuery, HopQuery, NewJob, RegistryStore, Walk,
+    Direction, ErrorKind, Graph, GraphQuery, HopQuery, NewJob, Node, RegistryStore, Walk,
 };
 use std::sync::Arc;
 
@@ -287,4 +287,50 @@ pub async fn a_hub_is_cut_where_it_is_told_to_be(bench: &Bench) {
         .one_hop(hop("s3://x/hub", Direction::Consumers));
     let all = all.await.expect("found");
     assert_eq!((all.consumers.len(), all.truncated), (300, false));
+}
+
+pub async fn the_rows_of_a_dataset_and_those_that_were_changed_are_two_things(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
+    let changed = |step: &str, operation: &str, counts: &[(&str, u64)]| {
+        let mut result = bench.result(step, &[], &["s3://x/t"]);
+        let output = DataReference::new("table", "s3://x/t").with("operation", operation);
+        let with = |output: DataReference, (name, count): &(&str, u64)| output.with(*name, *count);
+        result.outputs = vec![counts.iter().fold(output, with)];
+        result
+    };
+    let known = async |result| {
+        apply(&*lineage.store, &[result]).await;
+        let graph = lineage.walk("s3://x/t", Walk::Upstream, |_| {}).await;
+        let (node, edge) = (&graph.nodes[0], &graph.edges[0]);
+        let Node::Dataset {
+            row_count,
+            rows_changed,
+            ..
+        } = node
+        else {
+            panic!("expected the dataset first, found {node:?}");
+        };
+        assert_eq!(
+            (*row_count, *rows_changed),
+            (edge.row_count, edge.rows_changed)
+        );
+        (*row_count, *rows_changed)
+    };
+    let made = changed("made", "create", &[("row_count", 60_000)]);
+    assert_eq!(known(made).await, (Some(60_000), None));
+    let one = changed(
+        "one",
+        "update",
+        &[("row_count", 60_000), ("rows_changed", 1)],
+    );
+    assert_eq!(known(one).await, (Some(60_000), Some(1)));
+    let added = changed(
+        "added",
+        "insert",
+        &[("row_count", 60_005), ("rows_changed", 5)],
+    );
+    assert_eq!(known(added).await, (Some(60_005), Some(5)));
+    // How many a MERGE changed is not known; what the one before changed says nothing about it.
+    let merged = changed("merged", "merge", &[("row_count", 60_010)]);
+    assert_eq!(known(merged).await, (Some(60_010), None));
 }
