@@ -399,7 +399,7 @@ pub enum Node {
         location: String,
         /// The step that wrote it last, as far as the walk asked.
         last_run: Option<String>,
-        /// Its rows, as that step counted them.
+        /// Its rows, as that step counted them; where no step wrote it, as the last one of the graph that read it did.
         row_count: Option<u64>,
         /// Rows that that step inserted, updated or deleted.
         rows_changed: Option<u64>,

@@ -8,6 +8,7 @@ mod handler;
 mod key;
 mod lineage;
 mod objects;
+mod parquet;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]

@@ -1,9 +1,10 @@
 //! How an object stands in lineage.
 
 use crate::objects::ObjectInfo;
+use crate::parquet;
 use pudato_protocol::DataReference;
 
-/// Objects up to this size are counted row by row; larger ones would hold up their command.
+/// Objects up to this size are counted row by row; larger ones would hold up their command. Parquet tells its rows.
 const COUNT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The reference to an object that was read or written.
@@ -24,6 +25,9 @@ pub(crate) fn reference(info: &ObjectInfo, bytes: &[u8]) -> DataReference {
 
 /// Rows of data, without the header; `None` where they cannot be counted.
 fn rows(format: &str, bytes: &[u8]) -> Option<u64> {
+    if format == "parquet" {
+        return parquet::rows(bytes);
+    }
     if bytes.len() > COUNT_BYTES_MAX {
         return None;
     }

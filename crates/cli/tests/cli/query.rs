@@ -74,6 +74,17 @@ fn a_file_becomes_a_table_and_an_export_with_its_lineage() {
         (&exported["row_count"], &exported["into"]["format"]),
         (&json!(2), &json!("parquet"))
     );
+    // Storage knows the rows of a Parquet file as well.
+    let get = [
+        "call",
+        "storage",
+        "get_object",
+        "container=lake",
+        "path=out/s.parquet",
+        "--json",
+    ];
+    let got: Value = serde_json::from_str(&installation.ok(&get)).expect("JSON");
+    assert_eq!(got["inputs"][0]["metadata"]["row_count"], 2);
     let tree = installation.ok(&["lineage", "out/s.parquet"]);
     let lines = lines(&tree);
     assert!(lines[0].ends_with("/lake/out/s.parquet  2 rows"), "{tree}");

@@ -390,6 +390,7 @@ impl Walker<'_> {
             found.cloned().map(|node| node.with_id(key.id()))
         };
         let mut nodes: Vec<Node> = self.nodes.iter().filter_map(named).collect();
+        self.count_what_nobody_wrote(&mut nodes);
         if nodes.is_empty() {
             nodes.push(unknown(dataset));
         }
@@ -413,6 +414,33 @@ impl Walker<'_> {
             nodes,
             truncated: self.truncated.map_or(json!(false), Value::from),
         })
+    }
+
+    /// Of a dataset that no step wrote the last of the steps that read it, and stand in the graph, tells the rows.
+    fn count_what_nobody_wrote(&self, nodes: &mut [Node]) {
+        let mut read: HashMap<String, (i64, u64)> = HashMap::new();
+        for link in self.edges.iter().filter(|link| link.flow.kind == READ) {
+            let Some(rows) = link.flow.row_count else {
+                continue;
+            };
+            let last = read
+                .entry(self.nodes[link.from].id())
+                .or_insert((i64::MIN, rows));
+            if link.flow.last_us > last.0 {
+                *last = (link.flow.last_us, rows);
+            }
+        }
+        for node in nodes {
+            if let Node::Dataset {
+                id,
+                last_run: None,
+                row_count: row_count @ None,
+                ..
+            } = node
+            {
+                *row_count = read.get(id).map(|(_, rows)| *rows);
+            }
+        }
     }
 }
 
