@@ -231,7 +231,13 @@ fn texts(node: &Node) -> (String, String, String) {
             let work = [handler.as_deref(), action.as_deref()];
             let work: Vec<&str> = work.into_iter().flatten().collect();
             let full = format!("{name}: {} {} {at}", work.join(" "), status.as_str());
-            (ending(name), format!("{} · {at}", status.as_str()), full)
+            // A step without a name says what it did.
+            let did = match step_name {
+                None => action.as_deref().map(|action| format!("{action} · ")),
+                Some(_) => None,
+            };
+            let second = format!("{}{} · {at}", did.unwrap_or_default(), status.as_str());
+            (ending(name), second, full)
         }
     }
 }

@@ -314,7 +314,7 @@ pub struct Hop {
     pub job_id: Option<String>,
     /// The step.
     pub step_id: String,
-    /// Its name.
+    /// Its name in the pipeline; the action where nobody named it.
     pub step_name: Option<String>,
     /// The job's pipeline.
     pub pipeline: Option<String>,
@@ -412,7 +412,7 @@ pub enum Node {
         step_id: String,
         /// Its job.
         job_id: Option<String>,
-        /// Its name.
+        /// Its name in the pipeline; `None` where nobody named it.
         step_name: Option<String>,
         /// The job's pipeline.
         pipeline: Option<String>,

@@ -309,7 +309,7 @@ pub(crate) fn lineage_of(body: &str) -> Option<String> {
 
 macro_rules! select_step_node {
     () => {
-        "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action), pipeline,
+        "SELECT step.id, step_id, job.job_id, step_name, pipeline,
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), status,
     CASE WHEN rank = 2 THEN at END FROM step LEFT JOIN job ON job.id = step.job WHERE step.id "
     };

@@ -156,6 +156,10 @@ fn lineage_tells_the_rows_of_a_table_and_those_that_were_changed() {
         assert_eq!(rows.trim_start(), told, "{sql}: {tree}");
         let svg = installation.ok(&["lineage", name, "--format", "svg"]);
         assert!(svg.contains(&format!(">{told}</text>")), "{sql}: {svg}");
+        // A step that nobody named is called by its id.
+        let called = format!("[{step}] query execute_sql success ");
+        assert!(lines(&tree)[1].starts_with(&called), "{tree}");
+        assert!(svg.contains(&format!(">{step}</text>")), "{svg}");
     }
     // Of several statements: inserted rows add up, others may be the same ones.
     let script = |sql: &str| {

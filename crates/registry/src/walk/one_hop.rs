@@ -46,6 +46,7 @@ fn hop(node: Node) -> Option<Hop> {
         job_id,
         step_name,
         pipeline,
+        action,
         status,
         completed_at,
         ..
@@ -56,7 +57,7 @@ fn hop(node: Node) -> Option<Hop> {
     Some(Hop {
         job_id,
         step_id,
-        step_name,
+        step_name: step_name.or(action),
         pipeline,
         status,
         completed_at,

@@ -1,10 +1,11 @@
 //! Lineage over several runs, cycles, limits and odd names.
 
 use crate::bench::{Bench, apply, edges, walk};
-use pudato_protocol::{DataReference, Timestamp};
+use pudato_protocol::{DataReference, ExecutionRecord, Timestamp};
 use pudato_registry::{
-    Direction, ErrorKind, Graph, GraphQuery, HopQuery, NewJob, Node, RegistryStore, Walk,
+    Direction, ErrorKind, Graph, GraphQuery, HopQuery, NewJob, NewStep, Node, RegistryStore, Walk,
 };
+use serde_json::json;
 use std::sync::Arc;
 
 struct Lineage<'a> {
@@ -362,4 +363,56 @@ pub async fn what_nobody_wrote_has_the_rows_that_its_reader_counted(bench: &Benc
     written.outputs[0].metadata.clear();
     apply(&*lineage.store, &[written]).await;
     assert_eq!(rows("s3://x/a", Walk::Upstream).await, None);
+}
+
+pub async fn a_step_is_called_as_it_was_declared_and_never_by_its_action(bench: &Bench) {
+    let lineage = Lineage::new(bench).await;
+    let job = NewJob {
+        job_id: Some("job-1".into()),
+        pipeline: "birds".into(),
+        ..NewJob::default()
+    };
+    let now = Timestamp::from_unix_us(1_795_392_000_000_000);
+    let created = lineage.store.create_job(job, now.clone()).await;
+    created.expect("created");
+    let step = NewStep {
+        step_id: Some("step-1".into()),
+        job_id: "job-1".into(),
+        step_name: "stage".into(),
+        handler_type: "query".into(),
+        action: "execute_sql".into(),
+        ..NewStep::default()
+    };
+    lineage.store.add_step(step, now).await.expect("added");
+    let ran = |step: &str, output: &str| {
+        let mut result = bench.result(step, &[], &[output]);
+        let action = json!({"type": "query", "action": "execute_sql"});
+        let action = action.as_object().expect("an object").clone();
+        (result.job_id, result.handler) = (Some("job-1".into()), Some("query".into()));
+        result.executions = vec![ExecutionRecord::new("command", action)];
+        result
+    };
+    let results = [ran("step-1", "s3://x/a"), ran("step-2", "s3://x/b")];
+    apply(&*lineage.store, &results).await;
+    for (location, expected) in [("s3://x/a", Some("stage")), ("s3://x/b", None)] {
+        let graph = lineage.walk(location, Walk::Upstream, |_| {}).await;
+        let Node::Step {
+            step_name, action, ..
+        } = &graph.nodes[1]
+        else {
+            panic!("expected a step, found {:?}", graph.nodes[1]);
+        };
+        assert_eq!(step_name.as_deref(), expected, "{location}");
+        assert_eq!(action.as_deref(), Some("execute_sql"));
+        // One hop, and the step itself, have the action in the place of a name, as the contract says.
+        let hop = lineage
+            .store
+            .one_hop(hop(location, Direction::Producers))
+            .await;
+        let producer = hop.expect("a hop").producers.remove(0);
+        assert_eq!(
+            producer.step_name.as_deref(),
+            expected.or(Some("execute_sql"))
+        );
+    }
 }

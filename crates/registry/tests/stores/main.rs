@@ -52,7 +52,8 @@ promises! {
         a_nul_is_refused, a_short_name_is_completed_or_its_candidates_are_listed,
         an_environment_shows_its_own_jobs_alone, a_hub_is_cut_where_it_is_told_to_be,
         the_rows_of_a_dataset_and_those_that_were_changed_are_two_things,
-        what_nobody_wrote_has_the_rows_that_its_reader_counted;
+        what_nobody_wrote_has_the_rows_that_its_reader_counted,
+        a_step_is_called_as_it_was_declared_and_never_by_its_action;
     pairs: outputs_are_made_from_what_their_result_says, what_a_step_read_again_is_its_own,
         what_was_added_stays, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
     claims: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
