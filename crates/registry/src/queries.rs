@@ -347,7 +347,7 @@ pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
 
 macro_rules! select_told {
     () => {
-        "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, COALESCE(step_name, step.action, seen_action),
+        "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, step_name,
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), job.job_id, pipeline, environment, namespace,
     (SELECT COUNT(*) FROM result AS b WHERE b.step = r.step AND b.standing < 2 AND b.status IN ('success', 'failed', 'skipped')
         AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))),

@@ -157,7 +157,15 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
             && event["eventType"] == "COMPLETE"
     });
     let script = script.expect("the script");
-    assert_eq!(script["job"]["name"], "birds.execute_script");
+    assert_eq!(script["job"]["name"], "birds.step-2");
+    let name = |kind: &str, step: Value| {
+        let mut events = found.iter().filter(|event| event["eventType"] == kind);
+        let event = events.find(|event| event["run"]["facets"]["pudato_run"]["stepId"] == step);
+        event.expect("an event")["job"]["name"].clone()
+    };
+    // What nobody named is called by its id; what has no step, by what was asked for.
+    assert_eq!(name("FAIL", json!("step-3")), "query.step-3");
+    assert_eq!(name("COMPLETE", Value::Null), "registry.create_job");
     let entries = script["job"]["facets"]["lineage"]["entries"]
         .as_array()
         .expect("pairs");

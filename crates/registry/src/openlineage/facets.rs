@@ -204,6 +204,13 @@ fn executions(body: &Object) -> impl Iterator<Item = &Object> {
         .filter_map(|record| record.get("details")?.as_object())
 }
 
+/// The action that the Result answers, as the runtime writes it down.
+pub(super) fn action(body: &Object) -> Option<&str> {
+    let records = body.get("executions")?.as_array()?;
+    let is_command = |record: &&Value| record["execution_type"] == "command";
+    records.iter().find(is_command)?["details"]["action"].as_str()
+}
+
 /// What each output was made from, where the Result says so.
 fn pairs(body: &Object) -> Vec<Value> {
     let outputs = body.get("outputs").and_then(Value::as_array);

@@ -32,7 +32,7 @@ pub struct ToldResult {
     pub correlation_id: String,
     /// Its step.
     pub step_id: Option<String>,
-    /// The step's name.
+    /// The step's name; `None` where nobody named it.
     pub step_name: Option<String>,
     /// The service.
     pub handler: Option<String>,
@@ -76,11 +76,18 @@ impl ToldResult {
         }
     }
 
-    /// `{pipeline}.{step}`; without a pipeline the service stands for it.
-    fn job_name(&self) -> String {
-        let pipeline = self.pipeline.as_deref().or(self.handler.as_deref());
-        let step = self.step_name.as_deref().or(self.action.as_deref());
-        let parts = [pipeline, step];
+    /// `{pipeline}.{step}`: each step is a job of its own. One that nobody named is called by its id, a job without a pipeline by its
+    /// own, and what belongs to no job by its service. A request without a step is one of its service and action.
+    fn job_name(&self, body: &Object) -> String {
+        let handler = body.get("handler").and_then(Value::as_str);
+        let handler = self.handler.as_deref().or(handler);
+        let pipeline = self.pipeline.as_deref().or(self.job_id.as_deref());
+        let step = self.step_name.as_deref().or(self.step_id.as_deref());
+        let parts = [
+            pipeline.or(handler),
+            step.or(self.action.as_deref())
+                .or_else(|| facets::action(body)),
+        ];
         let name: Vec<&str> = parts.into_iter().flatten().collect();
         if name.is_empty() {
             "unknown".into()
@@ -113,7 +120,7 @@ pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
             "START",
             started_us,
             run,
-            facets.job(&body),
+            &body,
             [Vec::new(), Vec::new()],
         ));
     }
@@ -122,14 +129,7 @@ pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
         datasets(&facets, &body, "inputs"),
         datasets(&facets, &body, "outputs"),
     ];
-    events.push(event(
-        &facets,
-        event_type,
-        told.at_us,
-        run,
-        facets.job(&body),
-        datasets,
-    ));
+    events.push(event(&facets, event_type, told.at_us, run, &body, datasets));
     events
 }
 
@@ -138,7 +138,7 @@ fn event(
     event_type: &str,
     at_us: i64,
     run: Object,
-    job: Object,
+    body: &Object,
     [inputs, outputs]: [Vec<Value>; 2],
 ) -> Value {
     let told = facets.told;
@@ -148,7 +148,7 @@ fn event(
         "producer": facets.producer,
         "schemaURL": SCHEMA_URL,
         "run": {"runId": told.run_id().to_string(), "facets": run},
-        "job": {"namespace": told.job_namespace(), "name": told.job_name(), "facets": job},
+        "job": {"namespace": told.job_namespace(), "name": told.job_name(body), "facets": facets.job(body)},
         "inputs": inputs,
         "outputs": outputs,
     })
@@ -279,6 +279,41 @@ mod tests {
         let entry = &events[1]["job"]["facets"]["lineage"]["entries"][0];
         assert_eq!(entry["name"], "w.main.t");
         assert_eq!(entry["inputs"][0]["name"], "raw/a.csv");
+    }
+
+    #[test]
+    fn each_step_is_a_job_of_its_own_whoever_named_it() {
+        let body = json!({"handler": "query", "executions": [
+            {"execution_type": "sql", "details": {"query": "SELECT 1"}},
+            {"execution_type": "command", "details": {"type": "query", "action": "execute_sql"}},
+        ]});
+        let name = |change: fn(&mut ToldResult)| {
+            let mut told = told("success", body.clone());
+            told.action = Some("execute_sql".into());
+            change(&mut told);
+            run_events(&told, "urn:test")[1]["job"]["name"].clone()
+        };
+        assert_eq!(name(|_| {}), "birds.stage");
+        assert_eq!(name(|told| told.step_name = None), "birds.step-1");
+        assert_eq!(
+            name(|told| (told.step_name, told.pipeline) = (None, None)),
+            "job-1.step-1"
+        );
+        let alone = |told: &mut ToldResult| {
+            (told.step_name, told.pipeline, told.job_id) = (None, None, None);
+        };
+        assert_eq!(name(alone), "query.step-1");
+        // A request that nobody gave a step: the registry knows no more of it than its Result says.
+        assert_eq!(
+            name(|told| {
+                *told = ToldResult {
+                    body: std::mem::take(&mut told.body),
+                    status: "success".into(),
+                    ..ToldResult::default()
+                };
+            }),
+            "query.execute_sql"
+        );
     }
 
     #[test]
