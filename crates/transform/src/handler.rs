@@ -294,6 +294,7 @@ impl TransformHandler {
         let mut set = |name: &str, value: Value| data.insert(name.into(), value);
         set("command", run.action.into());
         set("logic_version", json!(run.version));
+        set("logic_repository", json!(run.repository));
         set("execution_id", run.execution.as_str().into());
         // What the caller says of itself is kept beside what is true.
         let claims = ["logic_version", "execution_id"]

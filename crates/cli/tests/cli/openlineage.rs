@@ -1,6 +1,6 @@
 //! Others are told of every Result, whatever becomes of them.
 
-use crate::support::{Installation, python, wait, write};
+use crate::support::{Installation, check_openlineage, wait, write};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -64,23 +64,6 @@ fn events(path: &Path) -> Vec<Value> {
     lines
         .map(|line| serde_json::from_str(line).expect("an event"))
         .collect()
-}
-
-/// What the schemas and OpenLineage's own client say.
-fn check(file: &Path) -> Option<Value> {
-    let python = python("openlineage.client, jsonschema")?;
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../fixtures/check_openlineage.py"
-    );
-    let output = Command::new(python)
-        .arg(script)
-        .arg(file)
-        .output()
-        .expect("python runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
 fn work(installation: &Installation) {
@@ -178,7 +161,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
             .is_some_and(|text| text.contains("nothing")),
         "{message}"
     );
-    if let Some(checked) = check(&file) {
+    if let Some(checked) = check_openlineage(&file) {
         assert_eq!(checked, json!({"runs": 4, "events": 8}));
     }
     // The same is printed for what is already there.

@@ -201,3 +201,20 @@ pub fn python(module: &str) -> Option<String> {
     eprintln!("SKIPPED: {python} has no {module}; `cargo xtask test` installs it");
     None
 }
+
+/// What OpenLineage's schemas and its own client say of a file of events; `None`, said aloud, where they are not there.
+pub fn check_openlineage(file: &Path) -> Option<serde_json::Value> {
+    let python = python("openlineage.client, jsonschema")?;
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fixtures/check_openlineage.py"
+    );
+    let output = Command::new(python)
+        .arg(script)
+        .arg(file)
+        .output()
+        .expect("python runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
+}

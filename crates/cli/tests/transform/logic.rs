@@ -1,6 +1,7 @@
 //! The repository of the data logic: which commit runs, and what of a repository is never run.
 
 use crate::project::{Bench, dbt, names, ok, write_project};
+use crate::support::check_openlineage;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,6 +107,33 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
             .is_some_and(|at| at.starts_with("git+file://") && !at.contains("checkouts")),
         "{one}"
     );
+
+    // OpenLineage is told the commit, the repository and the folder in it.
+    let file = repo.bench.installation.folder.path().join("told.jsonl");
+    let output = file.display().to_string();
+    ok(&mut repo
+        .bench
+        .installation
+        .command(&["lineage", "export", "--output", &output]));
+    let told = std::fs::read_to_string(&file).expect("events");
+    let told: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an event"))
+        .collect();
+    let source = |event: &Value| event["job"]["facets"].get("sourceCodeLocation").cloned();
+    let sources: Vec<Value> = told.iter().filter_map(source).collect();
+    // With the Result that ends it: one that says how far it is does not know yet.
+    assert_eq!(sources.len(), 1, "{told:#?}");
+    for source in &sources {
+        let remote = format!("file://{}", repo.folder.display());
+        assert_eq!(source["version"], first.as_str());
+        assert_eq!(
+            (&source["repoUrl"], &source["type"]),
+            (&Value::from(remote), &Value::from("git"))
+        );
+        assert_eq!(source["path"], "warehouse");
+    }
+    check_openlineage(&file);
 
     // What a git leaves that is killed holds up nobody.
     let mirror = (repo.bench.installation.data()).join("transform/logic/mirror.git");

@@ -1,6 +1,6 @@
 //! The facets of an event.
 
-use super::{ToldResult, job_run_id};
+use super::{ToldResult, job_run_id, source};
 use pudato_protocol::{Dataset, Object};
 use serde_json::{Value, json};
 
@@ -104,6 +104,12 @@ impl Facets<'_> {
             let dialect = executions(body).find_map(|details| details.get("dialect")?.as_str());
             let sql = json!({"query": queries.join(";\n"), "dialect": dialect.unwrap_or(SQL)});
             facets.insert("sql".into(), self.of_spec("1-1-0", "SQLJobFacet", sql));
+        }
+        if let Some(location) = source::location(body) {
+            facets.insert(
+                "sourceCodeLocation".into(),
+                self.of_spec("1-1-0", "SourceCodeLocationJobFacet", location),
+            );
         }
         let entries = pairs(body);
         if !entries.is_empty() {

@@ -5,6 +5,7 @@
 //! versions of the schemas in `schemas/openlineage`.
 
 mod facets;
+mod source;
 
 use crate::fold::StepStatus;
 use facets::Facets;
