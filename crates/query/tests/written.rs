@@ -210,3 +210,17 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_struct_whose_member_has_the_name_of_a_keyword_is_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let sql =
+        "SELECT {'select': TIMETZ '12:00:00+01', 'a b': 1, 'Order': {'in': 2::UHUGEINT}} AS s";
+    let (_, rows) = table(&engine, work(sql)).await.expect("an answer");
+    let right = json!([{"select": "12:00:00+01", "a b": 1, "Order": {"in": "2"}}]);
+    assert_eq!(rows, [right]);
+    let sql = "SELECT {'select': 1::HUGEINT} AS s";
+    let (_, rows, _) = round(sql, Format::Parquet, "").await.expect("written");
+    assert_eq!(rows, [json!([{"select": "1"}])]);
+}

@@ -41,8 +41,15 @@ fn replaced(
         replaced(&r#type.child(n), arrow, is_sql, instead)
     };
     let members = || {
-        let members = (0..r#type.num_children())
-            .map(|n| format!("{} {}", quote_where_needed(&r#type.child_name(n)), child(n)));
+        let members = (0..r#type.num_children()).map(|n| {
+            let name = r#type.child_name(n);
+            // In SQL a member may have the name of a keyword.
+            let name = match is_sql {
+                true => quote(&name),
+                false => quote_where_needed(&name),
+            };
+            format!("{name} {}", child(n))
+        });
         members.collect::<Vec<_>>().join(", ")
     };
     match id {
