@@ -194,8 +194,18 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
         ),
         (
             "SELECT CAST('POINT(1 2)' AS GEOMETRY) AS g",
-            Format::Json,
+            Format::Parquet,
             "the column g is a GEOMETRY",
+        ),
+        (
+            "SELECT [{'in': CAST('POINT(1 2)' AS GEOMETRY)}] AS g",
+            Format::Parquet,
+            "the column g is a GEOMETRY",
+        ),
+        (
+            "SELECT [{'in': 1::VARIANT}] AS v",
+            Format::Parquet,
+            "a column is a VARIANT",
         ),
         (
             "SELECT 1 AS a, 2 AS a",
@@ -209,6 +219,63 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
             "{sql}: {refused}"
         );
     }
+}
+
+/// The text of a point that no rounding survives.
+const POINT: &str = "POINT (0.1 0.30000000000000004)";
+
+#[tokio::test]
+async fn a_geometry_is_its_text_with_every_digit() {
+    let sql = format!(
+        "SELECT CAST('{POINT}' AS GEOMETRY) AS g, [{{'in': CAST('{POINT}' AS GEOMETRY)}}] AS nested, NULL::GEOMETRY AS nothing"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    let right = [json!([POINT, [{"in": POINT}], null])];
+    let (_, rows) = table(&engine, work(&sql)).await.expect("an answer");
+    assert_eq!(rows, right);
+    let (_, rows, bytes) = round(&sql, Format::Json, "").await.expect("written");
+    assert_eq!(rows[0][0], POINT);
+    let written: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(written[0]["nested"], json!([{"in": POINT}]));
+    let (_, rows, _) = round(&sql, Format::Csv, "").await.expect("written");
+    assert_eq!(rows[0][0], POINT);
+    // The warehouse keeps it, and casts what it is told.
+    run(&engine, work(&format!("CREATE TABLE t AS {sql}")))
+        .await
+        .expect("kept");
+    let (_, rows) = table(&engine, work("FROM t")).await.expect("an answer");
+    assert_eq!(rows, right);
+    let again = work(&format!("SELECT g = CAST('{POINT}' AS GEOMETRY) FROM t"));
+    let (_, rows) = table(&engine, again).await.expect("an answer");
+    assert_eq!(rows, [json!([true])]);
+}
+
+#[tokio::test]
+async fn a_variant_is_refused_wherever_it_would_go_with_a_cast_that_helps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    for sql in [
+        "SELECT 1::VARIANT AS v",
+        "SELECT [{'in': 1::VARIANT}] AS v",
+        "CREATE TABLE t AS SELECT 1::VARIANT AS v",
+        "CREATE TABLE t (v VARIANT)",
+    ] {
+        let refused = support::refused(&engine, work(sql)).await;
+        assert!(
+            refused.contains("VARIANT") && refused.contains("cast it to JSON"),
+            "{sql}: {refused}"
+        );
+    }
+    for format in TEXTS {
+        let refused = round("SELECT 1::VARIANT AS v", format, "")
+            .await
+            .expect_err("refused");
+        assert!(refused.contains("cast it to JSON"), "{refused}");
+    }
+    let sql = "SELECT CAST({'a': [1, 2.5]}::VARIANT AS JSON) AS v";
+    let (_, rows) = table(&engine, work(sql)).await.expect("an answer");
+    assert_eq!(rows.len(), 1);
 }
 
 #[tokio::test]

@@ -100,6 +100,11 @@ fn told(text: &str) -> EngineError {
             EngineError::Unavailable(format!("the warehouse is open in another process: {text}"))
         }
         "INTERNAL" | "FATAL" => EngineError::Retry(format!("{FAILED}{text}")),
+        // A newer form of the file could, which DuckDB before 1.5 cannot open.
+        "Invalid Input" if begins(&["VARIANT columns are not supported"]) => EngineError::Invalid(
+            "payload.sql: the warehouse keeps no column of the type VARIANT; cast it to JSON"
+                .into(),
+        ),
         "Permission" => EngineError::Invalid(format!(
             "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"
         )),

@@ -82,11 +82,11 @@ impl<'a> Fetch<'a, '_> {
         let values = bind::values(&prepared, self.parameters, self.used)?;
         // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
-        started.map_err(|error| match error {
-            Error::FromSqlConversionFailure(_, Type::Variant, _) => EngineError::Invalid(
+        started.map_err(|error| match is_variant(&error) {
+            true => EngineError::Invalid(
                 "payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into(),
             ),
-            error => engine_error(error),
+            false => engine_error(error),
         })?;
         Ok(prepared)
     }
@@ -135,6 +135,11 @@ impl<'a> Fetch<'a, '_> {
             },
         })
     }
+}
+
+/// Whether a query was not started because of a column that Rust cannot read, however deep the VARIANT lies in it.
+fn is_variant(error: &Error) -> bool {
+    matches!(error, Error::FromSqlConversionFailure(_, Type::Variant, _))
 }
 
 /// How the values of each column are read.
@@ -242,7 +247,12 @@ fn parquet_columns(
     let values = bind::values(&prepared, parameters, used)?;
     // It answers with no row; its columns' types are known from then on.
     let rows = prepared.stream_arrow(params_from_iter(values));
-    rows.map(drop).map_err(engine_error)?;
+    rows.map(drop).map_err(|error| match is_variant(&error) {
+        true => EngineError::Invalid(
+            "payload.into: a column is a VARIANT, which others cannot read; cast it to JSON".into(),
+        ),
+        false => engine_error(error),
+    })?;
     let names = prepared.column_names();
     let mut casts = Vec::new();
     for (n, name) in names.iter().enumerate() {

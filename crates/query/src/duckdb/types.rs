@@ -5,7 +5,8 @@ use duckdb::arrow::datatypes::DataType;
 use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 
 /// The type as DuckDB writes it. With `readable`, types that Arrow cannot carry without loss are replaced by VARCHAR (seen
-/// with DuckDB 1.5.6: TIMETZ loses its offset, UHUGEINT its highest bit, BIT, BIGNUM and VARIANT come as DuckDB's own bytes).
+/// with DuckDB 1.5.6: TIMETZ loses its offset, UHUGEINT its highest bit, BIT, BIGNUM and VARIANT come as DuckDB's own bytes, and
+/// GEOMETRY as WKB, of which its text says every digit).
 ///
 /// `arrow` is the column's type in the answer, where there is one: only it tells how long an ARRAY is.
 pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readable: bool) -> String {
@@ -131,7 +132,7 @@ fn needs_cast(id: LogicalTypeId) -> bool {
     use LogicalTypeId as Id;
     matches!(
         id,
-        Id::TimeTZ | Id::UHugeint | Id::Bit | Id::Bignum | Id::Variant
+        Id::TimeTZ | Id::UHugeint | Id::Bit | Id::Bignum | Id::Variant | Id::Geometry
     )
 }
 

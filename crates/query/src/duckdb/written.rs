@@ -137,11 +137,6 @@ impl Rows for FileRows {
     }
 
     fn columns(&mut self, columns: Vec<Column>, shapes: Vec<Shape>) -> Result<(), EngineError> {
-        if let Some(Column { name, .. }) = columns.iter().find(|one| one.r#type == "GEOMETRY") {
-            return Err(EngineError::Invalid(format!(
-                "payload.into: the column {name} is a GEOMETRY, which others read as bytes; cast it to VARCHAR"
-            )));
-        }
         let unwritable = |column: &&Column| column.r#type == "BLOB";
         if !self.is_json()
             && let Some(Column { name, .. }) = columns.iter().find(unwritable)
