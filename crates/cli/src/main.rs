@@ -19,6 +19,7 @@ mod payload;
 mod pipeline;
 mod progress;
 mod registry;
+mod relocate;
 mod run;
 mod status;
 mod svg;

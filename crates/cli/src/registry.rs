@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output::{self, thousands};
+use crate::relocate;
 use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::{PostgresRegistry, Prune, Pruned};
 use pudato_runtime::settings::DatabasePlace;
@@ -12,7 +13,7 @@ use std::time::Duration;
 /// Results of one transaction, which others wait for.
 const BATCH: u64 = 1_000;
 
-/// Keep the registry: remove what is old, bring its tables up to date.
+/// Keep the registry: remove what is old, name what lies elsewhere now, bring its tables up to date.
 #[derive(clap::Subcommand)]
 pub enum Registry {
     /// Remove Results, steps, jobs and Events that are old; the last that wrote a dataset is always kept
@@ -27,6 +28,11 @@ pub enum Registry {
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
+    /// Give datasets the names that they have where their folder lies now, after a data folder (or another) was moved or copied
+    #[command(after_help = "Examples:
+  pudato registry relocate /old/.pudato /new/.pudato --dry-run
+  pudato registry relocate /old/.pudato /new/.pudato")]
+    Relocate(relocate::Folders),
     /// Make or update the tables of a registry on PostgreSQL, with a role that may
     #[command(after_help = "Example:
   REGISTRY_DATABASE_URL=postgres://admin@db.example.org/registry pudato registry migrate --grant pudato")]
@@ -49,6 +55,7 @@ impl Registry {
                 older_than,
                 dry_run,
             } => prune(context, *older_than, *dry_run).await,
+            Self::Relocate(folders) => folders.run(context).await,
             Self::Migrate { grant } => migrate(context, grant.as_deref()).await,
         }
     }

@@ -15,6 +15,7 @@ pub mod openlineage;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod queries;
+mod relocate;
 mod resolve;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -28,8 +29,8 @@ pub use fold::StepStatus;
 pub use handler::{ACTIONS, RegistryHandler};
 pub use model::{
     ClaimOfStep, Claims, Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter,
-    JobStatus, NewJob, NewStep, Node, OneHop, Prune, Pruned, Step, StepUpdate, StoredEvent,
-    StoredResult, UpdateJob, Walk,
+    JobStatus, NewJob, NewStep, Node, OneHop, Prune, Pruned, Relocate, Relocated, Step, StepUpdate,
+    StoredEvent, StoredResult, UpdateJob, Walk,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresRegistry, Purpose};

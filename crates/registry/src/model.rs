@@ -504,3 +504,27 @@ pub struct Pruned {
     #[serde(skip)]
     pub next: Option<(i64, i64)>,
 }
+
+/// A folder that lies elsewhere now: files and database files in it get the names that they have there.
+#[derive(Debug, Clone)]
+pub struct Relocate {
+    /// The folder as names have it: absolute, without a slash at its end. Several where one place had several names.
+    pub from: Vec<String>,
+    /// The folder as it is called now.
+    pub to: String,
+    /// Where a dataset is there already under its new name, both are the same.
+    pub merge: bool,
+    /// Only count.
+    pub dry_run: bool,
+}
+
+/// Which names changed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Relocated {
+    /// Datasets with another name.
+    pub datasets: u64,
+    /// Those of them that became one with a dataset which had that name.
+    pub merged: u64,
+    /// The first of them: the old name and the new one.
+    pub examples: Vec<(String, String)>,
+}

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::fold::{Claim, StepStatus};
 use crate::model::{ClaimOfStep, Claims, Job, JobStatus, Node, Step, StoredEvent, StoredResult};
 use crate::openlineage::ToldResult;
+use crate::relocate::Relocations;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -174,11 +175,11 @@ pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
 }
 
 /// What the Results of a step say of it, the earliest first.
-pub(crate) const SAID_OF_STEP: &str = "SELECT step, COALESCE(lineage, body) FROM result
+pub(crate) const SAID_OF_STEP: &str = "SELECT step, COALESCE(lineage, body), id FROM result
     WHERE step = (SELECT id FROM step WHERE step_id = $1) AND standing < 2 ORDER BY at_us, identity";
 
 /// As [`SAID_OF_STEP`], for all steps of a job.
-pub(crate) const SAID_OF_JOB: &str = "SELECT step, COALESCE(lineage, body) FROM result
+pub(crate) const SAID_OF_JOB: &str = "SELECT step, COALESCE(lineage, body), id FROM result
     WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) AND standing < 2
     ORDER BY at_us, identity";
 
@@ -368,10 +369,10 @@ pub(crate) const TOLD_TAKEN: &str = concat!(
     "WHERE r.id IN (SELECT result FROM outbox WHERE taken_by = $1) ORDER BY r.id"
 );
 
-pub(crate) fn told(row: &dyn Columns) -> Result<ToldResult, Error> {
+pub(crate) fn told(row: &dyn Columns, relocations: &Relocations) -> Result<ToldResult, Error> {
     Ok(ToldResult {
         row: row.number(0)?,
-        body: row.text(1)?,
+        body: relocations.body(row.number(0)?, row.text(1)?),
         status: row.text(2)?,
         at_us: row.number(3)?,
         correlation_id: row.text(4)?,
@@ -387,6 +388,14 @@ pub(crate) fn told(row: &dyn Columns) -> Result<ToldResult, Error> {
         status_before: row.optional_text(14)?,
     })
 }
+
+/// The folders of warehouses and of objects, as the names of datasets have them.
+pub(crate) const DATA_FOLDERS: [&str; 2] = [
+    "SELECT substr(namespace, 10, length(namespace) - 26), COUNT(*) FROM dataset
+        WHERE namespace LIKE 'duckdb:///%/warehouse.duckdb' GROUP BY 1",
+    "SELECT substr(name, 1, instr(name, '/objects/') - 1), COUNT(*) FROM dataset
+        WHERE namespace = 'file' AND instr(name, '/objects/') > 1 GROUP BY 1",
+];
 
 /// The next Results that are looked at, and whether they go: row, step, instant, 1 where it goes.
 pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.step IS NULL OR r.standing > 1 OR step.rank = 2)

@@ -1,7 +1,7 @@
 use crate::error::Error;
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
-    StepUpdate, StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
+    Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
 use crate::openlineage::ToldResult;
 use async_trait::async_trait;
@@ -200,6 +200,20 @@ pub trait RegistryStore: Send + Sync {
         limit: u64,
         dry_run: bool,
     ) -> Result<u64, Error>;
+
+    /// Gives the files and database files of a folder the names that they have where it lies now. Results stay as they are; what
+    /// those say that were recorded before is told by the names of today. Asking for it again changes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`. `Invalid`: a folder that is none or lies within the other; a dataset that is there already under its new name,
+    /// unless they are said to be the same, now or by the same relocation before.
+    async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error>;
+
+    /// Folders in which the names of datasets have what a data folder has (`objects/`, `warehouse.duckdb`), and how many do.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn data_folders(&self) -> Result<Vec<(String, u64)>, Error>;
 
     /// Reads every page and says what is wrong; empty when nothing is.
     ///

@@ -193,3 +193,102 @@ fn a_command_of_another_sender_does_not_change_a_step_and_everybody_is_told() {
     let trace = read(&installation.ok(&["trace", "other-1", "--json"]));
     assert_eq!(trace["not_applied"][0]["step_id"], "step-1");
 }
+
+/// A copied data folder names its data as of where it was, until somebody says that it lies elsewhere.
+#[test]
+fn a_copied_data_folder_keeps_its_lineage() {
+    let (old, new) = (Installation::new(), Installation::new());
+    let mut up = old.up();
+    put(&old, "ingest", "raw/a.csv");
+    let make = [
+        "call",
+        "query",
+        "execute_sql",
+        "--step",
+        "make",
+        "sql=CREATE TABLE t AS FROM s",
+        r#"sources:={"s": {"container": "lake", "path": "raw/a.csv"}}"#,
+    ];
+    old.ok(&make);
+    assert_eq!(old.ok(&["doctor"]), "nothing wrong was found\n");
+    up.signal("-TERM");
+    up.ended();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(old.data())
+        .arg(new.data())
+        .status();
+    assert!(copied.expect("cp runs").success());
+
+    // Whoever looks is told what to do, and can do it as it stands.
+    let found = new.run(&["doctor"]);
+    let found = String::from_utf8(found.stdout).expect("text");
+    let (was, is) = (old.data(), new.data());
+    let (was, is) = (
+        was.canonicalize().expect("a path"),
+        is.canonicalize().expect("a path"),
+    );
+    let (was, is) = (was.display().to_string(), is.display().to_string());
+    let command = format!("pudato registry relocate '{was}' '{is}'");
+    assert!(
+        found.contains("2 names of datasets") && found.contains(&command),
+        "{found}"
+    );
+    let shell = |args: &str| {
+        let command = command.replacen("pudato", "\"$0\"", 1);
+        let output = new
+            .shell(&format!("{command} {args}"))
+            .output()
+            .expect("a shell runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let would = shell("--dry-run");
+    assert!(would.ends_with("would change 2 names\n"), "{would}");
+    let table = |folder: &str| format!("duckdb://{folder}/warehouse.duckdb#warehouse.main.t");
+    assert!(
+        would.contains(&format!("{} -> {}", table(&was), table(&is))),
+        "{would}"
+    );
+    let tree = new.ok(&["lineage", "main.t"]);
+    assert!(tree.contains(&was) && !tree.contains(&is), "{tree}");
+
+    // The same place however it is written, and again without any change.
+    let link = new.folder.path().join("link");
+    std::os::unix::fs::symlink(&is, &link).expect("linked");
+    let old_name = format!("{was}/objects/../");
+    let done = new.ok(&["registry", "relocate", &old_name, "link/", "--json"]);
+    let done: Value = serde_json::from_str(&done).expect("JSON");
+    assert_eq!((&done["datasets"], &done["merged"]), (&2.into(), &0.into()));
+    let again = new.ok(&["registry", "relocate", &was, &is]);
+    assert_eq!(
+        again,
+        format!("no dataset lies in {was}; nothing changes\n")
+    );
+    assert_eq!(new.ok(&["doctor"]), "nothing wrong was found\n");
+
+    // It goes on where it was.
+    let _up = new.up();
+    let change = [
+        "call",
+        "query",
+        "execute_sql",
+        "--step",
+        "change",
+        "sql=INSERT INTO t FROM t",
+    ];
+    new.ok(&change);
+    let tree = new.ok(&["lineage", "main.t"]);
+    for name in ["[change]", "[make]", "[ingest]"] {
+        assert!(tree.contains(name), "{tree}");
+    }
+    assert!(!tree.contains(&was), "{tree}");
+    let (code, error) = new.fails(&["registry", "relocate", &was, "nowhere"]);
+    assert!(
+        code == 2 && error.contains("expected the folder where the data lies now"),
+        "{error}"
+    );
+    // The folder that was copied has its own.
+    assert!(old.ok(&["lineage", "main.t"]).contains(&was));
+}

@@ -11,6 +11,7 @@ mod outbox;
 mod pools;
 mod prune;
 mod records;
+mod relocate;
 mod resolve;
 mod roles;
 mod schema;
@@ -21,8 +22,8 @@ mod write;
 use crate::batch::{Said, Uttered, check_indexed, no_nul};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
-    StepUpdate, StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
+    Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
 use crate::openlineage::ToldResult;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
@@ -372,6 +373,20 @@ impl RegistryStore for PostgresRegistry {
         dry_run: bool,
     ) -> Result<u64, Error> {
         prune::events(&self.session().await?, &before, limit, dry_run).await
+    }
+
+    async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error> {
+        if relocate.dry_run {
+            // Dropped without a commit, nothing of it lasts.
+            return relocate::relocate(&self.session().await?, &relocate, &now).await;
+        }
+        transact!(self, |session| relocate::relocate(
+            &session, &relocate, &now
+        ))
+    }
+
+    async fn data_folders(&self) -> Result<Vec<(String, u64)>, Error> {
+        relocate::data_folders(&self.session().await?).await
     }
 
     async fn check(&self) -> Result<Vec<String>, Error> {

@@ -1,5 +1,6 @@
 //! Results that are still to be told to others.
 
+use super::relocate::relocations;
 use super::session::{Session, rows, run};
 use crate::error::Error;
 use crate::openlineage::ToldResult;
@@ -18,7 +19,9 @@ pub(super) async fn take(
     let (until_ms, now_ms, limit) = (number(until_ms), number(now_ms), number(limit));
     run(session, sql, &[&taker, &until_ms, &now_ms, &limit]).await?;
     let taken = rows(session, queries::TOLD_TAKEN, &[&taker]).await?;
-    taken.iter().map(|row| queries::told(row)).collect()
+    let relocations = relocations(session).await?;
+    let told = taken.iter().map(|row| queries::told(row, &relocations));
+    told.collect()
 }
 
 pub(super) async fn after(
@@ -28,7 +31,9 @@ pub(super) async fn after(
 ) -> Result<Vec<ToldResult>, Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = rows(session, queries::TOLD_AFTER, &[&after, &limit]).await?;
-    found.iter().map(|row| queries::told(row)).collect()
+    let relocations = relocations(session).await?;
+    let told = found.iter().map(|row| queries::told(row, &relocations));
+    told.collect()
 }
 
 pub(super) async fn told(session: &Session<'_>, taken: &[i64]) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Jobs and steps.
 
+use super::relocate::relocations;
 use super::session::{Session, rows, run};
 use super::write::{Datasets, apply};
 use crate::batch::{Uttered, no_nul};
@@ -172,7 +173,11 @@ async fn steps(
     let steps = rows(session, steps, &[&id]).await?;
     let steps: Result<Vec<_>, Error> = steps.iter().map(|row| queries::step(row)).collect();
     let said = rows(session, said, &[&id]).await?;
-    let said = said.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let relocations = relocations(session).await?;
+    let said = said
+        .iter()
+        .map(|row| (row.get(0), relocations.body(row.get(2), row.get(1))))
+        .collect();
     let claims = rows(session, claims, &[&id]).await?;
     let claims: Result<Vec<_>, Error> = claims.iter().map(|row| queries::claim(row)).collect();
     Ok(queries::complete(steps?, said, claims?))

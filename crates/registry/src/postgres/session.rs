@@ -10,6 +10,9 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
+/// The lock of those who name datasets, and of those who give them other names.
+const NAMING: i64 = 0x0070_7564_6174_6f01;
+
 /// A connection of the pool. One that is dropped within a transaction, after a failure or because nobody waits any more, is closed
 /// and not used again: the next one finds nothing of it.
 pub(super) struct Session<'a> {
@@ -43,6 +46,27 @@ impl<'a> Session<'a> {
         if !self.is_open.swap(true, Ordering::Relaxed) {
             self.client().batch_execute(&self.beginning("")).await?;
         }
+        Ok(())
+    }
+
+    /// Begins a transaction that names datasets: until it ends, nobody relocates them.
+    pub(super) async fn begin_naming(&self) -> Result<(), Error> {
+        self.is_open.store(true, Ordering::Relaxed);
+        let sql = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({NAMING})");
+        Ok(self.client().batch_execute(&sql).await?)
+    }
+
+    /// Begins a transaction that relocates datasets: until it ends, nobody else names any.
+    pub(super) async fn begin_alone(&self) -> Result<(), Error> {
+        self.is_open.store(true, Ordering::Relaxed);
+        let sql = format!("BEGIN; SELECT pg_advisory_xact_lock({NAMING})");
+        Ok(self.client().batch_execute(&sql).await?)
+    }
+
+    /// Ends the transaction; nothing of it lasts.
+    pub(super) async fn undo(&self) -> Result<(), Error> {
+        self.client().batch_execute("ROLLBACK").await?;
+        self.is_open.store(false, Ordering::Relaxed);
         Ok(())
     }
 

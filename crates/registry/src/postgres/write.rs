@@ -1,7 +1,7 @@
 //! Writes what a batch changes: one round trip to look up what is known, one to write, however many Results there are.
 
 use super::session::{Session, all, rows, run};
-use super::{edges, jobs, steps};
+use super::{edges, jobs, relocate, steps};
 use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, ResultRow, Uttered};
 use crate::error::{Error, ErrorKind};
 use crate::queries;
@@ -17,9 +17,16 @@ use tokio_postgres::types::ToSql;
 /// Datasets whose rows are remembered; all are forgotten when there are more.
 const DATASETS_MAX: usize = 100_000;
 
-/// Rows of locations. They are committed before they are remembered, and never removed.
+/// Rows of locations. They are committed before they are remembered, and never removed but by a relocation.
 #[derive(Default)]
-pub(super) struct Datasets(Mutex<HashMap<String, i64>>);
+pub(super) struct Datasets(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    rows: HashMap<String, i64>,
+    /// The last relocation that was known when they were remembered: after another one, they may have other names.
+    relocation: Option<i64>,
+}
 
 /// The SHA-256 of a location.
 pub(super) fn key(location: &str) -> Vec<u8> {
@@ -45,16 +52,27 @@ pub(super) fn identity(hex: &str) -> Result<Vec<u8>, Error> {
 impl Datasets {
     fn get(&self, locations: &[&str]) -> Vec<Option<i64>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let get = |location: &&str| known.get(*location).copied();
+        let get = |location: &&str| known.rows.get(*location).copied();
         locations.iter().map(get).collect()
     }
 
     fn remember(&self, new: impl Iterator<Item = (String, i64)>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() > DATASETS_MAX {
-            known.clear();
+        if known.rows.len() > DATASETS_MAX {
+            known.rows.clear();
         }
-        known.extend(new);
+        known.rows.extend(new);
+    }
+
+    /// Whether what is remembered holds, `relocation` being the last there was; else it is forgotten.
+    fn hold(&self, relocation: i64) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = known.relocation == Some(relocation);
+        if !holds {
+            known.rows.clear();
+            known.relocation = Some(relocation);
+        }
+        holds
     }
 
     /// The rows of `locations`; those that are new are made, outside of any transaction: a dataset without an edge harms nobody.
@@ -124,9 +142,16 @@ pub(super) async fn apply<'a>(
 ) -> Result<Vec<Applied>, Error> {
     let uttered: Vec<Uttered<'a>> = uttered.into_iter().collect();
     let batch = Batch::new(&uttered)?;
-    let rows = datasets.rows(session, &batch.locations).await?;
-    session.begin().await?;
-    let (known, ids) = self::known(session, &batch, rows).await?;
+    let (known, ids) = loop {
+        let rows = datasets.rows(session, &batch.locations).await?;
+        // From here on nobody relocates them.
+        session.begin_naming().await?;
+        let (known, ids) = self::known(session, &batch, rows).await?;
+        if datasets.hold(ids.relocation) {
+            break (known, ids);
+        }
+        session.undo().await?;
+    };
     let unsettled = batch.unsettled(&known);
     if unsettled.is_empty() {
         return write(session, &batch, &known, ids, has_outbox).await;
@@ -144,6 +169,7 @@ async fn recall(session: &Session<'_>, steps: &[i64]) -> Result<Vec<Recalled>, E
     // What stands beside a body that is large is not all of it; such bodies are read one at a time.
     let sql = "SELECT id, standing, encode(identity, 'hex'), recorded_at, CASE WHEN lineage IS NULL THEN body END FROM result
         WHERE step = ANY($1) ORDER BY id";
+    let relocations = relocate::relocations(session).await?;
     let mut recalled = Vec::new();
     for row in rows(session, sql, &[&steps]).await? {
         let body: Option<String> = row.get(4);
@@ -154,6 +180,7 @@ async fn recall(session: &Session<'_>, steps: &[i64]) -> Result<Vec<Recalled>, E
                 found.first().map(|row| row.get(0)).unwrap_or_default()
             }
         };
+        let body = relocations.body(row.get(0), body);
         recalled.push(Recalled::read(&row, &body)?);
     }
     Ok(recalled)
@@ -164,6 +191,8 @@ struct Ids {
     jobs: Vec<i64>,
     steps: Vec<i64>,
     results: Vec<i64>,
+    /// The last relocation there was.
+    relocation: i64,
 }
 
 /// Looks up what the batch names, and locks the steps and jobs of it until the transaction ends.
@@ -198,7 +227,9 @@ async fn known(
         (&next("result_seq"), [result_count]),
     ];
     let answers = asked.iter().map(|(sql, params)| rows(session, sql, params));
-    let answers = all(join_all(answers).await)?;
+    let (answers, relocation) = tokio::join!(join_all(answers), rows(session, relocate::LAST, &[]));
+    let mut answers = all(answers.into_iter().chain([relocation]))?;
+    let relocation = answers.pop().unwrap_or_default();
     let numbers = |rows: &[Row]| rows.iter().map(|row| row.get(0)).collect();
     let known = Known {
         results: answers[0].iter().map(|row| row.get(0)).collect(),
@@ -216,6 +247,7 @@ async fn known(
         jobs: numbers(&answers[3]),
         steps: numbers(&answers[4]),
         results: numbers(&answers[5]),
+        relocation: relocation.first().map(|row| row.get(0)).unwrap_or_default(),
     };
     Ok((known, ids))
 }

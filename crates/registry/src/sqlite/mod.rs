@@ -8,6 +8,7 @@ mod key;
 mod outbox;
 mod prune;
 mod records;
+mod relocate;
 mod resolve;
 mod schema;
 mod steps;
@@ -16,8 +17,8 @@ mod write;
 use crate::batch::{Said, Uttered, check_indexed};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Step,
-    StepUpdate, StoredEvent, StoredResult, UpdateJob,
+    Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
+    Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
 use crate::openlineage::ToldResult;
 use crate::queries;
@@ -56,6 +57,8 @@ struct Shared {
 struct Writer {
     connection: Connection,
     datasets: HashMap<String, i64>,
+    /// The last relocation that was known when they were remembered: after another one, they may have other names.
+    relocation: i64,
 }
 
 impl SqliteRegistry {
@@ -94,6 +97,7 @@ impl SqliteRegistry {
                 writer: Mutex::new(Writer {
                     connection,
                     datasets: HashMap::new(),
+                    relocation: 0,
                 }),
                 readers: Mutex::default(),
             }),
@@ -112,6 +116,7 @@ impl SqliteRegistry {
                 writer: Mutex::new(Writer {
                     connection: schema::open(Path::new(":memory:"))?,
                     datasets: HashMap::new(),
+                    relocation: 0,
                 }),
                 readers: Mutex::default(),
             }),
@@ -146,10 +151,16 @@ impl SqliteRegistry {
             let Writer {
                 connection,
                 datasets,
+                relocation,
             } = &mut *writer;
             let (answer, found) = {
                 let transaction =
                     connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let last = relocate::last(&transaction)?;
+                if *relocation != last {
+                    datasets.clear();
+                    *relocation = last;
+                }
                 let mut change = Change {
                     transaction,
                     committed: datasets,
@@ -358,8 +369,9 @@ impl RegistryStore for SqliteRegistry {
     async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error> {
         self.read(move |connection| {
             let params = rusqlite::params![after, limit];
+            let relocations = relocate::relocations(connection)?;
             columns::all(connection, queries::TOLD_AFTER, params, |row| {
-                queries::told(row)
+                queries::told(row, &relocations)
             })
         })
         .await
@@ -402,6 +414,17 @@ impl RegistryStore for SqliteRegistry {
     ) -> Result<u64, Error> {
         self.write(move |change| prune::events(&change.transaction, &before, limit, dry_run))
             .await
+    }
+
+    async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error> {
+        self.write_unless(relocate.dry_run, move |change| {
+            relocate::relocate(&change.transaction, &relocate, &now)
+        })
+        .await
+    }
+
+    async fn data_folders(&self) -> Result<Vec<(String, u64)>, Error> {
+        self.read(relocate::data_folders).await
     }
 
     async fn check(&self) -> Result<Vec<String>, Error> {

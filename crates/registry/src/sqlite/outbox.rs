@@ -1,6 +1,7 @@
 //! Results that are still to be told to others.
 
 use super::columns::all;
+use super::relocate::relocations;
 use crate::error::Error;
 use crate::openlineage::ToldResult;
 use crate::queries;
@@ -19,8 +20,9 @@ pub(super) fn take(
              (SELECT result FROM outbox WHERE taken_until_ms <= ? ORDER BY result LIMIT ?)",
         )?
         .execute(params![taker, until_ms, now_ms, limit])?;
+    let relocations = relocations(connection)?;
     all(connection, queries::TOLD_TAKEN, [taker], |row| {
-        queries::told(row)
+        queries::told(row, &relocations)
     })
 }
 

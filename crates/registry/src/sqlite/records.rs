@@ -2,6 +2,7 @@
 
 use super::Change;
 use super::columns::{all, first};
+use super::relocate::relocations;
 use crate::batch::Uttered;
 use crate::error::Error;
 use crate::model::{Job, JobFilter, JobStatus, NewJob, NewStep, Step, UpdateJob};
@@ -144,5 +145,8 @@ fn claims(connection: &Connection, sql: &str, id: &str) -> Result<Vec<queries::C
 }
 
 fn said(connection: &Connection, sql: &str, id: &str) -> Result<Vec<(i64, String)>, Error> {
-    all(connection, sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+    let relocations = relocations(connection)?;
+    all(connection, sql, [id], |row| {
+        Ok((row.get(0)?, relocations.body(row.get(2)?, row.get(1)?)))
+    })
 }

@@ -3,6 +3,7 @@
 use super::Change;
 use super::columns::{all, first};
 use super::key::key;
+use super::relocate::relocations;
 use super::steps;
 use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, Statement, Uttered};
 use crate::error::Error;
@@ -32,6 +33,7 @@ pub(super) fn apply<'a>(
 /// All that was said of these steps.
 fn recall(connection: &Connection, steps: &[i64]) -> Result<Vec<Recalled>, Error> {
     let sql = "SELECT id, standing, identity, recorded_at FROM result WHERE step = ? ORDER BY id";
+    let relocations = relocations(connection)?;
     let mut recalled = Vec::new();
     for step in steps {
         recalled.extend(all(connection, sql, [step], |row| {
@@ -40,7 +42,8 @@ fn recall(connection: &Connection, steps: &[i64]) -> Result<Vec<Recalled>, Error
             let body = first(connection, queries::RECALL_BODY, [id], |row| {
                 Ok(row.get::<_, String>(0)?)
             })?;
-            Recalled::read(row, &body.unwrap_or_default())
+            let body = relocations.body(id, body.unwrap_or_default());
+            Recalled::read(row, &body)
         })?);
     }
     Ok(recalled)

@@ -7,6 +7,7 @@ mod order;
 mod outbox;
 mod pairs;
 mod records;
+mod relocate;
 mod retention;
 mod roles;
 
@@ -67,4 +68,6 @@ promises! {
     outbox: every_result_is_told_once, what_is_taken_comes_again_when_nobody_told_it, each_run_of_a_step_is_told_apart;
     retention: the_last_that_wrote_a_dataset_is_never_pruned, a_dry_run_removes_nothing,
         what_is_not_over_or_not_told_is_kept, events_are_pruned_from_the_oldest;
+    relocate: a_folder_that_moved_keeps_its_lineage, a_step_that_is_worked_out_anew_keeps_the_new_names,
+        datasets_become_one_only_where_somebody_says_so, folders_that_are_none_are_refused;
 }

@@ -1,0 +1,217 @@
+//! `pudato registry relocate`, and what `pudato doctor` says of names that lead to another data folder.
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::output::{self, thousands};
+use pudato_runtime::Pudato;
+use pudato_runtime::registry::{Relocate, Relocated};
+use pudato_runtime::settings::DatabasePlace;
+use serde_json::json;
+use std::path::{Component, Path, PathBuf};
+
+/// Which folder moved, and where to.
+#[derive(clap::Args)]
+pub struct Folders {
+    /// The folder as lineage names it
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The folder where it lies now
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// Datasets that have both names are the same
+    #[arg(long)]
+    merge: bool,
+    /// Only say which names would change
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Folders {
+    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
+        let pudato = context.open().await?;
+        let new = self.new.canonicalize().map_err(|error| {
+            Failure::usage(format!(
+                "{}: expected the folder where the data lies now: {error}",
+                self.new.display()
+            ))
+        })?;
+        if !new.is_dir() {
+            let new = new.display();
+            return Err(Failure::usage(format!(
+                "{new}: expected a folder, found a file"
+            )));
+        }
+        let old = names_of(&self.old)?;
+        // A link in its old place leads to where it lies now.
+        let is_same_place = self.old.canonicalize().is_ok_and(|old| old == new);
+        let relocate = Relocate {
+            from: old.iter().map(|old| text(old)).collect::<Result<_, _>>()?,
+            to: text(&new)?,
+            merge: self.merge || is_same_place,
+            dry_run: self.dry_run,
+        };
+        let now = pudato_runtime::timestamp(pudato.clock.now_ms());
+        let done = pudato.registry.relocate(relocate, now).await?;
+        self.tell(context, &new, &done)
+    }
+
+    fn tell(&self, context: &Context, new: &Path, done: &Relocated) -> Result<(), Failure> {
+        if context.json {
+            return output::json(&json!({
+                "old": self.old, "new": new, "dry_run": self.dry_run, "datasets": done.datasets, "merged": done.merged,
+                "examples": done.examples,
+            }));
+        }
+        if done.datasets == 0 {
+            let old = self.old.display();
+            return output::line(&format!("no dataset lies in {old}; nothing changes"));
+        }
+        for (old, new) in &done.examples {
+            output::line(&format!("{old} -> {new}"))?;
+        }
+        let listed = u64::try_from(done.examples.len()).unwrap_or(u64::MAX);
+        let more = done.datasets.saturating_sub(listed);
+        if more > 0 {
+            output::line(&format!("... and {} more", thousands(more)))?;
+        }
+        let did = if self.dry_run {
+            "would change"
+        } else {
+            "changed"
+        };
+        let merged = match done.merged {
+            0 => String::new(),
+            merged => format!(
+                "; {} of these datasets were there under the new name already",
+                thousands(merged)
+            ),
+        };
+        output::line(&format!("{did} {}{merged}", names(done.datasets)))
+    }
+}
+
+fn names(count: u64) -> String {
+    match count {
+        1 => "1 name".into(),
+        _ => format!("{} names", thousands(count)),
+    }
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Failure::usage(format!("{}: expected a path in UTF-8", path.display())))
+}
+
+/// What the folder may be called in names: they have no links in them, but one may stand now where the folder was. It need not be
+/// there any longer.
+fn names_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::usage(format!("{}: expected a folder: {error}", folder.display()))
+    };
+    let absolute = std::path::absolute(folder).map_err(failed)?;
+    let mut written = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => {
+                written.pop();
+            }
+            Component::CurDir => {}
+            part => written.push(part),
+        }
+    }
+    let mut names = vec![resolved(&absolute)];
+    if names[0] != written {
+        names.push(written);
+    }
+    Ok(names)
+}
+
+/// The path without links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        let Ok(found) = there.canonicalize() else {
+            continue;
+        };
+        let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
+        // What is not there has no links; `..` takes away the part before it.
+        let mut resolved = found;
+        for part in rest.components() {
+            match part {
+                Component::ParentDir => {
+                    resolved.pop();
+                }
+                part => resolved.push(part),
+            }
+        }
+        return resolved;
+    }
+    path.to_owned()
+}
+
+/// Names in the registry of this data folder that lead to another one: it was moved or copied.
+pub async fn elsewhere(pudato: &Pudato) -> Result<Vec<String>, Failure> {
+    let (settings, own) = (pudato.settings(), &pudato.data_dir);
+    // A registry that others share may have names of theirs.
+    let DatabasePlace::File(path) = &settings.registry else {
+        return Ok(Vec::new());
+    };
+    if !path.canonicalize().is_ok_and(|path| path.starts_with(own)) {
+        return Ok(Vec::new());
+    }
+    let containers: Vec<&Path> = settings
+        .containers
+        .values()
+        .filter_map(|location| location.strip_prefix("file://"))
+        .map(Path::new)
+        .collect();
+    let mut wrong = Vec::new();
+    for (folder, count) in pudato.registry.data_folders().await? {
+        let path = Path::new(&folder);
+        let is_container = containers.iter().any(|container| {
+            container.starts_with(path)
+                || container
+                    .canonicalize()
+                    .is_ok_and(|it| it.starts_with(path))
+        });
+        // One that is there and has no registry is no data folder.
+        let may_be_one = !path.exists() || path.join("registry.db").exists();
+        if path == own || is_container || !may_be_one {
+            continue;
+        }
+        wrong.push(format!(
+            "{} of datasets lie in {folder}, which is not this data folder: where it was moved or copied here, \
+             `pudato registry relocate '{folder}' '{}'` gives them their names of today",
+            names(count),
+            own.display()
+        ));
+    }
+    Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_one_name_however_it_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("its path");
+        std::fs::create_dir(root.join("data")).expect("made");
+        std::os::unix::fs::symlink(root.join("data"), root.join("link")).expect("linked");
+        for written in ["data", "data/", "./data/.", "data/x/..", "gone/../data"] {
+            let found = names_of(&root.join(written))
+                .map_err(|_| ())
+                .expect("names");
+            assert_eq!(found, [root.join("data")], "{written}");
+        }
+        // What a link leads to is what names have, but for a folder that was there before the link was.
+        let found = names_of(&root.join("link/"))
+            .map_err(|_| ())
+            .expect("names");
+        assert_eq!(found, [root.join("data"), root.join("link")]);
+        let found = names_of(&root.join("gone/far/../away/"))
+            .map_err(|_| ())
+            .expect("names");
+        assert_eq!(found, [root.join("gone/away")]);
+    }
+}
