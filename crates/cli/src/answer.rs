@@ -12,6 +12,9 @@ pub fn table(data: &Object) -> Option<Vec<String>> {
     let rows = data.get("rows")?.as_array()?;
     let names: Vec<String> = columns.iter().map(|column| cell(&column["name"])).collect();
     let rows: Vec<&Vec<Value>> = rows.iter().filter_map(Value::as_array).collect();
+    if names == ["explain_key", "explain_value"] {
+        return Some(plans(&rows));
+    }
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| row.iter().map(cell).collect())
@@ -50,6 +53,16 @@ pub fn table(data: &Object) -> Option<Vec<String>> {
     Some(lines)
 }
 
+/// The plans of an EXPLAIN, each below its name: they are drawn in lines, and in a cell nobody could read them.
+fn plans(rows: &[&Vec<Value>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in rows {
+        let texts = row.iter().filter_map(Value::as_str);
+        lines.extend(texts.flat_map(str::lines).map(str::to_owned));
+    }
+    lines
+}
+
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -79,5 +92,18 @@ mod tests {
         assert_eq!(lines[2], "Texas  12");
         assert_eq!(lines[3], "        3");
         assert!(lines[4].starts_with("… more rows"));
+    }
+
+    #[test]
+    fn a_plan_keeps_its_lines() {
+        let plan = "┌──────┐\n│ SCAN │\n└──────┘\n";
+        let data = json!({
+            "columns": [{"name": "explain_key", "type": "VARCHAR"}, {"name": "explain_value", "type": "VARCHAR"}],
+            "rows": [["logical_plan", plan], ["physical_plan", plan]],
+        });
+        let lines = table(data.as_object().expect("an object")).expect("lines");
+        let drawn = ["┌──────┐", "│ SCAN │", "└──────┘"];
+        let right = [&["logical_plan"][..], &drawn, &["physical_plan"], &drawn].concat();
+        assert_eq!(lines, right);
     }
 }
