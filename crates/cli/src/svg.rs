@@ -118,29 +118,53 @@ pub fn draw(graph: &Picture<'_>) -> String {
     out
 }
 
-/// How far each node is from where the walk began, by the longest way that has no cycle.
+/// How far each node is from where the walk began, by the longest way. An edge that leads back to a node of the way itself counts
+/// for none: a step that changes a table reads it as well.
 fn ranks<'a>(graph: &'a Picture<'_>) -> HashMap<&'a str, usize> {
-    let mut ranks: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
-    // A longest way has fewer steps than there are nodes; a cycle would go on for ever.
-    for _ in 0..graph.nodes.len().min(200) {
-        let mut moved = false;
-        for (from, to) in &graph.edges {
-            let (near, far) = match graph.walk {
-                Walk::Upstream => (to.as_str(), from.as_str()),
-                Walk::Downstream => (from.as_str(), to.as_str()),
-            };
-            let root = graph.nodes.first().map(Drawn::id);
-            let wanted = ranks.get(near).copied().unwrap_or(0) + 1;
-            let Some(rank) = ranks.get_mut(far) else {
-                continue;
-            };
-            if *rank < wanted && wanted < graph.nodes.len() && Some(far) != root {
-                *rank = wanted;
-                moved = true;
-            }
+    let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (from, to) in &graph.edges {
+        let (near, far) = match graph.walk {
+            Walk::Upstream => (to.as_str(), from.as_str()),
+            Walk::Downstream => (from.as_str(), to.as_str()),
+        };
+        next.entry(near).or_default().push(far);
+    }
+    // Depth first: whether a node is on the way that is gone now, the nodes in the order in which they are left, and the edges that lead
+    // on.
+    let (mut is_on_way, mut left) = (HashMap::new(), Vec::new());
+    let mut onward: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut way: Vec<(&str, usize)> = Vec::new();
+    if let Some(root) = graph.nodes.first() {
+        is_on_way.insert(root.id(), true);
+        way.push((root.id(), 0));
+    }
+    while let Some((id, gone)) = way.last_mut() {
+        let id = *id;
+        let far = next.get(id).and_then(|far| far.get(*gone)).copied();
+        *gone += 1;
+        let Some(far) = far else {
+            is_on_way.insert(id, false);
+            left.push(id);
+            way.pop();
+            continue;
+        };
+        let met = is_on_way.get(far).copied();
+        if met != Some(true) {
+            onward.entry(id).or_default().push(far);
         }
-        if !moved {
-            break;
+        if met.is_none() {
+            is_on_way.insert(far, true);
+            way.push((far, 0));
+        }
+    }
+    let mut ranks: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
+    // A node is left after all that lie beyond it.
+    for id in left.into_iter().rev() {
+        let beyond = ranks.get(id).copied().unwrap_or(0) + 1;
+        for far in onward.get(id).into_iter().flatten() {
+            if let Some(rank) = ranks.get_mut(far) {
+                *rank = beyond.max(*rank);
+            }
         }
     }
     ranks
@@ -265,4 +289,58 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(edges: &[(&str, &str)]) -> Picture<'static> {
+        let mut ids: Vec<&str> = Vec::new();
+        for id in edges.iter().flat_map(|(from, to)| [*to, *from]) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        let node = |id: &&str| Drawn::More {
+            id: (*id).to_owned(),
+            count: 1,
+        };
+        Picture {
+            location: "out",
+            walk: Walk::Upstream,
+            nodes: ids.iter().map(node).collect(),
+            edges: edges
+                .iter()
+                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
+                .collect(),
+            hidden: 0,
+            truncated: None,
+        }
+    }
+
+    #[test]
+    fn a_step_that_changes_what_it_reads_makes_no_way_longer() {
+        let picture = picture(&[
+            ("export", "out"),
+            ("table", "export"),
+            ("update", "table"),
+            ("table", "update"),
+            ("make", "table"),
+            ("raw", "make"),
+            // Beside the long way there is a short one.
+            ("raw", "export"),
+        ]);
+        let ranks = ranks(&picture);
+        for (id, rank) in [
+            ("out", 0),
+            ("export", 1),
+            ("table", 2),
+            ("update", 3),
+            ("make", 3),
+            ("raw", 4),
+        ] {
+            assert_eq!(ranks[id], rank, "{id}");
+        }
+    }
 }
