@@ -106,6 +106,13 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     if let Some(error) = &job.error {
         output::line(&format!("error: {error}"))?;
     }
+    if job.undeclared_steps > 0 {
+        output::line(&format!(
+            "{} more named this job and are none of the {} that it declared; add_step adds one",
+            output::thousands(job.undeclared_steps),
+            output::thousands(job.expected_steps.unwrap_or_default())
+        ))?;
+    }
     let times = Times::of(&steps);
     let rows: Vec<Vec<String>> = steps
         .iter()

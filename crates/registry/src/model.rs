@@ -65,6 +65,8 @@ pub struct Job {
     pub status: JobStatus,
     /// How many steps it will have, where that was declared.
     pub expected_steps: Option<u64>,
+    /// How many steps name it that are none of its own: where it has declared as many as it expects, nobody adds another by naming it.
+    pub undeclared_steps: u64,
     /// What asked for it.
     pub request: Value,
     /// Its arguments.

@@ -23,13 +23,37 @@ pub(crate) trait Columns {
     fn optional_number(&self, column: usize) -> Result<Option<i64>, Error>;
 }
 
-/// What update_job said; else what the declared number of steps says; else whether anything began.
+/// Whether a job has declared as many steps as it expects, as `pudato run` does: then nobody adds another by naming the job.
+macro_rules! is_complete {
+    () => {
+        "(expected_steps > 0 AND declared_steps >= expected_steps)"
+    };
+}
+pub(crate) use is_complete;
+
+/// Whether a step is of the job that it names, where both are joined.
+macro_rules! is_of_job {
+    () => {
+        concat!("(step.declared = 1 OR ", is_complete!(), " IS NOT TRUE)")
+    };
+}
+pub(crate) use is_of_job;
+
+/// What update_job said; else what the declared number of steps says; else whether anything began. Of a job that declared all of its
+/// steps no others count.
 macro_rules! job_status {
     () => {
-        "COALESCE(said, CASE
+        concat!(
+            "COALESCE(said, CASE WHEN ",
+            is_complete!(),
+            " THEN CASE
+        WHEN declared_ended >= expected_steps AND declared_failed > 0 THEN 'failed'
+        WHEN declared_ended >= expected_steps THEN 'success'
+        WHEN declared_begun > 0 THEN 'running' ELSE 'pending' END
     WHEN expected_steps IS NOT NULL AND steps_ended >= expected_steps AND steps_failed > 0 THEN 'failed'
     WHEN expected_steps IS NOT NULL AND steps_ended >= expected_steps THEN 'success'
     WHEN steps_begun > 0 THEN 'running' ELSE 'pending' END)"
+        )
     };
 }
 
@@ -39,7 +63,9 @@ macro_rules! select_job {
             "SELECT job_id, pipeline, environment, namespace, logic_version, expected_steps, request, parameters,
     dag_run_id, error, created_at, metadata, said, said_at, ended_at, ",
             job_status!(),
-            " FROM job "
+            ", CASE WHEN ",
+            is_complete!(),
+            " THEN (SELECT COUNT(*) FROM step WHERE step.job = job.id AND step.declared = 0) ELSE 0 END FROM job "
         )
     };
 }
@@ -91,6 +117,7 @@ pub(crate) fn job(row: &dyn Columns) -> Result<Job, Error> {
         created_at: row.text(10)?,
         metadata: value(&row.text(11)?),
         completed_at: ended_at.filter(|_| is_over),
+        undeclared_steps: u64::try_from(row.number(16)?).unwrap_or(0),
         status,
     })
 }
@@ -102,10 +129,15 @@ pub(crate) const JOB_ENDED: &str = "UPDATE job SET ended_us = $1, ended_at = $2 
 
 macro_rules! select_step {
     () => {
-        "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action),
+        concat!(
+            "SELECT step.id, step_id, job.job_id, COALESCE(step_name, step.action, seen_action),
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action),
     COALESCE(step.correlation_id, seen_correlation_id), status, step.error, duration_ms, started_at,
-    CASE WHEN rank = 2 THEN at END, step.metadata, CASE WHEN rank = 2 THEN stated_at END FROM step LEFT JOIN job ON job.id = step.job "
+    CASE WHEN rank = 2 THEN at END, step.metadata, CASE WHEN rank = 2 THEN stated_at END
+    FROM step LEFT JOIN job ON job.id = step.job AND ",
+            is_of_job!(),
+            " "
+        )
     };
 }
 
@@ -113,7 +145,7 @@ pub(crate) const STEP: &str = concat!(select_step!(), "WHERE step_id = $1");
 
 pub(crate) const STEPS_OF_JOB: &str = concat!(
     select_step!(),
-    "WHERE step.job = (SELECT id FROM job WHERE job_id = $1) ORDER BY step.id"
+    "WHERE step.job = (SELECT id FROM job WHERE job_id = $1) AND job.id IS NOT NULL ORDER BY step.id"
 );
 
 pub(crate) const DECLARE_STEP: &str =
@@ -310,9 +342,13 @@ pub(crate) fn lineage_of(body: &str) -> Option<String> {
 
 macro_rules! select_step_node {
     () => {
-        "SELECT step.id, step_id, job.job_id, step_name, pipeline,
+        concat!(
+            "SELECT step.id, step_id, job.job_id, step_name, pipeline,
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), status,
-    CASE WHEN rank = 2 THEN at END FROM step LEFT JOIN job ON job.id = step.job WHERE step.id "
+    CASE WHEN rank = 2 THEN at END FROM step LEFT JOIN job ON job.id = step.job AND ",
+            is_of_job!(),
+            " WHERE step.id "
+        )
     };
 }
 
@@ -348,13 +384,17 @@ pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
 
 macro_rules! select_told {
     () => {
-        "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, step_name,
+        concat!(
+            "SELECT r.id, r.body, r.status, r.at_us, r.correlation_id, step.step_id, step_name,
     COALESCE(handler_type, seen_handler), COALESCE(step.action, seen_action), job.job_id, pipeline, environment, namespace,
     (SELECT COUNT(*) FROM result AS b WHERE b.step = r.step AND b.standing < 2 AND b.status IN ('success', 'failed', 'skipped')
         AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))),
     (SELECT b.status FROM result AS b WHERE b.step = r.step AND b.standing < 2 AND (b.at_us < r.at_us OR (b.at_us = r.at_us AND b.id < r.id))
         ORDER BY b.at_us DESC, b.id DESC LIMIT 1)
-    FROM result AS r LEFT JOIN step ON step.id = r.step LEFT JOIN job ON job.id = step.job "
+    FROM result AS r LEFT JOIN step ON step.id = r.step LEFT JOIN job ON job.id = step.job AND ",
+            is_of_job!(),
+            " "
+        )
     };
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Folding<'a> {
     /// Places of the statements about it.
     pub(super) heard: Vec<usize>,
     pub(super) job: Option<usize>,
+    /// `add_step` declared it, before or now.
+    pub(super) is_declared: bool,
     pub(super) status: StepStatus,
     pub(super) claim: Option<Claim>,
     pub(super) decided_by: Option<usize>,
@@ -38,6 +40,7 @@ impl<'a> Folding<'a> {
             ids: known.map(KnownStep::ids).unwrap_or_default(),
             heard: Vec::new(),
             job: None,
+            is_declared: known.is_some_and(|known| known.is_declared),
             status: before.map_or(StepStatus::Pending, |known| known.status),
             claim: before.and_then(|known| known.claim.clone()),
             decided_by: None,
@@ -99,6 +102,7 @@ impl<'a> Folding<'a> {
         };
         let is_declared = self.known.is_some_and(|step| step.is_declared);
         if let Some((handler, action)) = declares.work {
+            self.is_declared = true;
             let job = statement.job_id.map(|id| known.job(id));
             if !is_declared {
                 self.terms.job = job;

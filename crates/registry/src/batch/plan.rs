@@ -62,10 +62,21 @@ pub(crate) struct JobChange<'a> {
     pub(crate) begun: i64,
     pub(crate) ended: i64,
     pub(crate) failed: i64,
+    /// The same of those that were declared, and how many more there are.
+    pub(crate) declared: Declared,
     /// When the last of the steps that ended now did.
     pub(crate) ended_us: Option<i64>,
     /// A step of it was worked out anew: when the last one ended must be looked up.
     pub(crate) is_rebuilt: bool,
+}
+
+/// How many more of the declared steps of a job there are, began, ended, failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) steps: i64,
+    pub(crate) begun: i64,
+    pub(crate) ended: i64,
+    pub(crate) failed: i64,
 }
 
 /// A step that is new, or that changes.
@@ -264,17 +275,17 @@ impl<'a> Plan<'a> {
         let job = step.terms.job.map(|job| self.job(job, places));
         // One that is there and goes on keeps its job.
         step.job = job.filter(|_| step.known.is_none() || step.is_rebuilt);
-        let before = step.known.and_then(|step| Some((step.job?, step.status)));
-        if let Some((id, status)) = before {
+        let before = step.known.and_then(|step| Some((step.job?, step)));
+        if let Some((id, known)) = before {
             let left = self.job(JobKey::Known(id), places);
-            self.jobs[left].add(status, -1);
+            self.jobs[left].add(known.status, known.is_declared, -1);
             self.jobs[left].is_rebuilt |= step.is_rebuilt;
         }
         let Some(job) = job else {
             return;
         };
         let job = &mut self.jobs[job];
-        job.add(step.status, 1);
+        job.add(step.status, step.is_declared, 1);
         job.is_rebuilt |= step.is_rebuilt;
         if step.status.is_terminal() && (step.decided_by.is_some() || before.is_none()) {
             job.ended_us = job.ended_us.max(step.claim.as_ref().map(Claim::at_us));
@@ -297,6 +308,7 @@ impl<'a> Plan<'a> {
                 begun: 0,
                 ended: 0,
                 failed: 0,
+                declared: Declared::default(),
                 ended_us: None,
                 is_rebuilt: false,
             });
@@ -316,16 +328,26 @@ impl<'a> JobChange<'a> {
             begun: 0,
             ended: 0,
             failed: 0,
+            declared: Declared::default(),
             ended_us: None,
             is_rebuilt: false,
         }
     }
 
     /// Counts a step in that state, or takes it out.
-    fn add(&mut self, status: StepStatus, sign: i64) {
-        self.begun += sign * i64::from(status != StepStatus::Pending);
-        self.ended += sign * i64::from(status.is_terminal());
-        self.failed += sign * i64::from(status == StepStatus::Failed);
+    fn add(&mut self, status: StepStatus, is_declared: bool, sign: i64) {
+        let begun = sign * i64::from(status != StepStatus::Pending);
+        let ended = sign * i64::from(status.is_terminal());
+        let failed = sign * i64::from(status == StepStatus::Failed);
+        self.begun += begun;
+        self.ended += ended;
+        self.failed += failed;
+        if is_declared {
+            self.declared.steps += sign;
+            self.declared.begun += begun;
+            self.declared.ended += ended;
+            self.declared.failed += failed;
+        }
     }
 
     /// Until somebody creates it, a job is as old as its first Result, whichever comes first.
@@ -344,6 +366,7 @@ impl<'a> JobChange<'a> {
     pub(crate) fn changes(&self) -> bool {
         self.is_older
             || (self.begun, self.ended, self.failed) != (0, 0, 0)
+            || self.declared != Declared::default()
             || self.ended_us.is_some()
     }
 }

@@ -3,7 +3,7 @@
 use super::session::{Session, all, rows};
 use crate::error::{Error, ErrorKind};
 use crate::model::Node;
-use crate::queries;
+use crate::queries::{self, is_complete, is_of_job};
 use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
 use futures_util::future::join3;
 use pudato_protocol::Dataset;
@@ -18,7 +18,9 @@ macro_rules! in_environment {
         concat!(
             "(CAST(",
             $param,
-            " AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM step s JOIN job j ON j.id = s.job WHERE s.id = e.step AND j.environment = ",
+            " AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM step JOIN job ON job.id = step.job AND ",
+            is_of_job!(),
+            " WHERE step.id = e.step AND job.environment = ",
             $param,
             "))"
         )

@@ -19,13 +19,17 @@ struct Rows<'a> {
     failed: Vec<i64>,
     ended_us: Vec<Option<i64>>,
     ended_at: Vec<Option<String>>,
+    declared_steps: Vec<i64>,
+    declared_begun: Vec<i64>,
+    declared_ended: Vec<i64>,
+    declared_failed: Vec<i64>,
 }
 
 const COLUMNS: &str = "unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::bigint[], $9::text[])";
+    $8::bigint[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])";
 
 const INSERT: &str = "INSERT INTO job (id, job_id, created_at, created_us, steps_begun, steps_ended, steps_failed, ended_us,
-    ended_at) SELECT * FROM ";
+    ended_at, declared_steps, declared_begun, declared_ended, declared_failed) SELECT * FROM ";
 
 /// Until somebody creates it, a job is as old as its first Result, whichever comes first.
 const UPDATE: &str = "UPDATE job SET
@@ -34,16 +38,19 @@ const UPDATE: &str = "UPDATE job SET
     steps_begun = steps_begun + new.begun, steps_ended = steps_ended + new.ended,
     steps_failed = steps_failed + new.failed,
     ended_at = CASE WHEN new.ended_us > COALESCE(job.ended_us, new.ended_us - 1) THEN new.ended_at ELSE job.ended_at END,
-    ended_us = GREATEST(job.ended_us, new.ended_us) FROM ";
+    ended_us = GREATEST(job.ended_us, new.ended_us), declared_steps = job.declared_steps + new.declared_steps,
+    declared_begun = job.declared_begun + new.declared_begun, declared_ended = job.declared_ended + new.declared_ended,
+    declared_failed = job.declared_failed + new.declared_failed FROM ";
 
-const NAMED: &str = " AS new (id, job_id, created_at, created_us, begun, ended, failed, ended_us, ended_at) WHERE job.id = new.id";
+const NAMED: &str = " AS new (id, job_id, created_at, created_us, begun, ended, failed, ended_us, ended_at, declared_steps,
+    declared_begun, declared_ended, declared_failed) WHERE job.id = new.id";
 
 impl Rows<'_> {
     async fn write(&self, session: &Session<'_>, sql: &str) -> Result<u64, Error> {
         if self.id.is_empty() {
             return Ok(0);
         }
-        let params: [&(dyn ToSql + Sync); 9] = [
+        let params: [&(dyn ToSql + Sync); 13] = [
             &self.id,
             &self.job_id,
             &self.created_at,
@@ -53,6 +60,10 @@ impl Rows<'_> {
             &self.failed,
             &self.ended_us,
             &self.ended_at,
+            &self.declared_steps,
+            &self.declared_begun,
+            &self.declared_ended,
+            &self.declared_failed,
         ];
         run(session, sql, &params).await
     }
@@ -82,6 +93,10 @@ pub(super) async fn write(
         rows.failed.push(job.failed);
         rows.ended_us.push(job.ended_us);
         rows.ended_at.push(job.ended_us.map(text));
+        rows.declared_steps.push(job.declared.steps);
+        rows.declared_begun.push(job.declared.begun);
+        rows.declared_ended.push(job.declared.ended);
+        rows.declared_failed.push(job.declared.failed);
     }
     let insert = format!("{INSERT}{COLUMNS}");
     let update = format!("{UPDATE}{COLUMNS}{NAMED}");

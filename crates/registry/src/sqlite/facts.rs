@@ -4,32 +4,54 @@ use super::columns::{all, first};
 use crate::batch::{ADDED, READ, REPLACED};
 use crate::error::{Error, ErrorKind};
 use crate::model::Node;
-use crate::queries;
+use crate::queries::{self, is_complete, is_of_job};
 use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
 use pudato_protocol::Dataset;
 use rusqlite::{Connection, Row, params};
 
 pub(super) struct SqliteFacts<'a>(pub(super) &'a Connection);
 
-const LAST_WRITER: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
-     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND edge.step <> ?4 AND (?5 IS NULL OR EXISTS
-       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
-     ORDER BY seen_us DESC LIMIT 1";
+/// Whether the edge is of a job in the environment `$env`.
+macro_rules! in_environment {
+    ($env:literal) => {
+        concat!(
+            "(",
+            $env,
+            " IS NULL OR EXISTS (SELECT 1 FROM step JOIN job ON job.id = step.job AND ",
+            is_of_job!(),
+            " WHERE step.id = edge.step AND environment = ",
+            $env,
+            "))"
+        )
+    };
+}
 
-const WRITERS: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
-     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND (?4 IS NULL OR EXISTS
-       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?4))
-     ORDER BY seen_us DESC LIMIT ?5";
+const LAST_WRITER: &str = concat!(
+    "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
+     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND edge.step <> ?4 AND ",
+    in_environment!("?5"),
+    " ORDER BY seen_us DESC LIMIT 1"
+);
 
-const READERS: &str = "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
-     WHERE dataset = ?1 AND kind = 0 AND seen_us >= ?2 AND seen_us < ?3 AND edge.at_us <= ?4 AND (?5 IS NULL OR EXISTS
-       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?5))
-     ORDER BY seen_us DESC LIMIT ?6";
+const WRITERS: &str = concat!(
+    "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
+     WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND ",
+    in_environment!("?4"),
+    " ORDER BY seen_us DESC LIMIT ?5"
+);
 
-const REPLACED_AT: &str = "SELECT seen_us FROM edge
-     WHERE dataset = ?1 AND kind = 1 AND seen_us > ?2 AND seen_us <= ?3 AND (?4 IS NULL OR EXISTS
-       (SELECT 1 FROM step JOIN job ON job.id = step.job WHERE step.id = edge.step AND environment = ?4))
-     ORDER BY seen_us LIMIT 1";
+const READERS: &str = concat!(
+    "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
+     WHERE dataset = ?1 AND kind = 0 AND seen_us >= ?2 AND seen_us < ?3 AND edge.at_us <= ?4 AND ",
+    in_environment!("?5"),
+    " ORDER BY seen_us DESC LIMIT ?6"
+);
+
+const REPLACED_AT: &str = concat!(
+    "SELECT seen_us FROM edge WHERE dataset = ?1 AND kind = 1 AND seen_us > ?2 AND seen_us <= ?3 AND ",
+    in_environment!("?4"),
+    " ORDER BY seen_us LIMIT 1"
+);
 
 const STARTED: &str = "SELECT started_us FROM step WHERE id = ?";
 

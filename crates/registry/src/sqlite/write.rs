@@ -225,7 +225,9 @@ fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
                     "UPDATE job SET steps_begun = steps_begun + ?1, steps_ended = steps_ended + ?2,
                      steps_failed = steps_failed + ?3,
                      ended_at = CASE WHEN ?4 > COALESCE(ended_us, ?4 - 1) THEN ?5 ELSE ended_at END,
-                     ended_us = CASE WHEN ?4 > COALESCE(ended_us, ?4 - 1) THEN ?4 ELSE ended_us END WHERE id = ?6",
+                     ended_us = CASE WHEN ?4 > COALESCE(ended_us, ?4 - 1) THEN ?4 ELSE ended_us END,
+                     declared_steps = declared_steps + ?7, declared_begun = declared_begun + ?8,
+                     declared_ended = declared_ended + ?9, declared_failed = declared_failed + ?10 WHERE id = ?6",
                 )?
                 .execute(params![
                     job.begun,
@@ -233,7 +235,11 @@ fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
                     job.failed,
                     job.ended_us,
                     ended_at.as_ref().map(Timestamp::as_str),
-                    id
+                    id,
+                    job.declared.steps,
+                    job.declared.begun,
+                    job.declared.ended,
+                    job.declared.failed
                 ])?;
         }
     }

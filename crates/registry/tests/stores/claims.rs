@@ -3,7 +3,7 @@
 use crate::bench::{Bench, RECORDED_AT, apply, edges, incoming, walk};
 use pudato_protocol::{DataReference, ExecutionRecord, Object, Result as Reply, Status, Timestamp};
 use pudato_registry::{
-    Applied, Difference, ErrorKind, JobStatus, NewJob, NewStep, Prune, RegistryStore, Step,
+    Applied, Difference, ErrorKind, JobStatus, NewJob, NewStep, Node, Prune, RegistryStore, Step,
     StepStatus, StepUpdate, Walk,
 };
 use serde_json::json;
@@ -360,4 +360,108 @@ pub async fn what_a_step_is_outlives_the_result_that_said_so(bench: &Bench) {
         (Some("s"), 2)
     );
     assert_eq!(found.completed_at.as_deref(), Some(at(30).as_str()));
+}
+
+/// A job as `pudato run` creates it: it says how many steps it has, and declares each.
+async fn complete(store: &dyn RegistryStore) {
+    let job = NewJob {
+        job_id: Some("job-s".into()),
+        pipeline: "p".into(),
+        environment: "dev".into(),
+        namespace: "dev".into(),
+        expected_steps: Some(1),
+        ..NewJob::default()
+    };
+    store.create_job(job, now()).await.expect("created");
+    store.add_step(declared(), now()).await.expect("added");
+}
+
+pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench) {
+    let stranger = {
+        let mut stranger = bench.result("other", &["s3://x/in"], &["s3://x/foreign"]);
+        stranger.job_id = Some("job-s".into());
+        (stranger.status, stranger.errors) = (Status::Error, vec!["not mine".into()]);
+        stranger
+    };
+    let own = own(bench, &["s3://x/in"], &["s3://x/out"]);
+    // Whatever comes first.
+    for order in 0..3 {
+        bench.clear();
+        let store = bench.open().await;
+        if order == 0 {
+            apply(&*store, std::slice::from_ref(&stranger)).await;
+        }
+        complete(&*store).await;
+        if order == 1 {
+            assert_eq!(applied(&*store, &stranger).await, Applied::Applied);
+        }
+        apply(&*store, std::slice::from_ref(&own)).await;
+        if order == 2 {
+            apply(&*store, std::slice::from_ref(&stranger)).await;
+        }
+        let job = store.get_job("job-s").await.expect("asked").expect("a job");
+        assert_eq!((job.status, job.undeclared_steps), (JobStatus::Success, 1));
+        let steps = store.get_job_steps("job-s").await.expect("asked");
+        let ids: Vec<&str> = steps.iter().map(|step| step.step_id.as_str()).collect();
+        assert_eq!(ids, ["s"]);
+        // What it did is told as what it is: a step of its own, which no pipeline asked for.
+        let other = store
+            .get_step("other")
+            .await
+            .expect("asked")
+            .expect("a step");
+        assert_eq!((other.status, other.job_id), (StepStatus::Failed, None));
+        let graph = walk(&*store, "s3://x/foreign", Walk::Upstream, |_| {}).await;
+        assert_eq!(edges(&graph), ["in -> other", "other -> foreign"]);
+        let Node::Step {
+            job_id, pipeline, ..
+        } = &graph.nodes[1]
+        else {
+            panic!("expected a step, found {:?}", graph.nodes[1]);
+        };
+        assert_eq!((job_id, pipeline), (&None, &None));
+        for (location, count) in [("s3://x/foreign", 0), ("s3://x/out", 2)] {
+            let graph = walk(&*store, location, Walk::Upstream, |query| {
+                query.environment = Some("dev".into());
+            });
+            assert_eq!(graph.await.edges.len(), count, "{location}");
+        }
+        let told = store.told_after(0, 100).await.expect("told");
+        let other = told
+            .iter()
+            .find(|told| told.step_id.as_deref() == Some("other"));
+        let other = other.expect("it is told");
+        assert_eq!((&other.job_id, &other.pipeline), (&None, &None));
+    }
+    // It is one of the job's as soon as the job says so.
+    let store = bench.open().await;
+    let step = NewStep {
+        step_id: Some("other".into()),
+        correlation_id: Some("other".into()),
+        ..declared()
+    };
+    let step = store.add_step(step, now()).await.expect("added");
+    assert_eq!(step.job_id.as_deref(), Some("job-s"));
+    let job = store.get_job("job-s").await.expect("asked").expect("a job");
+    assert_eq!((job.status, job.undeclared_steps), (JobStatus::Failed, 0));
+}
+
+pub async fn a_job_that_has_not_declared_all_of_its_steps_takes_whoever_names_it(bench: &Bench) {
+    let store = bench.open().await;
+    let job = NewJob {
+        job_id: Some("job-s".into()),
+        pipeline: "p".into(),
+        expected_steps: Some(2),
+        ..NewJob::default()
+    };
+    store.create_job(job, now()).await.expect("created");
+    store.add_step(declared(), now()).await.expect("added");
+    apply(&*store, &[own(bench, &[], &["s3://x/out"])]).await;
+    let mut other = bench.result("other", &[], &["s3://x/more"]);
+    other.job_id = Some("job-s".into());
+    apply(&*store, &[other]).await;
+    let job = store.get_job("job-s").await.expect("asked").expect("a job");
+    assert_eq!((job.status, job.undeclared_steps), (JobStatus::Success, 0));
+    let steps = store.get_job_steps("job-s").await.expect("asked");
+    assert_eq!(steps.len(), 2);
 }

@@ -60,7 +60,8 @@ promises! {
     claims: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
         the_first_of_an_undeclared_step_decides_whose_it_is, a_step_that_is_sent_again_declares_its_new_id,
         an_update_names_the_right_job, a_time_in_the_future_counts_as_of_now, a_claim_is_neither_told_nor_kept_for_ever,
-        what_a_step_is_outlives_the_result_that_said_so;
+        what_a_step_is_outlives_the_result_that_said_so, a_job_that_declared_all_of_its_steps_takes_no_others,
+        a_job_that_has_not_declared_all_of_its_steps_takes_whoever_names_it;
     records: a_job_and_its_steps_are_filled_in_whatever_came_first, jobs_are_found_by_time_and_version_and_come_in_pages, a_job_ends_when_all_expected_steps_did,
         a_step_that_ended_before_it_had_a_job_ends_it,
         an_update_counts_like_a_result, a_large_answer_is_not_read_for_a_steps_lineage, events_are_told_in_their_order,
