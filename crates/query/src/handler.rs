@@ -408,7 +408,14 @@ fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
         references.push(reference);
         return;
     };
-    let replaces = reference.metadata.get("operation") == Some(&Value::from("create"));
+    let operation = |reference: &DataReference| {
+        let operation = reference.metadata.get("operation");
+        operation.and_then(Value::as_str).map(str::to_owned)
+    };
+    let replaces = matches!(
+        operation(&reference).as_deref(),
+        Some("create" | "truncate")
+    );
     if !replaces {
         let list = |reference: &DataReference| match reference.metadata.get("from") {
             Some(Value::Array(from)) => from.clone(),
@@ -436,8 +443,14 @@ fn put(references: &mut Vec<DataReference>, mut reference: DataReference) {
                 reference.metadata.remove("rows_changed");
             }
         }
-        if let Some(operation) = earlier.metadata.get("operation") {
-            reference = reference.with("operation", operation.clone());
+        if let Some(first) = operation(&earlier) {
+            let is_filled = operation(&reference).as_deref() == Some("insert");
+            // What was emptied and filled is new.
+            let first = match (first.as_str(), is_filled) {
+                ("truncate", true) => "create".to_owned(),
+                _ => first,
+            };
+            reference = reference.with("operation", first);
         }
     }
     references.push(reference);

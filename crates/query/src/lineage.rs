@@ -13,8 +13,10 @@ pub enum Operation {
     Insert,
     /// Changes rows.
     Update,
-    /// Removes rows.
+    /// Removes rows; the others stay.
     Delete,
+    /// Removes all rows.
+    Truncate,
     /// Adds, changes and removes rows.
     Merge,
     /// Changes its columns or its name.
@@ -29,6 +31,7 @@ impl Operation {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Truncate => "truncate",
             Self::Merge => "merge",
             Self::Alter => "alter",
         }

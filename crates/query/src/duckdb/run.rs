@@ -517,7 +517,8 @@ impl<'a> Run<'a> {
             Kind::CreateTable | Kind::CreateView => Operation::Create,
             Kind::Insert | Kind::CopyFrom => Operation::Insert,
             Kind::Update => Operation::Update,
-            Kind::Delete | Kind::Truncate => Operation::Delete,
+            Kind::Delete => Operation::Delete,
+            Kind::Truncate => Operation::Truncate,
             Kind::Merge => Operation::Merge,
             Kind::Alter => Operation::Alter,
             Kind::Drop => {
@@ -572,9 +573,7 @@ impl<'a> Run<'a> {
         }
         let location = written.dataset.location();
         match operation {
-            Operation::Update | Operation::Merge | Operation::Delete
-                if statement.kind != Kind::Truncate =>
-            {
+            Operation::Update | Operation::Merge | Operation::Delete => {
                 let reads_itself = lineage
                     .tables
                     .iter()
@@ -585,7 +584,7 @@ impl<'a> Run<'a> {
                     ));
                 }
             }
-            Operation::Delete => lineage
+            Operation::Truncate => lineage
                 .tables
                 .retain(|table| table.dataset != written.dataset),
             Operation::Alter => {
@@ -601,7 +600,10 @@ impl<'a> Run<'a> {
             _ => {}
         }
         // From now on whoever reads it reads what this work made. A table that was only added to still has its old rows.
-        if operation == Operation::Create || operation == Operation::Alter {
+        if matches!(
+            operation,
+            Operation::Create | Operation::Truncate | Operation::Alter
+        ) {
             self.made.insert(location);
         }
         lineage.written = Some((written, operation));
@@ -611,7 +613,7 @@ impl<'a> Run<'a> {
     /// A temporary table passes on what it was made from.
     fn made_temporary(&mut self, name: String, operation: Operation, lineage: &Lineage) {
         let made_from = self.temporary.entry(name).or_default();
-        if operation == Operation::Create {
+        if matches!(operation, Operation::Create | Operation::Truncate) {
             *made_from = Lineage::default();
         }
         merge(made_from, lineage);

@@ -6,9 +6,33 @@ use pudato_protocol::DataReference;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Operations of an output that leave what was there before (docs/lineage.md). One that changes rows in place names its own table
-/// among its inputs and needs no such mark.
-const ADDING: [&str; 2] = ["insert", "append"];
+/// Operations of an output after which nothing is left of what was there (docs/lineage.md). `alter` and `rename` keep it, but name what
+/// they changed among their inputs. Any other word leaves what was there: `insert`, `merge`, `delete` and so on, and words that nobody
+/// knows here: a graph that shows too much can be checked, and one that leaves something out looks complete.
+const REPLACING: [&str; 7] = [
+    "create",
+    "overwrite",
+    "replace",
+    "truncate",
+    "drop",
+    "alter",
+    "rename",
+];
+
+/// Whether what an output held before is still in it. Where nothing is said it was written anew, as a file is.
+fn keeps(output: &DataReference) -> bool {
+    let Some(operation) = output
+        .metadata
+        .get("operation")
+        .filter(|one| !one.is_null())
+    else {
+        return false;
+    };
+    let operation = operation.as_str().unwrap_or_default();
+    !REPLACING
+        .iter()
+        .any(|known| operation.eq_ignore_ascii_case(known))
+}
 
 /// A dataset that a statement names.
 pub(crate) struct Named<'a> {
@@ -38,14 +62,12 @@ pub(super) fn lineage<'a>(
     for (references, is_output) in [(inputs, false), (outputs, true)] {
         for (position, reference) in (0..).zip(references) {
             no_nul("location", &reference.location)?;
-            let operation = reference.metadata.get("operation").and_then(Value::as_str);
-            let adds = operation.is_some_and(|operation| ADDING.contains(&operation));
             datasets.push(Named {
                 location: place(&reference.location),
-                kind: match (is_output, adds) {
-                    (false, _) => READ,
-                    (true, false) => REPLACED,
-                    (true, true) => ADDED,
+                kind: match is_output {
+                    false => READ,
+                    true if keeps(reference) => ADDED,
+                    true => REPLACED,
                 },
                 position,
                 reference,

@@ -24,7 +24,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub(crate) const READ: i64 = 0;
 /// The step wrote the dataset; what was in it before is gone.
 pub(crate) const REPLACED: i64 = 1;
-/// The step added to the dataset; what was in it before is still there.
+/// The step changed the dataset; what was in it before is still there, or some of it.
 pub(crate) const ADDED: i64 = 2;
 
 /// Statements that are written together.

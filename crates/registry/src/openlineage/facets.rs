@@ -136,6 +136,7 @@ impl Facets<'_> {
         let change = match text("operation").filter(|_| is_output) {
             Some("create") => Some("CREATE"),
             Some("alter") => Some("ALTER"),
+            Some("truncate") => Some("TRUNCATE"),
             _ => None,
         };
         if let Some(change) = change {

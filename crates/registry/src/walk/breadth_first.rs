@@ -167,12 +167,16 @@ impl Walker<'_> {
             self.truncated = Some("max_nodes");
             return;
         };
-        // What was added to is also what it was before.
+        // What was changed is also what it was before.
         if let (Side::LastWriter { until_us, not }, ADDED) = (todo.near.side, flow.kind) {
-            let side = Side::LastWriter {
-                until_us: until_us.min(flow.last_us.saturating_sub(1)),
-                not,
+            let until_us = until_us.min(flow.last_us.saturating_sub(1));
+            // No step wrote before it began: from here on all who come by ask the same, and it is asked once.
+            let began = self.known.get(&not).and_then(|own| own.started_us);
+            let not = match began {
+                Some(began) if began > until_us => 0,
+                _ => not,
             };
+            let side = Side::LastWriter { until_us, not };
             next.push(Todo {
                 near: Near { side, ..todo.near },
                 ..todo

@@ -2,7 +2,7 @@
 //! that a walk costs few round trips per hop; each question is an index walk.
 //!
 //! Which steps are met (design.md, "Registry"): a step read what was there when it began. Upstream that is what the last
-//! write before made, and, where that write only added, what was written before it, back to the last that replaced
+//! write before made, and, where that write kept what was there, what was written before it, back to the last that replaced
 //! everything. Downstream those read a write who began after it and before the next that replaced everything.
 
 mod breadth_first;

@@ -101,6 +101,22 @@ impl Bench {
         }
     }
 
+    /// As the version before left it: all writes replaced what was there, and what this version changed of the tables is not done.
+    pub fn as_before(&self) {
+        match &self.backend {
+            Backend::Sqlite(folder) => {
+                let path = folder.path().join("registry.db");
+                let file = rusqlite::Connection::open(path).expect("opened");
+                let sql = "UPDATE edge SET kind = 1 WHERE kind = 2; DELETE FROM migration WHERE version > 3; PRAGMA user_version = 3";
+                file.execute_batch(sql).expect("changed");
+            }
+            Backend::Postgres(server, database) => {
+                let sql = "UPDATE pudato.edge SET kind = 1 WHERE kind = 2; DELETE FROM pudato.migration WHERE version > 2";
+                server.psql(&database.name, sql).expect("changed");
+            }
+        }
+    }
+
     /// A Result of a step, a second after the one before.
     pub fn result(&self, step: &str, inputs: &[&str], outputs: &[&str]) -> Reply {
         self.n.set(self.n.get() + 1);

@@ -98,6 +98,97 @@ pub async fn what_was_added_stays(bench: &Bench) {
     assert!(edges(&graph).contains(&"read -> u".to_owned()));
 }
 
+/// What each of these words leaves: some of what was there.
+const KEEPING: [&str; 10] = [
+    "insert",
+    "append",
+    "merge",
+    "update",
+    "delete",
+    "microbatch",
+    "insert_overwrite",
+    "upsert",
+    "a word of a handler of one's own",
+    "",
+];
+
+pub async fn what_was_changed_keeps_what_was_there(bench: &Bench) {
+    let store = bench.open().await;
+    for (n, word) in KEEPING.iter().enumerate() {
+        let name = |what: &str| format!("s3://x/{what}-{n}");
+        let (table, report) = (name("table"), name("report"));
+        let steps = ["one", "two", "three"].map(|day| format!("{day}-{n}"));
+        for (day, step) in steps.iter().enumerate() {
+            let mut built = bench.result(step, &[&name(&format!("day{day}"))], &[&table]);
+            operation(&mut built, if day == 0 { "create" } else { word });
+            apply(&*store, &[built]).await;
+        }
+        let reads = bench.result(&format!("report-{n}"), &[&table], &[&report]);
+        apply(&*store, &[reads]).await;
+        let graph = walk(&*store, &report, Walk::Upstream, |_| {}).await;
+        for (day, step) in steps.iter().enumerate() {
+            let edge = format!("day{day}-{n} -> {step}");
+            assert!(edges(&graph).contains(&edge), "{word}: {:?}", edges(&graph));
+        }
+        let first = name("day0");
+        let graph = walk(&*store, &first, Walk::Downstream, |_| {}).await;
+        let edge = format!("report-{n} -> report-{n}");
+        assert!(edges(&graph).contains(&edge), "{word}: {:?}", edges(&graph));
+    }
+}
+
+pub async fn what_was_replaced_is_gone(bench: &Bench) {
+    let store = bench.open().await;
+    for (n, word) in ["create", "CREATE", "overwrite", "replace", "truncate"]
+        .iter()
+        .enumerate()
+    {
+        let name = |what: &str| format!("s3://x/{what}-{n}");
+        let table = name("table");
+        for day in ["one", "two"] {
+            let step = format!("{day}-{n}");
+            let mut built = bench.result(&step, &[&name(day)], &[&table]);
+            operation(&mut built, word);
+            apply(&*store, &[built]).await;
+        }
+        let graph = walk(&*store, &table, Walk::Upstream, |_| {}).await;
+        let expected = [
+            format!("two-{n} -> table-{n}"),
+            format!("two-{n} -> two-{n}"),
+        ];
+        assert_eq!(edges(&graph), expected, "{word}");
+    }
+}
+
+/// A registry of the version before counted every write as one that replaces, but for inserts.
+pub async fn changes_that_were_recorded_before_keep_what_was_there(bench: &Bench) {
+    let store = bench.open().await;
+    for (step, input, word) in [
+        ("one", "s3://x/a", "create"),
+        ("two", "s3://x/b\u{1}\u{e000}", "merge"),
+        ("three", "s3://x/c", "create"),
+        ("four", "s3://x/d", "merge"),
+    ] {
+        let mut built = bench.result(step, &[input], &["s3://x/other", "s3://x/t"]);
+        operation(&mut built, word);
+        let odd = built.outputs[1]
+            .clone()
+            .with("note", "a NUL: \0, \\u0000, \"operation\"");
+        built.outputs[1] = odd;
+        apply(&*store, &[built]).await;
+    }
+    let expected = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
+    assert_eq!(
+        edges(&expected),
+        ["c -> three", "d -> four", "four -> t", "three -> t"]
+    );
+    drop(store);
+    bench.as_before();
+    let store = bench.open().await;
+    let graph = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), edges(&expected));
+}
+
 pub async fn a_change_of_rows_reads_the_table_itself(bench: &Bench) {
     let store = bench.open().await;
     apply(

@@ -1,0 +1,116 @@
+//! Tables that grow: what they hold came from many days, and lineage tells all of them.
+
+use crate::project::Bench;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const SOURCES: (&str, &str) = (
+    "models/sources.yml",
+    "version: 2\nsources:\n  - {name: raw, schema: raw, tables: [{name: orders}]}\n",
+);
+
+impl Bench {
+    /// Brings a day's file, from which `raw.orders` is made anew.
+    fn load(&self, day: usize, csv: &str) {
+        let (path, data) = (format!("path=raw/day-{day}.csv"), format!("data={csv}"));
+        let (job, step) = (format!("job-{day}"), format!("load-{day}"));
+        let put = [
+            "call",
+            "storage",
+            "put_object",
+            "container=lake",
+            &path,
+            &data,
+        ];
+        self.installation.ok(&put);
+        let sources =
+            format!(r#"sources:={{"day": {{"container": "lake", "path": "raw/day-{day}.csv"}}}}"#);
+        let sql = "sql=CREATE SCHEMA IF NOT EXISTS raw; CREATE OR REPLACE TABLE raw.orders AS SELECT * FROM day";
+        let load = [
+            "call",
+            "query",
+            "execute_script",
+            sql,
+            &sources,
+            "--job",
+            &job,
+            "--step",
+            &step,
+        ];
+        self.installation.ok(&load);
+    }
+
+    fn build(&self, day: usize, args: &[&str]) {
+        let (job, step) = (format!("job-{day}"), format!("build-{day}"));
+        let mut all = vec!["--job", &job, "--step", &step];
+        all.extend(args);
+        let built = self.call("build", &all);
+        assert_eq!(built["status"], "success", "{built}");
+    }
+
+    /// What a walk finds: the ends of locations, and steps.
+    fn walked(&self, from: &str, direction: &str) -> BTreeSet<String> {
+        let graph = self
+            .installation
+            .ok(&["lineage", from, direction, "--json"]);
+        let graph: Value = serde_json::from_str(&graph).expect("JSON");
+        assert_eq!(graph["truncated"], false, "{from}");
+        let nodes = graph["nodes"].as_array().expect("nodes").iter();
+        let name = |node: &Value| match node["step_id"].as_str() {
+            Some(step) => step.to_owned(),
+            None => crate::project::short(&node["location"]),
+        };
+        nodes.map(name).collect()
+    }
+}
+
+#[test]
+fn what_grew_on_two_days_came_from_both() {
+    let files = [
+        SOURCES,
+        (
+            "models/by_key.sql",
+            "{{ config(materialized='incremental', unique_key='id') }} select * from {{ source('raw', 'orders') }}",
+        ),
+        (
+            "models/plain.sql",
+            "{{ config(materialized='incremental') }} select * from {{ source('raw', 'orders') }}",
+        ),
+        (
+            "models/anew.sql",
+            "select * from {{ source('raw', 'orders') }}",
+        ),
+        (
+            "models/report.sql",
+            "select count(*) as n from {{ ref('old') }}",
+        ),
+        (
+            "snapshots/old.sql",
+            "{% snapshot old %}{{ config(unique_key='id', strategy='check', check_cols='all') }} select * from {{ source('raw', 'orders') }}{% endsnapshot %}",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    for (day, csv) in [(1, "id,n\n1,1\n"), (2, "id,n\n2,2\n")] {
+        bench.load(day, csv);
+        bench.build(day, &[]);
+    }
+    for table in ["old", "by_key", "plain", "report"] {
+        let found = bench.walked(&format!("main.{table}"), "--upstream");
+        for name in ["day-1.csv", "day-2.csv", "build-1", "build-2"] {
+            assert!(found.contains(name), "{table}: {name} is not in {found:?}");
+        }
+    }
+    let anew = bench.walked("main.anew", "--upstream");
+    assert!(
+        anew.contains("day-2.csv") && !anew.contains("day-1.csv"),
+        "{anew:?}"
+    );
+    let first = bench.walked("raw/day-1.csv", "--downstream");
+    for name in ["main.old", "main.by_key", "main.plain", "main.report"] {
+        let name = format!("warehouse.{name}");
+        assert!(first.contains(&name), "{name} is not in {first:?}");
+    }
+}
