@@ -1,6 +1,7 @@
 //! What dbt wrote about a run: `manifest.json` and `run_results.json`, as far as lineage needs them (dbt's JSON schemas, manifest v12 and
 //! run-results v6; older and newer ones have the same fields).
 
+use crate::deeds::{self, Deed};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -56,6 +57,9 @@ pub(crate) struct Node {
     pub(crate) compiled_code: Option<String>,
     #[serde(default)]
     pub(crate) original_file_path: String,
+    /// Below its folder of models, seeds or snapshots.
+    #[serde(default)]
+    pub(crate) path: String,
     #[serde(default)]
     pub(crate) root_path: Option<String>,
     #[serde(default)]
@@ -75,9 +79,28 @@ pub(crate) struct Config {
     pub(crate) materialized: Option<String>,
     #[serde(default)]
     pub(crate) incremental_strategy: Option<String>,
+    /// Goes before the flag on the command line.
+    #[serde(default)]
+    pub(crate) full_refresh: Option<Value>,
     /// Of an external model of dbt-duckdb: the file that it writes.
     #[serde(default)]
     pub(crate) location: Option<String>,
+    /// Of an external model: how DuckDB's COPY writes it.
+    #[serde(default)]
+    options: Option<Value>,
+}
+
+impl Config {
+    /// Whether an external model leaves the files that are there.
+    pub(crate) fn keeps_files(&self) -> bool {
+        let options = self.options.as_ref().and_then(Value::as_object);
+        let is_on =
+            |value: &Value| !matches!(value.to_string().trim_matches('"'), "false" | "0" | "null");
+        options.into_iter().flatten().any(|(name, value)| {
+            let keeps = ["append", "overwrite_or_ignore"];
+            keeps.iter().any(|keeps| name.eq_ignore_ascii_case(keeps)) && is_on(value)
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,6 +167,8 @@ pub(crate) const PARTIAL_SUCCESS: &str = "partial success";
 pub(crate) struct Artifacts {
     pub(crate) manifest: Manifest,
     pub(crate) results: RunResults,
+    /// What was done for nodes, by their ids, where dbt wrote down what it ran.
+    pub(crate) deeds: BTreeMap<String, Deed>,
 }
 
 impl Artifacts {
@@ -174,7 +199,13 @@ impl Artifacts {
                 known.map_or("", String::as_str)
             ));
         }
-        Ok(Some(Self { manifest, results }))
+        let mut artifacts = Self {
+            manifest,
+            results,
+            deeds: BTreeMap::new(),
+        };
+        artifacts.deeds = deeds::read(folder, &artifacts);
+        Ok(Some(artifacts))
     }
 
     /// Whether all went well but for batches of models that are built in batches (`microbatch`). dbt ends with 1 then; what was built
@@ -261,6 +292,7 @@ mod tests {
             let artifacts = Artifacts {
                 manifest: serde_json::from_value(json!({"metadata": {}})).expect("a manifest"),
                 results: serde_json::from_value(results).expect("results"),
+                deeds: BTreeMap::new(),
             };
             assert_eq!(artifacts.is_partial_success(), expected, "{statuses:?}");
         }

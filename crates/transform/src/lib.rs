@@ -3,6 +3,7 @@
 mod artifacts;
 mod checkouts;
 mod child;
+mod deeds;
 mod environment;
 mod examination;
 mod git;

@@ -1,6 +1,7 @@
 //! Artifacts as lineage: each node with the datasets that it was made from, and no others.
 
 use crate::artifacts::{Artifacts, Manifest, Node, NodeResult, PARTIAL_SUCCESS};
+use crate::deeds::Deed;
 use crate::naming::{Naming, is_dataset, is_table};
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::{Value, json};
@@ -42,16 +43,25 @@ fn is_written(status: &str) -> bool {
     matches!(status, "success" | PARTIAL_SUCCESS)
 }
 
-/// What writing it did to what was there (`DataReference.metadata.operation`).
-fn operation(node: &Node, full_refresh: bool) -> &'static str {
-    let is_incremental = node.config.materialized.as_deref() == Some("incremental");
-    match node.resource_type.as_str() {
-        "snapshot" => "merge",
-        _ if !is_incremental || full_refresh => "create",
-        _ => match node.config.incremental_strategy.as_deref() {
-            Some("append" | "insert_overwrite" | "microbatch") => "insert",
-            _ => "merge",
-        },
+/// What writing it did to what was there (`DataReference.metadata.operation`): what dbt did, and where that cannot be seen (a model in
+/// Python), what its configuration says. What is not known to make a table anew is taken to keep what was there.
+fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static str {
+    let materialized = node.config.materialized.as_deref();
+    match (node.resource_type.as_str(), materialized) {
+        (_, Some("external")) if node.config.keeps_files() => "append",
+        ("seed", _) | (_, None | Some("table" | "view" | "external")) => "create",
+        _ if deed.is_some() => deed.unwrap_or(Deed::Changed).operation(),
+        (_, Some("materialized_view" | "dynamic_table")) => "create",
+        (_, Some("incremental")) => {
+            let configured = node.config.full_refresh.as_ref();
+            let refreshes = configured.and_then(Value::as_bool).unwrap_or(full_refresh);
+            match node.config.incremental_strategy.as_deref() {
+                _ if refreshes => "create",
+                Some("append") => "insert",
+                _ => "merge",
+            }
+        }
+        _ => "merge",
     }
 }
 
@@ -91,9 +101,10 @@ pub(crate) fn of_run(
                 from.push(naming.seed(manifest, node));
             }
             if is_dataset(node) && is_written(&result.status) {
+                let deed = artifacts.deeds.get(id).copied();
                 let mut output = naming
                     .node(node)
-                    .with("operation", operation(node, full_refresh))
+                    .with("operation", operation(node, full_refresh, deed))
                     .with("from", locations(&from));
                 if let Some(rows) = rows {
                     output = output.with("row_count", rows);
@@ -294,6 +305,7 @@ mod tests {
         let artifacts = Artifacts {
             manifest: serde_json::from_value(manifest()).expect("a manifest"),
             results: serde_json::from_value(results).expect("results"),
+            deeds: BTreeMap::new(),
         };
         let naming = Naming {
             namespace: "duckdb:///w",
@@ -368,6 +380,85 @@ mod tests {
         let refreshed = run(all("success", &["model.p.grown"]), "run", true);
         assert_eq!(refreshed.outputs[0].metadata["operation"], "create");
         assert_eq!(names(&refreshed.inputs), ["w.main.b"]);
+    }
+
+    #[test]
+    fn a_table_is_new_where_dbt_made_it_and_where_nobody_knows_it_keeps_what_it_had() {
+        let node = |kind: &str, config: Value| -> Node {
+            let node = json!({"resource_type": kind, "config": config});
+            serde_json::from_value(node).expect("a node")
+        };
+        let incremental = |more: Value| {
+            let mut config = json!({"materialized": "incremental"});
+            for (name, value) in more.as_object().expect("an object") {
+                config[name] = value.clone();
+            }
+            node("model", config)
+        };
+        let kind = |materialized: &str| node("model", json!({"materialized": materialized}));
+        let (plain, made, added) = (incremental(json!({})), Some(Deed::Made), Some(Deed::Added));
+        for (node, flag, deed, expected) in [
+            (&plain, false, made, "create"),
+            (&plain, true, added, "insert"),
+            (&plain, true, None, "create"),
+            (&plain, false, None, "merge"),
+            (
+                &incremental(json!({"full_refresh": false})),
+                true,
+                None,
+                "merge",
+            ),
+            (
+                &incremental(json!({"full_refresh": true})),
+                false,
+                None,
+                "create",
+            ),
+            (
+                &incremental(json!({"incremental_strategy": "append"})),
+                false,
+                None,
+                "insert",
+            ),
+            (
+                &incremental(json!({"incremental_strategy": "microbatch"})),
+                false,
+                None,
+                "merge",
+            ),
+            (
+                &node("snapshot", json!({"materialized": "snapshot"})),
+                true,
+                None,
+                "merge",
+            ),
+            (
+                &node("snapshot", json!({"materialized": "snapshot"})),
+                false,
+                made,
+                "create",
+            ),
+            (&kind("table"), false, Some(Deed::Changed), "create"),
+            (&kind("materialized_view"), false, None, "create"),
+            (&kind("of_my_own"), true, None, "merge"),
+            (&kind("of_my_own"), false, made, "create"),
+            (&kind("external"), false, None, "create"),
+            (
+                &node(
+                    "model",
+                    json!({"materialized": "external", "options": {"APPEND": true}}),
+                ),
+                false,
+                None,
+                "append",
+            ),
+        ] {
+            assert_eq!(
+                operation(node, flag, deed),
+                expected,
+                "{node:?} {flag} {deed:?}"
+            );
+        }
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn has_missing_batches(artifacts: &Result<Option<Artifacts>, String>) -> bool {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     const VERSION: &str =
         r#"{"data": {"version": "=1.11.2"}, "info": {"name": "MainReportVersion"}}"#;
@@ -108,6 +109,7 @@ mod tests {
             Artifacts {
                 manifest: serde_json::from_value(json!({"metadata": {}})).expect("a manifest"),
                 results: serde_json::from_value(results).expect("results"),
+                deeds: BTreeMap::new(),
             }
         });
         let mut log = Log::default();

@@ -1,7 +1,7 @@
 //! Tables that grow: what they hold came from many days, and lineage tells all of them.
 
 use crate::project::Bench;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const SOURCES: (&str, &str) = (
@@ -40,16 +40,17 @@ impl Bench {
         self.installation.ok(&load);
     }
 
-    fn build(&self, day: usize, args: &[&str]) {
+    fn build(&self, day: usize, args: &[&str]) -> Value {
         let (job, step) = (format!("job-{day}"), format!("build-{day}"));
         let mut all = vec!["--job", &job, "--step", &step];
         all.extend(args);
         let built = self.call("build", &all);
         assert_eq!(built["status"], "success", "{built}");
+        built
     }
 
     /// What a walk finds: the ends of locations, and steps.
-    fn walked(&self, from: &str, direction: &str) -> BTreeSet<String> {
+    pub fn walked(&self, from: &str, direction: &str) -> BTreeSet<String> {
         let graph = self
             .installation
             .ok(&["lineage", from, direction, "--json"]);
@@ -62,6 +63,16 @@ impl Bench {
         };
         nodes.map(name).collect()
     }
+}
+
+fn operation(built: &Value, table: &str) -> Value {
+    let outputs = built["outputs"].as_array().expect("outputs");
+    let is_it = |one: &&Value| {
+        let location = one["location"].as_str().unwrap_or_default();
+        location.ends_with(&format!(".{table}"))
+    };
+    let found = outputs.iter().find(is_it);
+    found.unwrap_or_else(|| panic!("no {table}"))["metadata"]["operation"].clone()
 }
 
 #[test]
@@ -113,4 +124,59 @@ fn what_grew_on_two_days_came_from_both() {
         let name = format!("warehouse.{name}");
         assert!(first.contains(&name), "{name} is not in {first:?}");
     }
+}
+
+#[test]
+fn what_was_made_anew_is_what_dbt_made_anew() {
+    let model = |config: &str| {
+        format!(
+            "{{{{ config(materialized='incremental', unique_key='id', {config}) }}}} select * from {{{{ source('raw', 'orders') }}}}"
+        )
+    };
+    let (kept, anew, plain) = (
+        model("full_refresh=false"),
+        model("full_refresh=true"),
+        model("tags=[]"),
+    );
+    let batches = "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='ts', batch_size='year', begin='2025-01-01') }}\n\
+        select id, timestamp '2025-02-03' as ts from {{ source('raw', 'orders') }}";
+    let files = [
+        SOURCES,
+        ("models/kept.sql", kept.as_str()),
+        ("models/anew.sql", anew.as_str()),
+        ("models/plain.sql", plain.as_str()),
+        ("models/batches.sql", batches),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    // By the day: whether the command asks for a full refresh, and what became of each table.
+    let days = [
+        (1, false, ["create", "create", "create", "create"]),
+        (2, false, ["merge", "create", "merge", "merge"]),
+        (3, true, ["merge", "create", "create", "create"]),
+    ];
+    for (day, refreshes, expected) in days {
+        bench.load(day, &format!("id,n\n{day},{day}\n"));
+        let refresh = format!("full_refresh:={refreshes}");
+        let built = bench.build(day, &[&refresh]);
+        let found = ["kept", "anew", "plain", "batches"].map(|table| operation(&built, table));
+        assert_eq!(json!(found), json!(expected), "day {day}");
+    }
+    // The rows say the same.
+    let days = |table: &str| bench.rows(&format!("SELECT id FROM {table} ORDER BY id"));
+    assert_eq!(days("kept"), json!([[1], [2], [3]]));
+    assert_eq!(days("anew"), json!([[3]]));
+    assert_eq!(days("plain"), json!([[3]]));
+    for (table, expected) in [
+        ("kept", &["day-1.csv", "day-2.csv", "day-3.csv"][..]),
+        ("anew", &["day-3.csv"]),
+        ("plain", &["day-3.csv"]),
+    ] {
+        let found = bench.walked(&format!("main.{table}"), "--upstream");
+        let files = found.iter().filter(|name| name.ends_with(".csv"));
+        assert_eq!(files.collect::<Vec<_>>(), expected, "{table}");
+    }
+    bench.check_clean();
 }

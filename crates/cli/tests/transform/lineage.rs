@@ -87,7 +87,7 @@ fn every_node_has_its_own_inputs_and_counts() {
     assert_eq!(output("main.a")["metadata"]["row_count"], 2);
     assert_eq!(output("main.apart")["metadata"]["row_count"], 3);
     assert_eq!(output("main.a")["metadata"]["operation"], "create");
-    assert_eq!(output("main.grown")["metadata"]["operation"], "merge");
+    assert_eq!(output("main.grown")["metadata"]["operation"], "create");
     assert_eq!(output("main.seen")["ref_type"], "view");
     // What was executed for each: its SQL, its time, and for tests what they are about.
     let records = built["executions"].as_array().expect("records");
@@ -133,6 +133,7 @@ fn every_node_has_its_own_inputs_and_counts() {
         json!({"warehouse.main.grown": ["warehouse.main.a"]})
     );
     assert_eq!(names(&again, "inputs"), ["warehouse.main.a"]);
+    assert_eq!(again["outputs"][0]["metadata"]["operation"], "insert");
     let refreshed = bench.call("run", &["select=grown", "full_refresh:=true"]);
     assert_eq!(refreshed["outputs"][0]["metadata"]["operation"], "create");
     let nothing = bench.call("run", &["select=nobody"]);

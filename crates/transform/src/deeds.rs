@@ -1,0 +1,265 @@
+//! What dbt did to a table, by the SQL that it ran: dbt writes the main statement of every node below `run/` in its target folder. Whether
+//! a model that is incremental was made anew follows from its configuration, the flag and whether its table was there; only dbt knows.
+
+use crate::artifacts::{Artifacts, Node};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a statement did to what was in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// It made the table: nothing older is in it.
+    Made,
+    /// It added rows.
+    Added,
+    /// It changed rows, added and removed some.
+    Changed,
+}
+
+impl Deed {
+    /// `DataReference.metadata.operation`.
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Made => "create",
+            Self::Added => "insert",
+            Self::Changed => "merge",
+        }
+    }
+}
+
+/// A statement that is longer says nothing more in its first words.
+const SQL_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads what was done for each node that ran, where `out` is dbt's target folder. Nothing is said of a node whose statement is not there or is no SQL.
+pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, Deed> {
+    let results = artifacts.results.results.iter();
+    let deeds = results.filter_map(|result| {
+        let node = artifacts.manifest.nodes.get(&result.unique_id)?;
+        let deeds = files(out, node)
+            .into_iter()
+            .filter_map(|file| of(&sql(&file)?));
+        // Of batches the first makes the table where it was not there.
+        let deed = deeds.reduce(|one, other| match (one, other) {
+            (Deed::Made, _) | (_, Deed::Made) => Deed::Made,
+            (Deed::Added, Deed::Added) => Deed::Added,
+            _ => Deed::Changed,
+        })?;
+        Some((result.unique_id.clone(), deed))
+    });
+    deeds.collect()
+}
+
+/// Where dbt writes what it ran (`ParsedNode.get_target_write_path` of dbt-core 1.8 to 1.11): one file, or one for each batch.
+fn files(out: &Path, node: &Node) -> Vec<PathBuf> {
+    let (own, of_file) = (Path::new(&node.path), Path::new(&node.original_file_path));
+    let below = match own.file_name() == of_file.file_name() {
+        true => of_file.to_owned(),
+        false => of_file.join(own),
+    };
+    let package = node.package_name.as_deref().unwrap_or_default();
+    let file = out.join("run").join(package).join(below);
+    if node.config.incremental_strategy.as_deref() != Some("microbatch") {
+        return vec![file];
+    }
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (prefix, folder) = (format!("{stem}_"), file.with_extension(""));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_batch = |path: &PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let batch = name.strip_prefix(&prefix);
+        batch.is_some_and(|batch| batch.chars().all(|c| c.is_ascii_digit() || c == 'T'))
+    };
+    let batches = entries.map(|entry| entry.path()).filter(is_batch);
+    std::iter::once(file).chain(batches).collect()
+}
+
+fn sql(file: &Path) -> Option<String> {
+    let known = std::fs::metadata(file).ok()?;
+    let is_sql = file.extension().is_some_and(|ending| ending == "sql");
+    if !is_sql || !known.is_file() || known.len() > SQL_BYTES_MAX {
+        return None;
+    }
+    std::fs::read_to_string(file).ok()
+}
+
+/// What these statements did; `None` where none of them writes rows.
+fn of(sql: &str) -> Option<Deed> {
+    let mut made: Option<Vec<String>> = None;
+    let mut deed = None;
+    for statement in statements(sql) {
+        let words: Vec<String> = statement.iter().map(|word| word.to_lowercase()).collect();
+        let is = |n: usize, known: &str| words.get(n).is_some_and(|word| word == known);
+        let head: Vec<&str> = words.iter().take(6).map(String::as_str).collect();
+        match *head.first()? {
+            // What a database does around it.
+            "begin" | "commit" | "start" | "set" | "use" | "declare" | "analyze" | "vacuum"
+            | "grant" | "comment" | "drop" | "alter" => {}
+            "create" => {
+                let table = head.iter().position(|word| *word == "table");
+                let is_scratch = head
+                    .iter()
+                    .take(table.unwrap_or(0))
+                    .any(|word| matches!(*word, "temp" | "temporary" | "volatile"));
+                if let Some(at) = table.filter(|_| !is_scratch && deed.is_none()) {
+                    // One that may have been there says nothing.
+                    if is(at + 1, "if") {
+                        return Some(Deed::Changed);
+                    }
+                    made = Some(name(&words[at + 1..]));
+                    deed = Some(Deed::Made);
+                }
+            }
+            "insert" if is(1, "into") => {
+                let at = if is(2, "table") { 3 } else { 2 };
+                let into = name(words.get(at..).unwrap_or_default());
+                deed = match (deed, &made) {
+                    (Some(Deed::Made), Some(made)) if *made == into => deed,
+                    (None | Some(Deed::Added), _) => Some(Deed::Added),
+                    _ => return Some(Deed::Changed),
+                };
+            }
+            _ => return Some(Deed::Changed),
+        }
+    }
+    deed
+}
+
+/// The parts of the name that comes first: words with dots between them.
+fn name(words: &[String]) -> Vec<String> {
+    let mut parts = Vec::new();
+    for pair in words.chunks(2) {
+        parts.extend(pair.first().cloned());
+        if pair.get(1).is_none_or(|word| word != ".") {
+            break;
+        }
+    }
+    parts
+}
+
+/// The words of each statement: names without their quotes, dots, and nothing of what stands in comments, texts and parentheses.
+fn statements(sql: &str) -> Vec<Vec<String>> {
+    let (mut all, mut words, mut depth) = (Vec::new(), Vec::new(), 0_usize);
+    let mut rest = sql;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        let until =
+            |text: &'_ str, end: &str| text.find(end).map_or(text.len(), |at| at + end.len());
+        rest = match c {
+            '-' if after.starts_with('-') => &after[until(after, "\n")..],
+            '/' if after.starts_with('*') => &after[until(after, "*/")..],
+            '\'' => &after[until(after, "'")..],
+            '$' if after.starts_with('$') => {
+                let inside = &after[1..];
+                &inside[until(inside, "$$")..]
+            }
+            '"' | '`' => {
+                let end = after.find(c).unwrap_or(after.len());
+                if depth == 0 {
+                    words.push(after[..end].to_owned());
+                }
+                after.get(end + 1..).unwrap_or_default()
+            }
+            '(' => {
+                depth += 1;
+                after
+            }
+            ')' => {
+                depth = depth.saturating_sub(1);
+                after
+            }
+            ';' if depth == 0 => {
+                all.push(std::mem::take(&mut words));
+                after
+            }
+            '.' => {
+                if depth == 0 {
+                    words.push(".".to_owned());
+                }
+                after
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+                let end = end.unwrap_or(rest.len());
+                if depth == 0 {
+                    words.push(rest[..end].to_owned());
+                }
+                &rest[end..]
+            }
+            _ => after,
+        };
+    }
+    all.push(words);
+    all.retain(|words| !words.is_empty());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_read_from_the_statements() {
+        for (sql, expected) in [
+            (
+                "  create  table\n \"w\".\"main\".\"t__dbt_tmp\"\n as (select 'a; delete' as n);",
+                Some(Deed::Made),
+            ),
+            (
+                "-- merge\n/* delete */ create or replace table W.MAIN.T as select 1",
+                Some(Deed::Made),
+            ),
+            (
+                "create transient table t (n int); insert into t (n) (select 1)",
+                Some(Deed::Made),
+            ),
+            (
+                "create table \"w\".\"t\" (n int); insert into w.t select 1;",
+                Some(Deed::Made),
+            ),
+            (
+                "create temporary table x as select 1; insert into t select * from x",
+                Some(Deed::Added),
+            ),
+            (
+                "create table t__dbt_tmp as select 1; insert into t select * from t__dbt_tmp",
+                Some(Deed::Changed),
+            ),
+            (
+                "create table if not exists t as select 1",
+                Some(Deed::Changed),
+            ),
+            (
+                "create table x as select 1; merge into t using x on true",
+                Some(Deed::Changed),
+            ),
+            (
+                "insert into \"w\".\"t\" (\"n\") (select 1)",
+                Some(Deed::Added),
+            ),
+            (
+                "insert overwrite table t partition (d) select 1",
+                Some(Deed::Changed),
+            ),
+            (
+                "MERGE INTO t USING x ON true WHEN MATCHED THEN UPDATE BY NAME",
+                Some(Deed::Changed),
+            ),
+            (
+                "delete from t where true; insert into t select 1",
+                Some(Deed::Changed),
+            ),
+            (
+                "begin; update t set n = 1 from x; insert into t select 1; commit",
+                Some(Deed::Changed),
+            ),
+            (
+                "with x as (select 1) insert into t select * from x",
+                Some(Deed::Changed),
+            ),
+            ("create schema s; create index i on t (n); commit", None),
+            ("", None),
+        ] {
+            assert_eq!(of(sql), expected, "{sql}");
+        }
+    }
+}
