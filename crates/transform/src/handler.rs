@@ -197,21 +197,18 @@ impl TransformHandler {
             packages.ensure().await?;
         }
         // Nobody sees an error of a lock: dbt and the queries of this process take turns.
-        let (turn, lent) = match &target.file {
-            Some(file) => {
-                let named = format!("the warehouse {}", file.display());
-                let wait = request.waits_for(format!("{named}: another dbt of this worker has it"));
-                let turn = self.turn(file).await.lock_owned().await;
-                drop(wait);
-                let (borrower, waits) = (called(request.command), request.waits());
-                let lent = self.warehouse.lend(file, &borrower, &waits).await;
-                let lent = lent.map_err(|why| Failure::Unavailable { why })?;
-                (Some(turn), lent)
-            }
-            None => (None, None),
-        };
-        let turn = Arc::new(turn);
-        let lent = Arc::new(Mutex::new(lent));
+        let (mut turns, mut loans) = (Vec::new(), Vec::new());
+        for file in target.files() {
+            let named = format!("the warehouse {}", file.display());
+            let wait = request.waits_for(format!("{named}: another dbt of this worker has it"));
+            turns.push(self.turn(file).await.lock_owned().await);
+            drop(wait);
+            let (borrower, waits) = (called(request.command), request.waits());
+            let lent = self.warehouse.lend(file, &borrower, &waits).await;
+            loans.extend(lent.map_err(|why| Failure::Unavailable { why })?);
+        }
+        let turn = Arc::new(turns);
+        let lent = Arc::new(Mutex::new(loans));
         // A dbt whose Command is cancelled needs a moment to end, and all of these until then.
         let held: Vec<Held> = vec![scratch.clone(), turn.clone(), lent.clone()];
         let args = run.args(self.settings.target.as_deref(), &out, &logs);
@@ -327,29 +324,39 @@ impl TransformHandler {
         let naming = Naming {
             namespace: &target.namespace,
             adapter: &target.adapter,
+            attached: &target.attached,
             project: &run.project,
             repository: run.repository.as_deref(),
         };
-        let rows = match &target.file {
-            Some(file) if run.action != "compile" => self.count(file, artifacts).await,
-            _ => BTreeMap::new(),
+        let rows = match run.action {
+            "compile" => BTreeMap::new(),
+            _ => self.count(target, artifacts).await,
         };
         lineage::of_run(artifacts, &naming, run.action, run.full_refresh, &rows)
     }
 
     /// The rows of tables whose adapter does not say them.
-    async fn count(&self, file: &Path, artifacts: &Artifacts) -> BTreeMap<String, u64> {
+    async fn count(&self, target: &Target, artifacts: &Artifacts) -> BTreeMap<String, u64> {
         let tables = lineage::uncounted(artifacts);
-        let tables = &tables[..tables.len().min(COUNTED_MAX)];
-        let names: Vec<[String; 3]> = tables.iter().map(|(_, name)| name.clone()).collect();
-        if names.is_empty() {
-            return BTreeMap::new();
+        let mut counted = BTreeMap::new();
+        for file in target.files() {
+            let (mut ids, mut names) = (Vec::new(), Vec::new());
+            for (id, [database, schema, name]) in tables.iter().take(COUNTED_MAX) {
+                if let Some((_, own)) = target.file_of(database).filter(|(at, _)| *at == file) {
+                    ids.push(id.clone());
+                    names.push([own.to_owned(), schema.clone(), name.clone()]);
+                }
+            }
+            if !names.is_empty() {
+                let rows = self.warehouse.rows(file, &names).await;
+                counted.extend(
+                    ids.into_iter()
+                        .zip(rows)
+                        .filter_map(|(id, rows)| Some((id, rows?))),
+                );
+            }
         }
-        let counted = self.warehouse.rows(file, &names).await;
-        let counted = tables.iter().zip(counted);
         counted
-            .filter_map(|((id, _), rows)| Some((id.clone(), rows?)))
-            .collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The transform handler: runs dbt, and says what it read and wrote, model by model.
 
 mod artifacts;
+mod attach;
 mod checkouts;
 mod child;
 mod deeds;

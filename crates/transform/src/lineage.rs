@@ -310,6 +310,7 @@ mod tests {
         let naming = Naming {
             namespace: "duckdb:///w",
             adapter: "duckdb",
+            attached: &[],
             project: Path::new("/p"),
             repository: None,
         };

@@ -1,6 +1,7 @@
 //! What the datasets of a run are called: as the query service calls the same tables, files and objects.
 
 use crate::artifacts::{Manifest, Node, Source};
+use crate::attach::Attached;
 use pudato_protocol::{DataReference, Dataset};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ pub(crate) struct Naming<'a> {
     pub(crate) namespace: &'a str,
     /// dbt's adapter.
     pub(crate) adapter: &'a str,
+    /// Databases that are elsewhere.
+    pub(crate) attached: &'a [Attached],
     /// The project's folder.
     pub(crate) project: &'a Path,
     /// Where the project came from, where it is of a repository: its files are named by it, and not by where this copy lies.
@@ -32,11 +35,17 @@ pub(crate) fn is_table(node: &Node) -> bool {
 
 impl Naming<'_> {
     fn table(&self, database: Option<&str>, schema: Option<&str>, name: &str) -> Dataset {
+        let attached = self.attached.iter();
+        let mut attached = attached.filter(|one| database.is_some_and(|name| one.is_called(name)));
+        let (namespace, database) = match attached.next() {
+            Some(one) => (one.namespace.as_str(), one.own.as_deref()),
+            None => (self.namespace, database),
+        };
         let parts: Vec<&str> = [database, schema, Some(name)]
             .into_iter()
             .flatten()
             .collect();
-        Dataset::table(self.namespace, &parts)
+        Dataset::table(namespace, &parts)
     }
 
     /// What a node writes. An external model of dbt-duckdb is the file that it writes; where that is not said in so many words, it is
@@ -147,6 +156,7 @@ mod tests {
         Naming {
             namespace: "duckdb:///w.duckdb",
             adapter: "duckdb",
+            attached: &[],
             project: Path::new("/nowhere/shop"),
             repository,
         }

@@ -1,7 +1,9 @@
 //! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
 
+use crate::attach::Attached;
 use pudato_protocol::Dataset;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A warehouse.
@@ -13,6 +15,24 @@ pub(crate) struct Target {
     pub(crate) namespace: String,
     /// The file of a warehouse that is one.
     pub(crate) file: Option<PathBuf>,
+    /// Databases beside it.
+    pub(crate) attached: Vec<Attached>,
+}
+
+impl Target {
+    /// DuckDB's files that dbt opens, each once and in one order.
+    pub(crate) fn files(&self) -> BTreeSet<&Path> {
+        let attached = self.attached.iter().filter_map(|one| one.file.as_deref());
+        self.file.as_deref().into_iter().chain(attached).collect()
+    }
+
+    /// Where the tables of a database are, and what that is called there.
+    pub(crate) fn file_of<'a>(&'a self, database: &'a str) -> Option<(&'a Path, &'a str)> {
+        match self.attached.iter().find(|one| one.is_called(database)) {
+            Some(one) => one.file.as_deref().zip(one.own.as_deref()),
+            None => self.file.as_deref().map(|file| (file, database)),
+        }
+    }
 }
 
 /// What is read to find it.
@@ -62,7 +82,20 @@ impl Place<'_> {
                 .map_err(|why| format!("{}: {why}", at(field)))
         };
         let adapter = text("type")?;
+        let attached = match adapter.as_str() {
+            "duckdb" => {
+                let at = format!("profiles.yml: {name}.outputs.{chosen}");
+                self.attached(output, &at)?
+            }
+            _ => Vec::new(),
+        };
+        // Where dbt puts what says no database itself.
+        let database = self.text(output, "database").unwrap_or_default();
+        let is_elsewhere = attached.iter().any(|one| one.is_called(&database));
         let (namespace, file) = match adapter.as_str() {
+            "duckdb" if is_elsewhere && self.is_in_memory(output) => {
+                ("duckdb://:memory:".to_owned(), None)
+            }
             "duckdb" => {
                 let path = match field(output, "path") {
                     None => {
@@ -111,11 +144,20 @@ impl Place<'_> {
             adapter,
             namespace,
             file,
+            attached,
         })
     }
 
+    /// Whether a target of dbt-duckdb has no file of its own.
+    fn is_in_memory(&self, output: &YamlOwned) -> bool {
+        field(output, "path").is_none()
+            || self
+                .text(output, "path")
+                .is_ok_and(|path| path == ":memory:")
+    }
+
     /// A field's text, rendered as far as it is known how.
-    fn text(&self, of: &YamlOwned, name: &str) -> Result<String, String> {
+    pub(crate) fn text(&self, of: &YamlOwned, name: &str) -> Result<String, String> {
         let value = field(of, name).ok_or("expected a text, found nothing")?;
         let raw = match value {
             YamlOwned::Value(scalar) => match scalar {
@@ -202,7 +244,7 @@ fn arguments(text: &str) -> Option<(Vec<Argument>, &str)> {
 
 /// A field of a mapping, or of those that it is merged with: `<<: *base`, or a list of them, of which the first counts (YAML's merge keys,
 /// which dbt reads). What a mapping says itself goes before.
-fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> {
+pub(crate) fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> {
     if let Some(found) = of.as_mapping_get(name) {
         return Some(found);
     }

@@ -1,0 +1,114 @@
+//! Databases beside the warehouse, and tables of another environment.
+
+use crate::project::{Bench, names};
+use serde_json::{Value, json};
+
+const PROFILES: (&str, &str) = (
+    "profiles.yml",
+    "shop:\n  target: dev\n  outputs:\n    \
+     dev:\n      type: duckdb\n      path: \"{{ env_var('DUCKDB_PATH') }}\"\n      threads: 2\n      attach:\n        \
+     - {path: \"{{ env_var('DUCKDB_PATH') }}.lake\", alias: lake}\n        - {path: archive.duckdb}\n    \
+     swapped:\n      type: duckdb\n      path: archive.duckdb\n      attach:\n        - {path: \"{{ env_var('DUCKDB_PATH') }}\", alias: other}\n",
+);
+
+/// What each output was made from, by whole locations without the folder of the test.
+fn pairs(bench: &Bench, built: &Value) -> Value {
+    let folder = bench.installation.folder.path().canonicalize();
+    let folder = folder.expect("a path").display().to_string();
+    let short = |location: &Value| location.as_str().unwrap_or_default().replace(&folder, "");
+    let outputs = built["outputs"].as_array().expect("outputs").iter();
+    let pairs = outputs.map(|output| {
+        let from = output["metadata"]["from"].as_array().expect("a list");
+        let mut from: Vec<String> = from.iter().map(short).collect();
+        from.sort();
+        (short(&output["location"]), json!(from))
+    });
+    Value::Object(pairs.collect())
+}
+
+#[test]
+fn tables_of_attached_files_are_named_by_their_files() {
+    let files = [
+        PROFILES,
+        (
+            "models/a.sql",
+            "{{ config(database='lake') }} select 1 as n",
+        ),
+        ("models/b.sql", "select * from {{ ref('a') }}"),
+        (
+            "models/c.sql",
+            "{{ config(database='archive') }} select * from {{ source('lake', 'a') }} union all select * from {{ ref('b') }}",
+        ),
+        (
+            "models/sources.yml",
+            "version: 2\nsources:\n  - {name: lake, database: LAKE, schema: main, tables: [{name: a}]}\n",
+        ),
+    ];
+    let Some(mut bench) = Bench::new(&files) else {
+        return;
+    };
+    {
+        let _up = bench.up();
+        // One after the other: c reads a as a source, so dbt does not know that it comes later.
+        let mut all = json!({});
+        for model in ["a", "b", "c"] {
+            let select = format!("select={model}");
+            let built = bench.call("run", &[&select, "--job", "job-1", "--step", model]);
+            assert_eq!(built["status"], "success", "{built}");
+            for (output, from) in pairs(&bench, &built).as_object().expect("an object") {
+                all[output] = from.clone();
+            }
+        }
+        let (lake, own, archive) = (
+            "duckdb:///data/warehouse.duckdb.lake#warehouse.main.a",
+            "duckdb:///data/warehouse.duckdb#warehouse.main.b",
+            "duckdb:///project/archive.duckdb#archive.main.c",
+        );
+        assert_eq!(all, json!({lake: [], own: [lake], archive: [own, lake]}));
+    }
+    // Whoever has the file as its warehouse calls the table the same.
+    let lake = bench.installation.data().join("warehouse.duckdb.lake");
+    bench
+        .installation
+        .set("DUCKDB_PATH", &lake.display().to_string());
+    {
+        let _up = bench.up();
+        let copy = [
+            "call",
+            "query",
+            "execute_sql",
+            "sql=CREATE TABLE copy AS FROM a",
+            "--job",
+            "job-2",
+            "--step",
+            "copy",
+        ];
+        bench.installation.ok(&copy);
+        let found = bench.walked("main.copy", "--upstream");
+        assert!(found.contains("a"), "the step that made it: {found:?}");
+    }
+    bench.check_clean();
+}
+
+#[test]
+fn a_warehouse_that_is_attached_is_lent_and_its_rows_are_counted() {
+    let files = [
+        PROFILES,
+        (
+            "models/a.sql",
+            "{{ config(database='other') }} select range as n from range(7)",
+        ),
+    ];
+    let Some(mut bench) = Bench::new(&files) else {
+        return;
+    };
+    bench.installation.set("DBT_TARGET", "swapped");
+    let _up = bench.up();
+    assert_eq!(bench.rows("SELECT 1"), json!([[1]]));
+    let built = bench.call("run", &[]);
+    assert_eq!(built["status"], "success", "{built}");
+    assert_eq!(names(&built, "outputs"), ["warehouse.main.a"]);
+    assert_eq!(built["outputs"][0]["metadata"]["row_count"], 7, "{built}");
+    assert_eq!(bench.rows("SELECT count(*) FROM a"), json!([[7]]));
+    bench.check_clean();
+}
