@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
@@ -66,11 +66,30 @@ pub(crate) struct Node {
     pub(crate) package_name: Option<String>,
     #[serde(default)]
     pub(crate) config: Config,
+    /// As it stands in SQL.
+    #[serde(default)]
+    pub(crate) relation_name: Option<String>,
+    /// What may stand in for it where it is not built here (`--defer`).
+    #[serde(default)]
+    pub(crate) defer_relation: Option<Relation>,
     /// Of a test: the node that it is about.
     #[serde(default)]
     pub(crate) attached_node: Option<String>,
     #[serde(default)]
     pub(crate) column_name: Option<String>,
+}
+
+/// A table of another environment.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Relation {
+    #[serde(default)]
+    pub(crate) database: Option<String>,
+    #[serde(default)]
+    pub(crate) schema: Option<String>,
+    #[serde(default)]
+    pub(crate) alias: Option<String>,
+    #[serde(default)]
+    pub(crate) relation_name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -141,6 +160,23 @@ pub(crate) struct RunResults {
     pub(crate) metadata: Metadata,
     #[serde(default)]
     pub(crate) results: Vec<NodeResult>,
+    #[serde(default)]
+    args: Args,
+}
+
+/// How dbt was called, from the command line, its environment and the project's flags.
+#[derive(Debug, Default, Deserialize)]
+struct Args {
+    #[serde(default)]
+    defer: Option<bool>,
+    /// The folder of the other environment's artifacts.
+    #[serde(default)]
+    state: Option<PathBuf>,
+    /// Goes before `state`.
+    #[serde(default)]
+    defer_state: Option<PathBuf>,
+    #[serde(default)]
+    project_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -204,8 +240,46 @@ impl Artifacts {
             results,
             deeds: BTreeMap::new(),
         };
+        artifacts.defer()?;
         artifacts.deeds = deeds::read(folder, &artifacts);
+        for result in &artifacts.results.results {
+            // dbt says nothing of the SQL of a model that is built in batches.
+            let node = artifacts.manifest.nodes.get_mut(&result.unique_id);
+            if let Some(node) = node.filter(|node| node.compiled_code.is_none()) {
+                node.compiled_code = deeds::compiled(folder, node);
+            }
+        }
         Ok(Some(artifacts))
+    }
+
+    /// Learns from the other environment's artifacts what stands in for each node: dbt 1.11 leaves that out of its own.
+    fn defer(&mut self) -> Result<(), String> {
+        let args = &self.results.args;
+        let state = args.defer_state.as_ref().or(args.state.as_ref());
+        let Some(state) = state.filter(|_| args.defer == Some(true)) else {
+            return Ok(());
+        };
+        // dbt runs in the project's folder.
+        let state = args
+            .project_dir
+            .as_deref()
+            .unwrap_or(Path::new(""))
+            .join(state);
+        let other = read::<Manifest>(&state.join("manifest.json"));
+        let other = other.and_then(|other| other.ok_or_else(|| "it is not there any more".into()));
+        let other = other.map_err(|why| format!("{}/manifest.json: {why}", state.display()))?;
+        for (id, node) in other.nodes {
+            let own = self.manifest.nodes.get_mut(&id);
+            if let Some(own) = own.filter(|own| own.defer_relation.is_none()) {
+                own.defer_relation = Some(Relation {
+                    database: node.database,
+                    schema: node.schema,
+                    alias: node.alias,
+                    relation_name: node.relation_name,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether all went well but for batches of models that are built in batches (`microbatch`). dbt ends with 1 then; what was built

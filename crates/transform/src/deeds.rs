@@ -35,7 +35,7 @@ pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, Deed> 
     let results = artifacts.results.results.iter();
     let deeds = results.filter_map(|result| {
         let node = artifacts.manifest.nodes.get(&result.unique_id)?;
-        let deeds = files(out, node)
+        let deeds = files(out, "run", node)
             .into_iter()
             .filter_map(|file| of(&sql(&file)?));
         // Of batches the first makes the table where it was not there.
@@ -49,15 +49,23 @@ pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, Deed> 
     deeds.collect()
 }
 
-/// Where dbt writes what it ran (`ParsedNode.get_target_write_path` of dbt-core 1.8 to 1.11): one file, or one for each batch.
-fn files(out: &Path, node: &Node) -> Vec<PathBuf> {
+/// The SQL of a node as it was compiled, of the first batch where there are several.
+pub(crate) fn compiled(out: &Path, node: &Node) -> Option<String> {
+    let mut files = files(out, "compiled", node);
+    files.sort();
+    files.iter().find_map(|file| sql(file))
+}
+
+/// Where dbt writes what it compiled and ran (`ParsedNode.get_target_write_path` of dbt-core 1.8 to 1.11): one file, or one for each batch.
+fn files(out: &Path, below: &str, node: &Node) -> Vec<PathBuf> {
+    let out = out.join(below);
     let (own, of_file) = (Path::new(&node.path), Path::new(&node.original_file_path));
-    let below = match own.file_name() == of_file.file_name() {
+    let path = match own.file_name() == of_file.file_name() {
         true => of_file.to_owned(),
         false => of_file.join(own),
     };
     let package = node.package_name.as_deref().unwrap_or_default();
-    let file = out.join("run").join(package).join(below);
+    let file = out.join(package).join(path);
     if node.config.incremental_strategy.as_deref() != Some("microbatch") {
         return vec![file];
     }

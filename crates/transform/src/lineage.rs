@@ -95,7 +95,7 @@ pub(crate) fn of_run(
         if ran {
             let mut from: Vec<DataReference> = parents(manifest, id)
                 .iter()
-                .filter_map(|parent| naming.parent(manifest, parent))
+                .flat_map(|parent| naming.read(manifest, parent, sql_of(result, node)))
                 .collect();
             if node.resource_type == "seed" {
                 from.push(naming.seed(manifest, node));
@@ -160,6 +160,12 @@ fn seconds(result: &NodeResult) -> f64 {
     (result.execution_time * 1_000.0).round() / 1_000.0
 }
 
+/// What was run for a node, as it was compiled.
+fn sql_of<'a>(result: &'a NodeResult, node: &'a Node) -> Option<&'a str> {
+    let compiled = result.compiled_code.as_deref();
+    compiled.or(node.compiled_code.as_deref())
+}
+
 /// What was executed for a node.
 fn details(
     result: &NodeResult,
@@ -199,7 +205,8 @@ fn details_of_test(
         Some(attached) => vec![attached],
         None => parents(manifest, id).into_iter().collect(),
     };
-    let datasets = about.iter().filter_map(|id| naming.parent(manifest, id));
+    let sql = attached.and_then(|node| sql_of(result, node));
+    let datasets = about.iter().flat_map(|id| naming.read(manifest, id, sql));
     let datasets: Vec<Value> = datasets.map(|one| one.location.into()).collect();
     let mut details = details_of(result, kind, naming);
     set(&mut details, "failures", json!(result.failures));

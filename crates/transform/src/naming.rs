@@ -121,6 +121,38 @@ impl Naming<'_> {
         }
     }
 
+    /// What a node with this SQL read of a parent. Whether dbt took a model from another environment (`--defer`) depends on what was there
+    /// when it ran, so it is read from the SQL; where that does not tell, it may have been either.
+    pub(crate) fn read(
+        &self,
+        manifest: &Manifest,
+        id: &str,
+        sql: Option<&str>,
+    ) -> Vec<DataReference> {
+        let mut all: Vec<DataReference> = self.parent(manifest, id).into_iter().collect();
+        let node = manifest.nodes.get(id).filter(|node| is_dataset(node));
+        if let Some((node, other)) =
+            node.and_then(|node| Some((node, node.defer_relation.as_ref()?)))
+        {
+            let sql = sql.unwrap_or_default();
+            let is_read =
+                |name: &Option<String>| name.as_ref().is_some_and(|name| names(sql, name));
+            let (own, deferred) = (is_read(&node.relation_name), is_read(&other.relation_name));
+            if deferred && !own {
+                all.clear();
+            }
+            if deferred || !own {
+                let name = other.alias.as_deref().unwrap_or(&node.name);
+                let table = self.table(other.database.as_deref(), other.schema.as_deref(), name);
+                let reference = DataReference::new("table", table.location());
+                if !all.iter().any(|one| one.location == reference.location) {
+                    all.push(reference);
+                }
+            }
+        }
+        all
+    }
+
     /// The dataset that a parent is; `None` where it is none.
     pub(crate) fn parent(&self, manifest: &Manifest, id: &str) -> Option<DataReference> {
         if let Some(source) = manifest.sources.get(id) {
@@ -135,6 +167,17 @@ impl Naming<'_> {
 fn is_literal(place: &str) -> bool {
     let is_home = place.starts_with('~');
     !place.is_empty() && !is_home && !place.contains(['*', '?', '[', '(', '{', '\''])
+}
+
+/// Whether SQL names this relation, and not one whose name goes on. In Python names stand in texts, with backslashes.
+fn names(sql: &str, relation: &str) -> bool {
+    let sql = sql.replace('\\', "");
+    let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+    sql.match_indices(relation).any(|(at, _)| {
+        let before = sql[..at].chars().next_back();
+        let after = sql[at + relation.len()..].chars().next();
+        !before.is_some_and(|c| goes_on(c) || c == '.') && !after.is_some_and(goes_on)
+    })
 }
 
 /// A file that may not be there, by its one name.
@@ -249,6 +292,51 @@ mod tests {
                 "its rows are not counted"
             );
         }
+    }
+
+    #[test]
+    fn a_model_of_another_environment_is_what_the_sql_names() {
+        let (dev, prod) = ("\"w\".\"dev\".\"a\"", "\"w\".\"prod\".\"a\"");
+        let node = json!({"resource_type": "model", "database": "w", "schema": "dev", "name": "a", "relation_name": dev,
+            "defer_relation": {"database": "w", "schema": "prod", "alias": "a", "relation_name": prod}});
+        let mut manifest = manifest(json!({"model.shop.a": node}), json!({}));
+        let read = |manifest: &Manifest, sql: Option<&str>| {
+            let read = naming(None).read(manifest, "model.shop.a", sql);
+            let names = read.iter().map(|one| {
+                one.location
+                    .rsplit('#')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            });
+            names.collect::<Vec<_>>()
+        };
+        for (sql, expected) in [
+            (
+                Some(format!("select * from {prod} limit 1")),
+                &["w.prod.a"][..],
+            ),
+            (Some(format!("select * from {dev}")), &["w.dev.a"]),
+            (
+                Some(format!("select {dev}.n from {dev}, {prod}")),
+                &["w.dev.a", "w.prod.a"],
+            ),
+            (
+                Some("refs = {\"a\": \"\\\"w\\\".\\\"prod\\\".\\\"a\\\"\"}".to_owned()),
+                &["w.prod.a"],
+            ),
+            (Some("select 1".to_owned()), &["w.dev.a", "w.prod.a"]),
+            (None, &["w.dev.a", "w.prod.a"]),
+        ] {
+            assert_eq!(read(&manifest, sql.as_deref()), expected, "{sql:?}");
+        }
+        // Where nothing is deferred, it is its own.
+        if let Some(node) = manifest.nodes.get_mut("model.shop.a") {
+            node.defer_relation = None;
+        }
+        assert_eq!(read(&manifest, None), ["w.dev.a"]);
+        assert!(names("from p.a", "p.a") && names("from p.a.n", "p.a"));
+        assert!(!names("from p.ab, x.p.a, p.a_1", "p.a"));
     }
 
     #[test]

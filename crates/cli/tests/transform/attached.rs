@@ -112,3 +112,101 @@ fn a_warehouse_that_is_attached_is_lent_and_its_rows_are_counted() {
     assert_eq!(bench.rows("SELECT count(*) FROM a"), json!([[7]]));
     bench.check_clean();
 }
+
+/// Runs dbt itself, as whoever keeps production up to date does.
+fn production(bench: &Bench, state: &std::path::Path) {
+    let mut dbt = std::process::Command::new(crate::project::dbt());
+    dbt.current_dir(&bench.project);
+    dbt.env(
+        "DUCKDB_PATH",
+        bench.installation.data().join("warehouse.duckdb"),
+    );
+    dbt.args([
+        "--log-level=none",
+        "run",
+        "--target=prod",
+        "--profiles-dir=.",
+    ]);
+    dbt.arg("--target-path")
+        .arg(state)
+        .arg("--log-path")
+        .arg(state);
+    crate::project::ok(&mut dbt);
+}
+
+#[test]
+fn what_is_deferred_is_read_from_production() {
+    let files = [
+        (
+            "profiles.yml",
+            "shop:\n  target: dev\n  outputs:\n    \
+             dev: {type: duckdb, path: \"{{ env_var('DUCKDB_PATH') }}\", threads: 2}\n    \
+             prod: {type: duckdb, path: \"{{ env_var('DUCKDB_PATH') }}\", schema: prod}\n",
+        ),
+        ("models/a.sql", "select 1 as n"),
+        (
+            "models/between.sql",
+            "{{ config(materialized='ephemeral') }} select * from {{ ref('a') }}",
+        ),
+        ("models/b.sql", "select * from {{ ref('between') }}"),
+        (
+            "models/batches.sql",
+            "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='ts', batch_size='year', begin='2026-01-01') }}\n\
+             select n, timestamp '2026-01-01' as ts from {{ ref('a') }}",
+        ),
+        (
+            "models/all.yml",
+            "version: 2\nmodels:\n  - {name: a, columns: [{name: n, data_tests: [unique]}]}\n",
+        ),
+    ];
+    let Some(mut bench) = Bench::new(&files) else {
+        return;
+    };
+    std::fs::create_dir_all(bench.installation.data()).expect("a folder");
+    let state = bench.installation.folder.path().join("state");
+    production(&bench, &state);
+    bench
+        .installation
+        .set("PUDATO_DBT_ENV", "DBT_DEFER,DBT_STATE");
+    bench.installation.set("DBT_DEFER", "true");
+    bench
+        .installation
+        .set("DBT_STATE", &state.display().to_string());
+    let _up = bench.up();
+    let run = |select: &str| {
+        let built = bench.call(
+            "run",
+            &[
+                "--step",
+                select,
+                "--job",
+                "job-1",
+                &format!("select={select}"),
+            ],
+        );
+        assert_eq!(built["status"], "success", "{built}");
+        built
+    };
+    // What is not here is read from production, and what is here is not.
+    for (from, before) in [("prod", None), ("main", Some("a"))] {
+        if let Some(before) = before {
+            run(before);
+        }
+        for table in ["b", "batches"] {
+            let built = run(table);
+            let expected =
+                json!({(format!("warehouse.main.{table}")): [format!("warehouse.{from}.a")]});
+            assert_eq!(crate::project::pairs(&built), expected);
+            assert_eq!(names(&built, "inputs"), [format!("warehouse.{from}.a")]);
+        }
+        let tested = bench.call("test", &[]);
+        let records = tested["executions"].as_array().expect("records");
+        let about = &records[0]["details"]["tests"];
+        assert_eq!(
+            crate::project::short(&about[0]),
+            format!("warehouse.{from}.a")
+        );
+        assert_eq!(about.as_array().map(Vec::len), Some(1), "{about}");
+    }
+    bench.check_clean();
+}
