@@ -33,20 +33,22 @@ impl Dataset {
     }
 
     /// A table; `parts` are its catalog, schema and name as the engine knows them, without quotes. A part that holds a dot or a
-    /// double quote is printed in double quotes, so that two tables never share a name.
+    /// double quote is printed in double quotes, so that two tables never share a name. Where the engine's names have no case they are in
+    /// small letters, so that one table never has two ([`folded`](crate::folded)).
     ///
     /// ```
     /// use pudato_protocol::Dataset;
     ///
     /// let table = Dataset::table("duckdb:///w.duckdb", &["w", "main", "Straße 1.2"]);
-    /// assert_eq!(table.name, "w.main.\"Straße 1.2\"");
+    /// assert_eq!(table.name, "w.main.\"straße 1.2\"");
     /// ```
     pub fn table(namespace: &str, parts: &[&str]) -> Self {
         let parts = parts.iter().map(|part| {
+            let part = crate::folded(namespace, part, true);
             if part.is_empty() || part.contains(['.', '"']) {
                 format!("\"{}\"", part.replace('"', "\"\""))
             } else {
-                (*part).to_owned()
+                part.into_owned()
             }
         });
         Self {

@@ -18,6 +18,7 @@ mod decode;
 mod error;
 mod fast;
 mod fields;
+mod folding;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -31,6 +32,7 @@ pub use dataset::Dataset;
 pub use decode::{Envelope, Message, decode, decode_claim, encode, envelopes};
 pub use error::Error;
 pub use fields::Fields;
+pub use folding::{canonical, folded};
 pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};
 pub use timestamp::Timestamp;
 pub use value::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, DEPTH_MAX, KEYS_MAX, Object, blob, float, keys};

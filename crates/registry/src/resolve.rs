@@ -3,7 +3,8 @@
 
 use crate::batch::no_nul;
 use crate::error::{Error, ErrorKind};
-use pudato_protocol::Dataset;
+use pudato_protocol::{Dataset, canonical};
+use std::borrow::Cow;
 
 /// Most candidates that an error lists.
 pub(crate) const CANDIDATES_MAX: usize = 10;
@@ -16,7 +17,7 @@ pub(crate) struct Found {
 
 /// What was typed.
 pub(crate) struct Resolver<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) text: Cow<'a, str>,
     pub(crate) dataset: Dataset,
 }
 
@@ -25,10 +26,9 @@ impl<'a> Resolver<'a> {
     /// `Invalid`: there is a NUL in it.
     pub(crate) fn new(text: &'a str) -> Result<Self, Error> {
         no_nul("payload.location", text)?;
-        Ok(Self {
-            text,
-            dataset: Dataset::parse(text),
-        })
+        let text = canonical(text);
+        let dataset = Dataset::parse(&text);
+        Ok(Self { text, dataset })
     }
 
     /// It is that very location.
@@ -39,21 +39,39 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Where locations that end in it lie among all that are written backwards: from the first text on, before the second.
+    /// Where locations that end in it lie among all that are written backwards: from the first text on, before the second. Tables of
+    /// engines whose names have no case are in small letters.
     pub(crate) fn ranges(&self) -> Vec<(String, String)> {
         if self.text.is_empty() {
             return Vec::new();
         }
-        let backwards: String = self.text.chars().rev().collect();
-        let range = |separator: char| {
-            // The next text after all that begin so ends in the next character.
-            let next = char::from(separator as u8 + 1);
-            (
-                format!("{backwards}{separator}"),
-                format!("{backwards}{next}"),
-            )
+        let lower = self.text.to_ascii_lowercase();
+        let lower = Some(lower).filter(|lower| *lower != self.text);
+        let texts = std::iter::once(&*self.text).chain(lower.as_deref());
+        let ranges = texts.flat_map(|text| {
+            let backwards: String = text.chars().rev().collect();
+            ['/', '.', '#'].map(|separator| {
+                // The next text after all that begin so ends in the next character.
+                let next = char::from(separator as u8 + 1);
+                (
+                    format!("{backwards}{separator}"),
+                    format!("{backwards}{next}"),
+                )
+            })
+        });
+        ranges.collect()
+    }
+
+    /// Whether a location that was found ends in what was typed, as its engine compares names.
+    fn is_end_of(&self, dataset: &Dataset) -> bool {
+        let location = dataset.location();
+        let Some(start) = location.len().checked_sub(self.text.len()) else {
+            return false;
         };
-        ['/', '.', '#'].map(range).into()
+        let Some((before, end)) = location.split_at_checked(start) else {
+            return false;
+        };
+        end == self.text || canonical(&format!("{before}{}", self.text)) == location
     }
 }
 
@@ -65,6 +83,11 @@ pub(crate) fn choose(
     typed: Resolver<'_>,
     mut candidates: Vec<(i64, Dataset)>,
 ) -> Result<Found, Error> {
+    // Other spellings that were recorded once have no edges any more.
+    candidates.retain(|(_, dataset)| {
+        let location = dataset.location();
+        typed.is_end_of(dataset) && canonical(&location) == location
+    });
     match candidates.len() {
         0 => Ok(Found {
             id: None,

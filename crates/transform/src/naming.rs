@@ -2,7 +2,7 @@
 
 use crate::artifacts::{Manifest, Node, Source};
 use crate::attach::Attached;
-use pudato_protocol::{DataReference, Dataset};
+use pudato_protocol::{DataReference, Dataset, folded};
 use std::path::{Path, PathBuf};
 
 /// How names are made.
@@ -34,17 +34,30 @@ pub(crate) fn is_table(node: &Node) -> bool {
 }
 
 impl Naming<'_> {
-    fn table(&self, database: Option<&str>, schema: Option<&str>, name: &str) -> Dataset {
+    /// A table by its names, of which those without quotes in `rendered` (as it stands in SQL) are what the engine makes of them.
+    fn table(
+        &self,
+        database: Option<&str>,
+        schema: Option<&str>,
+        name: &str,
+        rendered: Option<&str>,
+    ) -> Dataset {
         let attached = self.attached.iter();
         let mut attached = attached.filter(|one| database.is_some_and(|name| one.is_called(name)));
-        let (namespace, database) = match attached.next() {
+        let (namespace, own) = match attached.next() {
             Some(one) => (one.namespace.as_str(), one.own.as_deref()),
             None => (self.namespace, database),
         };
-        let parts: Vec<&str> = [database, schema, Some(name)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut quoted = quoted(rendered.unwrap_or_default()).into_iter().rev();
+        let mut part = |name: &'_ str| {
+            let is_quoted = quoted.next().unwrap_or(true);
+            folded(namespace, name, is_quoted).into_owned()
+        };
+        let (name, schema) = (part(name), schema.map(&mut part));
+        let database = own.map(&mut part);
+        let parts = [database, schema, Some(name)].into_iter().flatten();
+        let parts: Vec<String> = parts.collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         Dataset::table(namespace, &parts)
     }
 
@@ -60,7 +73,13 @@ impl Naming<'_> {
             _ => "table",
         };
         let name = node.alias.as_deref().unwrap_or(&node.name);
-        let table = self.table(node.database.as_deref(), node.schema.as_deref(), name);
+        let rendered = node.relation_name.as_deref();
+        let table = self.table(
+            node.database.as_deref(),
+            node.schema.as_deref(),
+            name,
+            rendered,
+        );
         DataReference::new(kind, table.location())
     }
 
@@ -73,7 +92,7 @@ impl Naming<'_> {
             .and_then(|rest| rest.strip_suffix('\''));
         if literal.is_none() && !source.is_external() {
             let (database, schema) = (source.database.as_deref(), source.schema.as_deref());
-            let table = self.table(database, schema, &source.identifier);
+            let table = self.table(database, schema, &source.identifier, Some(rendered));
             return Some(DataReference::new("table", table.location()));
         }
         let place = literal.filter(|place| is_literal(place))?;
@@ -143,7 +162,13 @@ impl Naming<'_> {
             }
             if deferred || !own {
                 let name = other.alias.as_deref().unwrap_or(&node.name);
-                let table = self.table(other.database.as_deref(), other.schema.as_deref(), name);
+                let rendered = other.relation_name.as_deref();
+                let table = self.table(
+                    other.database.as_deref(),
+                    other.schema.as_deref(),
+                    name,
+                    rendered,
+                );
                 let reference = DataReference::new("table", table.location());
                 if !all.iter().any(|one| one.location == reference.location) {
                     all.push(reference);
@@ -167,6 +192,35 @@ impl Naming<'_> {
 fn is_literal(place: &str) -> bool {
     let is_home = place.starts_with('~');
     !place.is_empty() && !is_home && !place.contains(['*', '?', '[', '(', '{', '\''])
+}
+
+/// Which parts of a relation's name stand in quotes, e.g. `"w".raw.orders`.
+fn quoted(rendered: &str) -> Vec<bool> {
+    let (mut parts, mut rest) = (Vec::new(), rendered);
+    loop {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '['));
+        parts.push(quote.is_some());
+        let end = match quote {
+            // A quote in a name stands there twice.
+            Some(quote) => {
+                let close = if quote == '[' { ']' } else { quote };
+                let mut inside = rest[1..].char_indices().peekable();
+                let mut end = rest.len();
+                while let Some((at, c)) = inside.next() {
+                    if c == close && inside.next_if(|(_, next)| *next == close).is_none() {
+                        end = at + 1 + close.len_utf8();
+                        break;
+                    }
+                }
+                end
+            }
+            None => rest.find('.').unwrap_or(rest.len()),
+        };
+        match rest.get(end..).and_then(|rest| rest.strip_prefix('.')) {
+            Some(after) => rest = after,
+            None => return parts,
+        }
+    }
 }
 
 /// Whether SQL names this relation, and not one whose name goes on. In Python names stand in texts, with backslashes.
@@ -337,6 +391,43 @@ mod tests {
         assert_eq!(read(&manifest, None), ["w.dev.a"]);
         assert!(names("from p.a", "p.a") && names("from p.a.n", "p.a"));
         assert!(!names("from p.ab, x.p.a, p.a_1", "p.a"));
+    }
+
+    #[test]
+    fn a_name_without_quotes_is_what_the_engine_makes_of_it() {
+        let node = |rendered: &str| {
+            let node = json!({"resource_type": "model", "database": "Shop", "schema": "Raw", "name": "o", "alias": "Orders", "relation_name": rendered});
+            let manifest = manifest(json!({"model.shop.o": node}), json!({}));
+            move |namespace: &str| {
+                let naming = Naming {
+                    namespace,
+                    ..naming(None)
+                };
+                let found = naming
+                    .parent(&manifest, "model.shop.o")
+                    .expect("one")
+                    .location;
+                found.rsplit('#').next().unwrap_or_default().to_owned()
+            }
+        };
+        let (quoted, plain) = (
+            node("\"Shop\".\"Raw\".\"Orders\""),
+            node("Shop.\"Raw\".Orders"),
+        );
+        for (engine, in_quotes, without) in [
+            ("duckdb:///w", "shop.raw.orders", "shop.raw.orders"),
+            ("postgres://db:5432", "Shop.Raw.Orders", "shop.Raw.orders"),
+            ("snowflake://acme", "Shop.Raw.Orders", "SHOP.Raw.ORDERS"),
+            ("bigquery", "Shop.Raw.Orders", "Shop.Raw.Orders"),
+        ] {
+            assert_eq!(
+                (quoted(engine).as_str(), plain(engine).as_str()),
+                (in_quotes, without),
+                "{engine}"
+            );
+        }
+        assert_eq!(super::quoted("\"a.b\"\"c\".d.`e`"), [true, false, true]);
+        assert_eq!(super::quoted("\"a"), [true]);
     }
 
     #[test]

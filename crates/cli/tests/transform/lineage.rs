@@ -148,6 +148,60 @@ fn every_node_has_its_own_inputs_and_counts() {
 }
 
 #[test]
+fn a_table_is_one_dataset_however_its_name_is_written() {
+    let files = [
+        (
+            "models/a.sql",
+            "{{ config(alias='Mart') }} select * from {{ source('raw', 'orders') }}",
+        ),
+        (
+            "models/sources.yml",
+            "version: 2\nsources:\n  - {name: raw, schema: raw, tables: [{name: orders}]}\n",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let load = "sql=CREATE SCHEMA RAW; CREATE TABLE RAW.\"Orders\" AS SELECT 1 AS n";
+    let load = [
+        "call",
+        "query",
+        "execute_script",
+        load,
+        "--step",
+        "load",
+        "--job",
+        "job-1",
+    ];
+    bench.installation.ok(&load);
+    let built = bench.call("build", &["--step", "build", "--job", "job-1"]);
+    assert_eq!(
+        pairs(&built),
+        json!({"warehouse.main.mart": ["warehouse.raw.orders"]})
+    );
+    let read = [
+        "call",
+        "query",
+        "execute_sql",
+        "sql=CREATE TABLE c AS FROM MART",
+        "--step",
+        "read",
+        "--job",
+        "job-1",
+    ];
+    bench.installation.ok(&read);
+    let found = bench.walked("main.c", "--upstream");
+    assert!(
+        found.contains("load") && found.contains("build"),
+        "{found:?}"
+    );
+    let found = bench.walked("RAW.Orders", "--downstream");
+    assert!(found.contains("warehouse.main.c"), "{found:?}");
+    bench.check_clean();
+}
+
+#[test]
 fn what_was_built_before_a_failure_is_in_the_error() {
     let model = |from: &str| format!("select * from {from}");
     let (one, two, bad) = (

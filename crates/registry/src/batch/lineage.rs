@@ -2,8 +2,9 @@
 
 use super::{ADDED, READ, REPLACED, no_nul};
 use crate::error::Error;
-use pudato_protocol::DataReference;
+use pudato_protocol::{DataReference, canonical};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Operations of an output after which nothing is left of what was there (docs/lineage.md). `alter` and `rename` keep it, but name what
@@ -74,7 +75,8 @@ pub(super) fn lineage<'a>(
             });
         }
     }
-    let read: HashSet<&str> = inputs.iter().map(|input| &*input.location).collect();
+    let read = inputs.iter().map(|input| canonical(&input.location));
+    let read: HashSet<Cow<'_, str>> = read.collect();
     let mut pairs = Vec::new();
     for output in outputs {
         let Some(Value::Array(from)) = output.metadata.get("from") else {
@@ -85,7 +87,7 @@ pub(super) fn lineage<'a>(
             pairs.push(Pair {
                 output: place(&output.location),
                 input: place(location),
-                is_own: !read.contains(location),
+                is_own: !read.contains(&canonical(location)),
             });
         }
     }

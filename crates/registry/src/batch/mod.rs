@@ -18,6 +18,8 @@ pub(crate) use terms::{JobKey, Standing, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::fold::{Claim, StepStatus};
 use crate::model::NewJob;
+use pudato_protocol::canonical;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The step read the dataset.
@@ -31,7 +33,7 @@ pub(crate) const ADDED: i64 = 2;
 pub(crate) struct Batch<'a> {
     pub(crate) statements: Vec<Statement<'a>>,
     /// Every location that they name, once.
-    pub(crate) locations: Vec<&'a str>,
+    pub(crate) locations: Vec<Cow<'a, str>>,
     /// The rows of steps that are worked out anew, since all that was said of them is among the statements.
     pub(crate) rebuilt: Vec<i64>,
 }
@@ -121,11 +123,15 @@ impl<'a> Batch<'a> {
     ) -> Result<Self, Error> {
         let mut places = HashMap::new();
         let mut locations = Vec::new();
+        // Whoever wrote a name down, in whatever case the engine allows: it is one dataset.
         let mut place = |location: &'a str| {
-            *places.entry(location).or_insert_with(|| {
-                locations.push(location);
-                locations.len() - 1
-            })
+            let location = canonical(location);
+            if let Some(place) = places.get(&location) {
+                return *place;
+            }
+            locations.push(location.clone());
+            places.insert(location, locations.len() - 1);
+            locations.len() - 1
         };
         let mut statements = Vec::with_capacity(recalled.len() + uttered.len());
         for recalled in recalled {

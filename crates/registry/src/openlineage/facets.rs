@@ -1,7 +1,7 @@
 //! The facets of an event.
 
 use super::{ToldResult, job_run_id, source};
-use pudato_protocol::{Dataset, Object};
+use pudato_protocol::{Dataset, Object, canonical};
 use serde_json::{Value, json};
 
 /// Makes facets; each says who made it and which schema it has.
@@ -223,7 +223,7 @@ fn pairs(body: &Object) -> Vec<Value> {
     let outputs = body.get("outputs").and_then(Value::as_array);
     let outputs = outputs.map(Vec::as_slice).unwrap_or_default();
     let dataset = |location: &str| {
-        let dataset = Dataset::parse(location);
+        let dataset = Dataset::parse(&canonical(location));
         let namespace = if dataset.namespace.is_empty() {
             "pudato".to_owned()
         } else {

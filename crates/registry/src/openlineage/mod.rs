@@ -9,7 +9,7 @@ mod source;
 
 use crate::fold::StepStatus;
 use facets::Facets;
-use pudato_protocol::{Dataset, Object, Timestamp};
+use pudato_protocol::{Dataset, Object, Timestamp, canonical};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -166,10 +166,11 @@ fn datasets(facets: &Facets<'_>, body: &Object, field: &str) -> Vec<Value> {
         let Some(location) = reference.get("location").and_then(Value::as_str) else {
             continue;
         };
-        if !seen.insert(location) {
+        let location = canonical(location);
+        if !seen.insert(location.clone()) {
             continue;
         }
-        let dataset = Dataset::parse(location);
+        let dataset = Dataset::parse(&location);
         let mut value = Object::new();
         // A name without a namespace is one of this program's alone.
         let namespace = if dataset.namespace.is_empty() {

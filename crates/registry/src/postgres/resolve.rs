@@ -12,7 +12,7 @@ const INDEXED: usize = 400;
 pub(super) async fn resolve(session: &Session<'_>, typed: &str) -> Result<Found, Error> {
     let typed = Resolver::new(typed)?;
     let sql = "SELECT id FROM dataset WHERE key = $1";
-    let exact = rows(session, sql, &[&key(typed.text)]).await?;
+    let exact = rows(session, sql, &[&key(&typed.text)]).await?;
     if let Some(row) = exact.first() {
         return Ok(typed.exact(row.get(0)));
     }

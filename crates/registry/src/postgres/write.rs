@@ -9,6 +9,7 @@ use crate::store::Applied;
 use futures_util::future::join_all;
 use pudato_protocol::Dataset;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tokio_postgres::Row;
@@ -50,9 +51,9 @@ pub(super) fn identity(hex: &str) -> Result<Vec<u8>, Error> {
 }
 
 impl Datasets {
-    fn get(&self, locations: &[&str]) -> Vec<Option<i64>> {
+    fn get(&self, locations: &[Cow<'_, str>]) -> Vec<Option<i64>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let get = |location: &&str| known.rows.get(*location).copied();
+        let get = |location: &Cow<'_, str>| known.rows.get(&**location).copied();
         locations.iter().map(get).collect()
     }
 
@@ -76,11 +77,15 @@ impl Datasets {
     }
 
     /// The rows of `locations`; those that are new are made, outside of any transaction: a dataset without an edge harms nobody.
-    async fn rows(&self, session: &Session<'_>, locations: &[&str]) -> Result<Vec<i64>, Error> {
+    async fn rows(
+        &self,
+        session: &Session<'_>,
+        locations: &[Cow<'_, str>],
+    ) -> Result<Vec<i64>, Error> {
         let mut found = self.get(locations);
         let mut missing: Vec<(Vec<u8>, usize)> = (0..found.len())
             .filter(|n| found[*n].is_none())
-            .map(|n| (key(locations[n]), n))
+            .map(|n| (key(&locations[n]), n))
             .collect();
         if !missing.is_empty() {
             // In one order, so that two that make the same ones do not wait for each other in a circle.
@@ -91,7 +96,7 @@ impl Datasets {
                 let new: Vec<Dataset> = missing
                     .iter()
                     .filter(|(key, _)| !ids.contains_key(key))
-                    .map(|(_, n)| Dataset::parse(locations[*n]))
+                    .map(|(_, n)| Dataset::parse(&locations[*n]))
                     .collect();
                 make_datasets(session, &new).await?;
                 ids = dataset_ids(session, &keys).await?;
@@ -101,7 +106,7 @@ impl Datasets {
             }
             let new = missing
                 .iter()
-                .filter_map(|(_, n)| Some((locations[*n].to_owned(), found[*n]?)));
+                .filter_map(|(_, n)| Some((locations[*n].clone().into_owned(), found[*n]?)));
             self.remember(new);
         }
         let all: Option<Vec<i64>> = found.into_iter().collect();

@@ -190,7 +190,7 @@ CREATE TABLE answer (
     at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answer_at ON answer (at_ms);
-", include_str!("0003.sql"), include_str!("0004.sql"), include_str!("0005.sql"), include_str!("0006.sql"), include_str!("0007.sql")];
+", include_str!("0003.sql"), include_str!("0004.sql"), include_str!("0005.sql"), include_str!("0006.sql"), include_str!("0007.sql"), include_str!("0008.sql")];
 
 /// Opens a connection that may write, and brings the tables up to date.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {

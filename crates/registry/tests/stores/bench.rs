@@ -117,6 +117,27 @@ impl Bench {
         }
     }
 
+    /// Names a dataset as it was written before.
+    pub fn respell(&self, namespace: &str, name: &str, as_before: &str) {
+        let location = format!("{namespace}#{as_before}");
+        let backwards: String = location.chars().rev().collect();
+        match &self.backend {
+            Backend::Sqlite(folder) => {
+                let path = folder.path().join("registry.db");
+                let file = rusqlite::Connection::open(path).expect("opened");
+                let sql = "UPDATE dataset SET name = ?, backwards = ? WHERE name = ?";
+                let changed = file.execute(sql, [as_before, &backwards, name]);
+                assert_eq!(changed.expect("changed"), 1);
+            }
+            Backend::Postgres(server, database) => {
+                let sql = format!(
+                    "UPDATE pudato.dataset SET name = '{as_before}', backwards = '{backwards}', key = sha256('{location}') WHERE name = '{name}'"
+                );
+                server.psql(&database.name, &sql).expect("changed");
+            }
+        }
+    }
+
     /// A Result of a step, a second after the one before.
     pub fn result(&self, step: &str, inputs: &[&str], outputs: &[&str]) -> Reply {
         self.n.set(self.n.get() + 1);

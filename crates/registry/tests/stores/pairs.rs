@@ -189,6 +189,98 @@ pub async fn changes_that_were_recorded_before_keep_what_was_there(bench: &Bench
     assert_eq!(edges(&graph), edges(&expected));
 }
 
+pub async fn spellings_of_a_table_are_one_dataset(bench: &Bench) {
+    let store = bench.open().await;
+    let mut load = bench.result("load", &["s3://x/A"], &["duckdb:///W.duckdb#W.RAW.Orders"]);
+    from(&mut load, 0, &["s3://x/A"]);
+    let mut build = bench.result(
+        "build",
+        &["duckdb:///W.duckdb#w.raw.orders"],
+        &["duckdb:///W.duckdb#w.main.Mart"],
+    );
+    // The same Result may write it in two ways itself.
+    from(&mut build, 0, &["duckdb:///W.duckdb#w.raw.ORDERS"]);
+    apply(&*store, &[load, build]).await;
+    let expected = [
+        "A -> load",
+        "build -> w.main.mart",
+        "load -> w.raw.orders",
+        "w.raw.orders -> build",
+    ];
+    // Whoever asks may write it as well.
+    for asked in ["duckdb:///W.duckdb#w.Main.mart", "MAIN.Mart", "mart"] {
+        let graph = walk(&*store, asked, Walk::Upstream, |_| {}).await;
+        assert_eq!(edges(&graph), expected, "{asked}");
+    }
+    let graph = walk(&*store, "s3://x/A", Walk::Downstream, |_| {}).await;
+    assert_eq!(edges(&graph), expected);
+    // Files have a case, and tables of PostgreSQL that stand in quotes.
+    for (one, other) in [
+        ("s3://x/B.csv", "s3://x/b.csv"),
+        ("postgres://h:1#d.s.T", "postgres://h:1#d.s.t"),
+    ] {
+        apply(
+            &*store,
+            &[
+                bench.result(one, &[], &[one]),
+                bench.result(other, &[], &[other]),
+            ],
+        )
+        .await;
+        let graph = walk(&*store, one, Walk::Upstream, |_| {}).await;
+        assert_eq!(graph.edges.len(), 1, "{one}");
+    }
+    let graph = walk(&*store, "X/b.csv", Walk::Upstream, |_| {}).await;
+    assert!(graph.edges.is_empty(), "no object is called so");
+}
+
+pub async fn spellings_that_were_recorded_before_become_one(bench: &Bench) {
+    let store = bench.open().await;
+    let load = bench.result(
+        "load",
+        &["s3://x/A"],
+        &["duckdb:///w#w.one", "duckdb:///w#w.three"],
+    );
+    let mut build = bench.result(
+        "build",
+        &["duckdb:///w#w.raw.orders"],
+        &["duckdb:///w#w.two"],
+    );
+    from(&mut build, 0, &["duckdb:///w#w.raw.orders"]);
+    let other = bench.result("other", &["duckdb:///w#w.two"], &["s3://x/B"]);
+    apply(&*store, &[load, build, other]).await;
+    drop(store);
+    bench.respell("duckdb:///w", "w.one", "W.RAW.Orders");
+    bench.respell("duckdb:///w", "w.three", "w.MART");
+    bench.respell("duckdb:///w", "w.two", "w.Mart");
+    bench.as_before();
+    let store = bench.open().await;
+    let expected = [
+        "A -> load",
+        "build -> w.mart",
+        "load -> w.raw.orders",
+        "other -> B",
+        "w.mart -> other",
+        "w.raw.orders -> build",
+    ];
+    let graph = walk(&*store, "s3://x/B", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), expected);
+    let graph = walk(&*store, "raw.orders", Walk::Upstream, |_| {}).await;
+    assert_eq!(edges(&graph), ["A -> load", "load -> w.raw.orders"]);
+    // What comes now is the same dataset.
+    apply(
+        &*store,
+        &[bench.result("late", &["duckdb:///w#w.MART"], &[])],
+    )
+    .await;
+    let graph = walk(&*store, "mart", Walk::Downstream, |_| {}).await;
+    assert!(
+        edges(&graph).contains(&"w.mart -> late".to_owned()),
+        "{:?}",
+        edges(&graph)
+    );
+}
+
 pub async fn a_change_of_rows_reads_the_table_itself(bench: &Bench) {
     let store = bench.open().await;
     apply(
