@@ -104,12 +104,33 @@ pub(crate) struct Config {
     /// Of an external model of dbt-duckdb: the file that it writes.
     #[serde(default)]
     pub(crate) location: Option<String>,
+    /// Of a test: `table` or `view`, where it keeps what it found.
+    #[serde(default)]
+    pub(crate) store_failures_as: Option<String>,
+    /// What runs around a node.
+    #[serde(default, rename = "pre-hook")]
+    pre_hooks: Vec<Hook>,
+    #[serde(default, rename = "post-hook")]
+    post_hooks: Vec<Hook>,
     /// Of an external model: how DuckDB's COPY writes it.
     #[serde(default)]
     options: Option<Value>,
 }
 
+/// SQL that runs before or after a node, as it was written, with its Jinja.
+#[derive(Debug, Default, Deserialize)]
+struct Hook {
+    #[serde(default)]
+    sql: String,
+}
+
 impl Config {
+    /// The SQL of what runs around the node.
+    pub(crate) fn hooks(&self) -> impl Iterator<Item = &str> {
+        let hooks = self.pre_hooks.iter().chain(&self.post_hooks);
+        hooks.map(|hook| hook.sql.as_str())
+    }
+
     /// Whether an external model leaves the files that are there.
     pub(crate) fn keeps_files(&self) -> bool {
         let options = self.options.as_ref().and_then(Value::as_object);

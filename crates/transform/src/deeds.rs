@@ -132,6 +132,24 @@ fn of(sql: &str) -> Option<Deed> {
     deed
 }
 
+/// Whether these statements may write rows. A template that comes first may become anything.
+pub(crate) fn may_write(sql: &str) -> bool {
+    let harmless = |words: &Vec<String>| {
+        let word = |n: usize| words.get(n).map(|word| word.to_lowercase());
+        match word(0).as_deref().unwrap_or_default() {
+            "create" => !words.iter().take(6).any(|word| {
+                let is = |known: &str| word.eq_ignore_ascii_case(known);
+                is("table") || is("view")
+            }),
+            "select" | "set" | "reset" | "use" | "begin" | "commit" | "grant" | "revoke"
+            | "analyze" | "vacuum" | "comment" | "drop" | "alter" | "attach" | "detach"
+            | "load" | "install" | "pragma" | "checkpoint" | "explain" | "show" => true,
+            _ => false,
+        }
+    };
+    !statements(sql).iter().all(harmless)
+}
+
 /// The parts of the name that comes first: words with dots between them.
 fn name(words: &[String]) -> Vec<String> {
     let mut parts = Vec::new();
@@ -268,6 +286,31 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(of(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_may_write_is_told_from_what_does_not() {
+        for sql in [
+            "insert into audit select * from {{ this }}",
+            "grant select on t to x; update t set n = 1",
+            "create table if not exists audit (n int)",
+            "{{ log_run() }}",
+            "{% if true %} insert into t select 1 {% endif %}",
+            "copy t to 'x'",
+            "call p()",
+        ] {
+            assert!(may_write(sql), "{sql}");
+        }
+        for sql in [
+            "",
+            " -- insert into t select 1",
+            "grant select on {{ this }} to reporter",
+            "create index if not exists i on {{ this }} (n); analyze {{ this }}",
+            "CREATE SCHEMA s; set search_path = s",
+            "drop table if exists t",
+        ] {
+            assert!(!may_write(sql), "{sql}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Artifacts as lineage: each node with the datasets that it was made from, and no others.
 
 use crate::artifacts::{Artifacts, Manifest, Node, NodeResult, PARTIAL_SUCCESS};
-use crate::deeds::Deed;
-use crate::naming::{Naming, is_dataset, is_table};
+use crate::deeds::{Deed, may_write};
+use crate::naming::{Naming, is_dataset, is_table, stores_failures};
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,13 +43,21 @@ fn is_written(status: &str) -> bool {
     matches!(status, "success" | PARTIAL_SUCCESS)
 }
 
+/// Whether this run wrote what a node is: a dataset, or what a test found.
+fn writes(result: &NodeResult, node: &Node) -> bool {
+    match node.resource_type.as_str() {
+        "test" => stores_failures(node) && matches!(&*result.status, "pass" | "warn" | "fail"),
+        _ => is_dataset(node) && is_written(&result.status),
+    }
+}
+
 /// What writing it did to what was there (`DataReference.metadata.operation`): what dbt did, and where that cannot be seen (a model in
 /// Python), what its configuration says. What is not known to make a table anew is taken to keep what was there.
 fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static str {
     let materialized = node.config.materialized.as_deref();
     match (node.resource_type.as_str(), materialized) {
         (_, Some("external")) if node.config.keeps_files() => "append",
-        ("seed", _) | (_, None | Some("table" | "view" | "external")) => "create",
+        ("seed" | "test", _) | (_, None | Some("table" | "view" | "external")) => "create",
         _ if deed.is_some() => deed.unwrap_or(Deed::Changed).operation(),
         (_, Some("materialized_view" | "dynamic_table")) => "create",
         (_, Some("incremental")) => {
@@ -76,12 +84,13 @@ pub(crate) fn of_run(
     let manifest = &artifacts.manifest;
     let mut lineage = Lineage::default();
     let mut read: BTreeMap<String, DataReference> = BTreeMap::new();
-    let writes = command != "compile";
+    let is_run = command != "compile";
     for result in &artifacts.results.results {
         let id = &result.unique_id;
-        let rows = rows_of(result).or_else(|| rows.get(id).copied());
+        let node = manifest.nodes.get(id);
+        let rows = rows_of(result, node).or_else(|| rows.get(id).copied());
         lineage.nodes.push(row(result, rows));
-        let Some(node) = manifest.nodes.get(id) else {
+        let Some(node) = node else {
             // A unit test reads no dataset: its inputs are written into it. Other kinds of nodes are an operation or a function.
             if manifest.unit_tests.contains_key(id) {
                 let details = details_of_test(result, "unit_test", manifest, naming);
@@ -90,7 +99,7 @@ pub(crate) fn of_run(
             }
             continue;
         };
-        let ran = writes && result.status != "skipped";
+        let ran = is_run && result.status != "skipped";
         let mut details = details(result, node, manifest, naming, rows);
         if ran {
             let mut from: Vec<DataReference> = parents(manifest, id)
@@ -100,7 +109,7 @@ pub(crate) fn of_run(
             if node.resource_type == "seed" {
                 from.push(naming.seed(manifest, node));
             }
-            if is_dataset(node) && is_written(&result.status) {
+            if writes(result, node) {
                 let deed = artifacts.deeds.get(id).copied();
                 let mut output = naming
                     .node(node)
@@ -115,7 +124,7 @@ pub(crate) fn of_run(
             if !matches!(result.status.as_str(), "no-op" | "reused") {
                 read.extend(from.into_iter().map(|one| (one.location.clone(), one)));
             }
-        } else if !writes {
+        } else if !is_run {
             details.insert("compiled".into(), true.into());
         }
         let record = ExecutionRecord::new("dbt", details);
@@ -142,8 +151,11 @@ fn locations(from: &[DataReference]) -> Vec<Value> {
         .collect()
 }
 
-/// Rows that the adapter says it wrote.
-fn rows_of(result: &NodeResult) -> Option<u64> {
+/// Rows that the adapter says it wrote. What it says of a test is about the one row that counts its failures.
+fn rows_of(result: &NodeResult, node: Option<&Node>) -> Option<u64> {
+    if node.is_some_and(|node| node.resource_type == "test") {
+        return None;
+    }
     let rows = result.adapter_response.get("rows_affected")?;
     // Some say -1 where they do not know.
     rows.as_u64()
@@ -184,9 +196,19 @@ fn details(
     if !details.contains_key("query") {
         set(&mut details, "query", json!(node.compiled_code));
     }
-    if is_dataset(node) {
+    if is_dataset(node) || stores_failures(node) {
         let dataset = naming.node(node).location;
         set(&mut details, "dataset", dataset.into());
+    }
+    // dbt does not tell what other SQL reads and writes.
+    let own = node
+        .compiled_code
+        .as_deref()
+        .filter(|_| kind == "operation");
+    if node.config.hooks().chain(own).any(may_write) {
+        set(&mut details, "lineage", "partial".into());
+        let missing = "what its hooks write, and what they read without ref() and source()";
+        set(&mut details, "lineage_missing", missing.into());
     }
     details
 }
@@ -240,15 +262,13 @@ fn set(details: &mut Object, name: &str, value: Value) {
 /// Tables that were written and whose adapter does not say their rows: each by its id and name.
 pub(crate) fn uncounted(artifacts: &Artifacts) -> Vec<(String, [String; 3])> {
     let manifest = &artifacts.manifest;
-    let written = artifacts
-        .results
-        .results
-        .iter()
-        .filter(|result| is_written(&result.status));
-    written
-        .filter(|result| rows_of(result).is_none())
+    let results = artifacts.results.results.iter();
+    results
         .filter_map(|result| {
             let node = manifest.nodes.get(&result.unique_id)?;
+            if !writes(result, node) || rows_of(result, Some(node)).is_some() {
+                return None;
+            }
             let name = node.alias.as_deref().unwrap_or(&node.name).to_owned();
             let (database, schema) = (node.database.clone()?, node.schema.clone()?);
             is_table(node).then(|| (result.unique_id.clone(), [database, schema, name]))

@@ -30,7 +30,14 @@ pub(crate) fn is_dataset(node: &Node) -> bool {
 /// Whether a node is a table of the warehouse, and neither a view nor a file.
 pub(crate) fn is_table(node: &Node) -> bool {
     let materialized = node.config.materialized.as_deref();
-    is_dataset(node) && !matches!(materialized, Some("view" | "external"))
+    let is_own = is_dataset(node) && !matches!(materialized, Some("view" | "external"));
+    let stores_as = node.config.store_failures_as.as_deref();
+    is_own || stores_failures(node) && stores_as != Some("view")
+}
+
+/// Whether a test keeps what it found. dbt gives it the name of a relation then, whether its configuration said so or the command.
+pub(crate) fn stores_failures(node: &Node) -> bool {
+    node.resource_type == "test" && node.relation_name.is_some()
 }
 
 impl Naming<'_> {
@@ -70,6 +77,7 @@ impl Naming<'_> {
                 _ => "view",
             },
             Some("view") => "view",
+            _ if node.config.store_failures_as.as_deref() == Some("view") => "view",
             _ => "table",
         };
         let name = node.alias.as_deref().unwrap_or(&node.name);

@@ -202,6 +202,82 @@ fn a_table_is_one_dataset_however_its_name_is_written() {
 }
 
 #[test]
+fn what_tests_keep_leads_to_what_they_tested_and_hooks_are_told() {
+    let files = [
+        (
+            "dbt_project.yml",
+            "name: shop\nversion: '1.0'\nprofile: shop\nmodels: {+materialized: table}\n\
+             on-run-end: [\"create table if not exists ended as select * from {{ ref('a') }}\", \"analyze\"]\n",
+        ),
+        ("models/a.sql", "select 7 as n union all select null"),
+        (
+            "models/b.sql",
+            "{{ config(post_hook='insert into audit select count(*) from {{ this }}', pre_hook='create table if not exists audit (n bigint)') }} select * from {{ ref('a') }}",
+        ),
+        (
+            "models/c.sql",
+            "{{ config(post_hook='grant select on {{ this }} to public', enabled=false) }} select 1 as n",
+        ),
+        (
+            "models/all.yml",
+            "version: 2\nmodels:\n  - name: a\n    columns:\n      - name: n\n        data_tests:\n          \
+             - not_null: {config: {store_failures: true, severity: warn, alias: found}}\n          \
+             - unique: {config: {store_failures_as: view, alias: seen}}\n          \
+             - accepted_values: {arguments: {values: [7]}, config: {alias: kept_nowhere}}\n",
+        ),
+        (
+            "tests/both.sql",
+            "{{ config(store_failures=true) }} select n from {{ ref('a') }} except select n from {{ ref('b') }}",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call("build", &["--step", "build", "--job", "job-1"]);
+    assert_eq!(built["status"], "success", "{built}");
+    let (a, b) = ("warehouse.main.a", "warehouse.main.b");
+    let audit = |name: &str| format!("warehouse.main_dbt_test__audit.{name}");
+    let expected = json!({
+        a: [], b: [a], (audit("found")): [a], (audit("seen")): [a], (audit("both")): [a, b],
+    });
+    assert_eq!(pairs(&built), expected);
+    let outputs = built["outputs"].as_array().expect("outputs");
+    let output = |name: &str| {
+        let found = outputs.iter().find(|one| short(&one["location"]) == name);
+        found.expect("an output").clone()
+    };
+    let found = output(&audit("found"));
+    assert_eq!(
+        (&found["ref_type"], &found["metadata"]["row_count"]),
+        (&json!("table"), &json!(1))
+    );
+    assert_eq!(output(&audit("seen"))["ref_type"], "view");
+    let walked = bench.walked("main_dbt_test__audit.both", "--upstream");
+    assert!(walked.contains(a) && walked.contains(b), "{walked:?}");
+    // What hooks write dbt does not tell, and that is said where it may be.
+    let records = built["executions"].as_array().expect("records");
+    let partial: std::collections::BTreeMap<&str, bool> = records
+        .iter()
+        .filter_map(|one| {
+            Some((
+                one["details"]["unique_id"].as_str()?,
+                one["details"]["lineage"] == "partial",
+            ))
+        })
+        .collect();
+    for (id, expected) in [
+        ("model.shop.a", false),
+        ("model.shop.b", true),
+        ("operation.shop.shop-on-run-end-0", true),
+        ("operation.shop.shop-on-run-end-1", false),
+    ] {
+        assert_eq!(partial.get(id), Some(&expected), "{id}: {partial:?}");
+    }
+    bench.check_clean();
+}
+
+#[test]
 fn what_was_built_before_a_failure_is_in_the_error() {
     let model = |from: &str| format!("select * from {from}");
     let (one, two, bad) = (
