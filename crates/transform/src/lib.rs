@@ -26,6 +26,7 @@ mod repository;
 mod scratch;
 mod verdict;
 mod warehouse;
+mod yaml;
 
 pub use handler::{ACTIONS, Settings, TransformHandler};
 pub use logic::Logic;

@@ -1,5 +1,6 @@
 //! The payload of a Command as arguments of dbt: an argument vector, in which every value stands behind its option.
 
+use crate::yaml::yaml;
 use pudato_handler::Request;
 use pudato_protocol::{Error, Object};
 use serde_json::Value;
@@ -50,8 +51,8 @@ impl Options {
             args.push("--full-refresh".into());
         }
         if !self.vars.is_empty() {
-            // JSON is YAML, which dbt reads.
-            args.push(format!("--vars={}", Value::Object(self.vars.clone())));
+            let vars = Value::Object(self.vars.clone());
+            args.push(format!("--vars={}", yaml(&vars)));
         }
         args
     }

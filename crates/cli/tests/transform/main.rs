@@ -13,4 +13,5 @@ mod logic;
 mod postgres;
 mod project;
 mod security;
+mod started;
 mod turns;
