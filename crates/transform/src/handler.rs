@@ -452,10 +452,19 @@ pub(crate) fn own_project(project: &Path) -> Result<PathBuf, String> {
 
 fn progress_of(action: &str, progress: &Progress) -> Object {
     let mut data = Object::new();
-    data.insert("command".into(), action.into());
-    data.insert("done".into(), progress.done.into());
-    data.insert("total".into(), progress.total.into());
-    data.insert("node".into(), progress.node.as_str().into());
+    let mut set = |name: &str, value: Value| data.insert(name.into(), value);
+    set("command", action.into());
+    set("done", progress.done.into());
+    // What is not known is not said.
+    if let Some(total) = progress.total {
+        set("total", total.into());
+    }
+    set("node", progress.node.as_str().into());
+    set("kind", progress.kind.as_str().into());
+    if let Some((part, of)) = progress.part {
+        set("part", part.into());
+        set("parts", of.into());
+    }
     data
 }
 

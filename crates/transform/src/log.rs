@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Errors that are kept; more would say the same.
 const ERRORS_MAX: usize = 20;
@@ -12,10 +13,15 @@ const ERROR_CHARS_MAX: usize = 2_000;
 pub(crate) struct Progress {
     /// Nodes that are done.
     pub(crate) done: u64,
-    /// All of them.
-    pub(crate) total: u64,
-    /// The last that was done.
+    /// All of them, where dbt says it: dbt 2 does not.
+    pub(crate) total: Option<u64>,
+    /// The last of which something was done.
     pub(crate) node: String,
+    /// What it is, in dbt's words: `model`, `test`, `unit_test`, `seed`, `snapshot`, `function`, `source`; `hook` and `batch` are parts
+    /// that dbt counts by themselves.
+    pub(crate) kind: String,
+    /// Which part was done, of how many: a hook of its moment, a batch of its model.
+    pub(crate) part: Option<(u64, u64)>,
 }
 
 /// What its lines said so far.
@@ -27,7 +33,9 @@ pub(crate) struct Log {
     pub(crate) errors: Vec<String>,
     /// Whether another process has the warehouse's file.
     pub(crate) is_locked_out: bool,
-    done: u64,
+    /// Nodes that are done, each once: a node may be told of more than once.
+    done: BTreeSet<String>,
+    total: Option<u64>,
     /// The last line that was no JSON: what Python says when all else fails.
     pub(crate) last_words: Option<String>,
 }
@@ -71,20 +79,49 @@ impl Log {
                 self.errors.push(text);
             }
         }
-        // One for each node that is done: LogModelResult, LogTestResult, LogSeedResult, LogSnapshotResult, ...
-        let is_result = info.name.starts_with("Log") && info.name.ends_with("Result");
-        let total = data["total"].as_u64().or(data["num_models"].as_u64())?;
-        if !is_result {
-            return None;
-        }
-        self.done += 1;
-        let name = &data["node_info"]["unique_id"];
+        self.progress(&info, &data)
+    }
+
+    fn progress(&mut self, info: &Info, data: &Value) -> Option<Progress> {
+        let number = |name: &str| data[name].as_u64();
+        let node = data["node_info"]["unique_id"].as_str().unwrap_or_default();
+        let name = info.name.as_str();
+        let (kind, part) = match name {
+            // dbt counts hooks and batches by themselves; they are none of its nodes.
+            "LogHookEndLine" => ("hook", Some((number("index")?, number("total")?))),
+            "LogBatchResult" => (
+                "batch",
+                Some((number("batch_index")?, number("total_batches")?)),
+            ),
+            "LogStartLine" => {
+                self.total = number("total").or(self.total);
+                return None;
+            }
+            _ if is_end(name) => {
+                self.total = number("total").or(number("num_models")).or(self.total);
+                // What is skipped has no node in every version of dbt.
+                let told = if node.is_empty() { &info.msg } else { node };
+                self.done.insert(told.to_owned());
+                let kind = data["node_info"]["resource_type"].as_str();
+                let of_id = node.split_once('.').map(|(kind, _)| kind);
+                (kind.or(of_id).unwrap_or_default(), None)
+            }
+            _ => return None,
+        };
         Some(Progress {
-            done: self.done,
-            total,
-            node: name.as_str().unwrap_or_default().to_owned(),
+            done: self.done.len() as u64,
+            total: self.total,
+            node: node.to_owned(),
+            kind: kind.to_owned(),
+            part,
         })
     }
+}
+
+/// Whether a node is done where this is said: LogModelResult, LogTestResult, LogSeedResult, LogFunctionResult, ..; or skipped.
+fn is_end(name: &str) -> bool {
+    let is_result = name.starts_with("Log") && name.ends_with("Result");
+    is_result || matches!(name, "SkippingDetails" | "LogSkipBecauseError")
 }
 
 fn cut(text: &str) -> String {
@@ -110,17 +147,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_errors_and_the_version_are_read_and_nothing_else_is_needed() {
+    fn errors_and_the_version_are_read_and_nothing_else_is_needed() {
         let mut log = Log::default();
         let version = r#"{"data": {"version": "=1.11.2"}, "info": {"name": "MainReportVersion", "level": "info", "msg": "Running"}}"#;
         assert_eq!(log.read(version), None);
         assert_eq!(log.version.as_deref(), Some("=1.11.2"));
-        let result = r#"{"data": {"index": 1, "total": 3, "node_info": {"unique_id": "model.p.a"}}, "info": {"name": "LogModelResult", "level": "info", "msg": "OK"}}"#;
-        let progress = log.read(result).expect("progress");
-        assert_eq!(
-            (progress.done, progress.total, progress.node.as_str()),
-            (1, 3, "model.p.a")
-        );
         let error = "{\"data\": {}, \"info\": {\"name\": \"X\", \"level\": \"error\", \"msg\": \"\\u001b[31mDatabase Error\\u001b[0m\"}}";
         for _ in 0..100 {
             assert_eq!(log.read(error), None);
@@ -130,5 +161,62 @@ mod tests {
             assert_eq!(log.read(junk), None);
         }
         assert_eq!(log.last_words.as_deref(), Some("\u{0}"));
+    }
+
+    /// What each line tells of how far it is: nodes that are done, of how many, the node, its kind and its part.
+    fn told(lines: &str) -> Vec<String> {
+        let mut log = Log::default();
+        let told = lines.lines().filter_map(|line| log.read(line));
+        told.map(|one| {
+            let total = one.total.map_or("?".into(), |total| total.to_string());
+            let part = one.part.map(|(part, of)| format!(" {part}/{of}"));
+            let part = part.unwrap_or_default();
+            format!("{}/{total} {} {}{part}", one.done, one.kind, one.node)
+        })
+        .collect()
+    }
+
+    /// Lines of dbt 1.12.6, each cut down to what is read of it.
+    #[test]
+    fn hooks_batches_unit_tests_and_functions_are_told_as_what_they_are() {
+        let lines = r#"
+{"info": {"name": "LogHookEndLine"}, "data": {"index": 1, "total": 1, "status": "success", "node_info": {"resource_type": "operation", "unique_id": "operation.shop.shop-on-run-start-0"}}}
+{"info": {"name": "LogStartLine"}, "data": {"index": 1, "total": 4, "node_info": {"resource_type": "model", "unique_id": "model.shop.mb"}}}
+{"info": {"name": "LogBatchResult"}, "data": {"batch_index": 1, "total_batches": 2, "status": "OK", "node_info": {"resource_type": "model", "unique_id": "model.shop.mb"}}}
+{"info": {"name": "LogTestResult"}, "data": {"index": 2, "num_models": 4, "node_info": {"resource_type": "unit_test", "unique_id": "unit_test.shop.b.works"}}}
+{"info": {"name": "LogBatchResult"}, "data": {"batch_index": 2, "total_batches": 2, "status": "OK", "node_info": {"resource_type": "model", "unique_id": "model.shop.mb"}}}
+{"info": {"name": "LogModelResult"}, "data": {"index": 1, "total": 4, "node_info": {"resource_type": "model", "unique_id": "model.shop.mb"}}}
+{"info": {"name": "LogFunctionResult"}, "data": {"index": 3, "total": 4, "node_info": {"resource_type": "function", "unique_id": "function.shop.plus"}}}
+{"info": {"name": "SkippingDetails"}, "data": {"index": 4, "total": 4, "node_info": {"resource_type": "model", "unique_id": "model.shop.after"}}}
+{"info": {"name": "FinishedRunningStats"}, "data": {"total": 4}}"#;
+        let expected = [
+            "0/? hook operation.shop.shop-on-run-start-0 1/1",
+            "0/4 batch model.shop.mb 1/2",
+            "1/4 unit_test unit_test.shop.b.works",
+            "1/4 batch model.shop.mb 2/2",
+            "2/4 model model.shop.mb",
+            "3/4 function function.shop.plus",
+            "4/4 model model.shop.after",
+        ];
+        assert_eq!(told(lines), expected);
+    }
+
+    /// Lines as dbt 2 writes them (`json_compat_layer.rs` of dbt-fusion): it says of no line which of how many it is, and tells of a node
+    /// twice.
+    #[test]
+    fn progress_needs_no_total() {
+        let lines = r#"
+{"info":{"category":"","code":"A001","extra":{},"invocation_id":"7f3c","level":"info","msg":"Running with dbt-fusion=2.0.9","name":"MainReportVersion"},"data":{"log_version":3,"version":"=2.0.9"}}
+{"info":{"code":"Q011","level":"info","msg":"Started model main.a","name":"LogStartLine"},"data":{"node_info":{"resource_type":"model","unique_id":"model.shop.a"}}}
+{"info":{"code":"Q012","level":"info","msg":"Succeeded","name":"LogModelResult"},"data":{"execution_time":0.1,"node_info":{"resource_type":"model","unique_id":"model.shop.a"},"status":"success"}}
+{"info":{"code":"Q025","level":"debug","msg":"Finished running node model.shop.a","name":"NodeFinished"},"data":{"node_info":{"unique_id":"model.shop.a"},"run_result":{"status":"success"}}}
+{"info":{"code":"Q007","level":"info","msg":"Skipped","name":"LogTestResult"},"data":{"node_info":{"unique_id":"unit_test.shop.a.works"},"status":"skipped"}}
+{"info":{"code":"Q008","level":"info","msg":"Succeeded","name":"LogNodeResult"},"data":{"node_info":{"resource_type":"operation","unique_id":"operation.shop.o"},"status":"success"}}"#;
+        let expected = [
+            "1/? model model.shop.a",
+            "2/? unit_test unit_test.shop.a.works",
+            "3/? operation operation.shop.o",
+        ];
+        assert_eq!(told(lines), expected);
     }
 }
