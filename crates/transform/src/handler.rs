@@ -7,7 +7,7 @@ use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
 use crate::logic::Logic;
 use crate::naming::Naming;
-use crate::options::{FIELDS, Options};
+use crate::options::{ALWAYS, FIELDS, Options};
 use crate::packages::Packages;
 use crate::profile::{Place, Target};
 use crate::program;
@@ -227,6 +227,7 @@ impl TransformHandler {
             log,
             refused,
             artifacts: &artifacts,
+            missing: missing(&out),
         };
         let verdict = end.verdict();
         let artifacts = artifacts.unwrap_or_default();
@@ -382,19 +383,14 @@ impl Run<'_> {
             arg.push(value);
             arg
         };
-        let mut args: Vec<OsString> = vec![
-            "--log-format=json".into(),
-            "--log-level=info".into(),
-            // The file of the log would only be removed with its folder.
-            "--log-level-file=none".into(),
-            "--no-use-colors".into(),
-            "--no-send-anonymous-usage-stats".into(),
+        let mut args: Vec<OsString> = ALWAYS.iter().map(OsString::from).collect();
+        args.extend([
             behind("--log-path=", logs),
             self.action.into(),
             behind("--project-dir=", &self.project),
             behind("--profiles-dir=", &self.profiles),
             behind("--target-path=", out),
-        ];
+        ]);
         if let Some(target) = target {
             args.push(format!("--target={target}").into());
         }
@@ -448,6 +444,12 @@ pub(crate) fn own_project(project: &Path) -> Result<PathBuf, String> {
             "DBT_PROJECT_DIR: {name}: there is no dbt_project.yml"
         )),
     }
+}
+
+/// What dbt was to write into `out` in any case, and is not there.
+fn missing(out: &Path) -> Option<&'static str> {
+    const MANIFEST: &str = "manifest.json";
+    (!out.join(MANIFEST).is_file()).then_some(MANIFEST)
 }
 
 fn progress_of(action: &str, progress: &Progress) -> Object {

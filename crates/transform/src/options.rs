@@ -5,6 +5,22 @@ use pudato_handler::Request;
 use pudato_protocol::{Error, Object};
 use serde_json::Value;
 
+/// Options that every dbt is given, before its command. What stands on the command line goes before `flags` in dbt_project.yml and before
+/// variables of the environment, any of which may take away what is read here: the log and the artifacts. dbt 1.8 knows them as well as dbt 2.
+pub(crate) const ALWAYS: [&str; 9] = [
+    "--log-format=json",
+    "--log-level=info",
+    // Its file would only be removed with its folder. This is the least that all versions know: what is less is `none` up to dbt 1.12, and
+    // `off` in dbt 2.
+    "--log-level-file=error",
+    "--no-use-colors",
+    "--no-send-anonymous-usage-stats",
+    "--write-json",
+    "--no-quiet",
+    "--no-debug",
+    "--no-log-cache-events",
+];
+
 /// What a Command asks of dbt.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Options {

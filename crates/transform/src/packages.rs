@@ -3,6 +3,7 @@
 use crate::child::{self, Ended, Terms};
 use crate::git::{self, Missing};
 use crate::log::Log;
+use crate::options::ALWAYS;
 use crate::verdict;
 use std::ffi::OsString;
 use std::fs::File;
@@ -69,16 +70,13 @@ impl Packages<'_> {
             arg.push(value);
             arg
         };
-        let args = [
-            "--log-format=json".into(),
-            "--log-level-file=none".into(),
-            "--no-use-colors".into(),
-            "--no-send-anonymous-usage-stats".into(),
+        let mut args: Vec<OsString> = ALWAYS.iter().map(OsString::from).collect();
+        args.extend([
             behind("--log-path=", &self.logs),
             "deps".into(),
             behind("--project-dir=", self.project),
             behind("--profiles-dir=", self.profiles),
-        ];
+        ]);
         let mut log = Log::default();
         let mut keep = |line: &str| {
             log.read(line);

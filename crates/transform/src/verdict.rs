@@ -29,6 +29,8 @@ pub(crate) struct End<'a> {
     /// Why it was stopped, where it was.
     pub(crate) refused: Option<String>,
     pub(crate) artifacts: &'a Result<Option<Artifacts>, String>,
+    /// A file that it was to write, and did not.
+    pub(crate) missing: Option<&'static str>,
 }
 
 impl End<'_> {
@@ -43,8 +45,15 @@ impl End<'_> {
                     "{action}: what was run as dbt did nothing: {INSTALL}"
                 )]
             }
-            Ended::Code(0) if self.artifacts.is_ok() => return Verdict::Success,
-            Ended::Code(0) => Vec::new(),
+            Ended::Code(0) if self.artifacts.is_err() => Vec::new(),
+            Ended::Code(0) => match self.missing {
+                // Success would say that nothing was built.
+                Some(name) => vec![format!(
+                    "dbt {action} ended well and wrote no {name}, so what it did is not known; it was told to with --write-json and \
+                     --target-path: look for what keeps it from that, e.g. a program in dbt's place that drops arguments"
+                )],
+                None => return Verdict::Success,
+            },
             Ended::Code(_) if log.is_locked_out => return Verdict::InUse,
             Ended::Code(1) if has_missing_batches(self.artifacts) => return Verdict::Success,
             // Exit 1: it ran to its end, and something in it failed. What was built is in the artifacts.
@@ -123,6 +132,7 @@ mod tests {
             memory_bytes: 1_000,
             log,
             refused: Some("too old".into()),
+            missing: artifacts.is_none().then_some("manifest.json"),
             artifacts: &Ok(artifacts),
         };
         end.verdict()
@@ -144,8 +154,9 @@ mod tests {
             said.contains(usage) && said.contains("pip install"),
             "{said}"
         );
-        // A dbt that selected nothing writes nothing, and one that keeps silent has written artifacts.
-        assert_eq!(of(Ended::Code(0), &[VERSION], None), Verdict::Success);
+        // A dbt that selected nothing writes artifacts all the same, and one that keeps silent has written them.
+        let said = failed(of(Ended::Code(0), &[VERSION], None));
+        assert!(said.contains("wrote no manifest.json"), "{said}");
         assert_eq!(of(Ended::Code(0), &[], Some(&[])), Verdict::Success);
         let said = failed(of(Ended::Code(2), &[VERSION, "Traceback"], None));
         assert!(
@@ -192,6 +203,7 @@ mod tests {
             log: Log::default(),
             refused: None,
             artifacts: &Err("of two runs".into()),
+            missing: None,
         };
         assert_eq!(failed(end.verdict()), "of two runs");
     }

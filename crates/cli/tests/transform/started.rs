@@ -1,6 +1,6 @@
 //! How dbt is started: what it is told, whatever a project says.
 
-use crate::project::Bench;
+use crate::project::{Bench, names, status};
 use serde_json::json;
 
 #[test]
@@ -19,4 +19,39 @@ fn vars_reach_dbt_as_what_they_are() {
     let rows = bench.rows("FROM a");
     let expected = json!([["True 1e-07", "True 1e+16", "True", "True 1e-7", 8]]);
     assert_eq!(rows, expected);
+}
+
+/// `flags` of dbt_project.yml may turn off what pudato reads; the command line goes before them.
+#[test]
+fn flags_of_a_project_take_nothing_away() {
+    let project = "name: shop\nversion: '1.0'\nprofile: shop\nmodels: {+materialized: table}\ntarget-path: elsewhere\nlog-path: elsewhere\nflags:\n  write_json: false\n  \
+        log_format: text\n  log_format_file: text\n  log_level: error\n  log_level_file: debug\n  debug: true\n  quiet: true\n  use_colors: true\n  \
+        partial_parse: false\n  send_anonymous_usage_stats: true\n  printer_width: 20\n  fail_fast: true\n";
+    let files = [
+        ("dbt_project.yml", project),
+        ("models/a.sql", "select 1 as n"),
+        (
+            "models/b.sql",
+            "select * from {{ ref('a') }} where cast('x' as int) = 1",
+        ),
+    ];
+    let Some(mut bench) = Bench::new(&files) else {
+        return;
+    };
+    // Nor do variables of the environment.
+    bench.installation.set("PUDATO_DBT_ENV", "DBT_*");
+    bench.installation.set("DBT_WRITE_JSON", "false");
+    bench.installation.set("DBT_QUIET", "true");
+    bench.installation.set("DBT_TARGET_PATH", "elsewhere");
+    let _up = bench.up();
+    let (built, progress) = bench.end_with_progress(bench.begin("build", &[]));
+    assert_eq!(built["status"], "error", "{built}");
+    assert_eq!(status(&built, "model.shop.a"), "success");
+    assert_eq!(status(&built, "model.shop.b"), "error");
+    assert_eq!(names(&built, "outputs"), ["warehouse.main.a"]);
+    assert!(progress.lines().any(|line| line == "1 of 2"), "{progress}");
+    let errors = built["errors"].to_string();
+    assert!(errors.contains("Conversion Error"), "{errors}");
+    assert!(!bench.project.join("elsewhere").exists());
+    bench.check_clean();
 }
