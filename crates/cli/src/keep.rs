@@ -16,8 +16,8 @@ const WAIT_MS_MAX: u64 = 60_000;
 const LOOK_MAX: usize = 100;
 
 /// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads, workers that
-/// cannot go on, commands that wait for a minute or run beyond their time, a dbt that is not there, names of datasets that lead to another
-/// data folder. On AWS also what is deployed
+/// cannot go on, commands that wait for a minute or run beyond their time, a dbt that is not there or whose DuckDB is too new, names of
+/// datasets that lead to another data folder. On AWS also what is deployed
 /// otherwise than it must be, and whether a canary comes through every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
@@ -42,7 +42,7 @@ impl Doctor {
                 wrong.extend(relocate::elsewhere(&pudato).await?);
                 // The worker is on this machine; on AWS it is elsewhere.
                 #[cfg(feature = "dbt")]
-                wrong.extend(pudato.settings().transform.examine());
+                wrong.extend(pudato.check_transform().await);
             }
             #[cfg(feature = "aws")]
             Fabric::Aws => wrong.extend(pudato_runtime::examination::examine(&pudato).await?),

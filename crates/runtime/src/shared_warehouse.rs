@@ -25,6 +25,10 @@ impl Warehouse for SharedWarehouse {
         Ok(Some(Box::new(loan)))
     }
 
+    fn version(&self, file: &Path) -> Option<String> {
+        self.0.is_of(file).then(pudato_query::duckdb::version)?
+    }
+
     async fn rows(&self, file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>> {
         if !self.0.is_of(file) {
             return tables.iter().map(|_| None).collect();

@@ -1,11 +1,21 @@
 //! Settings of the transform service.
 
 use pudato_transform::{Logic, Settings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Less is no limit but a mistake: with 16 MiB no Python starts.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// The settings of the service in a program that has its data in `data_dir`.
+pub(crate) fn of_program(settings: &crate::Settings, data_dir: &Path) -> Settings {
+    let file = settings.query.file.as_ref();
+    Settings {
+        folder: data_dir.join("transform"),
+        warehouse_file: file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())),
+        ..settings.transform.clone()
+    }
+}
 
 /// Reads and checks them; what is wrong is added to `wrong`.
 pub(crate) fn read<'a>(get: &dyn Fn(&str) -> &'a str, wrong: &mut Vec<String>) -> Settings {

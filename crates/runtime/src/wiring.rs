@@ -343,6 +343,17 @@ impl Pudato {
         Ok(wrong)
     }
 
+    /// What is missing here for dbt to run, or would make the warehouse unreadable.
+    #[cfg(feature = "dbt")]
+    pub async fn check_transform(&self) -> Vec<String> {
+        let own = crate::transform_settings::of_program(&self.settings, &self.data_dir);
+        #[cfg(feature = "duckdb")]
+        let version = pudato_query::duckdb::version();
+        #[cfg(not(feature = "duckdb"))]
+        let version: Option<String> = None;
+        own.examine(version.as_deref()).await
+    }
+
     /// Runs `parts` side by side until `drain` is cancelled and what was in hand is finished.
     ///
     /// # Errors
@@ -786,16 +797,7 @@ fn transform(
     data_dir: &std::path::Path,
     engine: Arc<pudato_query::duckdb::DuckDb>,
 ) -> pudato_transform::TransformHandler {
-    let warehouse_file = settings
-        .query
-        .file
-        .as_ref()
-        .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
-    let own = pudato_transform::Settings {
-        folder: data_dir.join("transform"),
-        warehouse_file,
-        ..settings.transform.clone()
-    };
+    let own = crate::transform_settings::of_program(settings, data_dir);
     let warehouse = Arc::new(crate::shared_warehouse::SharedWarehouse(engine));
     pudato_transform::TransformHandler::new(own, warehouse)
 }

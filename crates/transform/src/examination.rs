@@ -1,11 +1,15 @@
 //! What `pudato doctor` looks for.
 
+use crate::installed::Installed;
+use crate::profile::{self, Place};
 use crate::program;
-use crate::{Settings, handler};
+use crate::{Settings, environment, handler};
+use std::path::Path;
 
 impl Settings {
-    /// What is missing here for dbt to run; nothing where no project is set. For the machine whose worker runs dbt.
-    pub fn examine(&self) -> Vec<String> {
+    /// What is missing here for dbt to run; nothing where no project is set. For the machine whose worker runs dbt. `duckdb` is the version
+    /// of the DuckDB that reads the warehouse.
+    pub async fn examine(&self, duckdb: Option<&str>) -> Vec<String> {
         if self.logic.is_none() && self.project.is_none() {
             return Vec::new();
         }
@@ -14,9 +18,48 @@ impl Settings {
             _ => None,
         };
         let beside = project.as_ref().and_then(|project| project.as_ref().ok());
-        let program = program::find(self.program.as_deref(), beside.map(|path| path.as_path()));
-        let missing = [program.err(), project.and_then(Result::err)];
+        let beside = beside.map(|path| path.as_path());
+        let program = program::find(self.program.as_deref(), beside);
+        let newer = match (&program, duckdb) {
+            (Ok(program), Some(duckdb)) => self.newer_duckdb(program, beside, duckdb).await,
+            _ => None,
+        };
+        let missing = [program.err(), project.and_then(Result::err), newer];
         missing.into_iter().flatten().collect()
+    }
+
+    /// What is said where dbt would make the warehouse unreadable. A project that comes from a repository is not looked at: its profile is
+    /// believed to name the warehouse.
+    async fn newer_duckdb(
+        &self,
+        program: &Path,
+        project: Option<&Path>,
+        duckdb: &str,
+    ) -> Option<String> {
+        let file = self.warehouse_file.as_ref()?;
+        let file = profile::absolute(Path::new("/"), file);
+        let environment = environment::allowed(&self.variables);
+        if let Some(project) = project {
+            let variable = |name: &str| match name {
+                "DUCKDB_PATH" => Some(file.display().to_string()),
+                name => std::env::var(name).ok().filter(|_| {
+                    let mut known = environment.iter();
+                    known.any(|(known, _)| known == name)
+                }),
+            };
+            let profiles = self.profiles.clone();
+            let place = Place {
+                project,
+                profiles: &profiles.unwrap_or_else(|| handler::profiles_beside(project)),
+                target: self.target.as_deref(),
+                variable: &variable,
+            };
+            // A profile that cannot be read is the matter of the run.
+            let target = place.read().ok()?;
+            target.file.filter(|own| *own == file)?;
+        }
+        let installed = Installed::of(program, &environment).await;
+        installed.check_duckdb(duckdb, &file).err()
     }
 }
 
@@ -26,8 +69,8 @@ mod tests {
     use crate::Logic;
     use std::path::PathBuf;
 
-    #[test]
-    fn what_is_missing_for_dbt_is_named_where_it_is_wanted() {
+    #[tokio::test]
+    async fn what_is_missing_for_dbt_is_named_where_it_is_wanted() {
         let mut settings = Settings {
             project: None,
             profiles: None,
@@ -40,17 +83,17 @@ mod tests {
             folder: PathBuf::new(),
             warehouse_file: None,
         };
-        assert_eq!(settings.examine(), Vec::<String>::new());
+        assert_eq!(settings.examine(None).await, Vec::<String>::new());
         let folder = tempfile::tempdir().expect("a folder");
         settings.project = Some(folder.path().to_owned());
-        let [program, project] = &settings.examine()[..] else {
+        let [program, project] = &settings.examine(None).await[..] else {
             panic!("both are missing");
         };
         assert!(program.contains("PUDATO_DBT: /nowhere/dbt"), "{program}");
         assert!(project.contains("no dbt_project.yml"), "{project}");
         std::fs::write(folder.path().join("dbt_project.yml"), "").expect("written");
         settings.program = Some(folder.path().join("dbt_project.yml"));
-        assert_eq!(settings.examine(), Vec::<String>::new());
+        assert_eq!(settings.examine(None).await, Vec::<String>::new());
         settings.logic = Some(Logic {
             url: "https://example.org/logic.git".into(),
             branch: None,
@@ -59,6 +102,6 @@ mod tests {
             allows_file: false,
         });
         settings.program = Some(PathBuf::from("/nowhere/dbt"));
-        assert_eq!(settings.examine().len(), 1);
+        assert_eq!(settings.examine(None).await.len(), 1);
     }
 }

@@ -3,6 +3,7 @@ use crate::child::{self, Ended, Terms};
 use crate::environment;
 use crate::git::Missing;
 use crate::group::Held;
+use crate::installed::Installed;
 use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
 use crate::logic::Logic;
@@ -172,6 +173,23 @@ impl TransformHandler {
         Arc::clone(files.entry(file.to_owned()).or_default())
     }
 
+    /// Refuses the warehouse to a dbt whose DuckDB is newer than the one that reads it here, before it has written a byte.
+    async fn check_duckdb(
+        &self,
+        program: &Path,
+        target: &Target,
+        environment: &[(OsString, OsString)],
+    ) -> Result<(), Failure> {
+        let Some((file, own)) = target.file.as_deref().and_then(|file| {
+            let own = self.warehouse.version(file)?;
+            Some((file, own))
+        }) else {
+            return Ok(());
+        };
+        let installed = Installed::of(program, environment).await;
+        installed.check_duckdb(&own, file).map_err(Failure::bad)
+    }
+
     async fn run(&self, request: &Request<'_>, run: &Run<'_>) -> Result<Answer, Failure> {
         let environment = self.environment(run);
         let target = self.target(run, &environment).map_err(Failure::bad)?;
@@ -196,6 +214,7 @@ impl TransformHandler {
             };
             packages.ensure().await?;
         }
+        self.check_duckdb(&program, &target, &environment).await?;
         // Nobody sees an error of a lock: dbt and the queries of this process take turns.
         let (mut turns, mut loans) = (Vec::new(), Vec::new());
         for file in target.files() {
@@ -400,7 +419,7 @@ impl Run<'_> {
 }
 
 /// Where dbt itself looks for `profiles.yml` (its documentation, "About profiles.yml"): in the project, then in `~/.dbt`.
-fn profiles_beside(project: &Path) -> PathBuf {
+pub(crate) fn profiles_beside(project: &Path) -> PathBuf {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".dbt"));
     let has = |folder: &PathBuf| folder.join("profiles.yml").is_file();
     let own = project.to_owned();

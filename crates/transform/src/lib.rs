@@ -10,6 +10,7 @@ mod examination;
 mod git;
 mod group;
 mod handler;
+mod installed;
 mod lineage;
 mod log;
 mod logic;

@@ -17,6 +17,11 @@ pub trait Warehouse: Send + Sync {
         waits: &Waits,
     ) -> Result<Option<Box<dyn Send>>, String>;
 
+    /// The version of DuckDB that must go on to read `file`, where it is this warehouse's: what a newer one writes it cannot read.
+    fn version(&self, _file: &Path) -> Option<String> {
+        None
+    }
+
     /// The rows of tables in `file`, each by catalog, schema and name; `None` where they cannot be counted.
     async fn rows(&self, file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>>;
 }

@@ -221,3 +221,124 @@ fn a_lease_is_longer_than_the_longest_run() {
         assert!(action.lease_max > longest, "{}", action.name);
     }
 }
+
+/// A warehouse of DuckDB 1.5.6.
+struct Older;
+
+#[async_trait]
+impl Warehouse for Older {
+    fn version(&self, _file: &Path) -> Option<String> {
+        Some("v1.5.6".into())
+    }
+
+    async fn lend(
+        &self,
+        _file: &Path,
+        _borrower: &str,
+        _waits: &Waits,
+    ) -> Result<Option<Box<dyn Send>>, String> {
+        Ok(None)
+    }
+
+    async fn rows(&self, _file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>> {
+        tables.iter().map(|_| None).collect()
+    }
+}
+
+/// A Python of its own in which pip has put packages of these versions, as far as their metadata; and a program of it in dbt's place, which
+/// writes down that it ran. `None`, said aloud, where there is no Python.
+fn python_dbt(bench: &mut Bench) -> Option<PathBuf> {
+    let venv = bench.path("venv");
+    let mut python = std::process::Command::new("python3");
+    python.args(["-m", "venv", "--without-pip"]).arg(&venv);
+    if !python.status().is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "there is no python3");
+        eprintln!("SKIPPED: there is no python3 that makes environments");
+        return None;
+    }
+    let dbt = venv.join("bin/dbt");
+    let text = format!(
+        "#!{}\nopen({:?}, 'w').close()\n",
+        venv.join("bin/python").display(),
+        bench.path("ran")
+    );
+    std::fs::write(&dbt, text).expect("written");
+    std::fs::set_permissions(&dbt, PermissionsExt::from_mode(0o755)).expect("executable");
+    bench.settings.program = Some(dbt);
+    let mut folders = std::fs::read_dir(venv.join("lib")).expect("a folder");
+    let own = folders.next().expect("one").expect("one").path();
+    Some(own.join("site-packages"))
+}
+
+/// As pip does it: the metadata of the version that was there goes.
+fn installs(site: &Path, name: &str, version: &str) {
+    for entry in std::fs::read_dir(site).expect("a folder").flatten() {
+        let file = entry.file_name();
+        if file.to_string_lossy().starts_with(&format!("{name}-")) {
+            std::fs::remove_dir_all(entry.path()).expect("removed");
+        }
+    }
+    let folder = site.join(format!("{name}-{version}.dist-info"));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let text = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    std::fs::write(folder.join("METADATA"), text).expect("written");
+}
+
+#[tokio::test]
+async fn a_dbt_whose_duckdb_is_newer_does_not_run_on_the_warehouse() {
+    let mut bench = Bench::new("exit 1");
+    let Some(site) = python_dbt(&mut bench) else {
+        return;
+    };
+    installs(&site, "dbt_core", "1.11.16");
+    installs(&site, "dbt_duckdb", "1.11.1");
+    installs(&site, "duckdb", "2.0.1");
+    let file = bench.path("project/w.duckdb");
+    bench.settings.warehouse_file = Some(file);
+    let handler = bench.handler(Arc::new(Older));
+    let said = errors(build(&handler, json!({})).await);
+    for part in [
+        "DuckDB 2.0.1",
+        "DuckDB 1.5.6",
+        "pip install 'duckdb==1.5.*'",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!bench.path("ran").exists(), "it ran");
+    // `pudato doctor` finds it before anybody runs it; another warehouse is none of its business.
+    let findings = bench.settings.examine(Some("v1.5.6")).await;
+    assert!(
+        findings.len() == 1 && findings[0].contains("DuckDB 2.0.1"),
+        "{findings:?}"
+    );
+    let mut other = bench.settings.clone();
+    other.warehouse_file = Some(bench.path("other.duckdb"));
+    assert_eq!(other.examine(Some("v1.5.6")).await, Vec::<String>::new());
+    // What it says helps, also while this program runs on.
+    installs(&site, "duckdb", "1.5.9");
+    assert_eq!(
+        bench.settings.examine(Some("v1.5.6")).await,
+        Vec::<String>::new()
+    );
+    let said = errors(build(&handler, json!({})).await);
+    assert!(said.contains("did nothing"), "{said}");
+    assert!(bench.path("ran").exists(), "it did not run");
+}
+
+/// A project's own folder is none where Python looks for modules before dbt runs.
+#[tokio::test]
+async fn asking_for_versions_runs_nothing_of_the_project() {
+    let mut bench = Bench::new("exit 1");
+    let Some(site) = python_dbt(&mut bench) else {
+        return;
+    };
+    installs(&site, "duckdb", "1.5.6");
+    let planted = bench.path("planted");
+    let module = format!("open({planted:?}, 'w').close()\n");
+    for name in ["json.py", "importlib.py"] {
+        std::fs::write(bench.path("project").join(name), &module).expect("written");
+    }
+    let _ = build(&bench.handler(Arc::new(Older)), json!({})).await;
+    assert!(bench.path("ran").exists(), "it did not run");
+    assert!(!planted.exists(), "it ran what the project has");
+}

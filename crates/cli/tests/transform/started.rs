@@ -55,3 +55,29 @@ fn flags_of_a_project_take_nothing_away() {
     assert!(!bench.project.join("elsewhere").exists());
     bench.check_clean();
 }
+
+/// A real dbt with a DuckDB that is newer than the linked one, which `PUDATO_TEST_NEWER_DBT` names.
+#[test]
+#[ignore = "needs another dbt: `cargo xtask dbt-versions` installs it and runs this"]
+fn a_dbt_with_a_newer_duckdb_leaves_the_warehouse_alone() {
+    let newer = std::env::var("PUDATO_TEST_NEWER_DBT").expect("PUDATO_TEST_NEWER_DBT names a dbt");
+    let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
+        return;
+    };
+    bench.installation.set("PUDATO_DBT", &newer);
+    let found = bench.installation.run(&["doctor"]);
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(found.contains("pip install 'duckdb=="), "{found}");
+    let _up = bench.up();
+    let make = ["call", "query", "execute_sql", "sql=CREATE TABLE t (n INT)"];
+    bench.installation.ok(&make);
+    let refused = bench.call("build", &[]);
+    assert_eq!(refused["status"], "error", "{refused}");
+    let why = refused["errors"][0].as_str().unwrap_or_default();
+    assert!(
+        why.contains("dbt's Python has DuckDB 2.") && why.contains("pip install 'duckdb=="),
+        "{refused}"
+    );
+    assert_eq!(bench.rows("SELECT count(*) FROM t"), json!([[0]]));
+    bench.check_clean();
+}

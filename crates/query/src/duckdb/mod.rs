@@ -78,6 +78,12 @@ pub enum Isolation {
     InProcess,
 }
 
+/// The version of the DuckDB that is linked, e.g. `v1.5.6`.
+pub fn version() -> Option<String> {
+    static VERSION: OnceLock<Option<String>> = OnceLock::new();
+    VERSION.get_or_init(local::version).clone()
+}
+
 /// The engine.
 pub struct DuckDb {
     place: Place,
