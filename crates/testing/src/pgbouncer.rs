@@ -65,7 +65,7 @@ impl Pgbouncer {
         let mut pooler = Self {
             child: command.spawn().map_err(text)?,
             port,
-            folder: folder,
+            folder,
         };
         let started = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -69,6 +69,43 @@ async fn each_data_file_of_public_packages_is_read_as_python_reads_it_or_refused
     }
     let told = python("data_files.py", &[OsStr::new("compare"), path.as_os_str()]);
     let told: Value = serde_json::from_str(&told.expect("Python is there")).expect("JSON");
-    eprintln!("{told:#}");
     assert_eq!(told["different"], json!({}), "what is read differently");
+    // What the documentation says of them.
+    let docs = include_str!("../../../../docs/sql.md");
+    let count = |format: &str| told["equal"][format].as_u64().unwrap_or(0);
+    let counts = format!(
+        "{} CSV, {} JSON and {} Parquet files",
+        count("csv") + count("tsv"),
+        count("json") + count("jsonl"),
+        count("parquet")
+    );
+    assert!(
+        docs.contains(&counts),
+        "docs/sql.md says other than {counts}"
+    );
+    let refused = told["refused"].as_object().expect("an object");
+    for (file, why) in refused {
+        let row = docs
+            .lines()
+            .find(|line| line.contains(&format!("`{file}`")));
+        let row = row.unwrap_or_else(|| panic!("docs/sql.md says nothing of {file}: {why}"));
+        let reason = row
+            .split(" | ")
+            .nth(1)
+            .and_then(|reason| reason.split(':').next());
+        let why = why.as_str().expect("a text");
+        assert!(
+            reason.is_some_and(|reason| why.contains(reason)),
+            "{row}: {why}"
+        );
+    }
+    let rows = docs
+        .lines()
+        .filter(|line| line.starts_with("| `s") && line.contains(".csv`"));
+    let told: usize = rows.map(|row| row.matches(".csv`").count()).sum();
+    assert_eq!(
+        told,
+        refused.len(),
+        "docs/sql.md says that others are refused"
+    );
 }
