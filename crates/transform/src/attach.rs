@@ -38,7 +38,7 @@ impl Place<'_> {
         let list = match list {
             YamlOwned::Sequence(list) => list.as_slice(),
             // A key without a value.
-            YamlOwned::Value(value) if matches!(value, saphyr::ScalarOwned::Null) => &[],
+            YamlOwned::Value(saphyr::ScalarOwned::Null) => &[],
             _ => return Err(format!("{at}.attach: expected a list of databases")),
         };
         let each = list.iter().enumerate();
