@@ -65,7 +65,7 @@ const WRITERS: &str = concat!(
     " ORDER BY e.seen_us DESC LIMIT $5)) AS both_kinds ORDER BY seen_us DESC LIMIT $5) AS w ORDER BY a.n, w.seen_us DESC"
 );
 
-/// Reads from `a.from_us` on until the dataset is replaced after it; a `from_us` of null means all reads.
+/// Reads from `a.from_us` on until the dataset is replaced after it, and writes of those who read it again; a `from_us` of null means all.
 const READERS: &str = concat!(
     "SELECT a.n, r.step, r.kind, r.at_us, r.row_count, r.rows_changed FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
        AS a (n, dataset, from_us)
@@ -73,11 +73,18 @@ const READERS: &str = concat!(
         AND e.seen_us > a.from_us AND e.seen_us <= $4 AND ",
     in_environment!("$5"),
     " ORDER BY e.seen_us LIMIT 1), 9223372036854775807) AS before_us) AS b
-     CROSS JOIN LATERAL (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e
+     CROSS JOIN LATERAL ((SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e
         WHERE e.dataset = a.dataset AND e.kind = 0 AND e.seen_us >= COALESCE(a.from_us, -9223372036854775808)
         AND e.seen_us < b.before_us AND e.at_us <= $4 AND ",
     in_environment!("$5"),
-    " ORDER BY e.seen_us DESC LIMIT $6) AS r ORDER BY a.n, r.seen_us DESC"
+    " ORDER BY e.seen_us DESC LIMIT $6)
+       UNION ALL
+       (SELECT e.step, e.kind, e.at_us, e.row_count, e.seen_us, e.rows_changed FROM edge e
+        WHERE e.dataset = a.dataset AND e.kind IN (1, 2) AND (e.kind = 2 OR a.from_us IS NULL)
+        AND e.seen_us >= COALESCE(a.from_us, -9223372036854775808) AND e.seen_us < b.before_us AND e.at_us <= $4
+        AND EXISTS (SELECT 1 FROM pair p WHERE p.step = e.step AND p.input = e.dataset AND p.is_own) AND ",
+    in_environment!("$5"),
+    " ORDER BY e.seen_us DESC LIMIT $6)) AS r ORDER BY a.n, r.seen_us DESC"
 );
 
 const STARTED: &str = "SELECT id, started_us FROM step WHERE id = ANY($1)";

@@ -47,6 +47,14 @@ const READERS: &str = concat!(
     " ORDER BY seen_us DESC LIMIT ?6"
 );
 
+const READ_AGAIN: &str = concat!(
+    "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
+     WHERE dataset = ?1 AND kind = ?7 AND seen_us >= ?2 AND seen_us < ?3 AND edge.at_us <= ?4
+       AND EXISTS (SELECT 1 FROM pair WHERE pair.step = edge.step AND pair.input = edge.dataset AND is_own = 1) AND ",
+    in_environment!("?5"),
+    " ORDER BY seen_us DESC LIMIT ?6"
+);
+
 const REPLACED_AT: &str = concat!(
     "SELECT seen_us FROM edge WHERE dataset = ?1 AND kind = 1 AND seen_us > ?2 AND seen_us <= ?3 AND ",
     in_environment!("?4"),
@@ -65,10 +73,11 @@ const STEP_ID: &str = "SELECT step_id FROM step WHERE id = ?";
 
 /// All of them, for the test that none scans a table.
 #[cfg(test)]
-pub(super) const QUERIES: [&str; 9] = [
+pub(super) const QUERIES: [&str; 10] = [
     LAST_WRITER,
     WRITERS,
     READERS,
+    READ_AGAIN,
     REPLACED_AT,
     STARTED,
     FLOWS,
@@ -122,15 +131,28 @@ impl SqliteFacts<'_> {
                     }
                     None => None,
                 };
-                let params = params![
-                    dataset,
-                    from_us.unwrap_or(i64::MIN),
-                    before_us.unwrap_or(i64::MAX),
-                    until_us,
-                    environment,
-                    limits.flows
-                ];
-                all(self.0, READERS, params, flow)?
+                let (after_us, before_us) =
+                    (from_us.unwrap_or(i64::MIN), before_us.unwrap_or(i64::MAX));
+                let flows = limits.flows;
+                let params = params![dataset, after_us, before_us, until_us, environment, flows];
+                let mut edges = all(self.0, READERS, params, flow)?;
+                let kinds: &[i64] = match from_us {
+                    Some(_) => &[ADDED],
+                    None => &[ADDED, REPLACED],
+                };
+                for kind in kinds {
+                    let params = params![
+                        dataset,
+                        after_us,
+                        before_us,
+                        until_us,
+                        environment,
+                        flows,
+                        kind
+                    ];
+                    edges.extend(all(self.0, READ_AGAIN, params, flow)?);
+                }
+                edges
             }
         };
         Ok(sum_up(edges))

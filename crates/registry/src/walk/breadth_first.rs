@@ -184,12 +184,14 @@ impl Walker<'_> {
         }
         if self.is_upstream {
             self.above(todo, flow, &known, next);
+        } else if flow.kind != READ {
+            self.read_again(todo, flow.other, next);
         } else {
             self.below(todo, flow, &known, next, false);
         }
     }
 
-    /// The step that read again what it had written itself.
+    /// The step that read again what it had written itself, and with it what was there before, where that stayed.
     fn read_again(&mut self, todo: Todo, step: i64, next: &mut Vec<Todo>) {
         let Some(known) = self.known.get(&step).map(Arc::clone) else {
             return;

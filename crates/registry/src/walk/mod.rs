@@ -32,7 +32,8 @@ pub(crate) enum Side {
     LastWriter { until_us: i64, not: i64 },
     /// All that wrote it.
     Writers,
-    /// All that read it, and began from this instant on (if any) until it was replaced after it.
+    /// All that read it, and began from this instant on (if any) until it was replaced after it; and the writes of those who wrote it in
+    /// this time, left what was there, and read it again themselves. Without an instant these are all who wrote it and read it again.
     Readers { from_us: Option<i64> },
 }
 

@@ -1,6 +1,7 @@
 //! One hop: the steps next to a dataset.
 
-use super::{Facts, Limits, Near, Side};
+use super::{Facts, Flow, Limits, Near, Side};
+use crate::batch::READ;
 use crate::error::Error;
 use crate::model::{Direction, Hop, HopQuery, Node, OneHop};
 use pudato_protocol::Dataset;
@@ -24,7 +25,9 @@ pub(crate) async fn one_hop(
             continue;
         };
         let found = facts.near(&[Near { dataset, side }], &limits).await?;
-        let mut steps: Vec<i64> = found.iter().flatten().map(|flow| flow.other).collect();
+        let is_asked = |flow: &&Flow| (flow.kind == READ) == (unless == Direction::Producers);
+        let found = found.iter().flatten().filter(is_asked);
+        let mut steps: Vec<i64> = found.map(|flow| flow.other).collect();
         let most = usize::try_from(query.max_nodes).unwrap_or(usize::MAX);
         truncated |= steps.len() > most;
         steps.truncate(most);

@@ -110,7 +110,7 @@ impl Bench {
                 let sql = "UPDATE edge SET kind = 1 WHERE kind = 2; DELETE FROM migration WHERE version > 3; PRAGMA user_version = 3";
                 file.execute_batch(sql).expect("changed");
             }
-            Backend::Postgres(server, database) => {
+            Backend::Postgres(server, database, _) => {
                 let sql = "UPDATE pudato.edge SET kind = 1 WHERE kind = 2; DELETE FROM pudato.migration WHERE version > 2";
                 server.psql(&database.name, sql).expect("changed");
             }
@@ -129,7 +129,7 @@ impl Bench {
                 let changed = file.execute(sql, [as_before, &backwards, name]);
                 assert_eq!(changed.expect("changed"), 1);
             }
-            Backend::Postgres(server, database) => {
+            Backend::Postgres(server, database, _) => {
                 let sql = format!(
                     "UPDATE pudato.dataset SET name = '{as_before}', backwards = '{backwards}', key = sha256('{location}') WHERE name = '{name}'"
                 );

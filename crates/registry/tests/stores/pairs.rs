@@ -189,6 +189,51 @@ pub async fn changes_that_were_recorded_before_keep_what_was_there(bench: &Bench
     assert_eq!(edges(&graph), edges(&expected));
 }
 
+pub async fn what_stayed_is_read_again_with_what_was_added(bench: &Bench) {
+    let store = bench.open().await;
+    let (table, late) = ("s3://x/table", "s3://x/late");
+    // As dbt builds them: what is made of the table is made in the same step.
+    let build = |step: &str, input: &str, outputs: &[&str], word: &str| {
+        let mut built = bench.result(step, &[input], outputs);
+        from(&mut built, 0, &[input]);
+        built.outputs[0] = built.outputs[0].clone().with("operation", word);
+        for n in 1..outputs.len() {
+            from(&mut built, n, &[table]);
+        }
+        built
+    };
+    let steps = [
+        build("one", "s3://x/a", &[table], "create"),
+        build("two", "s3://x/b", &[table, late], "merge"),
+        build("three", "s3://x/c", &[table, "s3://x/new"], "create"),
+    ];
+    apply(&*store, &steps).await;
+    let graph = walk(&*store, "s3://x/a", Walk::Downstream, |_| {}).await;
+    let expected = ["a -> one", "one -> table", "table -> two", "two -> late"];
+    assert_eq!(edges(&graph), expected, "and nothing of what replaced it");
+    // From the table itself: all that was ever made of it.
+    let graph = walk(&*store, table, Walk::Downstream, |_| {}).await;
+    let expected = [
+        "table -> three",
+        "table -> two",
+        "three -> new",
+        "two -> late",
+    ];
+    assert_eq!(edges(&graph), expected);
+    let consumers = store.one_hop(pudato_registry::HopQuery {
+        location: table.into(),
+        direction: pudato_registry::Direction::Both,
+        environment: None,
+        as_of: None,
+        max_nodes: 2,
+    });
+    let hop = consumers.await.expect("found");
+    assert_eq!(
+        (hop.producers.len(), hop.consumers.len(), hop.truncated),
+        (2, 0, true)
+    );
+}
+
 pub async fn spellings_of_a_table_are_one_dataset(bench: &Bench) {
     let store = bench.open().await;
     let mut load = bench.result("load", &["s3://x/A"], &["duckdb:///W.duckdb#W.RAW.Orders"]);
