@@ -33,9 +33,32 @@ pub(crate) struct Manifest {
     /// By their ids; what they are about is in `parent_map`.
     #[serde(default)]
     pub(crate) unit_tests: BTreeMap<String, IgnoredAny>,
+    /// Functions of the warehouse that dbt makes, from 1.11 on.
+    #[serde(default)]
+    functions: BTreeMap<String, Node>,
+    /// Who uses what dbt makes; what they use is in `parent_map`.
+    #[serde(default)]
+    pub(crate) exposures: BTreeMap<String, Exposure>,
+}
+
+/// A dashboard, a notebook, an application: it reads what dbt makes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Exposure {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) package_name: String,
+    #[serde(default, rename = "type")]
+    pub(crate) kind: Option<String>,
+    #[serde(default)]
+    pub(crate) url: Option<String>,
 }
 
 impl Manifest {
+    /// A node or a function.
+    pub(crate) fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.get(id).or_else(|| self.functions.get(id))
+    }
+
     /// The project's name; nodes of other names are of packages.
     pub(crate) fn project_name(&self) -> Option<&str> {
         self.metadata.project_name.as_deref()
@@ -212,6 +235,9 @@ pub(crate) struct NodeResult {
     pub(crate) message: Option<String>,
     #[serde(default)]
     pub(crate) failures: Option<u64>,
+    /// Of a model that is built in batches: which succeeded and which failed, each by its begin and end.
+    #[serde(default)]
+    pub(crate) batch_results: Option<Value>,
     #[serde(default)]
     pub(crate) compiled_code: Option<String>,
 }

@@ -26,7 +26,7 @@ pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
             if !seen.insert(parent.as_str()) {
                 continue;
             }
-            let node = manifest.nodes.get(parent);
+            let node = manifest.node(parent);
             let materialized = node.and_then(|node| node.config.materialized.as_deref());
             if materialized == Some("ephemeral") {
                 open.push(parent);
@@ -57,7 +57,9 @@ fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static st
     let materialized = node.config.materialized.as_deref();
     match (node.resource_type.as_str(), materialized) {
         (_, Some("external")) if node.config.keeps_files() => "append",
-        ("seed" | "test", _) | (_, None | Some("table" | "view" | "external")) => "create",
+        ("seed" | "test" | "function", _) | (_, None | Some("table" | "view" | "external")) => {
+            "create"
+        }
         _ if deed.is_some() => deed.unwrap_or(Deed::Changed).operation(),
         (_, Some("materialized_view" | "dynamic_table")) => "create",
         (_, Some("incremental")) => {
@@ -87,11 +89,11 @@ pub(crate) fn of_run(
     let is_run = command != "compile";
     for result in &artifacts.results.results {
         let id = &result.unique_id;
-        let node = manifest.nodes.get(id);
+        let node = manifest.node(id);
         let rows = rows_of(result, node).or_else(|| rows.get(id).copied());
         lineage.nodes.push(row(result, rows));
         let Some(node) = node else {
-            // A unit test reads no dataset: its inputs are written into it. Other kinds of nodes are an operation or a function.
+            // A unit test reads no dataset: its inputs are written into it. Others are an exposure or a saved query, which do nothing.
             if manifest.unit_tests.contains_key(id) {
                 let details = details_of_test(result, "unit_test", manifest, naming);
                 let record = ExecutionRecord::new("dbt", details);
@@ -130,6 +132,8 @@ pub(crate) fn of_run(
         let record = ExecutionRecord::new("dbt", details);
         lineage.executions.push(record);
     }
+    let exposures = exposures(manifest, naming, &lineage.outputs);
+    lineage.outputs.extend(exposures);
     // What the same run wrote it did not read from before.
     let written: BTreeSet<&str> = lineage
         .outputs
@@ -143,6 +147,33 @@ pub(crate) fn of_run(
         .map(|(_, reference)| reference)
         .collect();
     lineage
+}
+
+/// Who uses what was written: a dashboard that is made from it, whatever of dbt's ran.
+fn exposures(
+    manifest: &Manifest,
+    naming: &Naming<'_>,
+    outputs: &[DataReference],
+) -> Vec<DataReference> {
+    let is_new = |one: &DataReference| outputs.iter().any(|output| output.location == one.location);
+    let exposures = manifest.exposures.iter().filter_map(|(id, exposure)| {
+        let from = parents(manifest, id);
+        let from = from
+            .iter()
+            .filter_map(|parent| naming.parent(manifest, parent));
+        let from: Vec<DataReference> = from.collect();
+        if !from.iter().any(is_new) {
+            return None;
+        }
+        let mut reference = naming.exposure(exposure).with("from", locations(&from));
+        for (name, value) in [("exposure_type", &exposure.kind), ("url", &exposure.url)] {
+            if let Some(value) = value {
+                reference = reference.with(name, value.as_str());
+            }
+        }
+        Some(reference)
+    });
+    exposures.collect()
 }
 
 fn locations(from: &[DataReference]) -> Vec<Value> {
@@ -200,17 +231,35 @@ fn details(
         let dataset = naming.node(node).location;
         set(&mut details, "dataset", dataset.into());
     }
-    // dbt does not tell what other SQL reads and writes.
-    let own = node
-        .compiled_code
-        .as_deref()
-        .filter(|_| kind == "operation");
-    if node.config.hooks().chain(own).any(may_write) {
+    let missing = missing(result, node, manifest, naming);
+    if !missing.is_empty() {
         set(&mut details, "lineage", "partial".into());
-        let missing = "what its hooks write, and what they read without ref() and source()";
-        set(&mut details, "lineage_missing", missing.into());
+        set(&mut details, "lineage_missing", missing.join("; ").into());
     }
     details
+}
+
+/// What a node read or wrote that nobody tells.
+fn missing(
+    result: &NodeResult,
+    node: &Node,
+    manifest: &Manifest,
+    naming: &Naming<'_>,
+) -> Vec<String> {
+    let mut missing = Vec::new();
+    let is_hook = node.resource_type == "operation";
+    let own = node.compiled_code.as_deref().filter(|_| is_hook);
+    if node.config.hooks().chain(own).any(may_write) {
+        let what = "what its hooks write, and what they read without ref() and source()";
+        missing.push(what.to_owned());
+    }
+    for parent in parents(manifest, &result.unique_id) {
+        let is_source = manifest.sources.contains_key(&parent);
+        if is_source && naming.parent(manifest, &parent).is_none() {
+            missing.push(format!("{parent}, which is no one file"));
+        }
+    }
+    missing
 }
 
 /// What was executed for a test, with the datasets that it is about.
@@ -221,7 +270,7 @@ fn details_of_test(
     naming: &Naming<'_>,
 ) -> Object {
     let id = &result.unique_id;
-    let attached = manifest.nodes.get(id);
+    let attached = manifest.node(id);
     // A test of a column says what it is about; one that is SQL of its own is about all that it reads, a unit test about its model.
     let about: Vec<String> = match attached.and_then(|node| node.attached_node.clone()) {
         Some(attached) => vec![attached],
@@ -232,7 +281,13 @@ fn details_of_test(
     let datasets: Vec<Value> = datasets.map(|one| one.location.into()).collect();
     let mut details = details_of(result, kind, naming);
     set(&mut details, "failures", json!(result.failures));
-    set(&mut details, "tests", datasets.into());
+    // A unit test is about a model's SQL, on rows of its own, and about no data.
+    let about = if kind == "unit_test" {
+        "models"
+    } else {
+        "tests"
+    };
+    set(&mut details, about, datasets.into());
     details
 }
 
@@ -246,6 +301,7 @@ fn details_of(result: &NodeResult, kind: &str, naming: &Naming<'_>) -> Object {
     set("dialect", naming.adapter.into());
     // As the query service calls it.
     set("query", json!(result.compiled_code));
+    set("batches", json!(result.batch_results));
     if !is_written(&result.status) {
         set("message", json!(result.message));
     }
@@ -265,7 +321,7 @@ pub(crate) fn uncounted(artifacts: &Artifacts) -> Vec<(String, [String; 3])> {
     let results = artifacts.results.results.iter();
     results
         .filter_map(|result| {
-            let node = manifest.nodes.get(&result.unique_id)?;
+            let node = manifest.node(&result.unique_id)?;
             if !writes(result, node) || rows_of(result, Some(node)).is_some() {
                 return None;
             }
@@ -525,7 +581,8 @@ mod tests {
         assert!(lineage.outputs.is_empty());
         let details = |n: usize| &lineage.executions[n].details;
         let about = |n: usize| {
-            let about = details(n)["tests"].as_array().expect("a list");
+            let field = if n == 2 { "models" } else { "tests" };
+            let about = details(n)[field].as_array().expect("a list");
             let about = about.iter().filter_map(Value::as_str).map(short);
             about.collect::<Vec<_>>()
         };
@@ -536,6 +593,7 @@ mod tests {
         assert_eq!(about(1), ["w.main.a", "w.main.\"s.csv\"", "w.raw.t"]);
         assert_eq!(about(2), ["w.main.b"]);
         assert_eq!(details(2)["resource_type"], "unit_test");
+        assert!(!details(2).contains_key("tests"), "it is about no data");
         assert_eq!(
             (&details(2)["status"], &details(2)["failures"]),
             (&json!("fail"), &json!(1))

@@ -1,6 +1,6 @@
 //! What the datasets of a run are called: as the query service calls the same tables, files and objects.
 
-use crate::artifacts::{Manifest, Node, Source};
+use crate::artifacts::{Exposure, Manifest, Node, Source};
 use crate::attach::Attached;
 use pudato_protocol::{DataReference, Dataset, folded};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ pub(crate) struct Naming<'a> {
 }
 
 /// Kinds of nodes that are datasets.
-const DATASETS: [&str; 3] = ["model", "seed", "snapshot"];
+const DATASETS: [&str; 4] = ["model", "seed", "snapshot", "function"];
 
-/// Whether a node is a table, a view or a file.
+/// Whether a node is a table, a view, a file or a function.
 pub(crate) fn is_dataset(node: &Node) -> bool {
     DATASETS.contains(&node.resource_type.as_str())
 }
@@ -30,7 +30,8 @@ pub(crate) fn is_dataset(node: &Node) -> bool {
 /// Whether a node is a table of the warehouse, and neither a view nor a file.
 pub(crate) fn is_table(node: &Node) -> bool {
     let materialized = node.config.materialized.as_deref();
-    let is_own = is_dataset(node) && !matches!(materialized, Some("view" | "external"));
+    let is_own =
+        is_dataset(node) && !matches!(materialized, Some("view" | "external" | "function"));
     let stores_as = node.config.store_failures_as.as_deref();
     is_own || stores_failures(node) && stores_as != Some("view")
 }
@@ -77,18 +78,28 @@ impl Naming<'_> {
                 _ => "view",
             },
             Some("view") => "view",
+            _ if node.resource_type == "function" => "function",
             _ if node.config.store_failures_as.as_deref() == Some("view") => "view",
             _ => "table",
         };
-        let name = node.alias.as_deref().unwrap_or(&node.name);
+        let name = called(node, node.alias.as_deref());
         let rendered = node.relation_name.as_deref();
         let table = self.table(
             node.database.as_deref(),
             node.schema.as_deref(),
-            name,
+            &name,
             rendered,
         );
         DataReference::new(kind, table.location())
+    }
+
+    /// Who uses what dbt makes; it is the project's, wherever it lies.
+    pub(crate) fn exposure(&self, exposure: &Exposure) -> DataReference {
+        let dataset = Dataset {
+            namespace: format!("dbt://{}", exposure.package_name),
+            name: format!("exposure.{}", exposure.name),
+        };
+        DataReference::new("exposure", dataset.location())
     }
 
     /// What a source is; `None` where it is more than one file, or what a function returns.
@@ -157,7 +168,7 @@ impl Naming<'_> {
         sql: Option<&str>,
     ) -> Vec<DataReference> {
         let mut all: Vec<DataReference> = self.parent(manifest, id).into_iter().collect();
-        let node = manifest.nodes.get(id).filter(|node| is_dataset(node));
+        let node = manifest.node(id).filter(|node| is_dataset(node));
         if let Some((node, other)) =
             node.and_then(|node| Some((node, node.defer_relation.as_ref()?)))
         {
@@ -169,15 +180,12 @@ impl Naming<'_> {
                 all.clear();
             }
             if deferred || !own {
-                let name = other.alias.as_deref().unwrap_or(&node.name);
+                let name = called(node, other.alias.as_deref());
                 let rendered = other.relation_name.as_deref();
-                let table = self.table(
-                    other.database.as_deref(),
-                    other.schema.as_deref(),
-                    name,
-                    rendered,
-                );
-                let reference = DataReference::new("table", table.location());
+                let (database, schema) = (other.database.as_deref(), other.schema.as_deref());
+                let table = self.table(database, schema, &name, rendered);
+                let kind = self.node(node).ref_type;
+                let reference = DataReference::new(kind, table.location());
                 if !all.iter().any(|one| one.location == reference.location) {
                     all.push(reference);
                 }
@@ -191,8 +199,17 @@ impl Naming<'_> {
         if let Some(source) = manifest.sources.get(id) {
             return self.source(source);
         }
-        let node = manifest.nodes.get(id)?;
+        let node = manifest.node(id)?;
         is_dataset(node).then(|| self.node(node))
+    }
+}
+
+/// What a node is called in its schema. A function may have the name of a table.
+fn called(node: &Node, alias: Option<&str>) -> String {
+    let name = alias.unwrap_or(&node.name);
+    match node.resource_type.as_str() {
+        "function" => format!("{name}()"),
+        _ => name.to_owned(),
     }
 }
 

@@ -277,6 +277,77 @@ fn what_tests_keep_leads_to_what_they_tested_and_hooks_are_told() {
     bench.check_clean();
 }
 
+/// dbt 1.11 makes functions, which dbt-duckdb 1.11 does not know yet: its macro is DuckDB's function.
+const FUNCTION: (&str, &str) = (
+    "macros/function.sql",
+    "{% macro duckdb__scalar_function_sql(relation) %}create or replace macro {{ relation.render() }} (x) as ({{ model.compiled_code }}){% endmacro %}",
+);
+
+#[test]
+fn functions_are_no_tables_and_exposures_are_who_uses_them() {
+    let files = [
+        FUNCTION,
+        ("models/rates.sql", "select 2 as rate"),
+        (
+            "functions/a.sql",
+            "x * (select max(rate) from {{ ref('rates') }})",
+        ),
+        (
+            "models/a.sql",
+            "select {{ function('a') }}(n) as n from range(3) as t (n)",
+        ),
+        (
+            "models/seen.sql",
+            "{{ config(materialized='ephemeral') }} select * from {{ ref('a') }}",
+        ),
+        ("models/apart.sql", "select 1 as n"),
+        (
+            "models/all.yml",
+            "version: 2\nfunctions:\n  - {name: a, arguments: [{name: x, data_type: integer}], returns: {data_type: integer}}\n\
+             exposures:\n  - {name: board, type: dashboard, url: 'https://bi.example.org/1', owner: {name: me}, depends_on: [ref('seen')]}\n  \
+             - {name: other, type: notebook, owner: {name: me}, depends_on: [ref('apart')]}\n",
+        ),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    let built = bench.call(
+        "build",
+        &["--step", "build", "--job", "job-1", "exclude=apart"],
+    );
+    assert_eq!(built["status"], "success", "{built}");
+    // A function may have the name of a table.
+    let expected = json!({
+        "warehouse.main.rates": [],
+        "warehouse.main.a()": ["warehouse.main.rates"],
+        "warehouse.main.a": ["warehouse.main.a()"],
+        "exposure.board": ["warehouse.main.a"],
+    });
+    assert_eq!(pairs(&built), expected);
+    let outputs = built["outputs"].as_array().expect("outputs");
+    let kind = |name: &str| {
+        let found = outputs.iter().find(|one| short(&one["location"]) == name);
+        found.expect("an output")["ref_type"].clone()
+    };
+    assert_eq!(
+        (kind("warehouse.main.a()"), kind("exposure.board")),
+        (json!("function"), json!("exposure"))
+    );
+    let found = bench.walked("main.rates", "--downstream");
+    assert!(
+        found.contains("exposure.board") && !found.contains("exposure.other"),
+        "{found:?}"
+    );
+    // Also where dbt was not asked about them.
+    let run = bench.call("run", &["--step", "run", "--job", "job-1", "select=apart"]);
+    assert_eq!(
+        names(&run, "outputs"),
+        ["exposure.other", "warehouse.main.apart"]
+    );
+    bench.check_clean();
+}
+
 #[test]
 fn what_was_built_before_a_failure_is_in_the_error() {
     let model = |from: &str| format!("select * from {from}");
@@ -379,6 +450,18 @@ fn files_that_dbt_reads_and_writes_are_named_as_files() {
     let orders = format!("file://{}/data/orders.csv", project.display());
     assert_eq!(built["inputs"][0]["location"], orders.as_str(), "{built}");
     assert_eq!(names(&built, "inputs"), ["orders.csv"]);
+    // What is no one file is left out, and that is said.
+    let records = built["executions"].as_array().expect("records");
+    for record in records.iter().map(|record| &record["details"]) {
+        let is_partial = record["unique_id"] == "model.shop.b";
+        assert_eq!(record["lineage"] == "partial", is_partial, "{record}");
+        let missing = record["lineage_missing"].as_str().unwrap_or_default();
+        assert_eq!(
+            missing.contains("source.shop.ext.all"),
+            is_partial,
+            "{record}"
+        );
+    }
     bench.check_clean();
 }
 
@@ -418,7 +501,9 @@ fn unit_tests_are_recorded_with_the_model_that_they_are_about() {
             .is_some_and(|why| why.contains("Rome")),
         "{details}"
     );
-    assert_eq!(short(&details["tests"][0]), "warehouse.main.a");
+    // It is about the model's SQL, on rows of its own, and about no data.
+    assert_eq!(short(&details["models"][0]), "warehouse.main.a");
+    assert!(details["tests"].is_null(), "{details}");
     bench.check_clean();
 }
 
@@ -440,6 +525,17 @@ fn a_model_with_batches_that_failed_is_a_partial_success() {
     let built = bench.call("build", &["--step", "build"]);
     assert_eq!(built["status"], "success", "{built}");
     assert_eq!(status(&built, "model.shop.years"), "partial success");
+    let records = built["executions"].as_array().expect("records");
+    let record = records
+        .iter()
+        .find(|one| one["details"]["unique_id"] == "model.shop.years");
+    let details = &record.expect("a record")["details"];
+    let failed = &details["batches"]["failed"];
+    assert!(failed.to_string().contains("2025-01-01"), "{details}");
+    assert!(
+        details["query"].is_string(),
+        "the SQL of a batch: {details}"
+    );
     assert_eq!(status(&built, "model.shop.after"), "skipped");
     assert_eq!(
         names(&built, "outputs"),
