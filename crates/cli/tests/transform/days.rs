@@ -51,9 +51,9 @@ impl Bench {
 
     /// What a walk finds: the ends of locations, and steps.
     pub fn walked(&self, from: &str, direction: &str) -> BTreeSet<String> {
-        let graph = self
-            .installation
-            .ok(&["lineage", from, direction, "--json"]);
+        let graph =
+            self.installation
+                .ok(&["lineage", from, direction, "--max-nodes", "10000", "--json"]);
         let graph: Value = serde_json::from_str(&graph).expect("JSON");
         assert_eq!(graph["truncated"], false, "{from}");
         let nodes = graph["nodes"].as_array().expect("nodes").iter();

@@ -7,6 +7,7 @@ mod support;
 mod attached;
 mod days;
 mod faults;
+mod grown;
 mod limits;
 mod lineage;
 mod logic;
