@@ -1,14 +1,17 @@
+use crate::actions::{self, ACTIONS};
 use crate::artifacts::Artifacts;
 use crate::child::{self, Ended, Terms};
 use crate::environment;
 use crate::git::Missing;
 use crate::group::Held;
 use crate::installed::Installed;
+use crate::kept::{self, Former, Kept};
 use crate::lineage::{self, Lineage};
 use crate::log::{Log, Progress};
 use crate::logic::Logic;
+use crate::more::More;
 use crate::naming::Naming;
-use crate::options::{ALWAYS, FIELDS, Options};
+use crate::options::{ALWAYS, Options};
 use crate::packages::Packages;
 use crate::profile::{Place, Target};
 use crate::program;
@@ -17,7 +20,7 @@ use crate::scratch::Scratch;
 use crate::verdict::{End, Verdict};
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
-use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, called};
+use pudato_handler::{Action, Answer, Failure, Handler, Request, called};
 use pudato_protocol::{Error, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,31 +29,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-
-/// The longest deadline (`PUDATO_TRANSFORM_SECONDS` may be 12 hours), as long a wait for the dbt that has the warehouse, and an hour for git,
-/// packages and artifacts.
-const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
-
-/// The actions of the service `transform`.
-///
-/// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had.
-pub const ACTIONS: &[Action] = &[
-    Action::new("run", Effect::Once)
-        .fields(FIELDS)
-        .lease_max(LEASE_MAX),
-    Action::new("build", Effect::Once)
-        .fields(FIELDS)
-        .lease_max(LEASE_MAX),
-    Action::new("test", Effect::Once)
-        .fields(FIELDS)
-        .lease_max(LEASE_MAX),
-    Action::new("seed", Effect::Once)
-        .fields(FIELDS)
-        .lease_max(LEASE_MAX),
-    Action::new("compile", Effect::Read)
-        .fields(FIELDS)
-        .lease_max(LEASE_MAX),
-];
 
 /// How long dbt may cancel its queries when its time is over or its Command is cancelled.
 const GRACE: Duration = Duration::from_secs(5);
@@ -167,6 +145,11 @@ impl TransformHandler {
         place.read()
     }
 
+    /// What is kept of runs.
+    fn kept(&self) -> Kept {
+        Kept(self.settings.folder.join("kept"))
+    }
+
     /// The one dbt at a time of a warehouse that is one file.
     async fn turn(&self, file: &Path) -> Arc<Mutex<()>> {
         let mut files = self.files.lock().await;
@@ -174,19 +157,12 @@ impl TransformHandler {
     }
 
     /// Refuses the warehouse to a dbt whose DuckDB is newer than the one that reads it here, before it has written a byte.
-    async fn check_duckdb(
-        &self,
-        program: &Path,
-        target: &Target,
-        environment: &[(OsString, OsString)],
-    ) -> Result<(), Failure> {
-        let Some((file, own)) = target.file.as_deref().and_then(|file| {
-            let own = self.warehouse.version(file)?;
-            Some((file, own))
-        }) else {
+    fn check_duckdb(&self, installed: &Installed, target: &Target) -> Result<(), Failure> {
+        let file = target.file.as_deref();
+        let Some((file, own)) = file.and_then(|file| Some((file, self.warehouse.version(file)?)))
+        else {
             return Ok(());
         };
-        let installed = Installed::of(program, environment).await;
         installed.check_duckdb(&own, file).map_err(Failure::bad)
     }
 
@@ -214,7 +190,8 @@ impl TransformHandler {
             };
             packages.ensure().await?;
         }
-        self.check_duckdb(&program, &target, &environment).await?;
+        let installed = Installed::of(&program, &environment).await;
+        self.check_duckdb(&installed, &target)?;
         // Nobody sees an error of a lock: dbt and the queries of this process take turns.
         let (mut turns, mut loans) = (Vec::new(), Vec::new());
         for file in target.files() {
@@ -230,31 +207,44 @@ impl TransformHandler {
         let lent = Arc::new(Mutex::new(loans));
         // A dbt whose Command is cancelled needs a moment to end, and all of these until then.
         let held: Vec<Held> = vec![scratch.clone(), turn.clone(), lent.clone()];
-        let args = run.args(self.settings.target.as_deref(), &out, &logs);
+        let state = scratch.path().join("state");
+        if let Some(former) = &run.former {
+            // It may be let go any time, to make room for others.
+            std::fs::create_dir(&state)
+                .and_then(|()| std::fs::copy(&former.results, state.join(kept::RESULTS)))
+                .map_err(|error| Failure::bad(format!("{}: {error}", former.results.display())))?;
+        }
+        let words = actions::words(run.name, run.options, &state, installed.is_dbt_from(2));
+        let args = run.args(words, self.settings.target.as_deref(), &out, &logs);
         let ran = self
             .call(request, run, &program, &args, &environment, held)
             .await;
         // Rows are counted in the file that dbt gave back, and before the next dbt has it.
         drop(lent);
-        let (ended, log, refused) = ran?;
+        let (ended, mut log, refused) = ran?;
         let artifacts = Artifacts::read(&out, &run.execution);
+        let mut more = More::read(run, &out, &mut log, &naming(run, &target));
         let end = End {
-            action: run.action,
+            action: run.name,
             ended,
             deadline: self.settings.deadline,
             memory_bytes: self.settings.memory_bytes,
             log,
             refused,
             artifacts: &artifacts,
-            missing: missing(&out),
+            missing: missing(run.name, &out),
         };
         let verdict = end.verdict();
         let artifacts = artifacts.unwrap_or_default();
+        more.keep(run, &self.kept(), &out);
+        let answer = async {
+            let answer = self.answer(request, run, artifacts, &target).await;
+            more.tell(answer)
+        };
         let answered = match verdict {
-            Verdict::Success => Ok(self.answer(request, run, artifacts, &target).await),
+            Verdict::Success => Ok(answer.await),
             Verdict::Failed(errors) => {
-                let done = self.answer(request, run, artifacts, &target).await;
-                let done = Box::new(done);
+                let done = Box::new(answer.await);
                 Err(Failure::Final { errors, done })
             }
             Verdict::Again(why) => Err(Failure::Retry { why, after: None }),
@@ -280,7 +270,7 @@ impl TransformHandler {
         let mut refused = None;
         let mut line = |line: &str| {
             if let Some(progress) = log.read(line) {
-                request.report(progress_of(run.action, &progress));
+                request.report(progress_of(run.name, &progress));
             }
             if refused.is_none()
                 && let Some(version) = &log.version
@@ -309,7 +299,7 @@ impl TransformHandler {
     ) -> Answer {
         let mut data = Object::new();
         let mut set = |name: &str, value: Value| data.insert(name.into(), value);
-        set("command", run.action.into());
+        set("command", run.name.into());
         set("logic_version", json!(run.version));
         set("logic_repository", json!(run.repository));
         set("execution_id", run.execution.as_str().into());
@@ -341,13 +331,7 @@ impl TransformHandler {
     }
 
     async fn lineage(&self, run: &Run<'_>, artifacts: &Artifacts, target: &Target) -> Lineage {
-        let naming = Naming {
-            namespace: &target.namespace,
-            adapter: &target.adapter,
-            attached: &target.attached,
-            project: &run.project,
-            repository: run.repository.as_deref(),
-        };
+        let naming = naming(run, target);
         let rows = match run.action {
             "compile" => BTreeMap::new(),
             _ => self.count(target, artifacts).await,
@@ -380,32 +364,59 @@ impl TransformHandler {
     }
 }
 
+fn naming<'a>(run: &'a Run<'_>, target: &'a Target) -> Naming<'a> {
+    Naming {
+        namespace: &target.namespace,
+        adapter: &target.adapter,
+        attached: &target.attached,
+        project: &run.project,
+        repository: run.repository.as_deref(),
+    }
+}
+
 /// One run of dbt.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
+    /// The action.
+    pub(crate) name: &'static str,
+    /// What lineage takes it for.
     action: &'static str,
-    options: &'a Options,
+    /// What is tried again.
+    pub(crate) former: Option<Former>,
+    pub(crate) options: &'a Options,
     full_refresh: bool,
     project: PathBuf,
     profiles: PathBuf,
     scratch: PathBuf,
-    execution: String,
+    pub(crate) execution: String,
     version: Option<String>,
     repository: Option<String>,
-    job: Option<String>,
+    pub(crate) job: Option<String>,
     step: Option<String>,
 }
 
 impl Run<'_> {
-    fn args(&self, target: Option<&str>, out: &Path, logs: &Path) -> Vec<OsString> {
+    /// What its project is called, whatever the commit.
+    pub(crate) fn home(&self) -> String {
+        let folder = || self.project.display().to_string();
+        self.repository.clone().unwrap_or_else(folder)
+    }
+
+    fn args(
+        &self,
+        words: Vec<OsString>,
+        target: Option<&str>,
+        out: &Path,
+        logs: &Path,
+    ) -> Vec<OsString> {
         let behind = |option: &str, value: &Path| {
             let mut arg = OsString::from(option);
             arg.push(value);
             arg
         };
         let mut args: Vec<OsString> = ALWAYS.iter().map(OsString::from).collect();
+        args.push(behind("--log-path=", logs));
+        args.extend(words);
         args.extend([
-            behind("--log-path=", logs),
-            self.action.into(),
             behind("--project-dir=", &self.project),
             behind("--profiles-dir=", &self.profiles),
             behind("--target-path=", out),
@@ -466,9 +477,14 @@ pub(crate) fn own_project(project: &Path) -> Result<PathBuf, String> {
 }
 
 /// What dbt was to write into `out` in any case, and is not there.
-fn missing(out: &Path) -> Option<&'static str> {
-    const MANIFEST: &str = "manifest.json";
-    (!out.join(MANIFEST).is_file()).then_some(MANIFEST)
+fn missing(action: &str, out: &Path) -> Option<&'static str> {
+    let own = match action {
+        "docs_generate" => Some(kept::CATALOG),
+        "source_freshness" => Some(kept::SOURCES),
+        _ => None,
+    };
+    let mut all = [kept::MANIFEST].into_iter().chain(own);
+    all.find(|name| !out.join(name).is_file())
 }
 
 fn progress_of(action: &str, progress: &Progress) -> Object {
@@ -509,16 +525,32 @@ impl Handler for TransformHandler {
             })?,
             None => profiles_beside(&project),
         };
+        let repository = checkout.as_ref().map(|checkout| checkout.name.clone());
+        let former = match request.action {
+            "retry" => {
+                let home = repository.clone();
+                let home = home.unwrap_or_else(|| project.display().to_string());
+                let job = request.command.job_id.as_deref();
+                let wanted = options.execution_id.as_deref();
+                Some(self.kept().find(wanted, job, &home)?)
+            }
+            _ => None,
+        };
+        let which = former.as_ref().map(|former| former.which.as_str());
         let run = Run {
-            action: request.action,
-            full_refresh: options.full_refresh,
+            name: request.action,
+            action: actions::deed(request.action, which),
+            full_refresh: former
+                .as_ref()
+                .map_or(options.full_refresh, |former| former.full_refresh),
+            former,
             options: &options,
             project,
             profiles,
             scratch,
             execution: uuid::Uuid::new_v4().to_string(),
             version: checkout.as_ref().map(|checkout| checkout.commit.clone()),
-            repository: checkout.as_ref().map(|checkout| checkout.name.clone()),
+            repository,
             job: request.command.job_id.clone(),
             step: request.command.step_id.clone(),
         };

@@ -22,12 +22,14 @@ def version(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-print(json.dumps({'duckdb': version('dbt-duckdb') and version('duckdb')}))
+print(json.dumps({'dbt': version('dbt-core') or version('dbt'), 'duckdb': version('dbt-duckdb') and version('duckdb')}))
 ";
 
 /// Versions; each is `None` where it is not installed, or where nobody can be asked: not every dbt is written in Python.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Installed {
+    /// dbt itself.
+    pub(crate) dbt: Option<String>,
     /// The DuckDB that its adapter brings.
     pub(crate) duckdb: Option<String>,
     /// How its Python is called.
@@ -64,6 +66,12 @@ impl Installed {
             },
             _ => Self::default(),
         }
+    }
+
+    /// Whether dbt is of this version or a later one, as far as is known.
+    pub(crate) fn is_dbt_from(&self, major: u32) -> bool {
+        let dbt = self.dbt.as_deref().and_then(number);
+        dbt.is_some_and(|(own, _)| own >= major)
     }
 
     /// Refuses a DuckDB that is newer than `own`, which could not read any more what the newer one wrote.
@@ -172,6 +180,7 @@ mod tests {
     #[test]
     fn only_a_newer_duckdb_is_refused_and_the_error_says_what_to_install() {
         let with = |duckdb: Option<&str>| Installed {
+            dbt: Some("2.0.9".into()),
             duckdb: duckdb.map(str::to_owned),
             python: "/v/bin/python".into(),
         };
@@ -199,5 +208,7 @@ mod tests {
                 assert!(said.contains(part), "{said}");
             }
         }
+        assert!(with(None).is_dbt_from(2) && !with(None).is_dbt_from(3));
+        assert!(!Installed::default().is_dbt_from(1));
     }
 }

@@ -1,5 +1,6 @@
 //! The transform handler: runs dbt, and says what it read and wrote, model by model.
 
+mod actions;
 mod artifacts;
 mod attach;
 mod checkouts;
@@ -7,15 +8,18 @@ mod child;
 mod deeds;
 mod environment;
 mod examination;
+mod freshness;
 mod git;
 mod group;
 mod handler;
 mod installed;
+mod kept;
 mod lineage;
 mod log;
 mod logic;
 mod memory;
 mod mirror;
+mod more;
 mod naming;
 mod options;
 mod packages;
@@ -29,6 +33,7 @@ mod verdict;
 mod warehouse;
 mod yaml;
 
-pub use handler::{ACTIONS, Settings, TransformHandler};
+pub use actions::ACTIONS;
+pub use handler::{Settings, TransformHandler};
 pub use logic::Logic;
 pub use warehouse::{NoWarehouse, Warehouse};

@@ -2,11 +2,14 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Errors that are kept; more would say the same.
 const ERRORS_MAX: usize = 20;
 const ERROR_CHARS_MAX: usize = 2_000;
+
+/// Lines of what macros say that are kept; more are counted.
+const SAID_MAX: usize = 100;
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,11 @@ pub(crate) struct Log {
     /// Nodes that are done, each once: a node may be told of more than once.
     done: BTreeSet<String>,
     total: Option<u64>,
+    /// What macros said (`log(.., info=true)`, `print(..)`), and how many lines of that there were.
+    pub(crate) said: Vec<String>,
+    pub(crate) lines_said: usize,
+    /// How sources ended whose freshness was asked for, by their ids.
+    pub(crate) sources: BTreeMap<String, String>,
     /// The last line that was no JSON: what Python says when all else fails.
     pub(crate) last_words: Option<String>,
 }
@@ -78,6 +86,23 @@ impl Log {
             if !self.errors.contains(&text) {
                 self.errors.push(text);
             }
+        }
+        if matches!(
+            &*info.name,
+            "JinjaLogInfo" | "JinjaLogWarning" | "PrintEvent"
+        ) {
+            self.lines_said += 1;
+            if self.said.len() < SAID_MAX {
+                self.said.push(cut(info.msg.trim_end()));
+            }
+        }
+        if info.name == "LogFreshnessResult"
+            && let (Some(id), Some(status)) = (
+                data["node_info"]["unique_id"].as_str(),
+                data["status"].as_str(),
+            )
+        {
+            self.sources.insert(id.to_owned(), status.to_owned());
         }
         self.progress(&info, &data)
     }

@@ -28,10 +28,12 @@ pub(crate) struct Options {
     exclude: Vec<String>,
     pub(crate) full_refresh: bool,
     vars: Object,
+    /// The macro of `run_operation`, and what it is called with.
+    pub(crate) macro_name: Option<String>,
+    args: Object,
+    /// The run that `retry` goes on with.
+    pub(crate) execution_id: Option<String>,
 }
-
-/// The fields of a payload. One that is misspelt would be left out, and the whole project be built.
-pub(crate) const FIELDS: &[&str] = &["select", "exclude", "full_refresh", "vars"];
 
 impl Options {
     /// Reads and checks the payload.
@@ -45,10 +47,25 @@ impl Options {
             exclude: texts(payload.value("exclude"), "exclude")?,
             full_refresh: payload.flag("full_refresh")?,
             vars: payload.optional_object("vars")?.unwrap_or_default(),
+            macro_name: match request.action {
+                "run_operation" => Some(payload.text("macro")?),
+                _ => None,
+            },
+            args: payload.optional_object("args")?.unwrap_or_default(),
+            execution_id: payload.optional_text("execution_id")?,
         };
-        if let Some(name) = options.vars.keys().find(|name| !is_name(name)) {
-            let reason = format!("vars: expected names of letters, digits and '_', found {name:?}");
-            return Err(Error::new("payload.vars", reason));
+        for (field, values) in [("vars", &options.vars), ("args", &options.args)] {
+            if let Some(name) = values.keys().find(|name| !is_name(name)) {
+                let reason =
+                    format!("{field}: expected names of letters, digits and '_', found {name:?}");
+                return Err(Error::new(format!("payload.{field}"), reason));
+            }
+        }
+        if let Some(name) = options.macro_name.as_deref().filter(|name| !is_macro(name)) {
+            let reason = format!(
+                "expected the name of a macro, or package.macro, of letters, digits and '_', found {name:?}"
+            );
+            return Err(Error::new("payload.macro", reason));
         }
         let is_refreshing = matches!(request.action, "run" | "build" | "seed");
         if options.full_refresh && !is_refreshing {
@@ -66,9 +83,11 @@ impl Options {
         if self.full_refresh {
             args.push("--full-refresh".into());
         }
-        if !self.vars.is_empty() {
-            let vars = Value::Object(self.vars.clone());
-            args.push(format!("--vars={}", yaml(&vars)));
+        for (option, values) in [("--vars", &self.vars), ("--args", &self.args)] {
+            if !values.is_empty() {
+                let values = Value::Object(values.clone());
+                args.push(format!("{option}={}", yaml(&values)));
+            }
         }
         args
     }
@@ -105,6 +124,12 @@ fn is_name(name: &str) -> bool {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let mut chars = name.chars();
     chars.next().is_some_and(is_first) && chars.all(|c| is_first(c) || c.is_ascii_digit())
+}
+
+/// A macro of the project, or of the package that stands before it.
+fn is_macro(name: &str) -> bool {
+    let mut parts = name.split('.');
+    name.matches('.').count() <= 1 && parts.all(is_name)
 }
 
 #[cfg(test)]
@@ -159,5 +184,14 @@ mod tests {
             assert!(refused.contains(said), "{payload}: {refused}");
         }
         assert!(read("test", json!({"full_refresh": true})).is_err());
+        for name in ["", "--x", "a b", "a.b.c", "a.", "a;b"] {
+            let refused = read("run_operation", json!({"macro": name})).expect_err(name);
+            assert!(refused.contains("payload.macro"), "{name}: {refused}");
+        }
+        let refused = read("run_operation", json!({})).expect_err("no macro");
+        assert!(refused.contains("payload.macro"), "{refused}");
+        let payload = json!({"macro": "shop.grant", "args": {"to": "x", "n": 1e-7}});
+        let args = read("run_operation", payload).expect("options");
+        assert_eq!(args, [r#"--args={"to":"x","n":1.0e-7}"#]);
     }
 }

@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod support;
 
+mod actions;
 mod attached;
 mod days;
 mod faults;

@@ -1,0 +1,67 @@
+//! The actions, and what dbt calls them.
+
+use crate::options::Options;
+use pudato_handler::{Action, Effect};
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+/// The longest deadline (`PUDATO_TRANSFORM_SECONDS` may be 12 hours), as long a wait for the dbt that has the warehouse, and an hour for git,
+/// packages and artifacts.
+const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
+
+const fn action(name: &'static str, effect: Effect, fields: &'static [&'static str]) -> Action {
+    Action::new(name, effect)
+        .fields(fields)
+        .lease_max(LEASE_MAX)
+}
+
+/// The fields of a payload. One that is misspelt would be left out, and the whole project be built.
+const BUILDING: &[&str] = &["select", "exclude", "full_refresh", "vars"];
+const SELECTING: &[&str] = &["select", "exclude", "vars"];
+
+/// The actions of the service `transform`.
+///
+/// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had. So do hooks, which
+/// `source_freshness` runs as well.
+pub const ACTIONS: &[Action] = &[
+    action("run", Effect::Once, BUILDING),
+    action("build", Effect::Once, BUILDING),
+    action("test", Effect::Once, BUILDING),
+    action("seed", Effect::Once, BUILDING),
+    action("snapshot", Effect::Once, SELECTING),
+    action("retry", Effect::Once, &["execution_id", "vars"]),
+    action("run_operation", Effect::Once, &["macro", "args", "vars"]),
+    action("source_freshness", Effect::Once, SELECTING),
+    action("compile", Effect::Read, BUILDING),
+    action("docs_generate", Effect::Read, SELECTING),
+];
+
+/// dbt's words for an action.
+pub(crate) fn words(action: &str, options: &Options, state: &Path, is_2: bool) -> Vec<OsString> {
+    match action {
+        "source_freshness" => vec!["source".into(), "freshness".into()],
+        "run_operation" => {
+            let name = options.macro_name.as_deref().unwrap_or_default();
+            vec!["run-operation".into(), name.into()]
+        }
+        // In dbt 2 `docs generate` is on its way out.
+        "docs_generate" if is_2 => vec!["compile".into(), "--write-catalog".into()],
+        "docs_generate" => vec!["docs".into(), "generate".into()],
+        "retry" => {
+            let mut from = OsString::from("--state=");
+            from.push(state);
+            vec!["retry".into(), from]
+        }
+        other => vec![other.into()],
+    }
+}
+
+/// What lineage takes an action for: what only reads is `compile`. `retried` is dbt's own word for what is tried again.
+pub(crate) fn deed(action: &'static str, retried: Option<&str>) -> &'static str {
+    match (action, retried) {
+        ("docs_generate" | "source_freshness", _) => "compile",
+        ("retry", Some("compile" | "generate")) => "compile",
+        _ => action,
+    }
+}
