@@ -66,6 +66,21 @@ async fn a_number_in_quotes_is_a_text_with_all_its_digits() {
 }
 
 #[tokio::test]
+async fn no_digit_of_a_time_is_lost() {
+    for time in ["10:00:00.1234567", "2026-01-02 10:00:00.123456789"] {
+        let first = json!({"t": time, "u": "10:00:00.123456", "mixed": 1});
+        let second = json!({"t": time, "u": "10:00:00.123456", "mixed": {"a \"b\"": 1}});
+        let rows = read(Format::Jsonl, &format!("{first}\n{second}\n")).await;
+        let mixed = "{\"a \\\"b\\\"\":1}";
+        let right = [
+            json!([time, "10:00:00.123456", "1"]),
+            json!([time, "10:00:00.123456", mixed]),
+        ];
+        assert_eq!(rows.expect("read"), right);
+    }
+}
+
+#[tokio::test]
 async fn no_word_becomes_a_day() {
     for word in ["Infinity", "-infinity", "inf", "epoch"] {
         let lines = format!("{{\"d\":\"{word}\"}}\n{{\"d\":\"2026-01-02\"}}\n");

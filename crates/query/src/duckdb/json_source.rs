@@ -42,7 +42,7 @@ pub(super) fn query(
             .collect::<Vec<_>>()
             .join(", "))
     })?;
-    if !looked_at.has_odd_date {
+    if !looked_at.has_odd_moment {
         return Ok(query);
     }
     let columns = columns(connection, &query, true)?.into_iter();
@@ -53,19 +53,24 @@ pub(super) fn query(
     )))
 }
 
-/// The columns of a query with their types, with VARCHAR in the place of DATE and TIMESTAMP where `dates_are_texts`.
+/// The columns of a query with their types, with VARCHAR in the place of DATE, TIME and TIMESTAMP where `moments_are_texts`.
 fn columns(
     connection: &Connection,
     query: &str,
-    dates_are_texts: bool,
+    moments_are_texts: bool,
 ) -> Result<Vec<(String, String)>, EngineError> {
     let mut prepared = connection
         .prepare(&format!("{query} LIMIT 0"))
         .map_err(engine_error)?;
     // The columns are known once it has run.
     drop(prepared.query([]).map_err(engine_error)?);
-    let is_date = |id| matches!(id, LogicalTypeId::Date | LogicalTypeId::Timestamp);
-    let instead = |id| (dates_are_texts && is_date(id)).then_some("VARCHAR");
+    let is_moment = |id| {
+        matches!(
+            id,
+            LogicalTypeId::Date | LogicalTypeId::Time | LogicalTypeId::Timestamp
+        )
+    };
+    let instead = |id| (moments_are_texts && is_moment(id)).then_some("VARCHAR");
     let names = prepared.column_names().into_iter().enumerate();
     let columns = names.map(|(n, name)| {
         let r#type = prepared.column_logical_type(n);

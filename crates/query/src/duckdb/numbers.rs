@@ -31,8 +31,9 @@ pub(super) struct Numbers {
     changed: Option<(u64, String)>,
     /// A whole number that it changes where it takes the keys of an object for those of a map with other numbers.
     pub(super) in_map: Option<u64>,
-    /// A text that it takes for another day than people do: `26-01-02` for one of the year 26, `Infinity` and `epoch` for 1900-01-01.
-    pub(super) has_odd_date: bool,
+    /// A text that it takes for another moment than people do: `26-01-02` for a day of the year 26, `Infinity` and `epoch` for 1900-01-01,
+    /// `10:00:00.1234567` for a time without its last digit.
+    pub(super) has_odd_moment: bool,
 }
 
 impl Numbers {
@@ -102,7 +103,7 @@ struct Scan {
     number: Vec<u8>,
     places: BTreeMap<Vec<u8>, Place>,
     changed: Option<(u64, String)>,
-    has_odd_date: bool,
+    has_odd_moment: bool,
 }
 
 impl Scan {
@@ -113,7 +114,7 @@ impl Scan {
                 b'\\' => self.is_escaped = true,
                 b'"' => {
                     self.is_in_text = false;
-                    self.has_odd_date |= is_odd_date(&self.text);
+                    self.has_odd_moment |= is_odd_moment(&self.text);
                     return;
                 }
                 b'\n' => self.line += 1,
@@ -203,18 +204,34 @@ impl Scan {
         Numbers {
             changed: self.changed,
             in_map: large,
-            has_odd_date: self.has_odd_date,
+            has_odd_moment: self.has_odd_moment,
         }
     }
 }
 
-/// Whether a text is three numbers, the first of which has fewer digits than a year, or a word that stands for a day.
-fn is_odd_date(text: &[u8]) -> bool {
+/// Digits after a second that TIME holds.
+const MICROSECONDS: usize = 6;
+
+/// Whether a text is three numbers, the first of which has fewer digits than a year, or a word that stands for a day, or a time with more digits
+/// after its second than TIME holds.
+fn is_odd_moment(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let word = text.strip_prefix(b"-").unwrap_or(text);
     let words: [&[u8]; 3] = [b"infinity", b"inf", b"epoch"];
     if words.iter().any(|one| word.eq_ignore_ascii_case(one)) {
         return true;
+    }
+    if let Some(point) = text.iter().rposition(|byte| *byte == b'.') {
+        let (clock, fraction) = text.split_at(point);
+        let is_clock = clock.contains(&b':')
+            && clock
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || *byte == b':');
+        let digits = fraction
+            .iter()
+            .skip(1)
+            .take_while(|byte| byte.is_ascii_digit());
+        return is_clock && digits.count() > MICROSECONDS;
     }
     let mut parts = text.splitn(3, |byte| *byte == b'-');
     let mut is_number = |digits: std::ops::RangeInclusive<usize>| {

@@ -284,6 +284,18 @@ fn maps() -> BoxedStrategy<String> {
         .boxed()
 }
 
+fn unions() -> BoxedStrategy<String> {
+    let number = any::<i32>().prop_map(|number| format!("union_value(num := {number})"));
+    let word = "[a-z]{1,4}".prop_map(|word| format!("union_value(str := {})", text(word)));
+    prop_oneof![number, word].boxed()
+}
+
+fn points() -> BoxedStrategy<String> {
+    (-180..=180_i32, -90..=90_i32)
+        .prop_map(|(x, y)| text(format!("POINT ({x} {y})")))
+        .boxed()
+}
+
 /// All that are written and read back.
 pub const KINDS: &[Kind] = &[
     Kind::new("BOOLEAN", number::<bool>),
@@ -329,6 +341,7 @@ pub const KINDS: &[Kind] = &[
     }),
     Kind::new("DATE", dates),
     Kind::new("TIME", || time(6).prop_map(text).boxed()),
+    Kind::new("TIME_NS", || time(9).prop_map(text).boxed()),
     Kind::new("TIMESTAMP", || moments(6)),
     Kind::new("TIMESTAMP_S", || moments(0)),
     Kind::new("TIMESTAMP_MS", || moments(3)),
@@ -364,4 +377,13 @@ pub const KINDS: &[Kind] = &[
     .nested("{json}::STRUCT(a INTEGER, \"b it's\" VARCHAR)[]"),
     Kind::new("MAP(VARCHAR, INTEGER)", maps)
         .nested("map_from_entries({json}::STRUCT(\"key\" VARCHAR, \"value\" INTEGER)[])"),
+    Kind::new("UNION(num INTEGER, str VARCHAR)", unions)
+        .nested(
+            "CASE WHEN {json}->>'num' IS NOT NULL
+                 THEN union_value(num := ({json}->>'num')::INTEGER)::UNION(num INTEGER, str VARCHAR)
+             WHEN {json}->>'str' IS NOT NULL
+                 THEN union_value(str := {json}->>'str')::UNION(num INTEGER, str VARCHAR) END",
+        )
+        .not_in_parquet(),
+    Kind::new("GEOMETRY", points).not_in_parquet(),
 ];
