@@ -52,14 +52,16 @@ impl<'a> Session<'a> {
     /// Begins a transaction that names datasets: until it ends, nobody relocates them.
     pub(super) async fn begin_naming(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
-        let sql = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({NAMING})");
+        let begin = self.beginning("");
+        let sql = format!("{begin}; SELECT pg_advisory_xact_lock_shared({NAMING})");
         Ok(self.client().batch_execute(&sql).await?)
     }
 
     /// Begins a transaction that relocates datasets: until it ends, nobody else names any.
     pub(super) async fn begin_alone(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
-        let sql = format!("BEGIN; SELECT pg_advisory_xact_lock({NAMING})");
+        let begin = self.beginning("");
+        let sql = format!("{begin}; SELECT pg_advisory_xact_lock({NAMING})");
         Ok(self.client().batch_execute(&sql).await?)
     }
 

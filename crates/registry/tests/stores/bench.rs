@@ -107,11 +107,11 @@ impl Bench {
             Backend::Sqlite(folder) => {
                 let path = folder.path().join("registry.db");
                 let file = rusqlite::Connection::open(path).expect("opened");
-                let sql = "UPDATE edge SET kind = 1 WHERE kind = 2; DELETE FROM migration WHERE version > 3; PRAGMA user_version = 3";
+                let sql = "UPDATE edge SET kind = 1 WHERE kind = 2; DELETE FROM migration WHERE version > 6; PRAGMA user_version = 6";
                 file.execute_batch(sql).expect("changed");
             }
             Backend::Postgres(server, database, _) => {
-                let sql = "UPDATE pudato.edge SET kind = 1 WHERE kind = 2; DELETE FROM pudato.migration WHERE version > 2";
+                let sql = "UPDATE pudato.edge SET kind = 1 WHERE kind = 2; DELETE FROM pudato.migration WHERE version > 5";
                 server.psql(&database.name, sql).expect("changed");
             }
         }
