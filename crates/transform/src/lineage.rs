@@ -113,12 +113,19 @@ pub(crate) fn of_run(
             }
             if writes(result, node) {
                 let deed = artifacts.deeds.get(id).copied();
+                let operation = operation(node, full_refresh, deed);
                 let mut output = naming
                     .node(node)
-                    .with("operation", operation(node, full_refresh, deed))
+                    .with("operation", operation)
                     .with("from", locations(&from));
-                if let Some(rows) = rows {
-                    output = output.with("row_count", rows);
+                // An adapter counts what its last statement wrote: all rows of what was made anew, and of a merge nobody knows which.
+                let counted = match (operation, rows_of(result, Some(node))) {
+                    ("create", _) | (_, None) => rows.map(|rows| ("row_count", rows)),
+                    ("insert", Some(added)) => Some(("rows_changed", added)),
+                    (_, Some(_)) => None,
+                };
+                if let Some((name, rows)) = counted {
+                    output = output.with(name, rows);
                 }
                 lineage.outputs.push(output);
             }
@@ -609,5 +616,33 @@ mod tests {
                 .iter()
                 .all(|one| one.execution_type == "dbt")
         );
+    }
+
+    #[test]
+    fn what_an_adapter_counted_is_all_of_a_dataset_only_where_that_was_made_anew() {
+        let ids = [
+            "model.p.a",
+            "model.p.grown",
+            "model.p.added",
+            "snapshot.p.old",
+        ];
+        let mut results = all("success", &ids);
+        for result in results.as_array_mut().expect("a list") {
+            result["adapter_response"] = json!({"rows_affected": 5});
+        }
+        let lineage = run(results, "build", false);
+        let counts = lineage.outputs.iter().map(|output| {
+            let count = |name: &str| output.metadata.get(name).and_then(Value::as_u64);
+            let operation = output.metadata["operation"].as_str().expect("a word");
+            (operation, count("row_count"), count("rows_changed"))
+        });
+        let counts: Vec<_> = counts.collect();
+        let right = [
+            ("create", Some(5), None),
+            ("merge", None, None),
+            ("insert", None, Some(5)),
+            ("merge", None, None),
+        ];
+        assert_eq!(counts, right);
     }
 }
