@@ -283,8 +283,8 @@ fn rows_written(outputs: &[DataReference]) -> Option<u64> {
     let written = tables.map(|output| {
         let count = |name: &str| output.metadata.get(name).and_then(Value::as_u64);
         match output.metadata.get("operation").and_then(Value::as_str) {
-            None | Some("create" | "overwrite") => count("row_count"),
-            Some("alter") => Some(0),
+            None | Some("create" | "overwrite" | "replace") => count("row_count"),
+            Some("alter" | "rename") => Some(0),
             Some(_) => count("rows_changed"),
         }
     });

@@ -162,9 +162,9 @@ impl Facets<'_> {
     /// OpenLineage asks for the rows that were written to the dataset, which are all of its rows only where it was made anew.
     pub(super) fn written(&self, metadata: &Object) -> Object {
         let rows = match metadata.get("operation").and_then(Value::as_str) {
-            None | Some("create" | "overwrite") => Some("row_count"),
+            None | Some("create" | "overwrite" | "replace") => Some("row_count"),
             // What is deleted or renamed is not written.
-            Some("delete" | "alter") => None,
+            Some("delete" | "truncate" | "alter" | "rename") => None,
             Some(_) => Some("rows_changed"),
         };
         self.statistics(

@@ -339,6 +339,11 @@ mod tests {
                 json!({"row_count": 7, "rows_changed": 3, "operation": "delete"}),
                 None,
             ),
+            (
+                json!({"row_count": 0, "rows_changed": 7, "operation": "truncate"}),
+                None,
+            ),
+            (json!({"row_count": 7, "operation": "replace"}), Some(7)),
         ] {
             let body =
                 json!({"outputs": [{"location": "duckdb:///w#w.main.t", "metadata": metadata}]});
