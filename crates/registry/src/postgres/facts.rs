@@ -45,10 +45,15 @@ macro_rules! last_writer {
     };
 }
 
+/// Clocks are coarse: several may have written it at the instant of the last.
 const LAST_WRITERS: &str = concat!(
-    "SELECT a.n, w.step, w.kind, w.at_us, w.row_count, w.rows_changed
+    "SELECT a.n, same.step, same.kind, same.at_us, same.row_count, same.rows_changed
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (n, dataset, until_us, not_step) CROSS JOIN ",
-    last_writer!("$5")
+    last_writer!("$5"),
+    " CROSS JOIN LATERAL (SELECT e.step, e.kind, e.at_us, e.row_count, e.rows_changed FROM edge e WHERE e.dataset = a.dataset
+        AND e.kind IN (1, 2) AND e.seen_us = w.seen_us AND e.step <> a.not_step AND ",
+    in_environment!("$5"),
+    " LIMIT $6) AS same"
 );
 
 const WRITERS: &str = concat!(
@@ -117,8 +122,9 @@ impl PostgresFacts<'_> {
         let until = |asked: &(i64, i64, i64, i64)| asked.2.min(limits.until_us);
         let until_us: Vec<i64> = asked.iter().map(until).collect();
         let not: Vec<i64> = asked.iter().map(|asked| asked.3).collect();
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&n, &dataset, &until_us, &not, &limits.environment];
+        let (environment, flows) = (&limits.environment, &limits.flows);
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&n, &dataset, &until_us, &not, environment, flows];
         rows(self.0, LAST_WRITERS, &params).await
     }
 

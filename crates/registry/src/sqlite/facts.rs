@@ -33,6 +33,14 @@ const LAST_WRITER: &str = concat!(
     " ORDER BY seen_us DESC LIMIT 1"
 );
 
+/// Clocks are coarse: several may have written it at the instant of the last.
+const WRITERS_AT: &str = concat!(
+    "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
+     WHERE dataset = ?1 AND kind = ?2 AND seen_us = ?3 AND edge.step <> ?4 AND ",
+    in_environment!("?5"),
+    " LIMIT ?6"
+);
+
 const WRITERS: &str = concat!(
     "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND ",
@@ -73,8 +81,9 @@ const STEP_ID: &str = "SELECT step_id FROM step WHERE id = ?";
 
 /// All of them, for the test that none scans a table.
 #[cfg(test)]
-pub(super) const QUERIES: [&str; 10] = [
+pub(super) const QUERIES: [&str; 11] = [
     LAST_WRITER,
+    WRITERS_AT,
     WRITERS,
     READERS,
     READ_AGAIN,
@@ -109,8 +118,16 @@ impl SqliteFacts<'_> {
         let environment = &limits.environment;
         let edges = match side {
             Side::LastWriter { until_us, not } => {
-                let last = self.last_writer(dataset, until_us, not, limits)?;
-                return Ok(last.into_iter().collect());
+                let Some(last) = self.last_writer(dataset, until_us, not, limits)? else {
+                    return Ok(Vec::new());
+                };
+                let mut edges = Vec::new();
+                for kind in [REPLACED, ADDED] {
+                    let params =
+                        params![dataset, kind, last.last_us, not, environment, limits.flows];
+                    edges.extend(all(self.0, WRITERS_AT, params, flow)?);
+                }
+                edges
             }
             Side::Writers => {
                 let mut edges = Vec::new();

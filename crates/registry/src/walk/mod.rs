@@ -28,7 +28,7 @@ pub(crate) struct Near {
 /// Which of its steps are asked for; the latest come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
-    /// The one that wrote it last, not after this instant, and is not this step.
+    /// The one that wrote it last, not after this instant, and is not this step; all of them where several wrote it at that instant.
     LastWriter { until_us: i64, not: i64 },
     /// All that wrote it.
     Writers,

@@ -58,7 +58,7 @@ promises! {
     pairs: outputs_are_made_from_what_their_result_says, what_a_step_read_again_is_its_own,
         what_was_added_stays, what_was_changed_keeps_what_was_there, what_was_replaced_is_gone,
         changes_that_were_recorded_before_keep_what_was_there, spellings_of_a_table_are_one_dataset,
-        spellings_that_were_recorded_before_become_one, what_stayed_is_read_again_with_what_was_added, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
+        spellings_that_were_recorded_before_become_one, what_stayed_is_read_again_with_what_was_added, writes_of_one_instant_are_all_shown, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
     claims: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
         the_first_of_an_undeclared_step_decides_whose_it_is, a_step_that_is_sent_again_declares_its_new_id,
         an_update_names_the_right_job, a_time_in_the_future_counts_as_of_now, a_claim_is_neither_told_nor_kept_for_ever,

@@ -234,6 +234,53 @@ pub async fn what_stayed_is_read_again_with_what_was_added(bench: &Bench) {
     );
 }
 
+/// Whose clock counts seconds says of many writes that they were at the same time.
+pub async fn writes_of_one_instant_are_all_shown(bench: &Bench) {
+    let store = bench.open().await;
+    let made = bench.result("made", &["s3://x/a"], &["s3://x/t"]);
+    let second = bench.result("none", &[], &[]).timestamp;
+    let added = ["one", "two", "three"].map(|step| {
+        let mut added = bench.result(step, &[&format!("s3://x/of-{step}")], &["s3://x/t"]);
+        operation(&mut added, "insert");
+        added.timestamp = second.clone();
+        added
+    });
+    apply(&*store, &[made]).await;
+    apply(&*store, &added).await;
+    apply(
+        &*store,
+        &[bench.result("read", &["s3://x/t"], &["s3://x/u"])],
+    )
+    .await;
+    for asked in ["s3://x/t", "s3://x/u"] {
+        let graph = walk(&*store, asked, Walk::Upstream, |_| {}).await;
+        for edge in [
+            "a -> made",
+            "of-one -> one",
+            "of-two -> two",
+            "of-three -> three",
+        ] {
+            assert!(
+                edges(&graph).contains(&edge.to_owned()),
+                "{asked}: {edge} in {:?}",
+                edges(&graph)
+            );
+        }
+    }
+    // A write that replaced it at the same instant may have been before or after them.
+    let mut replaced = bench.result("anew", &["s3://x/b"], &["s3://x/t"]);
+    replaced.timestamp = second;
+    apply(&*store, &[replaced]).await;
+    let graph = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
+    for edge in ["b -> anew", "of-one -> one", "of-three -> three"] {
+        assert!(
+            edges(&graph).contains(&edge.to_owned()),
+            "{edge} in {:?}",
+            edges(&graph)
+        );
+    }
+}
+
 pub async fn spellings_of_a_table_are_one_dataset(bench: &Bench) {
     let store = bench.open().await;
     let mut load = bench.result("load", &["s3://x/A"], &["duckdb:///W.duckdb#W.RAW.Orders"]);
