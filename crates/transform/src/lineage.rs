@@ -38,6 +38,26 @@ pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
     found
 }
 
+/// The datasets that a node reads: its parents, and what is behind those that are views and that this run did not make. A view shows what is
+/// there now, and not what was there when it was made.
+fn behind(manifest: &Manifest, id: &str, made: &BTreeSet<&str>) -> BTreeSet<String> {
+    let mut found = parents(manifest, id);
+    let mut open: Vec<String> = found.iter().cloned().collect();
+    while let Some(id) = open.pop() {
+        let node = manifest.node(&id);
+        let materialized = node.and_then(|node| node.config.materialized.as_deref());
+        if materialized != Some("view") || made.contains(&*id) {
+            continue;
+        }
+        let new = parents(manifest, &id);
+        open.extend(
+            new.into_iter()
+                .filter(|parent| found.insert(parent.clone())),
+        );
+    }
+    found
+}
+
 /// Whether a node with this status was written: what was skipped, reused or failed was not.
 fn is_written(status: &str) -> bool {
     matches!(status, "success" | PARTIAL_SUCCESS)
@@ -87,6 +107,9 @@ pub(crate) fn of_run(
     let mut lineage = Lineage::default();
     let mut read: BTreeMap<String, DataReference> = BTreeMap::new();
     let is_run = command != "compile";
+    let results = artifacts.results.results.iter();
+    let made = results.filter(|result| is_written(&result.status));
+    let made: BTreeSet<&str> = made.map(|result| result.unique_id.as_str()).collect();
     for result in &artifacts.results.results {
         let id = &result.unique_id;
         let node = manifest.node(id);
@@ -104,7 +127,7 @@ pub(crate) fn of_run(
         let ran = is_run && result.status != "skipped";
         let mut details = details(result, node, manifest, naming, rows);
         if ran {
-            let mut from: Vec<DataReference> = parents(manifest, id)
+            let mut from: Vec<DataReference> = behind(manifest, id, &made)
                 .iter()
                 .flat_map(|parent| naming.read(manifest, parent, sql_of(result, node)))
                 .collect();
@@ -139,7 +162,7 @@ pub(crate) fn of_run(
         let record = ExecutionRecord::new("dbt", details);
         lineage.executions.push(record);
     }
-    let exposures = exposures(manifest, naming, &lineage.outputs);
+    let exposures = exposures(manifest, naming, &made, &lineage.outputs);
     lineage.outputs.extend(exposures);
     // What the same run wrote it did not read from before.
     let written: BTreeSet<&str> = lineage
@@ -160,11 +183,12 @@ pub(crate) fn of_run(
 fn exposures(
     manifest: &Manifest,
     naming: &Naming<'_>,
+    made: &BTreeSet<&str>,
     outputs: &[DataReference],
 ) -> Vec<DataReference> {
     let is_new = |one: &DataReference| outputs.iter().any(|output| output.location == one.location);
     let exposures = manifest.exposures.iter().filter_map(|(id, exposure)| {
-        let from = parents(manifest, id);
+        let from = behind(manifest, id, made);
         let from = from
             .iter()
             .filter_map(|parent| naming.parent(manifest, parent));
@@ -391,9 +415,13 @@ mod tests {
     }
 
     fn run(results: Value, command: &str, full_refresh: bool) -> Lineage {
+        run_of(manifest(), results, command, full_refresh)
+    }
+
+    fn run_of(manifest: Value, results: Value, command: &str, full_refresh: bool) -> Lineage {
         let results = json!({"metadata": {"invocation_id": "i"}, "results": results});
         let artifacts = Artifacts {
-            manifest: serde_json::from_value(manifest()).expect("a manifest"),
+            manifest: serde_json::from_value(manifest).expect("a manifest"),
             results: serde_json::from_value(results).expect("results"),
             deeds: BTreeMap::new(),
         };
@@ -550,6 +578,31 @@ mod tests {
                 "{node:?} {flag} {deed:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_view_that_was_made_before_shows_what_is_there_now() {
+        // b reads v, which reads a.
+        let mut project = manifest();
+        project["parent_map"]["model.p.b"] = json!(["model.p.v"]);
+        project["exposures"] = json!({"exposure.p.board": {"name": "board", "package_name": "p"}});
+        project["parent_map"]["exposure.p.board"] = json!(["model.p.v"]);
+        let run = |ids: &[&str]| run_of(project.clone(), all("success", ids), "run", false);
+        assert_eq!(
+            pairs(&run(&["model.p.b"])),
+            json!({"w.main.b": ["w.main.a", "w.main.v"]})
+        );
+        let both = run(&["model.p.v", "model.p.b"]);
+        let expected = json!({
+            "w.main.v": ["w.main.a"], "w.main.b": ["w.main.v"], "exposure.board": ["w.main.v"],
+        });
+        assert_eq!(pairs(&both), expected);
+        // Who uses the view sees the new table.
+        let table = run(&["model.p.a"]);
+        assert_eq!(
+            pairs(&table)["exposure.board"],
+            json!(["w.main.a", "w.main.v"])
+        );
     }
 
     #[test]

@@ -180,3 +180,30 @@ fn what_was_made_anew_is_what_dbt_made_anew() {
     }
     bench.check_clean();
 }
+
+/// A view shows what is there when it is read, and not what was there when it was made.
+#[test]
+fn who_reads_a_view_reads_what_is_behind_it_now() {
+    let files = [
+        SOURCES,
+        (
+            "models/seen.sql",
+            "{{ config(materialized='view') }} select * from {{ source('raw', 'orders') }}",
+        ),
+        ("models/report.sql", "select * from {{ ref('seen') }}"),
+    ];
+    let Some(bench) = Bench::new(&files) else {
+        return;
+    };
+    let _up = bench.up();
+    bench.load(1, "id,n\n1,1\n");
+    bench.build(1, &[]);
+    bench.load(2, "id,n\n2,2\n");
+    bench.build(2, &["select=report"]);
+    assert_eq!(bench.rows("SELECT id FROM report"), json!([[2]]));
+    let found = bench.walked("main.report", "--upstream");
+    assert!(found.contains("day-2.csv"), "{found:?}");
+    let found = bench.walked("raw/day-2.csv", "--downstream");
+    assert!(found.contains("warehouse.main.report"), "{found:?}");
+    bench.check_clean();
+}
