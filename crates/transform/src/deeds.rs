@@ -141,9 +141,10 @@ pub(crate) fn may_write(sql: &str) -> bool {
                 let is = |known: &str| word.eq_ignore_ascii_case(known);
                 is("table") || is("view")
             }),
-            "select" | "set" | "reset" | "use" | "begin" | "commit" | "grant" | "revoke"
-            | "analyze" | "vacuum" | "comment" | "drop" | "alter" | "attach" | "detach"
-            | "load" | "install" | "pragma" | "checkpoint" | "explain" | "show" => true,
+            "select" => !words.iter().any(|word| word.eq_ignore_ascii_case("into")),
+            "set" | "reset" | "use" | "begin" | "commit" | "grant" | "revoke" | "analyze"
+            | "vacuum" | "comment" | "drop" | "alter" | "attach" | "detach" | "load"
+            | "install" | "pragma" | "checkpoint" | "explain" | "show" => true,
             _ => false,
         }
     };
@@ -299,6 +300,7 @@ mod tests {
             "{% if true %} insert into t select 1 {% endif %}",
             "copy t to 'x'",
             "call p()",
+            "select n into t from {{ this }}",
         ] {
             assert!(may_write(sql), "{sql}");
         }
