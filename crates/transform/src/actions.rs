@@ -37,13 +37,20 @@ pub const ACTIONS: &[Action] = &[
     action("docs_generate", Effect::Read, SELECTING),
 ];
 
-/// dbt's words for an action.
-pub(crate) fn words(action: &str, options: &Options, state: &Path, is_2: bool) -> Vec<OsString> {
+/// dbt's words for an action, in the project of this name. A macro is the project's own and nobody else's: dbt's own macros run any SQL
+/// that they are given (`run_query`), in a DuckDB that may read and write files.
+pub(crate) fn words(
+    action: &str,
+    project: &str,
+    options: &Options,
+    state: &Path,
+    is_2: bool,
+) -> Vec<OsString> {
     match action {
         "source_freshness" => vec!["source".into(), "freshness".into()],
         "run_operation" => {
             let name = options.macro_name.as_deref().unwrap_or_default();
-            vec!["run-operation".into(), name.into()]
+            vec!["run-operation".into(), format!("{project}.{name}").into()]
         }
         // In dbt 2 `docs generate` is on its way out.
         "docs_generate" if is_2 => vec!["compile".into(), "--write-catalog".into()],

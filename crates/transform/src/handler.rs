@@ -13,7 +13,7 @@ use crate::more::More;
 use crate::naming::Naming;
 use crate::options::{ALWAYS, Options};
 use crate::packages::Packages;
-use crate::profile::{Place, Target};
+use crate::profile::{self, Place, Target};
 use crate::program;
 use crate::repository::{Checkout, Repository};
 use crate::scratch::Scratch;
@@ -214,7 +214,12 @@ impl TransformHandler {
                 .and_then(|()| std::fs::copy(&former.results, state.join(kept::RESULTS)))
                 .map_err(|error| Failure::bad(format!("{}: {error}", former.results.display())))?;
         }
-        let words = actions::words(run.name, run.options, &state, installed.is_dbt_from(2));
+        let own = match run.options.macro_name {
+            Some(_) => profile::project_name(&run.project).map_err(Failure::bad)?,
+            None => String::new(),
+        };
+        let is_2 = installed.is_dbt_from(2);
+        let words = actions::words(run.name, &own, run.options, &state, is_2);
         let args = run.args(words, self.settings.target.as_deref(), &out, &logs);
         let ran = self
             .call(request, run, &program, &args, &environment, held)

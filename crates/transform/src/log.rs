@@ -75,6 +75,8 @@ impl Log {
         let Ok(Line { info, data }) = serde_json::from_str(line) else {
             if !line.trim().is_empty() {
                 self.last_words = Some(cut(line.trim()));
+                // What a macro prints, in dbt 1.8.
+                self.hear(line);
             }
             return None;
         };
@@ -91,10 +93,7 @@ impl Log {
             &*info.name,
             "JinjaLogInfo" | "JinjaLogWarning" | "PrintEvent"
         ) {
-            self.lines_said += 1;
-            if self.said.len() < SAID_MAX {
-                self.said.push(cut(info.msg.trim_end()));
-            }
+            self.hear(&info.msg);
         }
         if info.name == "LogFreshnessResult"
             && let (Some(id), Some(status)) = (
@@ -105,6 +104,13 @@ impl Log {
             self.sources.insert(id.to_owned(), status.to_owned());
         }
         self.progress(&info, &data)
+    }
+
+    fn hear(&mut self, said: &str) {
+        self.lines_said += 1;
+        if self.said.len() < SAID_MAX {
+            self.said.push(cut(said.trim_end()));
+        }
     }
 
     fn progress(&mut self, info: &Info, data: &Value) -> Option<Progress> {

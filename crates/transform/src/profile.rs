@@ -1,6 +1,7 @@
 //! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
 
 use crate::attach::Attached;
+use crate::options::is_name;
 use pudato_protocol::Dataset;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use std::collections::BTreeSet;
@@ -252,6 +253,14 @@ pub(crate) fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> 
         YamlOwned::Sequence(all) => all.iter().find_map(|one| field(one, name)),
         one => field(one, name),
     }
+}
+
+/// The name of the project in this folder, by which dbt tells its macros from those of packages.
+pub(crate) fn project_name(project: &Path) -> Result<String, String> {
+    let read = yaml(&project.join("dbt_project.yml"))?;
+    let name = field(&read, "name").and_then(|name| name.as_str());
+    let name = name.filter(|name| is_name(name)).map(str::to_owned);
+    name.ok_or_else(|| "dbt_project.yml: name: expected letters, digits and '_'".to_owned())
 }
 
 fn yaml(path: &Path) -> Result<YamlOwned, String> {

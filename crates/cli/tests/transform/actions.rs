@@ -213,8 +213,12 @@ fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
         (&json!("macro"), &json!("partial")),
         "{ran}"
     );
+    let sql = "args:={\"sql\": \"create table taken as select 1 as n\"}";
     for (args, said) in [
         (&["macro=nothing"][..], "nothing"),
+        // Macros of dbt run any SQL, so that only those that the project has may be called.
+        (&["macro=run_query", sql], "run_query"),
+        (&["macro=dbt.run_query", sql], "payload.macro"),
         (&["macro=--x"], "payload.macro"),
         (&["macro=greet", "arg:={}"], "did you mean args?"),
         (&[], "payload.macro"),
@@ -223,6 +227,8 @@ fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
         assert_eq!(refused["status"], "error", "{refused}");
         assert!(refused["errors"].to_string().contains(said), "{refused}");
     }
+    let tables = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'taken'";
+    assert_eq!(bench.rows(tables), json!([[0]]));
     bench.check_clean();
 }
 
