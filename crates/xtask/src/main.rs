@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of this repository, written in Rust so that a clone needs nothing else.
 
+mod dbts;
 mod demo;
 mod deny;
 mod duckdb;
@@ -16,6 +17,7 @@ use tools::{run, target};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
+  dbt-versions  run the core of transform's tests with each dbt from 1.8 to 1.12, which it installs
   demo          build pudato, run the bird strikes through it, print the answer and the lineage
   deny          check licences, sources and advisories of the dependencies (deny.toml)
   duckdb        fetch libduckdb, which `cargo build` needs; the other commands do it themselves
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
+        ["dbt-versions"] => dbts::check(),
         ["demo"] => demo::demo(),
         ["deny"] => deny::deny(),
         ["duckdb"] => duckdb::ensure().map(|_| ()),

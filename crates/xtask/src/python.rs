@@ -39,6 +39,23 @@ pub fn ensure_dbt() -> Result<(), String> {
     install(&root().join(".venv"), DBT)
 }
 
+/// Sees to it that there is a dbt of this version, beside what is built; answers for its program. `newer` is one with a DuckDB that is newer
+/// than the linked library.
+pub fn ensure_dbt_of(version: &str) -> Result<PathBuf, String> {
+    if version == "1.11" {
+        ensure_dbt()?;
+        return Ok(root().join(".venv/bin/dbt"));
+    }
+    let folder = target().join("dbts").join(version);
+    install(&folder, &format!("fixtures/requirements-dbt-{version}.txt"))?;
+    if version == "1.12" {
+        // One of the packages that it asks for fetches a program from elsewhere while it is installed; dbt runs without it.
+        let alone = "fixtures/requirements-dbt-1.12-alone.txt";
+        install_with(&folder, alone, &["--no-deps"])?;
+    }
+    Ok(folder.join("bin/dbt"))
+}
+
 /// Sees to it that `.venv-localstack` has LocalStack, whose packages do not go together with the others.
 pub fn ensure_localstack() -> Result<(), String> {
     let folder = root().join(".venv-localstack");
@@ -62,6 +79,10 @@ pub fn ensure_deny() -> Result<PathBuf, String> {
 }
 
 fn install(folder: &Path, requirements: &str) -> Result<(), String> {
+    install_with(folder, requirements, &[])
+}
+
+fn install_with(folder: &Path, requirements: &str, options: &[&str]) -> Result<(), String> {
     let file = root().join(requirements);
     let lock = file.with_extension("lock");
     let wanted =
@@ -81,6 +102,7 @@ fn install(folder: &Path, requirements: &str) -> Result<(), String> {
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet"]);
     pip.args(["--disable-pip-version-check", "--require-hashes"]);
+    pip.args(options);
     run(pip.arg("--requirement").arg(&lock))?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
@@ -100,10 +122,15 @@ pub fn lock() -> Result<(), String> {
         let args = [&[file.as_os_str()], &constraint[..]].concat();
         compile(&uv, &args, &file.with_extension("lock"))?;
     }
-    for name in ["deny", "lambda", "localstack", "lock", "readers"] {
+    let dbts = ["dbt-1.8", "dbt-1.9", "dbt-1.10", "dbt-1.12", "dbt-newer"];
+    let others = ["deny", "lambda", "localstack", "lock", "readers"];
+    for name in dbts.into_iter().chain(others) {
         let file = root().join(format!("fixtures/requirements-{name}.txt"));
         compile(&uv, &[file.as_os_str()], &file.with_extension("lock"))?;
     }
+    let alone = root().join("fixtures/requirements-dbt-1.12-alone.txt");
+    let args = [alone.as_os_str(), OsStr::new("--no-deps")];
+    compile(&uv, &args, &alone.with_extension("lock"))?;
     Ok(())
 }
 

@@ -22,13 +22,20 @@ pub fn target() -> PathBuf {
 
 /// Says what is about to happen, builds with cargo what needs libduckdb, and passes its verdict on.
 pub fn build(what: &str, args: &[&str]) -> Result<(), String> {
+    build_with(what, args, &[])
+}
+
+/// The same, with more variables for what it runs.
+pub fn build_with(what: &str, args: &[&str], variables: &[(&str, PathBuf)]) -> Result<(), String> {
     let mut args = args.to_vec();
     if let Linking::Bundled = duckdb::ensure()? {
         args.splice(1..1, ["--features", "pudato-cli/duckdb-bundled"]);
     }
     eprintln!("xtask: {what}: cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(as_by_hand(&mut Command::new(cargo)).args(args))
+    let mut command = Command::new(cargo);
+    as_by_hand(&mut command).args(args);
+    run(command.envs(variables.iter().map(|(name, value)| (name, value))))
 }
 
 /// Runs a cargo as whoever sits at the root runs it. What the cargo that started this program says of it in the environment is taken away:

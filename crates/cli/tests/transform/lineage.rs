@@ -36,7 +36,7 @@ fn every_node_has_its_own_inputs_and_counts() {
         ),
         (
             "snapshots/old.sql",
-            "{% snapshot old %}{{ config(unique_key='city', strategy='check', check_cols='all') }} select * from {{ ref('a') }}{% endsnapshot %}",
+            "{% snapshot old %}{{ config(target_schema='main', unique_key='city', strategy='check', check_cols='all') }} select * from {{ ref('a') }}{% endsnapshot %}",
         ),
     ];
     let Some(bench) = Bench::new(&files) else {

@@ -5,9 +5,16 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The dbt that `cargo xtask test` installs.
+/// The dbt that `PUDATO_TEST_DBT` names (`cargo xtask dbt-versions`), or that `cargo xtask test` installs.
 pub fn dbt() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/dbt")
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/dbt");
+    named_dbt().unwrap_or(installed)
+}
+
+fn named_dbt() -> Option<PathBuf> {
+    let named = std::env::var_os("PUDATO_TEST_DBT").map(PathBuf::from)?;
+    assert!(named.is_file(), "PUDATO_TEST_DBT: {named:?} is no file");
+    Some(named)
 }
 
 /// An installation with a dbt project of its own.
@@ -38,7 +45,9 @@ pub fn write_project(folder: &Path, files: &[(&str, &str)]) {
 impl Bench {
     /// `None`, said aloud, where there is no dbt.
     pub fn new(files: &[(&str, &str)]) -> Option<Self> {
-        python("dbt")?;
+        if named_dbt().is_none() {
+            python("dbt")?;
+        }
         let mut installation = Installation::new();
         let project = installation.folder.path().join("project");
         write_project(&project, files);

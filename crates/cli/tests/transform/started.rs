@@ -56,6 +56,32 @@ fn flags_of_a_project_take_nothing_away() {
     bench.check_clean();
 }
 
+/// dbt hears of the end of its time as of Ctrl-C, and writes down what it has built.
+#[test]
+#[ignore = "takes a minute: `cargo xtask dbt-versions` runs it"]
+fn what_was_built_before_the_deadline_is_in_the_lineage() {
+    let files = [
+        ("models/quick.sql", "select 1 as n"),
+        (
+            "models/endless.sql",
+            "select sum(a.range * b.range) as n from range(1000000) a, range(1000000) b, {{ ref('quick') }}",
+        ),
+    ];
+    let Some(mut bench) = Bench::new(&files) else {
+        return;
+    };
+    bench.installation.set("PUDATO_TRANSFORM_SECONDS", "60");
+    let _up = bench.up();
+    let built = bench.call("build", &[]);
+    assert_eq!(built["status"], "error", "{built}");
+    assert!(
+        built["errors"].to_string().contains("longer than 60 s"),
+        "{built}"
+    );
+    assert_eq!(names(&built, "outputs"), ["warehouse.main.quick"]);
+    bench.check_clean();
+}
+
 /// A real dbt with a DuckDB that is newer than the linked one, which `PUDATO_TEST_NEWER_DBT` names.
 #[test]
 #[ignore = "needs another dbt: `cargo xtask dbt-versions` installs it and runs this"]
