@@ -158,9 +158,10 @@ impl TransformHandler {
 
     /// Refuses the warehouse to a dbt whose DuckDB is newer than the one that reads it here, before it has written a byte.
     fn check_duckdb(&self, installed: &Installed, target: &Target) -> Result<(), Failure> {
-        let file = target.file.as_deref();
-        let Some((file, own)) = file.and_then(|file| Some((file, self.warehouse.version(file)?)))
-        else {
+        // pudato's warehouse may be one of those that are attached.
+        let mut files = target.files().into_iter();
+        let known = files.find_map(|file| Some((file, self.warehouse.version(file)?)));
+        let Some((file, own)) = known else {
             return Ok(());
         };
         installed.check_duckdb(&own, file).map_err(Failure::bad)
