@@ -81,6 +81,26 @@ async fn no_digit_of_a_time_is_lost() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_no_day_takes_no_type_from_another_column() {
+    let lines = "{\"day\":\"2026-01-02\",\"note\":{\"10:30\":\"epoch\"}}\n{\"day\":\"2026-01-03\",\"note\":{\"10:30\":\"x\"}}\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path());
+    for (format, text) in [
+        (Format::Jsonl, lines.to_owned()),
+        (
+            Format::Json,
+            format!("[{}]", lines.trim().replace('\n', ",")),
+        ),
+    ] {
+        let scratch = engine.scratch().expect("scratch");
+        let mut read = work("SELECT typeof(day), note FROM s LIMIT 1");
+        read.sources = vec![source(&scratch, "s", format, text)];
+        let rows = table(&engine, read).await.expect("read").1;
+        assert_eq!(rows[0], json!(["DATE", {"10:30": "epoch"}]), "{format:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_word_becomes_a_day() {
     for word in ["Infinity", "-infinity", "inf", "epoch"] {
         let lines = format!("{{\"d\":\"{word}\"}}\n{{\"d\":\"2026-01-02\"}}\n");

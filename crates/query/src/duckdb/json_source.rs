@@ -8,6 +8,7 @@ use crate::engine::EngineError;
 use crate::format::Format;
 use duckdb::Connection;
 use duckdb::core::LogicalTypeId;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The query that reads `file`, whose path in SQL is the literal `name`.
@@ -36,16 +37,16 @@ pub(super) fn query(
     let query = read("");
     let looked_at = numbers::look(file, bounds.control)?;
     looked_at.check(|| {
-        let columns = columns(connection, &query, false)?.into_iter();
+        let columns = columns(connection, &query, &BTreeSet::new())?.into_iter();
         Ok(columns
             .map(|(_, r#type)| r#type)
             .collect::<Vec<_>>()
             .join(", "))
     })?;
-    if !looked_at.has_odd_moment {
+    if looked_at.odd_moments.is_empty() {
         return Ok(query);
     }
-    let columns = columns(connection, &query, true)?.into_iter();
+    let columns = columns(connection, &query, &looked_at.odd_moments)?.into_iter();
     let columns = columns.map(|(name, r#type)| format!("{} := {}", quote(&name), literal(&r#type)));
     let columns = columns.collect::<Vec<_>>().join(", ");
     Ok(read(&format!(
@@ -53,11 +54,12 @@ pub(super) fn query(
     )))
 }
 
-/// The columns of a query with their types, with VARCHAR in the place of DATE, TIME and TIMESTAMP where `moments_are_texts`.
+/// The columns of a query with their types, with VARCHAR in the place of DATE, TIME and TIMESTAMP in those that are `odd`: in all of them, where
+/// one of those is no column's name as it stands.
 fn columns(
     connection: &Connection,
     query: &str,
-    moments_are_texts: bool,
+    odd: &BTreeSet<Vec<u8>>,
 ) -> Result<Vec<(String, String)>, EngineError> {
     let mut prepared = connection
         .prepare(&format!("{query} LIMIT 0"))
@@ -70,11 +72,15 @@ fn columns(
             LogicalTypeId::Date | LogicalTypeId::Time | LogicalTypeId::Timestamp
         )
     };
-    let instead = |id| (moments_are_texts && is_moment(id)).then_some("VARCHAR");
-    let names = prepared.column_names().into_iter().enumerate();
-    let columns = names.map(|(n, name)| {
+    let instead = |id| is_moment(id).then_some("VARCHAR");
+    let names = prepared.column_names();
+    let is_name = |key: &Vec<u8>| names.iter().any(|name| name.as_bytes() == key);
+    let are_all = !odd.iter().all(is_name);
+    let columns = names.iter().enumerate().map(|(n, name)| {
         let r#type = prepared.column_logical_type(n);
-        (name, types::with_others(&r#type, &instead))
+        let is_odd = are_all || odd.contains(name.as_bytes());
+        let r#type = types::with_others(&r#type, &|id| instead(id).filter(|_| is_odd));
+        (name.clone(), r#type)
     });
     Ok(columns.collect())
 }

@@ -20,6 +20,7 @@ mod json_source;
 mod lending;
 mod local;
 mod lockdown;
+mod moments;
 mod numbers;
 mod opened;
 mod parquet;

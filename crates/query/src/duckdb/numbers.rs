@@ -3,9 +3,9 @@
 
 use super::control::Control;
 use super::csv::is_exact;
-use super::opened;
+use super::{moments, opened};
 use crate::engine::EngineError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -31,9 +31,8 @@ pub(super) struct Numbers {
     changed: Option<(u64, String)>,
     /// A whole number that it changes where it takes the keys of an object for those of a map with other numbers.
     pub(super) in_map: Option<u64>,
-    /// A text that it takes for another moment than people do: `26-01-02` for a day of the year 26, `Infinity` and `epoch` for 1900-01-01,
-    /// `10:00:00.1234567` for a time without its last digit.
-    pub(super) has_odd_moment: bool,
+    /// The keys of the objects, as they are written, that have a text whose moment it would change.
+    pub(super) odd_moments: BTreeSet<Vec<u8>>,
 }
 
 impl Numbers {
@@ -103,7 +102,9 @@ struct Scan {
     number: Vec<u8>,
     places: BTreeMap<Vec<u8>, Place>,
     changed: Option<(u64, String)>,
-    has_odd_moment: bool,
+    /// Whether the text before is one whose moment would be changed, unless it is a key.
+    is_odd: bool,
+    odd_moments: BTreeSet<Vec<u8>>,
 }
 
 impl Scan {
@@ -114,7 +115,7 @@ impl Scan {
                 b'\\' => self.is_escaped = true,
                 b'"' => {
                     self.is_in_text = false;
-                    self.has_odd_moment |= is_odd_moment(&self.text);
+                    self.is_odd = moments::is_odd(&self.text);
                     return;
                 }
                 b'\n' => self.line += 1,
@@ -143,6 +144,7 @@ impl Scan {
                 self.text.clear();
             }
             b':' => {
+                self.is_odd = false;
                 // What was read is a key, in the place of the one before.
                 if let Some((length, true)) = self.levels.last() {
                     self.path.truncate(*length);
@@ -156,13 +158,33 @@ impl Scan {
                     self.path.extend(b"[]");
                 }
             }
+            b',' => self.end_text(),
             b'}' | b']' => {
+                self.end_text();
                 if let Some((length, _)) = self.levels.pop() {
                     self.path.truncate(length);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Notes in which column a text stood whose moment would be changed.
+    fn end_text(&mut self) {
+        if !std::mem::take(&mut self.is_odd) || self.odd_moments.len() >= PLACES_MAX {
+            return;
+        }
+        let object = self.levels.iter().position(|(_, is_object)| *is_object);
+        let key = object.map_or(&[][..], |object| {
+            let begin = self.levels[object].0 + 1;
+            let end = self
+                .levels
+                .get(object + 1)
+                .map_or(self.path.len(), |level| level.0);
+            self.path.get(begin..end).unwrap_or_default()
+        });
+        let key = key.to_vec();
+        self.odd_moments.insert(key);
     }
 
     fn end_number(&mut self) {
@@ -204,41 +226,9 @@ impl Scan {
         Numbers {
             changed: self.changed,
             in_map: large,
-            has_odd_moment: self.has_odd_moment,
+            odd_moments: self.odd_moments,
         }
     }
-}
-
-/// Digits after a second that TIME holds.
-const MICROSECONDS: usize = 6;
-
-/// Whether a text is three numbers, the first of which has fewer digits than a year, or a word that stands for a day, or a time with more digits
-/// after its second than TIME holds.
-fn is_odd_moment(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    let word = text.strip_prefix(b"-").unwrap_or(text);
-    let words: [&[u8]; 3] = [b"infinity", b"inf", b"epoch"];
-    if words.iter().any(|one| word.eq_ignore_ascii_case(one)) {
-        return true;
-    }
-    if let Some(point) = text.iter().rposition(|byte| *byte == b'.') {
-        let (clock, fraction) = text.split_at(point);
-        let is_clock = clock.contains(&b':')
-            && clock
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || *byte == b':');
-        let digits = fraction
-            .iter()
-            .skip(1)
-            .take_while(|byte| byte.is_ascii_digit());
-        return is_clock && digits.count() > MICROSECONDS;
-    }
-    let mut parts = text.splitn(3, |byte| *byte == b'-');
-    let mut is_number = |digits: std::ops::RangeInclusive<usize>| {
-        let part = parts.next().unwrap_or_default();
-        digits.contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
-    };
-    is_number(1..=3) && is_number(1..=2) && is_number(1..=2)
 }
 
 /// Whether DuckDB finds a type of whole numbers for it: 64 bits with or without a sign.
