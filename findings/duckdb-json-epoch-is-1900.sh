@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# DuckDB 1.5.6: read_json takes the texts "epoch" and "Infinity" for the day 1900-01-01.
-# DuckDB 2.0.1: for 1970-01-01 and an infinite date; read_csv of the same version leaves such a column as text.
-# The sniffer tries whether a text can be a date, and the words that DuckDB's own dates know pass the trial; 1.5.6 then reads
-# them with a format, which leaves the day at its default. A column that says Infinity for a missing limit, as many JSON
-# writers do because JSON has no such number, becomes days of the year 1900, also among real dates.
+# DuckDB 1.5.6: read_json reads the texts "epoch" and "Infinity" as the date 1900-01-01.
+# DuckDB 2.0.1: read_json reads them as 1970-01-01 and an infinite date; read_csv of the same version keeps the column as text.
+# The sniffer checks whether it can cast each text to a date, and that cast accepts DuckDB's special words; 1.5.6 then reads
+# them with a date format, which leaves the date at its default. Many JSON writers use Infinity for a missing limit, because
+# JSON has no such number. Such a value becomes a day in the year 1900, even in a column of real dates.
 set -euo pipefail
 
 work=$(mktemp -d)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# DuckDB: a Parquet file with a NULL in a column of the type ARRAY (a list of fixed length, e.g. INTEGER[2] or FLOAT[384] for
-# embeddings) cannot be read by pyarrow.
+# DuckDB: pyarrow cannot read a Parquet file with a NULL in a column of type ARRAY (a list of fixed length, e.g. INTEGER[2],
+# or FLOAT[384] for embeddings).
 # duckdb 1.5.6 and 2.0.1, pyarrow 26.0.1, polars 2.1.0.
-# For such a row DuckDB writes as many entries as the array is long, in place of one that says that the list is NULL: three
-# rows of two numbers, one of them NULL, have 6 values in the file's metadata instead of 5. DuckDB itself and polars read the
-# file; pyarrow, and with it pandas, refuse it. Cast to a LIST, the column is written as Parquet wants it.
+# For such a row, DuckDB writes one entry per array element instead of a single entry for the NULL list. With three rows of two
+# numbers, one of them NULL, the file's metadata shows 6 values instead of 5. DuckDB itself and polars can read the file;
+# pyarrow, and so pandas, refuse it. If you cast the column to a LIST, DuckDB writes it correctly.
 set -euo pipefail
 
 work=$(mktemp -d)
