@@ -15,10 +15,10 @@ const WAIT_MS_MAX: u64 = 60_000;
 /// Messages of a queue that are looked at.
 const LOOK_MAX: usize = 100;
 
-/// Look for what is wrong with this installation: damaged files, open permissions, dead letters, queues that nobody reads, workers that
-/// cannot go on, commands that wait for a minute or run beyond their time, a dbt that is not there or whose DuckDB is too new, names of
-/// datasets that lead to another data folder. On AWS also what is deployed
-/// otherwise than it must be, and whether a canary comes through every topic.
+/// Check this installation for problems: damaged files, open permissions, dead letters, queues without a reader, stuck workers,
+/// commands that wait for more than a minute or run over their time, a missing dbt or one whose DuckDB is too new, datasets
+/// that are named after another data folder. On AWS, also check the deployed resources, and whether a canary passes through
+/// every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato doctor && echo fine")]

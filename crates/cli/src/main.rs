@@ -98,7 +98,7 @@ enum Command {
     Job(job::Job),
     /// Show what a dataset was made from, or what was made from it
     Lineage(lineage::Lineage),
-    /// Remove what is old from the registry, bring its tables up to date
+    /// Maintain the registry: remove old records, rename datasets whose folder moved, update the tables
     #[command(subcommand)]
     Registry(registry::Registry),
     /// Show everything that happened under a correlation id
@@ -118,7 +118,7 @@ enum Command {
     Cost(cost::Cost),
     /// Print every setting and where it comes from
     Config(config::Config),
-    /// Look for what is wrong with this installation
+    /// Check this installation for problems
     Doctor(keep::Doctor),
     /// Print the JSON Schema of a message
     Schema(config::Schema),

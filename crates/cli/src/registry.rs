@@ -13,27 +13,27 @@ use std::time::Duration;
 /// Results of one transaction, which others wait for.
 const BATCH: u64 = 1_000;
 
-/// Keep the registry: remove what is old, name what lies elsewhere now, bring its tables up to date.
+/// Maintain the registry: remove old records, rename datasets whose folder moved, update the tables.
 #[derive(clap::Subcommand)]
 pub enum Registry {
-    /// Remove Results, steps, jobs and Events that are old; the last that wrote a dataset is always kept
+    /// Remove old Results, steps, jobs and Events, but keep the last Result that wrote each dataset
     #[command(after_help = "Examples:
   pudato registry prune --older-than 365d --dry-run
   pudato registry prune --older-than 365d")]
     Prune {
-        /// How old, e.g. 365d, 12h, 30m
+        /// Remove what is older than this, e.g. 365d, 12h, 30m
         #[arg(long, value_name = "TIME", value_parser = age)]
         older_than: Duration,
-        /// Only say what would be removed
+        /// Only show what would be removed
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
-    /// Give datasets the names that they have where their folder lies now, after a data folder (or another) was moved or copied
+    /// Rename datasets in lineage after you moved or copied a data folder (or another folder)
     #[command(after_help = "Examples:
   pudato registry relocate /old/.pudato /new/.pudato --dry-run
   pudato registry relocate /old/.pudato /new/.pudato")]
     Relocate(relocate::Folders),
-    /// Make or update the tables of a registry on PostgreSQL, with a role that may
+    /// Create or update the tables of a registry on PostgreSQL, with a role that has permission to
     #[command(after_help = "Example:
   REGISTRY_DATABASE_URL=postgres://admin@db.example.org/registry pudato registry migrate --grant pudato")]
     Migrate {

@@ -12,16 +12,16 @@ use std::path::{Component, Path, PathBuf};
 /// Which folder moved, and where to.
 #[derive(clap::Args)]
 pub struct Folders {
-    /// The folder as lineage names it
+    /// The old folder, as its path appears in lineage
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The folder where it lies now
+    /// The folder where the data is now
     #[arg(value_name = "NEW")]
     new: PathBuf,
-    /// Datasets that have both names are the same
+    /// Merge a dataset into one that already has its new name: both are the same data
     #[arg(long)]
     merge: bool,
-    /// Only say which names would change
+    /// Only show which names would change
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -31,7 +31,7 @@ impl Folders {
         let pudato = context.open().await?;
         let new = self.new.canonicalize().map_err(|error| {
             Failure::usage(format!(
-                "{}: expected the folder where the data lies now: {error}",
+                "{}: expected the folder where the data is now: {error}",
                 self.new.display()
             ))
         })?;
@@ -64,7 +64,7 @@ impl Folders {
         }
         if done.datasets == 0 {
             let old = self.old.display();
-            return output::line(&format!("no dataset lies in {old}; nothing changes"));
+            return output::line(&format!("no dataset is in {old}; nothing changes"));
         }
         for (old, new) in &done.examples {
             output::line(&format!("{old} -> {new}"))?;
@@ -82,7 +82,7 @@ impl Folders {
         let merged = match done.merged {
             0 => String::new(),
             merged => format!(
-                "; {} of these datasets were there under the new name already",
+                "; {} of these datasets already had an entry under the new name",
                 thousands(merged)
             ),
         };
@@ -179,8 +179,8 @@ pub async fn elsewhere(pudato: &Pudato) -> Result<Vec<String>, Failure> {
             continue;
         }
         wrong.push(format!(
-            "{} of datasets lie in {folder}, which is not this data folder: where it was moved or copied here, \
-             `pudato registry relocate '{folder}' '{}'` gives them their names of today",
+            "{} of datasets are in {folder}, which is not this data folder: if you moved or copied it here, \
+             run `pudato registry relocate '{folder}' '{}'` to update them",
             names(count),
             own.display()
         ));

@@ -262,10 +262,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
     let done: Value = serde_json::from_str(&done).expect("JSON");
     assert_eq!((&done["datasets"], &done["merged"]), (&2.into(), &0.into()));
     let again = new.ok(&["registry", "relocate", &was, &is]);
-    assert_eq!(
-        again,
-        format!("no dataset lies in {was}; nothing changes\n")
-    );
+    assert_eq!(again, format!("no dataset is in {was}; nothing changes\n"));
     assert_eq!(new.ok(&["doctor"]), "nothing wrong was found\n");
 
     // It goes on where it was.
@@ -286,7 +283,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
     assert!(!tree.contains(&was), "{tree}");
     let (code, error) = new.fails(&["registry", "relocate", &was, "nowhere"]);
     assert!(
-        code == 2 && error.contains("expected the folder where the data lies now"),
+        code == 2 && error.contains("expected the folder where the data is now"),
         "{error}"
     );
     // The folder that was copied has its own.
