@@ -108,7 +108,7 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     }
     if job.undeclared_steps > 0 {
         output::line(&format!(
-            "{} more named this job and are none of the {} that it declared; add_step adds one",
+            "{} more steps name this job but are not among the {} that it declared; add_step adds a step to the job",
             output::thousands(job.undeclared_steps),
             output::thousands(job.expected_steps.unwrap_or_default())
         ))?;

@@ -65,7 +65,7 @@ impl Run {
             for step in others.map_err(|error| Failure::usage(error.to_string()))? {
                 let (name, service) = (&step.name, &step.r#type);
                 let what = format!(
-                    "step {name}: {service} is no service of pudato's own; its action and payload are not checked"
+                    "step {name}: {service} is not one of pudato's own services; its action and payload are not checked"
                 );
                 eprintln!("pudato: {}", output::told(&what));
             }

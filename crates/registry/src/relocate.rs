@@ -30,14 +30,14 @@ impl Relocate {
             let is_folder = folder.starts_with('/') && !folder.ends_with('/');
             if !is_folder || folder.contains('\0') {
                 return invalid(format!(
-                    "{folder:?}: expected an absolute folder other than /, without a slash at its end"
+                    "{folder:?}: expected an absolute path to a folder other than /, without a trailing slash"
                 ));
             }
         }
         for from in self.from.iter().filter(|from| **from != self.to) {
             if below(from, &self.to).is_some() || below(&self.to, from).is_some() {
                 return invalid(format!(
-                    "{from} and {}: expected two folders of which neither lies within the other",
+                    "{from} and {}: expected two folders that do not contain each other",
                     self.to
                 ));
             }
@@ -72,8 +72,8 @@ pub(crate) fn check_clashes(clashes: &[(Dataset, Dataset)]) -> Result<(), Error>
         more => format!(" and {more} more"),
     };
     let context = format!(
-        "nothing was changed: the registry already has {}{others}, which others would be called then as well; where they are the same data, \
-         say so with --merge",
+        "nothing was changed: the registry already has datasets with these new names: {}{others}; if they are the same data, \
+         use --merge",
         listed.join(", ")
     );
     Err(Error::new(ErrorKind::Invalid, context))

@@ -100,7 +100,7 @@ impl DeadLetterWatch {
             None => "as many attempts as its queue allows".to_owned(),
         };
         let why = format!(
-            "gave up after {attempts}: no worker finished it; each stopped or crashed with it in hand"
+            "gave up after {attempts}: no worker finished the command; each worker stopped or crashed while running it"
         );
         let claims = &*self.outbox.claims;
         let resolved = claims::resolve(&message.body, &message.attributes, claims).await;

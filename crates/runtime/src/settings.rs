@@ -211,7 +211,7 @@ impl Settings {
             .collect();
         for (name, instead) in OTHERS {
             if (sources.environment)(name).is_some_and(|value| !value.is_empty()) {
-                wrong.push(format!("{name}: this is no setting of pudato; {instead}"));
+                wrong.push(format!("{name}: pudato has no such setting; {instead}"));
             }
         }
         let fabric = fabric(&mut all, &mut wrong);
@@ -553,7 +553,7 @@ fn read_file(path: Option<&Path>, wrong: &mut Vec<String>) -> Table {
                 let near = nearest(&key, known.chain(["containers"])).unwrap_or_default();
                 wrong.push(match instead_of(&key) {
                     Some(instead) => {
-                        format!("{name}: {key}: this is no setting of pudato; {instead}")
+                        format!("{name}: {key}: pudato has no such setting; {instead}")
                     }
                     None => format!("{name}: {key}: unknown; did you mean {near}?"),
                 });
@@ -642,7 +642,7 @@ mod tests {
         ] {
             let error = load(&[(name, "x")], None).expect_err("refused");
             assert!(
-                error.contains(&format!("{name}: this is no setting of pudato; "))
+                error.contains(&format!("{name}: pudato has no such setting; "))
                     && error.contains(part),
                 "{error}"
             );

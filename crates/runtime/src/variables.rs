@@ -416,7 +416,7 @@ pub const VARIABLES: &[Variable] = &[
 pub(crate) const OTHERS: &[(&str, &str)] = &[
     (
         "PUDATO_ENV",
-        "say PUDATO_FABRIC (embedded or aws) for where messages travel, and PUDATO_ENVIRONMENT (dev, test, prod) for what the environment is called",
+        "set PUDATO_FABRIC (embedded or aws) to choose the fabric, and PUDATO_ENVIRONMENT (dev, test, prod) to name the environment",
     ),
     (
         "PUDATO_DATA_BUCKET",
@@ -428,15 +428,15 @@ pub(crate) const OTHERS: &[(&str, &str)] = &[
     ),
     (
         "PUDATO_METADATA_TABLE",
-        "the registry is a database: REGISTRY_DATABASE_URL",
+        "the registry is a database; set REGISTRY_DATABASE_URL",
     ),
     (
         "PUDATO_LOGIC_REPO_CLONE_DIR",
-        "checkouts of the logic lie in the data folder: PUDATO_DATA_DIR",
+        "pudato keeps checkouts of the logic in the data folder; set PUDATO_DATA_DIR",
     ),
     (
         "PUDATO_ICEBERG_CATALOG_PATH",
-        "tables lie in the warehouse: DUCKDB_PATH",
+        "pudato keeps tables in the warehouse; set DUCKDB_PATH",
     ),
 ];
 

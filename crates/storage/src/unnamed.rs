@@ -63,7 +63,7 @@ impl Skipped {
         let names = self.first.join(", ");
         (self.count > 0).then(|| {
             format!(
-                "{} left out, which no command can name: {names}{more}",
+                "left out {} that no command can name: {names}{more}",
                 self.count
             )
         })
@@ -72,11 +72,11 @@ impl Skipped {
 
 fn reason(name: &str) -> String {
     match name.strip_suffix('/') {
-        Some(folder) if key::check(folder).is_ok() => "a marker of a folder".into(),
+        Some(folder) if key::check(folder).is_ok() => "a folder marker".into(),
         _ if name.contains(char::REPLACEMENT_CHARACTER) => "its name is not UTF-8".into(),
         _ => key::check(name)
             .err()
-            .unwrap_or_else(|| "it is no regular file".into()),
+            .unwrap_or_else(|| "it is not a regular file".into()),
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
         }
         let note = skipped.note().expect("a note");
         assert!(
-            note.starts_with("5 left out, which no command can name: \"raw/\" (a marker of a folder), \"a\\tb\" (backslashes"),
+            note.starts_with("left out 5 that no command can name: \"raw/\" (a folder marker), \"a\\tb\" (backslashes"),
             "{note}"
         );
         assert!(note.ends_with(" and 2 more"), "{note}");

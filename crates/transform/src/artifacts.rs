@@ -313,7 +313,7 @@ impl Artifacts {
             .unwrap_or(Path::new(""))
             .join(state);
         let other = read::<Manifest>(&state.join("manifest.json"));
-        let other = other.and_then(|other| other.ok_or_else(|| "it is not there any more".into()));
+        let other = other.and_then(|other| other.ok_or_else(|| "it no longer exists".into()));
         let other = other.map_err(|why| format!("{}/manifest.json: {why}", state.display()))?;
         for (id, node) in other.nodes {
             let own = self.manifest.nodes.get_mut(&id);
@@ -356,7 +356,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     serde_json::from_slice(&bytes)
         .map(Some)
-        .map_err(|error| format!("{name}: it is none of dbt's: {error}"))
+        .map_err(|error| format!("{name}: this is not a dbt file: {error}"))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(crate) struct Freshness {
 /// that could not be asked.
 ///
 /// # Errors
-/// A file is none of dbt's.
+/// A file is not a dbt file.
 pub(crate) fn read(
     folder: &Path,
     told: &BTreeMap<String, String>,
@@ -127,6 +127,6 @@ fn file<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, Str
         Err(error) => Err(format!("{name}: {error}")),
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|error| format!("{name}: it is none of dbt's: {error}")),
+            .map_err(|error| format!("{name}: this is not a dbt file: {error}")),
     }
 }

@@ -149,14 +149,14 @@ impl Kept {
                 (None, None) => "a run".to_owned(),
             };
             return Err(wrong(format!(
-                "expected {what} of the project {project} that this worker has kept (the last {KEPT_MAX} are, in {}); run it anew",
+                "expected {what} of the project {project} whose files this worker still has (it keeps the last {KEPT_MAX} runs in {}); start a new run instead",
                 self.0.display()
             )));
         };
         let results = folder.join(RESULTS);
         let text = std::fs::read(&results).map_err(|error| {
             wrong(format!(
-                "the execution {execution_id} left no {RESULTS} ({error}), so there is nothing to try again; run it anew"
+                "the execution {execution_id} left no {RESULTS} ({error}), so there is nothing to retry; start a new run instead"
             ))
         })?;
         let read: Results = serde_json::from_slice(&text)
@@ -206,7 +206,7 @@ mod tests {
         let find = |id: Option<&str>, job: Option<&str>| kept.find(id, job, "/shop");
         let none = find(None, None).expect_err("nothing is kept").to_string();
         assert!(
-            none.contains("payload.execution_id") && none.contains("run it anew"),
+            none.contains("payload.execution_id") && none.contains("start a new run"),
             "{none}"
         );
         let places = keep(&kept, "one", Some("job-1"), &[MANIFEST, RESULTS, "other"]);

@@ -287,7 +287,7 @@ fn missing(
     for parent in parents(manifest, &result.unique_id) {
         let is_source = manifest.sources.contains_key(&parent);
         if is_source && naming.parent(manifest, &parent).is_none() {
-            missing.push(format!("{parent}, which is no one file"));
+            missing.push(format!("{parent}, which is not a single file"));
         }
     }
     missing

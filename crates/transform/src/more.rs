@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// Why the lineage of a macro is not whole.
-const UNKNOWN: &str = "dbt does not say what a macro reads and writes";
+const UNKNOWN: &str = "what the macro reads and writes, which dbt does not report";
 
 #[derive(Default)]
 pub(crate) struct More {
@@ -60,7 +60,7 @@ impl More {
             }
             Err(error) => {
                 let (folder, execution) = (kept.0.display(), &run.execution);
-                tracing::warn!(%error, %folder, execution, "dbt's artifacts could not be kept");
+                tracing::warn!(%error, %folder, execution, "pudato could not keep dbt's artifacts");
             }
         }
     }

@@ -63,7 +63,7 @@ impl Options {
         }
         if let Some(name) = options.macro_name.as_deref().filter(|name| !is_name(name)) {
             let reason = format!(
-                "expected the name of a macro of the project, of letters, digits and '_', found {name:?}; a macro of a package is called by one of the project's own"
+                "expected a macro of the project, named with letters, digits and '_', found {name:?}; to run a macro of a package, call it from one of the project's macros"
             );
             return Err(Error::new("payload.macro", reason));
         }

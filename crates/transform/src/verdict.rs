@@ -49,8 +49,8 @@ impl End<'_> {
             Ended::Code(0) => match self.missing {
                 // Success would say that nothing was built.
                 Some(name) => vec![format!(
-                    "dbt {action} ended well and wrote no {name}, so what it did is not known; it was told to with --write-json and \
-                     --target-path: look for what keeps it from that, e.g. a program in dbt's place that drops arguments"
+                    "dbt {action} succeeded but wrote no {name}, so pudato does not know what it did; pudato passes --write-json and \
+                     --target-path: look for what drops them, e.g. a wrapper script around dbt"
                 )],
                 None => return Verdict::Success,
             },

@@ -204,7 +204,7 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
     let planned = String::from_utf8_lossy(&planned.stderr);
     assert!(
         planned.contains(
-            "step a: qery is no service of pudato's own; its action and payload are not checked"
+            "step a: qery is not one of pudato's own services; its action and payload are not checked"
         ),
         "{planned}"
     );

@@ -33,7 +33,7 @@ fn a_retry_builds_what_failed_and_has_its_lineage() {
     let nothing = bench.call("retry", &[]);
     let why = nothing["errors"].to_string();
     assert!(
-        why.contains("payload.execution_id") && why.contains("run it anew"),
+        why.contains("payload.execution_id") && why.contains("start a new run"),
         "{nothing}"
     );
     let failed = bench.call("run", &["--job", "job-1", "--step", "a"]);

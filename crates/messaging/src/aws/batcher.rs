@@ -202,7 +202,7 @@ impl Sender {
                     let topic = &self.topic_arn;
                     tracing::warn!(
                         topic,
-                        "the topic takes less than its MaximumMessageSize; what is over {MESSAGE_BYTES} bytes goes as a claim from now on"
+                        "the topic takes less than its MaximumMessageSize; pudato sends every message over {MESSAGE_BYTES} bytes as a claim from now on"
                     );
                 }
                 *answer = again;

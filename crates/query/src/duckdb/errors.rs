@@ -89,8 +89,8 @@ fn told(text: &str) -> EngineError {
             EngineError::Unavailable(format!("the warehouse cannot be written: {text}"))
         }
         "TransactionContext" if is_commit && begins(&[NO_LOG]) => {
-            let advice = "DuckDB keeps its log beside the file, under its name with .wal: let this process write the folder, and give DUCKDB_PATH a \
-                          shorter name where it is too long";
+            let advice = "DuckDB keeps its log next to the file, under the same name with .wal: allow this process to write to the folder, and \
+                          if the name in DUCKDB_PATH is too long, choose a shorter one";
             EngineError::Unavailable(format!("the warehouse cannot be written: {text}; {advice}"))
         }
         "TransactionContext" if begins(&COLLISIONS) => {
@@ -102,8 +102,7 @@ fn told(text: &str) -> EngineError {
         "INTERNAL" | "FATAL" => EngineError::Retry(format!("{FAILED}{text}")),
         // A newer form of the file could, which DuckDB before 1.5 cannot open.
         "Invalid Input" if begins(&["VARIANT columns are not supported"]) => EngineError::Invalid(
-            "payload.sql: the warehouse keeps no column of the type VARIANT; cast it to JSON"
-                .into(),
+            "payload.sql: the warehouse cannot store a VARIANT column; cast it to JSON".into(),
         ),
         "Permission" => EngineError::Invalid(format!(
             "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"

@@ -249,7 +249,7 @@ fn parquet_columns(
     let rows = prepared.stream_arrow(params_from_iter(values));
     rows.map(drop).map_err(|error| match is_variant(&error) {
         true => EngineError::Invalid(
-            "payload.into: a column is a VARIANT, which others cannot read; cast it to JSON".into(),
+            "payload.into: a column is a VARIANT, which other programs cannot read; cast it to JSON".into(),
         ),
         false => engine_error(error),
     })?;

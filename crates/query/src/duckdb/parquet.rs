@@ -26,16 +26,16 @@ fn check(r#type: &LogicalTypeHandle) -> Result<(), &'static str> {
     use LogicalTypeId as Id;
     match r#type.id() {
         Id::TimeTZ => Err(
-            "a time of day with an offset, of which Parquet keeps no offset; cast it to VARCHAR or TIME",
+            "a time of day with an offset, and Parquet does not store the offset; cast it to VARCHAR or TIME",
         ),
         Id::Interval => {
-            Err("an interval, of which Parquet keeps no microseconds; cast it to VARCHAR")
+            Err("an interval, and Parquet does not store its microseconds; cast it to VARCHAR")
         }
         Id::Union => Err(
             "a union, which would become a struct; take its member with union_extract, or cast it to JSON",
         ),
-        Id::Variant => Err("a VARIANT, which others cannot read; cast it to JSON"),
-        Id::Geometry => Err("a GEOMETRY, which others read as bytes; cast it to VARCHAR"),
+        Id::Variant => Err("a VARIANT, which other programs cannot read; cast it to JSON"),
+        Id::Geometry => Err("a GEOMETRY, which other programs read as bytes; cast it to VARCHAR"),
         _ => (0..r#type.num_children()).try_for_each(|n| check(&r#type.child(n))),
     }
 }

@@ -16,13 +16,13 @@ pub(super) fn check(file: &Path) -> Result<(), EngineError> {
     let (bytes, bytes_max) = (name.len(), NAME_BYTES_MAX - longest);
     if bytes > bytes_max {
         return Err(EngineError::Invalid(format!(
-            "{}: the name of the file has {bytes} bytes; at most {bytes_max}, since DuckDB puts files beside it whose names are longer",
+            "{}: the file name has {bytes} bytes; at most {bytes_max} are allowed, because DuckDB creates files with longer names next to it",
             file.display()
         )));
     }
     if file.is_dir() {
         return Err(EngineError::Invalid(format!(
-            "{}: it is a folder; expected the file of a warehouse",
+            "{}: it is a folder; expected a DuckDB file",
             file.display()
         )));
     }
@@ -33,7 +33,7 @@ pub(super) fn check(file: &Path) -> Result<(), EngineError> {
         let found = beside.symlink_metadata();
         if found.is_ok_and(|found| !found.is_file()) {
             return Err(EngineError::Invalid(format!(
-                "{}: it is no file; DuckDB keeps its log there, so move it away or give the warehouse another name",
+                "{}: it is not a file, and DuckDB needs this path for its log; move it away or rename the warehouse",
                 beside.display()
             )));
         }
@@ -67,7 +67,7 @@ mod tests {
         std::fs::create_dir(file("w.duckdb.wal")).expect("made");
         assert!(!commits(&blocked), "DuckDB can do it now");
         let why = refused(&blocked);
-        assert!(why.contains("w.duckdb.wal: it is no file"), "{why}");
+        assert!(why.contains("w.duckdb.wal: it is not a file"), "{why}");
         assert!(refused(folder.path()).contains("it is a folder"));
 
         let longest = file(&"v".repeat(240));

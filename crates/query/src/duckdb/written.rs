@@ -97,7 +97,7 @@ impl FileRows {
             } else {
                 if value.is_null() && self.columns.len() == 1 {
                     return Err(EngineError::Invalid(format!(
-                        "payload.into: the column {name} is the only one and has a NULL, which would be an empty line, and other programs leave those out; write it into parquet or jsonl, or beside another column"
+                        "payload.into: the column {name} is the only one and has a NULL, which would become an empty line, and other programs skip empty lines; write parquet or jsonl instead, or add another column"
                     )));
                 }
                 let delimiter = self.delimiter();

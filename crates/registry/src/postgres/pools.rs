@@ -67,8 +67,8 @@ impl Pools {
 
     async fn pooled(&self) -> Result<Object, Error> {
         if self.has_options {
-            let context = "REGISTRY_DATABASE_URL: options: what answers there is a pooler that gives each transaction another \
-                           session, so they would be lost; set them for the role instead (ALTER ROLE .. SET ..)";
+            let context = "REGISTRY_DATABASE_URL: options: the server is a pooler that gives each transaction a different \
+                           session, so it would lose them; set them for the role instead (ALTER ROLE .. SET ..)";
             return Err(Error::new(ErrorKind::Invalid, context));
         }
         Ok(self.pooled.get().await?)

@@ -38,7 +38,7 @@ impl Step {
             let known: Vec<&str> = actions.iter().map(|known| known.name).collect();
             let near = nearest(&self.action, known.iter().copied()).unwrap_or_default();
             let what = format!(
-                "step {name}: action: {} has no action {:?}; did you mean {near}? Known are {}",
+                "step {name}: action: {} has no action {:?}; did you mean {near}? The actions are {}",
                 self.r#type,
                 self.action,
                 known.join(", ")
