@@ -31,9 +31,9 @@ pub struct Stored {
     pub visible_at_ms: u64,
     /// How often it was received; on SQS looking at it is receiving it, and counts.
     pub receive_count: u32,
-    /// How often a worker was handed it, so that looking does not count; `None` where nobody knows.
+    /// How often a worker received it; looking at it does not count. `None` if the number is unknown.
     pub attempts: Option<u32>,
-    /// When it was received first; `None` also where that was a look.
+    /// When it was first received; `None` also if that was only a look.
     pub first_received_ms: Option<u64>,
     /// Set on a dead-letter queue.
     pub dead_letter: Option<DeadLetter>,

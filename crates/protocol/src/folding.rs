@@ -1,17 +1,17 @@
-//! How engines compare names of tables: each engine's rule, in one place. Two spellings of one table are one dataset.
+//! How each engine compares table names, so that two spellings of one table are one dataset.
 
 use std::borrow::Cow;
 
-/// What an engine does with the case of names.
+/// How an engine treats the case of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Names have no case, in quotes or without.
+    /// The engine ignores case, with quotes or without.
     NoCase,
-    /// Without quotes a name is in small letters.
+    /// A name without quotes is in lower case.
     Lower,
-    /// Without quotes a name is in capitals.
+    /// A name without quotes is in upper case.
     Upper,
-    /// Every name is as it was written.
+    /// Every name stays as written.
     AsWritten,
 }
 
@@ -37,7 +37,7 @@ fn engine(namespace: &str) -> &str {
         .map_or(namespace, |(scheme, _)| scheme)
 }
 
-/// A part of a table's name as the engine of `namespace` knows it. Engines change the case of ASCII letters; of others they keep it.
+/// A part of a table's name as the engine of `namespace` stores it. Engines change the case of ASCII letters only.
 ///
 /// ```
 /// use pudato_protocol::folded;
@@ -64,7 +64,7 @@ fn lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The one location of a dataset, whoever wrote it down: tables of engines whose names have no case are in small letters.
+/// The canonical location of a dataset: for engines that ignore case, the table name is in lower case.
 ///
 /// ```
 /// use pudato_protocol::canonical;

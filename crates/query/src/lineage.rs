@@ -45,11 +45,11 @@ pub struct Table {
     pub dataset: Dataset,
     /// `table` or `view`.
     pub kind: Cow<'static, str>,
-    /// Its rows, where they are known without reading it: before the statement where it was read, after it where it was
-    /// written.
+    /// Its row count, if known without reading the data: before the statement for an input, after it for an
+    /// output.
     pub row_count: Option<u64>,
-    /// Rows that the statement inserted, updated or deleted; `None` where it made the table, did not change rows, or
-    /// where nobody knows how many.
+    /// Rows that the statement inserted, updated or deleted; `None` if it created the table, changed no rows, or
+    /// if the number is unknown.
     pub rows_changed: Option<u64>,
 }
 

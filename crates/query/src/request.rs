@@ -42,7 +42,7 @@ pub(crate) struct Statement {
     pub(crate) timeout_seconds: Option<u64>,
 }
 
-/// Checks a payload as the handler will, but for what only its settings say: how long it may run.
+/// Checks a payload as the handler does, except the time limit, which depends on the handler's settings.
 ///
 /// # Errors
 /// Names the first field that is wrong.

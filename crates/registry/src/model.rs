@@ -65,7 +65,7 @@ pub struct Job {
     pub status: JobStatus,
     /// How many steps it will have, where that was declared.
     pub expected_steps: Option<u64>,
-    /// How many steps name it that are none of its own: where it has declared as many as it expects, nobody adds another by naming it.
+    /// How many other steps name this job. Once a job has declared as many steps as it expects, a step cannot join it by naming it.
     pub undeclared_steps: u64,
     /// What asked for it.
     pub request: Value,
@@ -153,15 +153,15 @@ pub struct JobFilter {
     pub status: Option<JobStatus>,
     /// The scheduler's own id.
     pub dag_run_id: Option<String>,
-    /// The commit of the logic that they ran.
+    /// Only jobs that ran this commit of the logic.
     pub logic_version: Option<String>,
-    /// Those that were created later than this.
+    /// Only jobs created after this time.
     pub created_after: Option<Timestamp>,
-    /// Those that were created earlier than this.
+    /// Only jobs created before this time.
     pub created_before: Option<Timestamp>,
     /// Most jobs to answer.
     pub limit: u64,
-    /// How many of the newest to leave out before.
+    /// How many of the newest jobs to skip.
     pub offset: u64,
 }
 
@@ -401,7 +401,7 @@ pub enum Node {
         location: String,
         /// The step that wrote it last, as far as the walk asked.
         last_run: Option<String>,
-        /// Its rows, as that step counted them; where no step wrote it, as the last one of the graph that read it did.
+        /// Its rows, as that step counted them; if no step wrote it, as the last step in the graph that read it counted them.
         row_count: Option<u64>,
         /// Rows that that step inserted, updated or deleted.
         rows_changed: Option<u64>,
@@ -414,7 +414,7 @@ pub enum Node {
         step_id: String,
         /// Its job.
         job_id: Option<String>,
-        /// Its name in the pipeline; `None` where nobody named it.
+        /// Its name in the pipeline; `None` if it has none.
         step_name: Option<String>,
         /// The job's pipeline.
         pipeline: Option<String>,
@@ -507,26 +507,26 @@ pub struct Pruned {
     pub next: Option<(i64, i64)>,
 }
 
-/// A folder that lies elsewhere now: files and database files in it get the names that they have there.
+/// A folder that moved: its files and database files get names with the new path.
 #[derive(Debug, Clone)]
 pub struct Relocate {
-    /// The folder as names have it: absolute, without a slash at its end. Several where one place had several names.
+    /// The old folder as it appears in names: absolute, without a trailing slash. Several paths if one place had several names.
     pub from: Vec<String>,
-    /// The folder as it is called now.
+    /// The new path of the folder.
     pub to: String,
-    /// Where a dataset is there already under its new name, both are the same.
+    /// If a dataset with the new name already exists, treat both as the same data.
     pub merge: bool,
     /// Only count.
     pub dry_run: bool,
 }
 
-/// Which names changed, or would.
+/// Which names changed, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Relocated {
-    /// Datasets with another name.
+    /// How many datasets get another name.
     pub datasets: u64,
-    /// Those of them that became one with a dataset which had that name.
+    /// How many of them were merged with a dataset that already had that name.
     pub merged: u64,
-    /// The first of them: the old name and the new one.
+    /// The first few: old name and new name.
     pub examples: Vec<(String, String)>,
 }

@@ -23,7 +23,7 @@ pub(crate) trait Columns {
     fn optional_number(&self, column: usize) -> Result<Option<i64>, Error>;
 }
 
-/// Whether a job has declared as many steps as it expects, as `pudato run` does: then nobody adds another by naming the job.
+/// Whether a job has declared as many steps as it expects, as `pudato run` does: then naming the job no longer adds a step.
 macro_rules! is_complete {
     () => {
         "(expected_steps > 0 AND declared_steps >= expected_steps)"
@@ -39,8 +39,8 @@ macro_rules! is_of_job {
 }
 pub(crate) use is_of_job;
 
-/// What update_job said; else what the declared number of steps says; else whether anything began. Of a job that declared all of its
-/// steps no others count.
+/// The state from update_job; without it, from the declared number of steps; without that, from whether anything began. In a job that declared all of
+/// its steps, other steps do not count.
 macro_rules! job_status {
     () => {
         concat!(

@@ -1,7 +1,7 @@
-//! Names of data that lies elsewhere now: which names move with a folder, and what older Results mean by the names that it had.
+//! Renames datasets when their folder moves, and translates the old names in older Results.
 //!
-//! A Result stays as it was published. Where it is read again, what it says is told by the names of today: each relocation is kept,
-//! with the last Result that knew the old names.
+//! A Result stays as it was published. When the registry reads it again, it replaces old names with new ones: it stores each relocation
+//! together with the last Result that used the old names.
 
 use crate::error::{Error, ErrorKind};
 use crate::model::Relocate;
@@ -23,7 +23,7 @@ pub(crate) struct Moved {
 
 impl Relocate {
     /// # Errors
-    /// `Invalid`: a folder that is none, or one within the other, whose names would move again the next time.
+    /// `Invalid`: a path is not a folder, or one folder contains the other, so that names would move again the next time.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |context: String| Err(Error::new(ErrorKind::Invalid, context));
         for folder in self.from.iter().chain([&self.to]) {
@@ -45,7 +45,7 @@ impl Relocate {
         Ok(())
     }
 
-    /// Whether the same was said before: then a dataset that is there under both names was named by a Result that came late.
+    /// Whether the same relocation ran before: then a late Result created the dataset that exists under both names.
     pub(crate) fn was_said_before(&self, known: &Relocations) -> bool {
         let is_it = |one: &Moved| one.to == self.to && self.from.contains(&one.from);
         known.0.iter().any(is_it)
@@ -60,7 +60,7 @@ impl Relocate {
 }
 
 /// # Errors
-/// `Invalid`: datasets that would become one, though nobody said that they are; `clashes` has their old and their new names.
+/// `Invalid`: two datasets would become one without `merge`; `clashes` has their old and new names.
 pub(crate) fn check_clashes(clashes: &[(Dataset, Dataset)]) -> Result<(), Error> {
     if clashes.is_empty() {
         return Ok(());
@@ -118,7 +118,7 @@ pub(crate) fn summed(found: Vec<(usize, String, u64)>) -> Vec<(String, u64)> {
 pub(crate) struct Relocations(pub(crate) Vec<Moved>);
 
 impl Relocations {
-    /// What the location that a Result says is called today.
+    /// The current name of a location in a Result.
     fn location(&self, row: i64, location: &str) -> Option<String> {
         let mut dataset = Dataset::parse(location);
         let mut has_moved = false;
@@ -130,7 +130,7 @@ impl Relocations {
         has_moved.then(|| dataset.location())
     }
 
-    /// The body of the Result in that row, with the names of today.
+    /// The body of the Result in that row, with current names.
     pub(crate) fn body(&self, row: i64, body: String) -> String {
         if !self.0.iter().any(|one| row <= one.upto) {
             return body;

@@ -201,15 +201,15 @@ pub trait RegistryStore: Send + Sync {
         dry_run: bool,
     ) -> Result<u64, Error>;
 
-    /// Gives the files and database files of a folder the names that they have where it lies now. Results stay as they are; what
-    /// those say that were recorded before is told by the names of today. Asking for it again changes nothing.
+    /// Renames the files and database files of a folder that moved. Results stay as they are, but the registry shows the new names
+    /// wherever it reads older Results. Calling it again changes nothing.
     ///
     /// # Errors
     /// `Unavailable`. `Invalid`: a folder that is none or lies within the other; a dataset that is there already under its new name,
     /// unless they are said to be the same, now or by the same relocation before.
     async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error>;
 
-    /// Folders in which the names of datasets have what a data folder has (`objects/`, `warehouse.duckdb`), and how many do.
+    /// Folders that look like data folders in the names of datasets (`objects/`, `warehouse.duckdb`), each with the number of such names.
     ///
     /// # Errors
     /// `Unavailable`.

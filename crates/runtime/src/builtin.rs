@@ -1,4 +1,4 @@
-//! What pudato's own services take, known without any of them running.
+//! The actions and payloads of pudato's own services; none of them has to be running.
 
 use pudato_handler::Action;
 

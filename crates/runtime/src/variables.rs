@@ -412,7 +412,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
-/// Names of settings that others have used for the same, and what to say instead. They are refused, since who sets one counts on it.
+/// Setting names that people mistake for pudato's, and what to set instead. pudato refuses them, because whoever sets one relies on it.
 pub(crate) const OTHERS: &[(&str, &str)] = &[
     (
         "PUDATO_ENV",
@@ -440,7 +440,7 @@ pub(crate) const OTHERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What to say in place of a setting that is none of ours, by its name or its key in the file.
+/// What to set instead of a setting that pudato does not have, by its name or its key in the file.
 pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
     let is_named =
         |known: &str| known == name || known["PUDATO_".len()..].eq_ignore_ascii_case(name);

@@ -72,7 +72,7 @@ pub struct Listing {
     pub objects: Vec<ObjectInfo>,
     /// Where the next page begins; `None` on the last.
     pub continuation_token: Option<String>,
-    /// What stands between these objects and no command can name; over all pages each counts once.
+    /// Entries between these objects that no command can name; each counts once over all pages.
     pub skipped: Skipped,
 }
 
@@ -292,7 +292,7 @@ impl Objects {
     }
 }
 
-/// The first `max` objects, and what stands between them; all that comes after the last of them belongs to the next page.
+/// The first `max` objects and the entries between them; everything after the last object belongs to the next page.
 fn page(container: &Container, found: Vec<(String, Option<ObjectMeta>)>, max: usize) -> Listing {
     let mut objects: Vec<ObjectInfo> = Vec::new();
     let (mut skipped, mut since) = (Skipped::default(), Skipped::default());

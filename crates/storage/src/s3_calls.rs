@@ -1,4 +1,4 @@
-//! Counts calls of S3, since on AWS they are a large part of the bill, and makes their listings ones that the object store can read.
+//! Counts S3 calls, because they are a large part of an AWS bill, and rewrites listings so that the object store can read them.
 
 use crate::unnamed;
 use async_trait::async_trait;

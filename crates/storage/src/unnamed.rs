@@ -1,6 +1,6 @@
-//! What stands in a container under a name that no command can say: a key with `//`, the marker `raw/` that a console makes for a folder, a
-//! link. A listing must not fail on it, nor show it under a name that it does not have. The stores carry such a name below a folder that no
-//! object can lie in, and [`of`] takes it out again.
+//! Entries of a container that no command can name: a key with `//`, the marker `raw/` that the S3 console creates for a folder, a
+//! link. A listing must not fail because of them, nor show them under a wrong name. The stores encode such a name below a folder that cannot
+//! contain objects, and [`of`] decodes it again.
 
 use crate::folder::STAGED;
 use crate::key;
@@ -54,7 +54,7 @@ impl Skipped {
         self.first.extend(other.first.into_iter().take(room));
     }
 
-    /// What a person is told about them; `None` where there are none.
+    /// A note for people about what the listing left out; `None` if it left out nothing.
     pub(crate) fn note(&self) -> Option<String> {
         let more = match self.count - self.first.len() as u64 {
             0 => String::new(),
@@ -80,8 +80,8 @@ fn reason(name: &str) -> String {
     }
 }
 
-/// The body of a listing of S3 in which every key that is no name of an object is replaced by how it is carried; the object store would refuse
-/// the whole listing for one such key, and call the marker `raw/` an object `raw`.
+/// The body of an S3 listing, with every key that is not a valid object name replaced by its encoded form. The object store would refuse
+/// the whole listing because of one such key, and would report the marker `raw/` as an object `raw`.
 #[cfg(feature = "s3")]
 pub(crate) fn carry(body: &str) -> String {
     const KEY: (&str, &str) = ("<Key>", "</Key>");

@@ -16,14 +16,14 @@ const fn action(name: &'static str, effect: Effect, fields: &'static [&'static s
         .lease_max(LEASE_MAX)
 }
 
-/// The fields of a payload. One that is misspelt would be left out, and the whole project be built.
+/// The fields of a payload. If pudato ignored a misspelt one, it would build the whole project.
 const BUILDING: &[&str] = &["select", "exclude", "full_refresh", "vars"];
 const SELECTING: &[&str] = &["select", "exclude", "vars"];
 
 /// The actions of the service `transform`.
 ///
-/// A build that is repeated builds the same again, but for incremental models: so it runs once where that can be had. So do hooks, which
-/// `source_freshness` runs as well.
+/// Repeating a build gives the same result, except for incremental models and hooks, so pudato avoids running it twice where it can.
+/// `source_freshness` runs hooks as well.
 pub const ACTIONS: &[Action] = &[
     action("run", Effect::Once, BUILDING),
     action("build", Effect::Once, BUILDING),
@@ -37,8 +37,8 @@ pub const ACTIONS: &[Action] = &[
     action("docs_generate", Effect::Read, SELECTING),
 ];
 
-/// dbt's words for an action, in the project of this name. A macro is the project's own and nobody else's: dbt's own macros run any SQL
-/// that they are given (`run_query`), in a DuckDB that may read and write files.
+/// The dbt command for an action, in the project of this name. It runs only the project's own macros: dbt's macros run any SQL
+/// that they receive (`run_query`), in a DuckDB that may read and write files.
 pub(crate) fn words(
     action: &str,
     project: &str,

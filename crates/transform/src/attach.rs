@@ -1,5 +1,5 @@
-//! Databases that a profile of dbt-duckdb attaches beside its own (`attach`): each keeps the name of where it lies, whatever it is called in
-//! this profile.
+//! Databases that a dbt-duckdb profile attaches in addition to its own (`attach`): lineage names each by its location, whatever alias
+//! the profile gives it.
 
 use crate::profile::{Place, absolute, field};
 use pudato_protocol::Dataset;
@@ -116,7 +116,7 @@ impl Place<'_> {
     }
 }
 
-/// What a path is, and the rest of it: DuckDB takes the type from the option, else from what stands before a colon.
+/// The type of a path, and the rest of it: DuckDB takes the type from the option, or else from the prefix before a colon.
 fn kind_of<'a>(path: &'a str, kind: Option<&str>) -> (String, &'a str) {
     let known = |kind: &str| match kind.to_ascii_lowercase().as_str() {
         "md" | "motherduck" => Some("motherduck"),
@@ -152,7 +152,7 @@ fn has_kind(place: &str) -> bool {
         .any(|kind| place.starts_with(kind))
 }
 
-/// What DuckDB calls a database that has no other name: what stands before the first dot of its file's name.
+/// DuckDB's default name for a database: the file name up to the first dot.
 pub(crate) fn database_of(path: &str) -> String {
     let (path, _) = path.split_once('?').unwrap_or((path, ""));
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);

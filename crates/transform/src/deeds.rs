@@ -1,5 +1,5 @@
-//! What dbt did to a table, by the SQL that it ran: dbt writes the main statement of every node below `run/` in its target folder. Whether
-//! a model that is incremental was made anew follows from its configuration, the flag and whether its table was there; only dbt knows.
+//! Finds out what dbt did to a table from the SQL that it ran: dbt writes the main statement of every node below `run/` in its target folder. Whether
+//! dbt rebuilt an incremental model depends on its configuration, the flag and whether its table existed; only dbt knows all three.
 
 use crate::artifacts::{Artifacts, Node};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ impl Deed {
 /// A statement that is longer says nothing more in its first words.
 const SQL_BYTES_MAX: u64 = 64 << 20;
 
-/// Reads what was done for each node that ran, where `out` is dbt's target folder. Nothing is said of a node whose statement is not there or is no SQL.
+/// Reads what dbt did for each node that ran; `out` is dbt's target folder. Leaves out a node whose statement is missing or is not SQL.
 pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, Deed> {
     let results = artifacts.results.results.iter();
     let deeds = results.filter_map(|result| {

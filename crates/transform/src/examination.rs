@@ -7,8 +7,8 @@ use crate::{Settings, environment, handler};
 use std::path::Path;
 
 impl Settings {
-    /// What is missing here for dbt to run; nothing where no project is set. For the machine whose worker runs dbt. `duckdb` is the version
-    /// of the DuckDB that reads the warehouse.
+    /// What dbt needs to run and is missing on this machine; nothing if no project is set. Call it on the machine whose worker runs dbt. `duckdb` is the
+    /// version of the DuckDB that reads the warehouse.
     pub async fn examine(&self, duckdb: Option<&str>) -> Vec<String> {
         if self.logic.is_none() && self.project.is_none() {
             return Vec::new();
@@ -28,8 +28,8 @@ impl Settings {
         missing.into_iter().flatten().collect()
     }
 
-    /// What is said where dbt would make the warehouse unreadable. A project that comes from a repository is not looked at: its profile is
-    /// believed to name the warehouse.
+    /// The error if dbt would make the warehouse unreadable. For a project from a repository, it does not read the profile and assumes that
+    /// it names the warehouse.
     async fn newer_duckdb(
         &self,
         program: &Path,

@@ -1,4 +1,4 @@
-//! What `dbt source freshness` found: `sources.json`, and the log where a source could not be asked.
+//! The results of `dbt source freshness`: from `sources.json`, or from the log if dbt could not query a source.
 
 use crate::artifacts::{Manifest, Metadata};
 use crate::kept::{MANIFEST, SOURCES};
@@ -45,8 +45,8 @@ pub(crate) struct Freshness {
     pub(crate) dbt_version: Option<String>,
 }
 
-/// Reads what dbt wrote into `folder`; nothing where it wrote nothing. `told` is how each source ended by the log: the file leaves out those
-/// that could not be asked.
+/// Reads what dbt wrote into `folder`, if anything. `told` is how each source ended according to the log: the file leaves out sources
+/// that dbt could not query.
 ///
 /// # Errors
 /// A file is not a dbt file.

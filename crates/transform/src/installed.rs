@@ -1,5 +1,5 @@
-//! What the Python of a dbt has installed. It is asked before each run and not once: pip may change it while this program runs, and who follows
-//! the advice of an error wants to see it gone.
+//! What the Python of a dbt has installed. pudato asks before each run, not once: pip may change the packages while this program runs, and a user
+//! who follows the advice of an error expects it to disappear.
 
 use crate::child::{self, Ended, Terms};
 use serde::Deserialize;
@@ -8,10 +8,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A Python that does not answer by then says nothing. It takes some 50 ms.
+/// How long to wait for Python's answer, which takes some 50 ms. Without an answer the versions are unknown.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Most bytes at the start of a program that say how it is run.
+/// Most bytes to read from the start of a program to find its interpreter.
 const HEAD: u64 = 4_096;
 
 /// Asks what is installed and imports none of it.
@@ -25,7 +25,7 @@ def version(name):
 print(json.dumps({'dbt': version('dbt-core') or version('dbt'), 'duckdb': version('dbt-duckdb') and version('duckdb')}))
 ";
 
-/// Versions; each is `None` where it is not installed, or where nobody can be asked: not every dbt is written in Python.
+/// Versions; each is `None` if the package is not installed or pudato cannot ask: not every dbt is written in Python.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Installed {
     /// dbt itself.
@@ -74,7 +74,7 @@ impl Installed {
         dbt.is_some_and(|(own, _)| own >= major)
     }
 
-    /// Refuses a DuckDB that is newer than `own`, which could not read any more what the newer one wrote.
+    /// Refuses a DuckDB that is newer than `own`, because `own` could no longer read what the newer one wrote.
     ///
     /// # Errors
     /// The text names both versions and what to install.

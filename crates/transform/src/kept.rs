@@ -1,4 +1,4 @@
-//! What is kept of a run: dbt's own files, for `retry`, which begins where another run ended, and for whoever reads them with other programs.
+//! Keeps dbt's own files of each run: for `retry`, which continues where another run ended, and for other programs that read them.
 
 use crate::private;
 use pudato_protocol::{Error, Object};
@@ -21,7 +21,7 @@ pub(crate) const SOURCES: &str = "sources.json";
 pub(crate) const CATALOG: &str = "catalog.json";
 const NOTE: &str = "pudato.json";
 
-/// Runs that are kept; a manifest of a thousand models has some 20 MB.
+/// How many runs to keep; the manifest of a thousand models has some 20 MB.
 const KEPT_MAX: usize = 20;
 
 /// Whose files they are.
@@ -63,10 +63,10 @@ struct Args {
 }
 
 impl Kept {
-    /// Moves what dbt wrote into `out` here, and lets the oldest go; answers where each file is.
+    /// Moves what dbt wrote into `out` here and removes the oldest run; returns the path of each file.
     ///
     /// # Errors
-    /// They cannot be moved; `out` is on the same disk.
+    /// The files cannot be moved; `out` is on the same disk.
     pub(crate) fn keep(&self, note: &Note, out: &Path) -> io::Result<Object> {
         let there = FILES.map(|(name, file)| (name, file, out.join(file)));
         let there: Vec<_> = there.iter().filter(|(.., path)| path.is_file()).collect();
@@ -115,10 +115,10 @@ impl Kept {
         Ok(names.into_iter().filter_map(split).collect())
     }
 
-    /// The run that `execution_id` names; where it names none, the last of `job`, or of the project where there is no job.
+    /// The run that `execution_id` names; without one, the last run of `job`; without a job, the last run of the project.
     ///
     /// # Errors
-    /// It is not kept here, or left nothing to begin with.
+    /// This worker no longer has the run, or the run left nothing to start from.
     pub(crate) fn find(
         &self,
         execution_id: Option<&str>,

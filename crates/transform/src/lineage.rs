@@ -38,8 +38,8 @@ pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
     found
 }
 
-/// The datasets that a node reads: its parents, and what is behind those that are views and that this run did not make. A view shows what is
-/// there now, and not what was there when it was made.
+/// The datasets that a node reads: its parents, and the datasets behind parents that are views from an earlier run. A view shows the data
+/// that is there now, not the data from when it was created.
 fn behind(manifest: &Manifest, id: &str, made: &BTreeSet<&str>) -> BTreeSet<String> {
     let mut found = parents(manifest, id);
     let mut open: Vec<String> = found.iter().cloned().collect();
@@ -71,8 +71,8 @@ fn writes(result: &NodeResult, node: &Node) -> bool {
     }
 }
 
-/// What writing it did to what was there (`DataReference.metadata.operation`): what dbt did, and where that cannot be seen (a model in
-/// Python), what its configuration says. What is not known to make a table anew is taken to keep what was there.
+/// What the write did to the old contents (`DataReference.metadata.operation`): according to what dbt ran, or, if that cannot be seen (a model
+/// in Python), according to the configuration. Anything not known to rebuild the table counts as keeping the old contents.
 fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static str {
     let materialized = node.config.materialized.as_deref();
     match (node.resource_type.as_str(), materialized) {
@@ -179,7 +179,7 @@ pub(crate) fn of_run(
     lineage
 }
 
-/// Who uses what was written: a dashboard that is made from it, whatever of dbt's ran.
+/// The exposures of what this run wrote, such as dashboards, whatever else the run did.
 fn exposures(
     manifest: &Manifest,
     naming: &Naming<'_>,
@@ -213,7 +213,7 @@ fn locations(from: &[DataReference]) -> Vec<Value> {
         .collect()
 }
 
-/// Rows that the adapter says it wrote. What it says of a test is about the one row that counts its failures.
+/// Rows that the adapter reports as written. For a test, it reports only the one row that counts the failures.
 fn rows_of(result: &NodeResult, node: Option<&Node>) -> Option<u64> {
     if node.is_some_and(|node| node.resource_type == "test") {
         return None;
@@ -270,7 +270,7 @@ fn details(
     details
 }
 
-/// What a node read or wrote that nobody tells.
+/// What a node read or wrote that dbt does not report.
 fn missing(
     result: &NodeResult,
     node: &Node,

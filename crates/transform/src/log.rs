@@ -16,12 +16,12 @@ const SAID_MAX: usize = 100;
 pub(crate) struct Progress {
     /// Nodes that are done.
     pub(crate) done: u64,
-    /// All of them, where dbt says it: dbt 2 does not.
+    /// The total, if dbt reports it; dbt 2 does not.
     pub(crate) total: Option<u64>,
     /// The last of which something was done.
     pub(crate) node: String,
-    /// What it is, in dbt's words: `model`, `test`, `unit_test`, `seed`, `snapshot`, `function`, `source`; `hook` and `batch` are parts
-    /// that dbt counts by themselves.
+    /// Its type in dbt's words: `model`, `test`, `unit_test`, `seed`, `snapshot`, `function`, `source`; `hook` and `batch` are parts
+    /// that dbt counts separately.
     pub(crate) kind: String,
     /// Which part was done, of how many: a hook of its moment, a batch of its model.
     pub(crate) part: Option<(u64, u64)>,
@@ -36,7 +36,7 @@ pub(crate) struct Log {
     pub(crate) errors: Vec<String>,
     /// Whether another process has the warehouse's file.
     pub(crate) is_locked_out: bool,
-    /// Nodes that are done, each once: a node may be told of more than once.
+    /// Finished nodes, each once: the log may mention a node more than once.
     done: BTreeSet<String>,
     total: Option<u64>,
     /// What macros said (`log(.., info=true)`, `print(..)`), and how many lines of that there were.

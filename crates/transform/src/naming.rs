@@ -159,8 +159,8 @@ impl Naming<'_> {
         }
     }
 
-    /// What a node with this SQL read of a parent. Whether dbt took a model from another environment (`--defer`) depends on what was there
-    /// when it ran, so it is read from the SQL; where that does not tell, it may have been either.
+    /// The tables of a parent that a node with this SQL read. Whether dbt took a model from another environment (`--defer`) depends on what
+    /// existed when it ran, so pudato reads it from the SQL; if the SQL does not tell, both are possible.
     pub(crate) fn read(
         &self,
         manifest: &Manifest,

@@ -5,8 +5,8 @@ use pudato_handler::Request;
 use pudato_protocol::{Error, Object};
 use serde_json::Value;
 
-/// Options that every dbt is given, before its command. What stands on the command line goes before `flags` in dbt_project.yml and before
-/// variables of the environment, any of which may take away what is read here: the log and the artifacts. dbt 1.8 knows them as well as dbt 2.
+/// Options that pudato passes to every dbt, before the command. The command line overrides `flags` in dbt_project.yml and
+/// environment variables, which could otherwise turn off what pudato reads: the log and the artifacts. Both dbt 1.8 and dbt 2 know them.
 pub(crate) const ALWAYS: [&str; 9] = [
     "--log-format=json",
     "--log-level=info",
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// The macro of `run_operation`, and what it is called with.
     pub(crate) macro_name: Option<String>,
     args: Object,
-    /// The run that `retry` goes on with.
+    /// The run that `retry` continues.
     pub(crate) execution_id: Option<String>,
 }
 

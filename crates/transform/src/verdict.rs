@@ -29,7 +29,7 @@ pub(crate) struct End<'a> {
     /// Why it was stopped, where it was.
     pub(crate) refused: Option<String>,
     pub(crate) artifacts: &'a Result<Option<Artifacts>, String>,
-    /// A file that it was to write, and did not.
+    /// A file that dbt should have written but did not.
     pub(crate) missing: Option<&'static str>,
 }
 

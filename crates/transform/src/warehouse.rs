@@ -17,7 +17,7 @@ pub trait Warehouse: Send + Sync {
         waits: &Waits,
     ) -> Result<Option<Box<dyn Send>>, String>;
 
-    /// The version of DuckDB that must go on to read `file`, where it is this warehouse's: what a newer one writes it cannot read.
+    /// The DuckDB version that must still be able to read `file`, if `file` is this warehouse: it cannot read what a newer version writes.
     fn version(&self, _file: &Path) -> Option<String> {
         None
     }

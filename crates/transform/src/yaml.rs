@@ -1,5 +1,5 @@
-//! JSON that YAML 1.1 reads as JSON does. dbt takes `--vars` and `--args` as YAML, whose older version (PyYAML) wants a dot and a sign in a
-//! number with an exponent, or takes it for a text; folds what it calls the end of a line within a text; and refuses some characters.
+//! Writes JSON that YAML 1.1 reads the same way. dbt reads `--vars` and `--args` as YAML, in an older version (PyYAML): it treats a number with an
+//! exponent as text unless it has a dot and a sign, folds line breaks within a text, and refuses some characters.
 
 use serde::Serialize;
 use serde_json::Value;

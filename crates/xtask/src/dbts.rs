@@ -1,5 +1,5 @@
-//! `cargo xtask dbt-versions`: the core of transform's tests, run with every dbt that pudato runs with. Five of them take minutes to install, so they
-//! are no part of every run.
+//! `cargo xtask dbt-versions`: runs the core of transform's tests with every dbt that pudato supports. Installing the five versions takes minutes, so
+//! the ordinary test run leaves them out.
 
 use crate::{python, tools};
 

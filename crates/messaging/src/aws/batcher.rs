@@ -47,7 +47,7 @@ pub(super) struct Sender {
     pub(super) claims: Option<Arc<dyn ClaimStore>>,
     pub(super) topic_arn: String,
     pub(super) limits: Limits,
-    /// What a message and a batch may have, as far as the topic has shown; it says more than some take.
+    /// Most bytes of a message and of a batch, as far as the topic has shown; some topics take less than they say.
     pub(super) bytes_max: Arc<AtomicUsize>,
 }
 

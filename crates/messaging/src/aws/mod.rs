@@ -83,7 +83,7 @@ impl AwsFabric {
         }
     }
 
-    /// Puts messages into `claims` that a topic refuses for their size, although it says that it takes them.
+    /// Stores messages in `claims` if a topic refuses them for their size, although its own limit allows them.
     #[must_use]
     pub fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
         self.publisher = self.publisher.with_claims(claims);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
-/// What SNS takes where a topic says nothing else (behaviours.md, row 5), and whatever it says.
+/// What SNS takes if the topic states no limit (behaviours.md, row 5), and also whatever limit it states.
 pub(super) const MESSAGE_BYTES: usize = 262_144;
 
 /// Publishes to topics, in batches. Clones share their batches.
@@ -20,15 +20,15 @@ pub struct SnsPublisher {
     shared: Arc<Shared>,
     /// Each is asked for once, however many want it at the same time.
     topics: Arc<Mutex<HashMap<String, Arc<OnceCell<Topic>>>>>,
-    /// Where a message goes that its topic refuses for its size.
+    /// Stores messages that their topic refuses for their size.
     claims: Option<Arc<dyn ClaimStore>>,
 }
 
 #[derive(Clone)]
 struct Topic {
-    /// What it says that it takes: what was made ready for that is sent, and may become a claim on its way.
+    /// The limit that the topic states: pudato sends messages prepared for it, and may turn them into claims on the way.
     said: Limits,
-    /// What it takes, as far as it has shown.
+    /// The limit that the topic has shown in practice.
     bytes_max: Arc<AtomicUsize>,
     batcher: Batcher,
 }
@@ -53,13 +53,13 @@ impl SnsPublisher {
         }
     }
 
-    /// Puts messages that a topic refuses for their size into `claims`.
+    /// Stores messages that a topic refuses for their size in `claims`.
     pub(super) fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
         self.claims = Some(claims);
         self
     }
 
-    /// Refuses a message that `topic` says it does not take.
+    /// Refuses a message above the limit that `topic` states.
     pub(super) async fn check(&self, topic: &str, message: &Outgoing) -> Result<(), Error> {
         self.topic(topic).await?.said.check(message)
     }

@@ -111,7 +111,7 @@ impl DuckDb {
     /// A warehouse in `file`, which is made where it is not there. The file is open only while a statement runs.
     ///
     /// # Errors
-    /// `Unavailable`: the file's folder cannot be made. `Invalid`: DuckDB could open the file, and commit nothing to it.
+    /// `Unavailable`: the file's folder cannot be created. `Invalid`: DuckDB could open the file but not commit to it.
     pub fn file(file: &Path, options: Options) -> Result<Self, EngineError> {
         let failed = |error: std::io::Error| {
             EngineError::Unavailable(format!("{}: {error}", file.display()))

@@ -1,5 +1,5 @@
-//! Texts that DuckDB's reader of JSON takes for a day or a time, and changes. 1.5.6 takes `26-01-02` for a day of the year 26, `epoch` and
-//! `Infinity` for 1900-01-01, and leaves out what a TIME has after its microseconds; `10:30` comes back as `10:30:00`.
+//! Finds texts that DuckDB's JSON reader takes for a date or a time and then changes. 1.5.6 reads `26-01-02` as a day in the year 26, reads `epoch`
+//! and `Infinity` as 1900-01-01, and drops the digits of a TIME after its microseconds; `10:30` comes back as `10:30:00`.
 
 /// Digits after a second that TIME and TIMESTAMP hold.
 const MICROSECONDS: usize = 6;

@@ -1,15 +1,15 @@
-//! Whether DuckDB can commit to a file. It opens one whose log it cannot make, and every write fails then.
+//! Checks whether DuckDB can commit to a file. DuckDB opens a file even if it cannot create the log, and then every write fails.
 
 use crate::engine::EngineError;
 use std::path::{Path, PathBuf};
 
-/// What DuckDB puts behind the name of a warehouse, its longest last (DuckDB 1.5.6, `SingleFileStorageManager`).
+/// What DuckDB appends to the name of a warehouse, the longest last (DuckDB 1.5.6, `SingleFileStorageManager`).
 const BESIDE: [&str; 3] = [".wal", ".wal.recovery", ".wal.checkpoint"];
 
 /// Longest name of a file on common file systems, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Refuses a file beside which DuckDB cannot keep its log.
+/// Refuses a file if DuckDB cannot keep its log next to it.
 pub(super) fn check(file: &Path) -> Result<(), EngineError> {
     let name = file.file_name().unwrap_or_default();
     let longest = BESIDE.map(str::len).into_iter().max().unwrap_or_default();

@@ -7,9 +7,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Operations of an output after which nothing is left of what was there (docs/lineage.md). `alter` and `rename` keep it, but name what
-/// they changed among their inputs. Any other word leaves what was there: `insert`, `merge`, `delete` and so on, and words that nobody
-/// knows here: a graph that shows too much can be checked, and one that leaves something out looks complete.
+/// Operations of an output that leave nothing of the old contents (docs/lineage.md). `alter` and `rename` keep them, but name what
+/// they changed among their inputs. Any other word keeps the old contents: `insert`, `merge`, `delete` and so on, and also unknown
+/// words, because you can check a graph that shows too much, but a graph that leaves something out looks complete.
 const REPLACING: [&str; 7] = [
     "create",
     "overwrite",
@@ -20,7 +20,7 @@ const REPLACING: [&str; 7] = [
     "rename",
 ];
 
-/// Whether what an output held before is still in it. Where nothing is said it was written anew, as a file is.
+/// Whether the output still holds its old contents. Without an operation the step replaced it, as it does a file.
 fn keeps(output: &DataReference) -> bool {
     let Some(operation) = output
         .metadata

@@ -159,7 +159,7 @@ impl Facets<'_> {
         )
     }
 
-    /// OpenLineage asks for the rows that were written to the dataset, which are all of its rows only where it was made anew.
+    /// OpenLineage wants the number of rows written to the dataset, which is all of its rows only if the step made it from scratch.
     pub(super) fn written(&self, metadata: &Object) -> Object {
         let rows = match metadata.get("operation").and_then(Value::as_str) {
             None | Some("create" | "overwrite" | "replace") => Some("row_count"),

@@ -77,8 +77,8 @@ impl ToldResult {
         }
     }
 
-    /// `{pipeline}.{step}`: each step is a job of its own. One that nobody named is called by its id, a job without a pipeline by its
-    /// own, and what belongs to no job by its service. A request without a step is one of its service and action.
+    /// `{pipeline}.{step}`: each step is a separate job. A step without a name uses its id, a job without a pipeline uses its own
+    /// id, and a step without a job uses its service. A request without a step uses its service and action.
     fn job_name(&self, body: &Object) -> String {
         let handler = body.get("handler").and_then(Value::as_str);
         let handler = self.handler.as_deref().or(handler);

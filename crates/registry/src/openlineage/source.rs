@@ -3,8 +3,8 @@
 use pudato_protocol::Object;
 use serde_json::{Value, json};
 
-/// What the transform handler says of its checkout: the repository as `git+URL` or `git+URL#FOLDER`, without credentials, and the commit.
-/// `None` where the logic came from no repository.
+/// The transform handler's checkout: the repository as `git+URL` or `git+URL#FOLDER`, without credentials, and the commit.
+/// `None` if the logic did not come from a repository.
 pub(super) fn location(body: &Object) -> Option<Value> {
     let data = body.get("data")?.as_object()?;
     let text = |name: &str| data.get(name).and_then(Value::as_str);
@@ -26,7 +26,7 @@ pub(super) fn location(body: &Object) -> Option<Value> {
     Some(fields)
 }
 
-/// The page that shows the folder as of the commit, where it is known how the host names such pages.
+/// The page that shows the folder at that commit, for hosts whose page names are known.
 fn page(repository: &str, commit: &str, folder: Option<&str>) -> Option<String> {
     let (scheme, rest) = repository.split_once("://")?;
     let (host, path) = rest.split_once('/')?;

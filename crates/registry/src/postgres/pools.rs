@@ -1,8 +1,8 @@
-//! Connections to the server itself, or through a pooler that hands every transaction to another connection of its own: pgbouncer in the mode
-//! `transaction`, RDS Proxy.
+//! Connections to the server itself, or through a pooler that runs each transaction on a different server connection: pgbouncer in `transaction`
+//! mode, RDS Proxy.
 //!
-//! What holds for a session at a server holds for nothing there. A session's settings are refused (`options` at its start) or lost, and a statement that was
-//! prepared in one transaction is not there in the next. So each transaction brings its settings, and statements have no names.
+//! Such a pooler does not preserve sessions. It refuses a session's settings (`options` at its start) or loses them, and a statement that one transaction
+//! prepared is missing in the next. So each transaction sends its own settings, and statements have no names.
 
 use super::connect::{SCHEMA, SETTINGS};
 use crate::error::{Error, ErrorKind};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-/// The connections of one process. Which kind it needs shows at its first one, and later at a statement that is gone.
+/// The connections of one process. Its first connection shows which kind it needs, or later a prepared statement that has disappeared.
 pub(super) struct Pools {
     direct: Pool,
     pooled: Pool,
@@ -55,7 +55,7 @@ impl Pools {
         self.pooled().await
     }
 
-    /// The first connection of a process: whoever drops a session's settings without a word is a pooler, too.
+    /// Opens the first connection of a process. A server that silently drops a session's settings is a pooler, too.
     pub(super) async fn first(&self) -> Result<Object, Error> {
         let client = self.get().await?;
         if self.is_pooled() || has_settings(&client).await? {
@@ -74,7 +74,7 @@ impl Pools {
         Ok(self.pooled.get().await?)
     }
 
-    /// Learns from an error: a statement that this session prepared is another session's matter.
+    /// Learns from an error: if a statement that this session prepared is missing, there is a pooler.
     pub(super) fn learn(&self, error: &Error) {
         let is_lost = [
             &SqlState::INVALID_SQL_STATEMENT_NAME,
@@ -93,7 +93,7 @@ impl Pools {
     }
 }
 
-/// By the code alone: pgbouncer says that the protocol was violated, RDS Proxy that it does not have the feature.
+/// Checks only the code: pgbouncer reports a protocol violation, RDS Proxy an unsupported feature.
 fn refuses_options(error: &PoolError) -> bool {
     let PoolError::Backend(error) = error else {
         return false;

@@ -1,4 +1,4 @@
-//! Gives the datasets of a folder the names that they have where it lies now.
+//! Renames the datasets of a folder that moved.
 
 use super::session::{Session, rows, run};
 use super::write::key;
@@ -142,7 +142,7 @@ async fn merge(session: &Session<'_>, merged: &[(i64, i64)]) -> Result<(), Error
     Ok(())
 }
 
-/// Folders of data that names tell, each with how many names do; see [`RegistryStore::data_folders`](crate::RegistryStore).
+/// Data folders that appear in names, each with the number of names; see [`RegistryStore::data_folders`](crate::RegistryStore).
 pub(super) async fn data_folders(session: &Session<'_>) -> Result<Vec<(String, u64)>, Error> {
     let mut folders = Vec::new();
     for (kind, sql) in crate::queries::DATA_FOLDERS.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Whether pudato's own services take what the steps say, before anything is sent and without any of them running.
+//! Checks steps against pudato's own services before anything is sent; none of the services has to be running.
 
 use super::{FileError, Pipeline, Step};
 use crate::builtin;
@@ -7,11 +7,11 @@ use pudato_protocol::Object;
 use std::path::Path;
 
 impl Pipeline {
-    /// Checks every step of a service of pudato's own: its action, and the fields of its payload. Answers the steps of other services, which
-    /// are not known here.
+    /// Checks the action and the payload fields of every step that uses one of pudato's own services. Returns the steps of other
+    /// services, which it does not know.
     ///
     /// # Errors
-    /// Everything that is wrong, at once, with its step and its line in `file`.
+    /// All errors at once, each with its step and its line in `file`.
     pub fn check(&self, file: &Path) -> Result<Vec<&Step>, FileError> {
         let (mut wrong, mut others) = (Vec::new(), Vec::new());
         for step in &self.steps {

@@ -1,5 +1,5 @@
-//! Lists objects: regular files whose names a command can use. Symbolic links, pipes and the like are not objects, and neither is what has
-//! another name: they are carried as `unnamed` says, so that a listing can count them. Files that are still being written are none of both.
+//! Lists objects: regular files whose names a command can use. Symbolic links, pipes and the like are not objects, and neither are files with
+//! other names: `unnamed` encodes their names, so that a listing can count them. Files that are still being written are neither listed nor counted.
 
 use super::{Folder, Problem, Root, STAGED, beneath, reading};
 use crate::key::{self, HIDDEN};

@@ -219,7 +219,7 @@ async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>
     Ok(found)
 }
 
-/// A queue that takes less than a topic that it hears: SNS accepts a message between the two, and cannot deliver it.
+/// Finds a queue whose limit is below that of a topic it subscribes to: SNS accepts a message between the two limits but cannot deliver it.
 async fn smaller_queue(shared: &Shared, resource: &Resource) -> Result<Option<Difference>, Error> {
     const ATTRIBUTE: &str = "MaximumMessageSize";
     let Kind::Subscription { topic, queue } = &resource.kind else {
