@@ -108,9 +108,9 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     }
     if job.undeclared_steps > 0 {
         output::line(&format!(
-            "{} more steps name this job but are not among the {} that it declared; add_step adds a step to the job",
-            output::thousands(job.undeclared_steps),
-            output::thousands(job.expected_steps.unwrap_or_default())
+            "steps that name this job but are not among the {} that it declared: {}; add_step adds a step to the job",
+            output::thousands(job.expected_steps.unwrap_or_default()),
+            output::thousands(job.undeclared_steps)
         ))?;
     }
     let times = Times::of(&steps);

@@ -85,7 +85,7 @@ impl Installed {
         // Files are the same within major and minor.
         match (number(theirs), number(own)) {
             (Some(newer), Some((major, minor))) if newer > (major, minor) => Err(format!(
-                "dbt's Python has DuckDB {theirs}, but this pudato has DuckDB {}, which cannot read what a newer version writes, so dbt did not run on the \
+                "dbt's Python has DuckDB {theirs}, but this pudato has DuckDB {}, which cannot read what a newer version writes, so dbt cannot use the \
                  warehouse {}; install an older version ({} -m pip install 'duckdb=={major}.{minor}.*'), or use another file in the profile",
                 own.trim_start_matches('v'),
                 file.display(),
