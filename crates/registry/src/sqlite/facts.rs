@@ -26,11 +26,11 @@ macro_rules! in_environment {
     };
 }
 
-const LAST_WRITER: &str = concat!(
+const LAST_WRITERS: &str = concat!(
     "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = ?2 AND seen_us <= ?3 AND edge.step <> ?4 AND ",
     in_environment!("?5"),
-    " ORDER BY seen_us DESC LIMIT 1"
+    " ORDER BY seen_us DESC LIMIT 2"
 );
 
 /// Clocks are coarse: several may have written it at the instant of the last.
@@ -82,7 +82,7 @@ const STEP_ID: &str = "SELECT step_id FROM step WHERE id = ?";
 /// All of them, for the test that none scans a table.
 #[cfg(test)]
 pub(super) const QUERIES: [&str; 11] = [
-    LAST_WRITER,
+    LAST_WRITERS,
     WRITERS_AT,
     WRITERS,
     READERS,
@@ -103,29 +103,48 @@ impl SqliteFacts<'_> {
         not: i64,
         limits: &Limits,
     ) -> Result<Option<Flow>, Error> {
-        let mut last: Option<Flow> = None;
-        for kind in [REPLACED, ADDED] {
-            let until_us = until_us.min(limits.until_us);
+        let last = self.last_writers(dataset, until_us, not, limits)?;
+        Ok(last.into_iter().flatten().next())
+    }
+
+    /// The last two writers of each kind, those of the later kind first.
+    fn last_writers(
+        &self,
+        dataset: i64,
+        until_us: i64,
+        not: i64,
+        limits: &Limits,
+    ) -> Result<[Vec<Flow>; 2], Error> {
+        let until_us = until_us.min(limits.until_us);
+        let of_kind = |kind: i64| {
             let params = params![dataset, kind, until_us, not, limits.environment];
-            let found = first(self.0, LAST_WRITER, params, flow)?;
-            let is_later = |flow: &Flow| last.is_none_or(|last| flow.last_us > last.last_us);
-            last = found.filter(is_later).or(last);
-        }
-        Ok(last)
+            all(self.0, LAST_WRITERS, params, flow)
+        };
+        let (replaced, added) = (of_kind(REPLACED)?, of_kind(ADDED)?);
+        let last = |flows: &[Flow]| flows.first().map(|flow| flow.last_us);
+        Ok(match last(&added) > last(&replaced) {
+            true => [added, replaced],
+            false => [replaced, added],
+        })
     }
 
     fn near_one(&self, Near { dataset, side }: Near, limits: &Limits) -> Result<Vec<Flow>, Error> {
         let environment = &limits.environment;
         let edges = match side {
             Side::LastWriter { until_us, not } => {
-                let Some(last) = self.last_writer(dataset, until_us, not, limits)? else {
+                let last = self.last_writers(dataset, until_us, not, limits)?;
+                let Some(at_us) = last[0].first().map(|flow| flow.last_us) else {
                     return Ok(Vec::new());
                 };
-                let mut edges = Vec::new();
-                for kind in [REPLACED, ADDED] {
-                    let params =
-                        params![dataset, kind, last.last_us, not, environment, limits.flows];
-                    edges.extend(all(self.0, WRITERS_AT, params, flow)?);
+                let mut edges: Vec<Flow> = last.into_iter().flatten().collect();
+                edges.retain(|flow| flow.last_us == at_us);
+                // Nearly always it is one, and that was asked for already.
+                if edges.len() > 1 {
+                    edges.clear();
+                    for kind in [REPLACED, ADDED] {
+                        let params = params![dataset, kind, at_us, not, environment, limits.flows];
+                        edges.extend(all(self.0, WRITERS_AT, params, flow)?);
+                    }
                 }
                 edges
             }
