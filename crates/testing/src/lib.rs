@@ -22,8 +22,8 @@ pub fn skipped(test: &str, why: &str) {
     eprintln!("{test}: skipped: {why}");
 }
 
-/// The Python that has pandas, pyarrow, polars and DuckDB, to read what pudato writes and to say what public files hold. It lies beside what
-/// cargo builds.
+/// Returns the Python that has pandas, pyarrow, polars and DuckDB. Tests use it to read what pudato writes, and to compare how pudato reads
+/// public files. It is next to the build output.
 ///
 /// # Errors
 /// It is not installed; `cargo xtask test` does that.

@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
 const DBT: &str = "fixtures/requirements-dbt.txt";
 
-/// Sees to it that `.venv` has what [`REQUIREMENTS`] says, and dbt, and that there are other readers of what pudato writes. Without Python or a network the tests that need them say that
-/// they were skipped; in CI, which sets `CI`, that is a failure.
+/// Installs what [`REQUIREMENTS`] lists and dbt into `.venv`, and the other readers of what pudato writes. Without Python or a network, the
+/// tests that need these packages report that they were skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
     let installed = install(&root().join(".venv"), REQUIREMENTS)
         .and_then(|()| ensure_dbt())
@@ -27,20 +27,20 @@ pub fn ensure() -> Result<(), String> {
     }
 }
 
-/// Sees to it that there are the programs that read what pudato writes. They are large, and lie beside what is built: every clone that shares
-/// that shares them.
+/// Installs the programs that read what pudato writes. They are large, so they go next to the build output, and every clone that shares that
+/// output shares them.
 fn ensure_readers() -> Result<(), String> {
     let folder = target().join("venv-readers");
     install(&folder, "fixtures/requirements-readers.txt")
 }
 
-/// Sees to it that `.venv` has dbt.
+/// Installs dbt into `.venv`.
 pub fn ensure_dbt() -> Result<(), String> {
     install(&root().join(".venv"), DBT)
 }
 
-/// Sees to it that there is a dbt of this version, beside what is built; answers for its program. `newer` is one with a DuckDB that is newer
-/// than the linked library.
+/// Installs this version of dbt next to the build output, and returns the path of its program. `newer` is a dbt whose DuckDB is newer than the
+/// linked library.
 pub fn ensure_dbt_of(version: &str) -> Result<PathBuf, String> {
     if version == "1.11" {
         ensure_dbt()?;

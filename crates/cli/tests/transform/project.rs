@@ -13,7 +13,7 @@ pub fn dbt() -> PathBuf {
 
 fn named_dbt() -> Option<PathBuf> {
     let named = std::env::var_os("PUDATO_TEST_DBT").map(PathBuf::from)?;
-    assert!(named.is_file(), "PUDATO_TEST_DBT: {named:?} is no file");
+    assert!(named.is_file(), "PUDATO_TEST_DBT: {named:?} is not a file");
     Some(named)
 }
 

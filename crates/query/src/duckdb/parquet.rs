@@ -12,11 +12,11 @@ pub(super) fn cast(r#type: &LogicalTypeHandle) -> Result<Option<String>, &'stati
     if !contains(r#type) {
         return Ok(None);
     }
-    // DuckDB would write a DOUBLE of a HUGEINT; 38 digits are what a DECIMAL of Parquet has. Of an ARRAY that is NULL it would write its
-    // elements, and pyarrow could not read the file (findings/duckdb-parquet-null-array.sh): as a list it is written as others write one.
+    // DuckDB would write a HUGEINT as a DOUBLE; a DECIMAL in Parquet has 38 digits. For an ARRAY that is NULL, DuckDB would write its
+    // elements, and pyarrow could not read the file (findings/duckdb-parquet-null-array.sh); a LIST is written correctly.
     Ok(Some(types::with_others(r#type, &|id| match id {
         LogicalTypeId::Hugeint | LogicalTypeId::UHugeint => Some("DECIMAL(38,0)"),
-        // As DuckDB writes an ENUM, whose words cannot be said in a cast. JSON is a VARCHAR with a name: with that, polars reads bytes.
+        // DuckDB writes an ENUM as VARCHAR too, and a cast cannot name its words. JSON is a VARCHAR with an alias: polars would read bytes.
         LogicalTypeId::Enum | LogicalTypeId::Varchar => Some("VARCHAR"),
         _ => None,
     })))

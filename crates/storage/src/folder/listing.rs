@@ -109,7 +109,7 @@ fn is_staged(name: &CStr) -> bool {
     name.to_bytes().starts_with(STAGED.as_bytes())
 }
 
-/// What is no object, so that a listing can count it.
+/// Stands for a name that no command can use, so that a listing can count it.
 fn unnamed(name: &[u8]) -> ObjectMeta {
     ObjectMeta {
         location: Path::from(unnamed::carried(name)),

@@ -45,7 +45,7 @@ struct Found {
 }
 
 impl Found {
-    /// Leaves the columns of a type, whatever its zone, as the texts that they are.
+    /// Keeps the columns of a type, with or without a time zone, as text.
     fn leave_as_text(&mut self, r#type: &str) {
         for (_, own) in &mut self.columns {
             if own == r#type || own.starts_with(&format!("{type} ")) {
@@ -241,8 +241,8 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The types that the caller says; else such as change nothing, and guess nothing: whether `1/2/26` is in January or in February is told
-    /// by nobody but the caller.
+    /// Takes the types that the caller gives. Otherwise no type may change a value, and no date is guessed: only the caller knows whether
+    /// `1/2/26` is in January or in February.
     fn types(&self, found: &mut Found) -> Result<(), EngineError> {
         let is_guess = |format: &Option<String>, said: &Option<String>| {
             said.is_none()

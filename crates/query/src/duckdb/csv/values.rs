@@ -136,8 +136,8 @@ pub(in crate::duckdb) fn is_exact(value: &[u8], separator: u8) -> bool {
         // This is not a number.
         return true;
     };
-    // Two texts of the fewest digits may be equally near to it, and not everybody writes the same: 823735061162298.2 is the one
-    // of answers and 823735061162298.3 that of Rust.
+    // Two shortest texts may be equally near to a DOUBLE, and writers choose differently: answers have 823735061162298.2, Rust's own
+    // formatting 823735061162298.3.
     let shortest = [format!("{number:e}"), Json::from(number).to_string()];
     let own = significant(&text);
     number.is_finite() && shortest.iter().any(|text| significant(text) == own)
