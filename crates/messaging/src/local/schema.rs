@@ -1,6 +1,7 @@
 //! The tables of the embedded fabric, and the version they have.
 
 use crate::{Error, ErrorKind};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 use std::time::Duration;
@@ -133,6 +134,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // A program that reads for long keeps the log growing; once it is gone the file is made small again.
     connection.pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Otherwise SQLite parses and plans a kept statement again whenever a parameter is bound that could change its plan.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

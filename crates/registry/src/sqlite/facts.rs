@@ -284,7 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("registry.db");
         drop(SqliteRegistry::open(&path).expect("opened"));
-        let connection = Connection::open(&path).expect("opened");
+        let connection = crate::sqlite::schema::open_reader(&path).expect("opened");
         let own = [resolve::EXACT, resolve::ENDING, queries::STEP_NODE];
         for query in QUERIES.iter().chain(&own) {
             let mut statement = connection
@@ -302,6 +302,27 @@ mod tests {
                     "{query}: {line}"
                 );
             }
+        }
+    }
+
+    /// SQLite plans a statement again where a bound parameter could change its plan, unless it is told not to.
+    #[test]
+    fn no_query_of_lineage_is_planned_again_when_it_is_asked_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("registry.db");
+        drop(SqliteRegistry::open(&path).expect("opened"));
+        let connection = crate::sqlite::schema::open_reader(&path).expect("opened");
+        let own = [resolve::EXACT, resolve::ENDING, queries::STEP_NODE];
+        for query in QUERIES.iter().chain(&own) {
+            let mut statement = connection.prepare(query).expect("a query");
+            for n in 1..4 {
+                let numbers = vec![n; statement.parameter_count()];
+                let params = rusqlite::params_from_iter(numbers);
+                let mut rows = statement.query(params).expect("asked");
+                assert!(rows.next().expect("an answer").is_none());
+            }
+            let planned_again = statement.get_status(rusqlite::StatementStatus::RePrepare);
+            assert_eq!(planned_again, 0, "{query}");
         }
     }
 }
