@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::calls::{Spent, spent};
+use pudato_runtime::admin::usage::{Spent, spent};
 use pudato_runtime::messaging::aws::{BEYOND_64_KB, EMPTY_RECEIVES};
 use serde_json::{Value, json};
 

@@ -3,10 +3,9 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
+use pudato_runtime::Pudato;
 use pudato_runtime::messaging::Stored;
-use pudato_runtime::{Fabric, Pudato};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Most messages that are looked at, of one queue.
 const LOOK_MAX: usize = 10_000;
@@ -92,7 +91,7 @@ impl Dlq {
                     let all: u64 = found.iter().map(|(_, ids)| ids.len() as u64).sum();
                     return count(context, "would_be_replayed", all);
                 }
-                count(context, "replayed", replay(&pudato, found, *rate).await?)
+                count(context, "replayed", pudato.replay(&found, *rate).await?)
             }
             Self::Purge { which, yes } => {
                 let found = which.find(&pudato, &Filter(Vec::new())).await?;
@@ -130,27 +129,6 @@ impl Filter {
             name => message.attributes.get(name) == Some(value),
         })
     }
-}
-
-/// Replays messages, some of them in each second.
-async fn replay(
-    pudato: &Pudato,
-    found: Vec<(String, Vec<String>)>,
-    rate: Option<u32>,
-) -> Result<u64, Failure> {
-    let mut moved = 0;
-    for (queue, ids) in found {
-        let some = rate.map_or(ids.len(), |rate| {
-            usize::try_from(rate).unwrap_or(usize::MAX)
-        });
-        for ids in ids.chunks(some.max(1)) {
-            moved += pudato.operations.replay(&queue, ids, None).await?;
-            if rate.is_some() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-    Ok(moved)
 }
 
 impl Which {
@@ -250,9 +228,9 @@ async fn show(context: &Context, pudato: &Pudato, id: &str) -> Result<(), Failur
 }
 
 fn not_found(pudato: &Pudato, id: &str) -> Failure {
-    Failure::failed(match pudato.settings().fabric {
-        Fabric::Embedded => format!("no dead letter has the id {id:?}"),
-        Fabric::Aws => format!(
+    Failure::failed(match pudato.fabric.profile.is_shared {
+        false => format!("no dead letter has the id {id:?}"),
+        true => format!(
             "no dead letter that can be seen now has the id {id:?}; SQS hides those that somebody looked at for up to two minutes"
         ),
     })

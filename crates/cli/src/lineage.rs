@@ -4,7 +4,7 @@ use crate::Context;
 use crate::exit::Failure;
 use crate::{collapse, output, svg, tree};
 use clap::ValueEnum;
-use pudato_runtime::openlineage::PRODUCER;
+use pudato_runtime::PRODUCER;
 use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::openlineage::run_events;
 use pudato_runtime::registry::{Graph, GraphQuery, Walk};

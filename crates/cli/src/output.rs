@@ -5,6 +5,8 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
+pub use pudato_runtime::thousands;
+
 /// Prints text: as it is to a file or a program, and without what a terminal would obey on a terminal. A reader that went away
 /// (`| head`) is no error.
 pub fn text(text: &str) -> Result<(), Failure> {
@@ -86,19 +88,6 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         print(row.iter().map(String::as_str).collect())?;
     }
     Ok(())
-}
-
-/// A number with its thousands apart.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A time to the second.

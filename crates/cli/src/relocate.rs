@@ -1,11 +1,9 @@
-//! `pudato registry relocate`, and what `pudato doctor` says of names that lead to another data folder.
+//! `pudato registry relocate`.
 
 use crate::Context;
 use crate::exit::Failure;
 use crate::output::{self, thousands};
-use pudato_runtime::Pudato;
 use pudato_runtime::registry::{Relocate, Relocated};
-use pudato_runtime::settings::DatabasePlace;
 use serde_json::json;
 use std::path::{Component, Path, PathBuf};
 
@@ -146,46 +144,6 @@ fn resolved(path: &Path) -> PathBuf {
         return resolved;
     }
     path.to_owned()
-}
-
-/// Names in the registry of this data folder that lead to another one: it was moved or copied.
-pub async fn elsewhere(pudato: &Pudato) -> Result<Vec<String>, Failure> {
-    let (settings, own) = (pudato.settings(), &pudato.data_dir);
-    // A registry that others share may have names of theirs.
-    let DatabasePlace::File(path) = &settings.registry else {
-        return Ok(Vec::new());
-    };
-    if !path.canonicalize().is_ok_and(|path| path.starts_with(own)) {
-        return Ok(Vec::new());
-    }
-    let containers: Vec<&Path> = settings
-        .containers
-        .values()
-        .filter_map(|location| location.strip_prefix("file://"))
-        .map(Path::new)
-        .collect();
-    let mut wrong = Vec::new();
-    for (folder, count) in pudato.registry.data_folders().await? {
-        let path = Path::new(&folder);
-        let is_container = containers.iter().any(|container| {
-            container.starts_with(path)
-                || container
-                    .canonicalize()
-                    .is_ok_and(|it| it.starts_with(path))
-        });
-        // One that is there and has no registry is no data folder.
-        let may_be_one = !path.exists() || path.join("registry.db").exists();
-        if path == own || is_container || !may_be_one {
-            continue;
-        }
-        wrong.push(format!(
-            "{} of datasets are in {folder}, which is not this data folder: if you moved or copied it here, \
-             run `pudato registry relocate '{folder}' '{}'` to update them",
-            names(count),
-            own.display()
-        ));
-    }
-    Ok(wrong)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::{CancellationToken, Part, Pudato, since};
+use pudato_runtime::{CancellationToken, Pudato, Role, since};
 use serde_json::json;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -22,19 +22,15 @@ impl Up {
         let pudato = context.open().await?;
         let _only = only_one(&pudato)?;
         let services = pudato.services_with_queue();
-        let settings = pudato.settings();
-        let has_project = ["DBT_PROJECT_DIR", "PUDATO_LOGIC_REPO_URL"]
-            .iter()
-            .any(|name| !settings.value(name).is_empty());
-        if has_project && !services.contains(&"transform") {
+        if pudato.settings().has_dbt_project() && !services.contains(&"transform") {
             eprintln!(
                 "pudato: a dbt project is set and transform has no queue: apply the topology with the project set, and put PUDATO_TRANSFORM_QUEUE_URL into the settings"
             );
         }
         let services = services.into_iter().map(str::to_owned);
-        let mut parts: Vec<Part> = services.map(Part::Handler).collect();
-        parts.push(Part::Results);
-        serve(context, &pudato, &parts).await
+        let mut roles: Vec<Role> = services.map(Role::Worker).collect();
+        roles.push(Role::Results);
+        serve(context, &pudato, &roles).await
     }
 }
 
@@ -59,7 +55,7 @@ impl Runner {
                 self.handler
             )));
         }
-        serve(context, &pudato, &[Part::Handler(self.handler.clone())]).await
+        serve(context, &pudato, &[Role::Worker(self.handler.clone())]).await
     }
 }
 
@@ -72,19 +68,19 @@ pub struct Results {}
 impl Results {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
         let pudato = context.open().await?;
-        serve(context, &pudato, &[Part::Results]).await
+        serve(context, &pudato, &[Role::Results]).await
     }
 }
 
-async fn serve(context: &Context, pudato: &Pudato, parts: &[Part]) -> Result<(), Failure> {
+async fn serve(context: &Context, pudato: &Pudato, roles: &[Role]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let names: Vec<&str> = parts
+    let names: Vec<&str> = roles
         .iter()
-        .map(|part| match part {
-            Part::Handler(service) => service.as_str(),
-            Part::Results => "results",
+        .map(|role| match role {
+            Role::Worker(service) => service.as_str(),
+            Role::Results => "results",
         })
         .collect();
     let folder = pudato.data_dir.display().to_string();
@@ -95,7 +91,7 @@ async fn serve(context: &Context, pudato: &Pudato, parts: &[Part]) -> Result<(),
         output::line(&format!("pudato runs {names} on {folder}; Ctrl-C stops it"))?;
     }
     let drain = CancellationToken::new();
-    let running = pudato.run(parts, drain.clone());
+    let running = pudato.run(roles, drain.clone());
     tokio::pin!(running);
     tokio::select! {
         ended = &mut running => return Ok(ended?),

@@ -3,8 +3,9 @@
 use crate::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::board::{InHand, Program};
-use pudato_runtime::{Fabric, Pudato, View, since, timestamp};
+use pudato_runtime::board::InHand;
+use pudato_runtime::notices::Program;
+use pudato_runtime::{Pudato, View, since, timestamp};
 use serde_json::{Value, json};
 
 /// Show what is running now: the programs that serve on this data folder, what each has in hand and since when, what that waits for, and
@@ -28,10 +29,10 @@ impl Status {
     pub async fn run(&self, context: &Context) -> Result<(), Failure> {
         let pudato = context.open().await?;
         let view = View::of(&pudato);
-        let waiting = match pudato.settings().fabric {
-            Fabric::Embedded => waiting(&pudato, view.now_ms).await?,
+        let waiting = match pudato.fabric.profile.is_shared {
+            false => waiting(&pudato, view.now_ms).await?,
             // Looking at a queue of SQS is receiving.
-            Fabric::Aws => Vec::new(),
+            true => Vec::new(),
         };
         if context.json {
             return output::json(&as_json(&view, &waiting));

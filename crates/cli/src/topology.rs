@@ -4,7 +4,7 @@ use crate::Context;
 use crate::exit::{FAILED, Failure};
 use crate::output;
 use pudato_runtime::OpenError;
-use pudato_runtime::deployment::Deployment;
+use pudato_runtime::admin::deployment::Deployment;
 use pudato_runtime::messaging::aws::{Difference, Wrong};
 use serde_json::{Value, json};
 

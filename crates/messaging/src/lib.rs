@@ -22,7 +22,7 @@ pub use claims::ClaimStore;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
 pub use idempotency::{Answered, Begin, IdempotencyStore, Key, RunningRequest};
-pub use operations::{Counts, Operations, Stored};
+pub use operations::{Counts, Operations, Stored, replay_paced};
 pub use port::{
     Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Outgoing, Publisher,
     Receive, Settlement,

@@ -138,15 +138,28 @@ pub(crate) async fn replay_by_ids<O: Operations + ?Sized>(
         .into_iter()
         .map(|message| message.message_id)
         .collect();
-    let some = per_second.map_or(ids.len(), |rate| {
-        usize::try_from(rate).unwrap_or(usize::MAX)
-    });
+    replay_paced(operations, dead_letters, &ids, Some(to), per_second).await
+}
+
+/// Replays messages by their ids, at most `per_second` of them a second; returns how many were moved.
+///
+/// # Errors
+/// As [`Operations::replay`]; what was moved by then stays moved.
+pub async fn replay_paced<O: Operations + ?Sized>(
+    operations: &O,
+    dead_letters: &str,
+    message_ids: &[String],
+    to: Option<&str>,
+    per_second: Option<u32>,
+) -> Result<u64, Error> {
+    let per_second = per_second.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX));
+    let at_once = per_second.unwrap_or(message_ids.len()).max(1);
     let mut moved = 0;
-    for (n, some) in ids.chunks(some.max(1)).enumerate() {
+    for (n, ids) in message_ids.chunks(at_once).enumerate() {
         if n > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        moved += operations.replay(dead_letters, some, Some(to)).await?;
+        moved += operations.replay(dead_letters, ids, to).await?;
     }
     Ok(moved)
 }

@@ -18,7 +18,13 @@ impl Limits {
         lease_max: LEASE_MAX,
         batch_fill: Duration::ZERO,
         delay_max: Some(DELAY_MAX),
+        receive_wait_max: WAIT_MAX,
     };
+
+    /// Whether each call costs money: then calls are saved rather than time.
+    pub fn bills_calls(&self) -> bool {
+        !self.batch_fill.is_zero()
+    }
 
     /// Checks a batch as a whole.
     ///

@@ -21,6 +21,8 @@ pub struct Limits {
     pub lease_max: Duration,
     /// Longest delay of a scheduled message, `None` where the backend has no delay.
     pub delay_max: Option<Duration>,
+    /// Longest wait of one receive.
+    pub receive_wait_max: Duration,
 }
 
 /// Why and from where a message came into a dead-letter queue.

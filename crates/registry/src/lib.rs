@@ -3,6 +3,12 @@
 //! A [`RegistryStore`] keeps it: [`SqliteRegistry`] in one file, [`PostgresRegistry`] on a server; [`RegistryHandler`] answers the
 //! Commands of the service `registry`.
 
+// The logic that the stores share is compiled without any store as well, for callers that need the port alone.
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports)
+)]
+
 mod answers;
 mod batch;
 mod error;

@@ -1,5 +1,6 @@
 //! The names of topics and queues (contract.md, "Topics and queues").
 
+pub use pudato_engine::{HISTORY, RESULTS};
 use pudato_messaging::{QueueConfig, Subscription, Topology};
 use std::time::Duration;
 
@@ -8,10 +9,6 @@ const RECEIVE_COUNT_MAX: u32 = 6;
 /// Attempts that a Result has: it is never to blame when the registry is down (contract.md).
 const RESULTS_RECEIVE_COUNT_MAX: u32 = 100;
 
-/// The name of the subscriber that keeps Events for `pudato trace` and `pudato events tail`.
-pub const HISTORY: &str = "history";
-/// What a results queue carries, in its name.
-pub const RESULTS: &str = "results";
 /// What the events topic carries, in its name.
 pub const EVENTS: &str = "events";
 
@@ -66,7 +63,23 @@ impl Names {
         rest.strip_suffix("-queue")
     }
 
-    /// Where what nobody could handle lies.
+    /// What a topic carries: the name of a service, `results` or `events`; `None` if it is no topic of this installation.
+    ///
+    /// ```
+    /// use pudato_runtime::Names;
+    /// assert_eq!(Names::new("pudato").carries("pudato-query-commands"), Some("query"));
+    /// assert_eq!(Names::new("pudato").carries("pudato-results"), Some("results"));
+    /// assert_eq!(Names::new("pudato").carries("other-results"), None);
+    /// ```
+    pub fn carries<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('-')?;
+        match rest {
+            RESULTS | EVENTS => Some(rest),
+            _ => rest.strip_suffix("-commands"),
+        }
+    }
+
+    /// The dead-letter queue of a service, of the results consumer, or of a subscriber of Events.
     pub fn dead_letters(&self, name: &str) -> String {
         format!("{}-{name}-dlq", self.prefix)
     }

@@ -47,3 +47,20 @@ pub fn duration(text: &str) -> Option<std::time::Duration> {
     };
     Some(std::time::Duration::from_secs(number.checked_mul(seconds)?))
 }
+
+/// A number with commas between its thousands.
+///
+/// ```
+/// assert_eq!(pudato_runtime::thousands(1_234_567), "1,234,567");
+/// ```
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

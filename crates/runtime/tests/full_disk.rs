@@ -9,7 +9,7 @@ use pudato_messaging::{
 };
 use pudato_protocol::{Object, Result as Reply, encode};
 use pudato_registry::{RegistryStore, SqliteRegistry};
-use pudato_runtime::{CancellationToken, Chance, Kind, ResultsConsumer};
+use pudato_runtime::{CancellationToken, Jitter, Kind, ResultsConsumer};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -98,12 +98,12 @@ async fn child(folder: &Path) {
     }
     let drain = CancellationToken::new();
     let consumer = ResultsConsumer {
-        trust: Default::default(),
+        envelopes: Default::default(),
         consumer: Arc::new(fabric.consumer("results").await.expect("a consumer")),
         registry: Arc::new(registry.clone()),
         claims: Arc::new(NoClaims),
         clock: Arc::new(SystemClock),
-        chance: Arc::new(Chance::new()),
+        jitter: Arc::new(Jitter::new()),
         kind: Kind::Results,
         visibility: Duration::from_secs(30),
         left_alone: None,

@@ -3,7 +3,7 @@
 #![cfg(feature = "aws")]
 
 use async_trait::async_trait;
-use pudato_runtime::deployment::Deployment;
+use pudato_runtime::admin::deployment::Deployment;
 use pudato_runtime::handler::{Action, Answer, Effect, Failure, Handler, Request};
 use pudato_runtime::lambda::Function;
 use pudato_runtime::protocol::Object;

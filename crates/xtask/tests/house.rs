@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which rooms a room may depend on, directly. Tests of a room may use more.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("protocol", &[]),
     ("messaging", &["protocol"]),
     ("handler", &["protocol"]),
@@ -12,9 +12,11 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("query", &["handler", "protocol"]),
     ("transform", &["handler", "protocol"]),
     ("registry", &["handler", "protocol"]),
+    ("engine", &["handler", "messaging", "protocol", "registry"]),
     (
         "runtime",
         &[
+            "engine",
             "handler",
             "messaging",
             "protocol",

@@ -7,7 +7,7 @@
 
 use custom_handler::Profile;
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{CancellationToken, Part, Pudato, Settings, logs};
+use pudato_runtime::{CancellationToken, Pudato, Role, Settings, logs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,8 +26,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = tokio::signal::ctrl_c().await;
         stop.cancel();
     });
-    pudato
-        .run(&[Part::Handler("profile".into())], drain)
-        .await?;
+    pudato.run(&[Role::Worker("profile".into())], drain).await?;
     Ok(())
 }

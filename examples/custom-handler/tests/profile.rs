@@ -4,7 +4,7 @@ use custom_handler::Profile;
 use pudato_runtime::protocol::{Command, Status};
 use pudato_runtime::registry::{Direction, HopQuery};
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{CancellationToken, Client, Part, Pudato, Settings};
+use pudato_runtime::{CancellationToken, Client, Pudato, Role, Settings};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ async fn its_commands_are_answered_and_leave_lineage() {
     let drain = CancellationToken::new();
     let (serving, stop) = (Arc::clone(&pudato), drain.clone());
     let served = tokio::spawn(async move {
-        let parts = [Part::Handler("profile".into()), Part::Results];
+        let parts = [Role::Worker("profile".into()), Role::Results];
         serving.run(&parts, stop).await
     });
     let payload = json!({"location": "file:///lake/a.csv", "data": "a,b\n1,\n2,3\n"});

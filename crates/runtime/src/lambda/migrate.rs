@@ -1,10 +1,8 @@
 //! The function that makes the registry's tables, and the roles that all other functions have in its database. It alone has the owner's secret; whoever deploys
 //! invokes it, with `{"roles": {"registry": "secretsmanager:..", "answers": "secretsmanager:.."}}`.
 
-use crate::aws;
+use crate::installation::{OpenError, aws};
 use crate::settings::{DatabasePlace, Settings};
-use crate::wiring::OpenError;
-use aws_config::SdkConfig;
 use pudato_registry::{PostgresRegistry, Purpose};
 use serde_json::{Map, Value, json};
 
@@ -22,17 +20,12 @@ impl MigrateFunction {
 
     pub(super) async fn invoke(&self, event: &Value) -> Result<Value, OpenError> {
         let roles = roles(event)?;
-        let config = aws::config(&self.settings).await;
-        let owner = url(
-            &self.settings.registry,
-            config.as_ref(),
-            "REGISTRY_DATABASE_URL",
-        )
-        .await?;
+        let settings = &self.settings;
+        let owner = url(&settings.registry, settings, "REGISTRY_DATABASE_URL").await?;
         let registry = PostgresRegistry::open(&owner).await?;
         let mut made = Vec::new();
         for (name, purpose, place) in roles {
-            let url = url(&place, config.as_ref(), &name).await?;
+            let url = url(&place, settings, &name).await?;
             registry.make_role(&url, purpose).await?;
             tracing::info!(role = name, "the role has its password and its rights");
             made.push(name);
@@ -66,12 +59,8 @@ fn roles(event: &Value) -> Result<Vec<(String, Purpose, DatabasePlace)>, OpenErr
 }
 
 /// The URL of a server that a place holds.
-async fn url(
-    place: &DatabasePlace,
-    config: Option<&SdkConfig>,
-    name: &str,
-) -> Result<String, OpenError> {
-    match aws::resolved(place, config).await? {
+async fn url(place: &DatabasePlace, settings: &Settings, name: &str) -> Result<String, OpenError> {
+    match aws::resolve(place, settings).await? {
         DatabasePlace::Postgres(url) => Ok(url),
         _ => Err(OpenError::Settings(format!(
             "{name}: expected postgres://.., or a secret that holds such a URL"

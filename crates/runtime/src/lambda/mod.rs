@@ -7,9 +7,9 @@ mod migrate;
 mod results;
 mod service;
 
+use crate::installation::{OpenError, Pudato, PushedConsumer};
 use crate::names::RESULTS;
 use crate::settings::{DatabasePlace, Settings};
-use crate::wiring::{OpenError, Pudato};
 use migrate::{MIGRATE, MigrateFunction};
 use pudato_handler::Handler;
 use results::ResultsFunction;
@@ -85,7 +85,7 @@ impl Function {
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
-        let kind = settings.value("HANDLER_TYPE").to_owned();
+        let kind = settings.function.clone().unwrap_or_default();
         let needs_database = needs_database(&kind, &settings);
         check(&settings, needs_database)?;
         if kind == MIGRATE {
@@ -140,7 +140,7 @@ fn needs_database(kind: &str, settings: &Settings) -> bool {
 /// Refuses what a Lambda cannot have.
 fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     let mut wrong = Vec::new();
-    if settings.value("HANDLER_TYPE").is_empty() {
+    if settings.function.is_none() {
         wrong.push(
             "HANDLER_TYPE: expected storage, registry, query, results or migrate, found nothing",
         );
@@ -149,9 +149,9 @@ fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     let is_file = |place: &DatabasePlace| matches!(place, DatabasePlace::File(_));
     let (registry, answers);
     if needs_database && is_file(&settings.registry) {
-        let what = match settings.value("REGISTRY_DATABASE_URL") {
-            "" => "not set",
-            _ => "sqlite:",
+        let what = match settings.registry_is_set {
+            false => "not set",
+            true => "sqlite:",
         };
         registry = format!("REGISTRY_DATABASE_URL: {what}: {lost}");
         wrong.push(&registry);
@@ -160,7 +160,7 @@ fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
         answers = format!("PUDATO_IDEMPOTENCY_URL: sqlite: {lost}, or dynamodb:TABLE");
         wrong.push(&answers);
     }
-    if !settings.value("DUCKDB_PATH").is_empty() {
+    if settings.query.file_is_set {
         wrong.push("DUCKDB_PATH: the warehouse of a Lambda is in memory, since its disk is gone with the container; unset it");
     }
     let is_aws = settings.fabric == crate::settings::Fabric::Aws;
@@ -178,4 +178,10 @@ fn queue_of(event: &Value) -> Option<&str> {
     let record = event.get("Records")?.as_array()?.first()?;
     let arn = record.get("eventSourceARN")?.as_str()?;
     arn.rsplit(':').next()
+}
+
+/// The messages of `queue` that an event source of Lambda brings.
+async fn pushed(pudato: &Pudato, queue: &str) -> Result<Arc<dyn PushedConsumer>, OpenError> {
+    let pushed = pudato.fabric.consumers.pushed(queue).await?;
+    pushed.ok_or_else(|| OpenError::Settings("PUDATO_FABRIC: expected aws".into()))
 }

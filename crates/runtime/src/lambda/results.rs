@@ -1,14 +1,10 @@
 //! The results consumer, and with it the watch over the dead-letter queues.
 
 use super::{Deadline, queue_of};
-use crate::chance::Backoff;
-use crate::dead_letters::DeadLetterWatch;
-use crate::kept_answers::forget;
+use crate::adapters::forget;
+use crate::installation::{OpenError, Pudato, PushedConsumer};
 use crate::names::{HISTORY, RESULTS};
-use crate::results::{Kind, ResultsConsumer};
-use crate::wiring::{OpenError, Pudato};
-use pudato_messaging::Consumer;
-use pudato_messaging::aws::SqsConsumer;
+use pudato_engine::{Backoff, DeadLetterWatch, Kind, ResultsConsumer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +24,7 @@ pub(super) struct ResultsFunction {
 
 /// One queue of Results or Events.
 struct Opened {
-    source: Arc<SqsConsumer>,
+    source: Arc<dyn PushedConsumer>,
     consumer: ResultsConsumer,
 }
 
@@ -53,8 +49,8 @@ impl ResultsFunction {
         let deadline = Deadline::new(now_ms, end_ms);
         if is_scheduled(event) {
             self.look(deadline).await?;
-            if let Some(kept) = self.pudato.kept_answers() {
-                forget(&*kept, &*self.pudato.clock).await;
+            if let Some(kept) = &self.pudato.fabric.expiring_answers {
+                forget(&**kept, &*self.pudato.clock).await;
             }
             return Ok(Vec::new());
         }
@@ -120,9 +116,9 @@ impl ResultsFunction {
         if let Some(opened) = all.get(queue) {
             return Ok(Arc::clone(opened));
         }
-        let source = Arc::new(self.pudato.event_source(queue).await?);
-        let consumer: Arc<dyn Consumer> = Arc::clone(&source) as _;
-        let mut consumer = self.pudato.results_consumer_of(consumer, kind);
+        let source = super::pushed(&self.pudato, queue).await?;
+        let consumer = Arc::clone(&source).as_consumer();
+        let mut consumer = self.pudato.results_consumer(consumer, kind);
         consumer.left_alone = Some(Backoff::OUTAGE);
         let opened = Arc::new(Opened { consumer, source });
         all.insert(queue.to_owned(), Arc::clone(&opened));

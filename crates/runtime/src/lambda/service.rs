@@ -1,13 +1,10 @@
 //! The handler of one service.
 
 use super::Deadline;
-use crate::answering::Answering;
-use crate::chance::{Backoff, Chance};
-use crate::process::{Decision, Incoming, Processor};
-use crate::settler::Settler;
-use crate::wiring::{OpenError, Pudato};
-use crate::worker::span;
-use pudato_messaging::aws::SqsConsumer;
+use crate::installation::{OpenError, Pudato, PushedConsumer};
+use pudato_engine::pace::millis;
+use pudato_engine::settle::{Answer, Policy, Prepared, Preparer, Settler, Settling, carry_out};
+use pudato_engine::{Backoff, Decision, Incoming, Jitter, Processor, span};
 use pudato_messaging::{Clock, Consumer, Deleted, Delivery, Error, Lease};
 use serde_json::Value;
 use std::sync::Arc;
@@ -28,15 +25,16 @@ pub(super) struct ServiceFunction {
 struct Opened {
     pudato: Arc<Pudato>,
     processor: Processor,
-    consumer: Arc<SqsConsumer>,
-    chance: Chance,
+    source: Arc<dyn PushedConsumer>,
+    consumer: Arc<dyn Consumer>,
+    jitter: Jitter,
     results_topic: String,
     events_topic: String,
 }
 
 impl ServiceFunction {
     pub(super) fn new(pudato: Arc<Pudato>, service: &str) -> Result<Self, OpenError> {
-        pudato.require_handler(service)?;
+        pudato.handler(service)?;
         Ok(Self {
             pudato,
             service: service.to_owned(),
@@ -47,14 +45,15 @@ impl ServiceFunction {
     async fn open(&self) -> Result<Arc<Opened>, OpenError> {
         let pudato = &self.pudato;
         let queue = pudato.names.queue(&self.service);
-        let consumer = pudato.event_source(&queue).await?;
+        let source = super::pushed(pudato, &queue).await?;
         let mut processor = pudato.processor(&self.service)?;
         // Nothing renews a running request here; it is this one's as long as the message is hidden, which is longer than it may run.
-        processor.lease = consumer.visibility();
+        processor.lease = source.visibility();
         Ok(Arc::new(Opened {
             processor,
-            consumer: Arc::new(consumer),
-            chance: Chance::new(),
+            consumer: Arc::clone(&source).as_consumer(),
+            source,
+            jitter: Jitter::new(),
             results_topic: pudato.names.results(),
             events_topic: pudato.names.events(),
             pudato: Arc::clone(pudato),
@@ -69,8 +68,8 @@ impl ServiceFunction {
     ) -> Result<Vec<String>, OpenError> {
         let opened = self.opened.get_or_try_init(|| self.open()).await?;
         let deadline = Deadline::new(opened.clock().now_ms(), end_ms);
-        let deliveries = opened.consumer.adopt(event)?;
-        let consumer: Arc<dyn Consumer> = Arc::clone(&opened.consumer) as _;
+        let deliveries = opened.source.adopt(event)?;
+        let consumer = Arc::clone(&opened.consumer);
         let clock = Arc::clone(&opened.pudato.clock);
         let (settler, settling) = Settler::new(consumer, clock);
         let settling = tokio::spawn(settling);
@@ -79,7 +78,7 @@ impl ServiceFunction {
         for delivery in deliveries {
             let (opened, settler) = (Arc::clone(opened), settler.clone());
             let handlers = Arc::clone(&handlers);
-            let in_hand = settler.take_in_hand();
+            let in_hand = settler.announce();
             running.spawn(async move {
                 let _in_hand = in_hand;
                 opened.handle(delivery, &settler, &handlers, deadline).await;
@@ -93,7 +92,7 @@ impl ServiceFunction {
             }
         }
         let _ = settling.await;
-        Ok(opened.consumer.left())
+        Ok(opened.source.left())
     }
 }
 
@@ -102,11 +101,17 @@ impl Opened {
         &*self.pudato.clock
     }
 
-    fn answering(&self) -> Answering<'_> {
-        Answering {
-            outbox: &self.pudato.outbox,
-            results_topic: &self.results_topic,
-            events_topic: &self.events_topic,
+    fn settling(&self) -> Settling<'_> {
+        Settling {
+            consumer: &*self.consumer,
+            idempotency: &*self.processor.idempotency,
+            preparer: Preparer {
+                outbox: &self.pudato.outbox,
+                results_topic: &self.results_topic,
+                events_topic: &self.events_topic,
+            },
+            clock: self.clock(),
+            jitter: &self.jitter,
         }
     }
 
@@ -138,10 +143,14 @@ impl Opened {
                 self.decide(&message, deadline).await
             } => decision,
         };
-        let settled = self.obey(&message, lease, decision, settler).await;
-        if let Err(error) = settled {
-            tracing::warn!(%error, message_id = message.message_id, "it could not be settled; it comes again");
-        }
+        let settling = self.settling();
+        let prepared = settling.prepare(&decision).await;
+        let policy = GiveBack {
+            settling,
+            settler,
+            attempt: message.attempt.unwrap_or(1),
+        };
+        carry_out(settling, &policy, (&message, lease), decision, prepared).await;
     }
 
     /// Decides, and while a backend is down asks again a few times.
@@ -162,77 +171,44 @@ impl Opened {
                 return decision;
             };
             failures += 1;
-            let wait = Backoff::PROBE.wait(failures, &self.chance);
-            let next_ms = self.clock().now_ms().saturating_add(milliseconds(wait));
+            let wait = Backoff::PROBE.wait(failures, &self.jitter);
+            let next_ms = self.clock().now_ms().saturating_add(millis(wait));
             if next_ms > now_ms.saturating_add(probe_ms) {
                 return decision;
             }
-            tracing::warn!(%why, "a backend is unavailable; it is asked again");
+            tracing::warn!(%why, "a backend is unavailable; the function asks it again");
             self.clock().sleep_until(next_ms).await;
         }
     }
-
-    async fn obey(
-        &self,
-        message: &Incoming,
-        lease: Lease,
-        decision: Decision,
-        settler: &Settler,
-    ) -> Result<(), Error> {
-        let attempt = message.attempt.unwrap_or(1);
-        let (outcome, follow_up) = match decision {
-            Decision::Done(outcome) => (outcome, None),
-            Decision::Pending(outcome, follow_up) => (outcome, Some(*follow_up)),
-            Decision::Retry { why, after } => {
-                let after = after.unwrap_or_else(|| Backoff::RETRY.wait(attempt, &self.chance));
-                tracing::warn!(%why, after_s = after.as_secs(), "it is tried again");
-                return self.consumer.release(lease, after).await;
-            }
-            Decision::Busy { until_ms } => {
-                let left_ms = until_ms.saturating_sub(self.clock().now_ms());
-                tracing::info!("the same request runs elsewhere; it is given back");
-                let after = Duration::from_millis(left_ms);
-                return self.consumer.release(lease, after).await;
-            }
-            Decision::Unavailable { why } => {
-                let after = Backoff::OUTAGE.wait_long(attempt, &self.chance);
-                tracing::warn!(%why, after_s = after.as_secs(), "it is given back");
-                return self.consumer.release(lease, after).await;
-            }
-            Decision::Reject { why, result } => {
-                tracing::error!(%why, "it is dead-lettered");
-                let publish = self.answering().told(result.as_deref()).await?;
-                return self.consumer.dead_letter(lease, &why, publish).await;
-            }
-        };
-        let (answering, limits) = (self.answering(), self.consumer.limits());
-        let prepared = answering
-            .prepare(&outcome, follow_up.as_ref(), &limits)
-            .await;
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                // Its effect is made: who receives it next gives the same answer.
-                if let Some(answered) = outcome.answered.clone()
-                    && let Err(error) = self.processor.idempotency.finish(answered).await
-                {
-                    tracing::warn!(%error, "the answer could not be kept");
-                }
-                let after = Backoff::OUTAGE.wait_long(attempt, &self.chance);
-                self.consumer.release(lease, after).await?;
-                return Err(error);
-            }
-        };
-        match settler.settle(prepared.settlement(lease)).await? {
-            Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
-            Deleted::Deleted | Deleted::Unknown => {
-                tracing::debug!(status = ?outcome.result.status, duration_ms = outcome.result.duration_ms, "answered");
-            }
-        }
-        Ok(())
-    }
 }
 
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// A Lambda function's policy: waiting is billed, and giving a message back spends an attempt, so a message rests for long while a
+/// backend is down.
+struct GiveBack<'a> {
+    settling: Settling<'a>,
+    settler: &'a Settler,
+    attempt: u32,
+}
+
+impl Policy for GiveBack<'_> {
+    fn unavailable_for(&self, attempt: u32) -> Duration {
+        Backoff::OUTAGE.wait_long(attempt, self.settling.jitter)
+    }
+
+    async fn settle(
+        &self,
+        lease: Lease,
+        (outcome, _): Answer<'_>,
+        prepared: Result<Prepared, Error>,
+    ) -> Result<Deleted, Error> {
+        match prepared {
+            Ok(prepared) => self.settler.settle(prepared.settlement(lease)).await,
+            Err(error) => {
+                self.settling.keep_answer(outcome).await;
+                let after = self.unavailable_for(self.attempt);
+                self.settling.consumer.release(lease, after).await?;
+                Err(error)
+            }
+        }
+    }
 }

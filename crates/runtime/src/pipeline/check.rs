@@ -2,7 +2,7 @@
 
 use super::{FileError, Pipeline, Step};
 use crate::builtin;
-use crate::variables::nearest;
+use crate::settings::variables::nearest;
 use pudato_protocol::Object;
 use std::path::Path;
 

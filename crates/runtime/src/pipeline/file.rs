@@ -4,7 +4,7 @@ use super::order;
 use super::yaml::{self, Wrong, entries, kind, text, wrong};
 use super::{Pipeline, Step};
 use crate::input;
-use crate::variables::nearest;
+use crate::settings::variables::nearest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pudato_protocol::Object;

@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::standing::standing;
 use crate::client::{CallError, Client};
-use crate::wiring::Pudato;
+use crate::installation::Pudato;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pudato_messaging::Error;

@@ -1,0 +1,57 @@
+//! Copies and checks of what is in the data folder.
+
+use crate::installation::{OpenError, Pudato};
+use crate::settings::DatabasePlace;
+use std::os::unix::fs::DirBuilderExt;
+
+impl Pudato {
+    /// Writes a copy of the fabric and the registry into the folder `to`, which must be new or empty. Objects are files:
+    /// copy them as such.
+    ///
+    /// # Errors
+    /// The folder holds something, or cannot be written.
+    pub async fn backup(&self, to: &std::path::Path) -> Result<(), OpenError> {
+        let failed =
+            |error: std::io::Error| OpenError::Unavailable(format!("{}: {error}", to.display()));
+        // What is in it is the owner's alone, as in the data folder.
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(to);
+        made.map_err(failed)?;
+        if std::fs::read_dir(to).map_err(failed)?.next().is_some() {
+            let what = format!("{}: expected a new or empty folder", to.display());
+            return Err(OpenError::Settings(what));
+        }
+        if let Some(file) = &self.fabric.file {
+            file.backup(&to.join("fabric.db")).await?;
+        }
+        // A registry on a server is backed up there.
+        if let DatabasePlace::File(_) = self.settings().registry {
+            self.registry.backup(&to.join("registry.db")).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads every page of fabric and registry; says what is wrong.
+    ///
+    /// # Errors
+    /// They cannot be read at all.
+    pub async fn check(&self) -> Result<Vec<String>, OpenError> {
+        let mut wrong = match &self.fabric.file {
+            Some(file) => file.check().await?,
+            None => Vec::new(),
+        };
+        wrong.extend(self.registry.check().await?);
+        Ok(wrong)
+    }
+
+    /// What is missing here for dbt to run, or would make the warehouse unreadable.
+    #[cfg(feature = "dbt")]
+    pub async fn check_transform(&self) -> Vec<String> {
+        let own = self.settings().transform_in(&self.data_dir);
+        #[cfg(feature = "duckdb")]
+        let version = pudato_query::duckdb::version();
+        #[cfg(not(feature = "duckdb"))]
+        let version: Option<String> = None;
+        own.examine(version.as_deref()).await
+    }
+}

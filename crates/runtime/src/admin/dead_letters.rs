@@ -1,0 +1,23 @@
+//! Replaying dead letters.
+
+use crate::installation::Pudato;
+use pudato_messaging::{Error, replay_paced};
+
+impl Pudato {
+    /// Sends dead letters back to the queues they came from, at most `per_second` of each dead-letter queue in a second. `found` has
+    /// dead-letter queues with the ids of their messages. Returns how many were moved.
+    ///
+    /// # Errors
+    /// A queue is unknown, or the fabric cannot be reached; what was moved by then stays moved.
+    pub async fn replay(
+        &self,
+        found: &[(String, Vec<String>)],
+        per_second: Option<u32>,
+    ) -> Result<u64, Error> {
+        let mut moved = 0;
+        for (queue, ids) in found {
+            moved += replay_paced(&*self.operations, queue, ids, None, per_second).await?;
+        }
+        Ok(moved)
+    }
+}

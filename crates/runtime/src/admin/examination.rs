@@ -1,0 +1,146 @@
+//! What `pudato doctor` looks for on AWS.
+
+use super::deployment::Deployment;
+use super::usage::spent;
+use crate::client::Client;
+use crate::installation::{OpenError, Pudato};
+use crate::names::{HISTORY, RESULTS};
+use pudato_messaging::ErrorKind;
+use pudato_messaging::aws::EMPTY_RECEIVES;
+use pudato_protocol::{Command, Event, Object};
+use std::time::Duration;
+
+/// How long the canary of a topic may take.
+const CANARY_WAIT: Duration = Duration::from_secs(15);
+/// How long a queue is watched that nobody seems to read.
+const WATCH: Duration = Duration::from_secs(5);
+/// An action that no handler has: it is answered, and nothing is executed.
+const CANARY: &str = "canary";
+/// Receives of an idle queue in an hour: one long poll of 20 s after the other, and some.
+const RECEIVES_PER_HOUR: f64 = 190.0;
+/// Share of receives that find nothing above which there are too many of them.
+const EMPTY_SHARE: f64 = 0.95;
+
+/// Everything that is wrong; may take half a minute.
+///
+/// # Errors
+/// AWS or the registry cannot be asked.
+pub async fn examine(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+    let deployment = Deployment::new(pudato.settings()).await;
+    let differences = deployment.diff().await?;
+    let mut wrong: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    wrong.extend(unread(pudato).await?);
+    wrong.extend(canaries(pudato).await?);
+    wrong.extend(receives(pudato)?);
+    Ok(wrong)
+}
+
+/// Queues that hold messages which nobody takes.
+async fn unread(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+    let names = pudato.services().into_iter().map(str::to_owned);
+    let names = names.chain([RESULTS.to_owned(), HISTORY.to_owned()]);
+    let mut waiting = Vec::new();
+    for name in names.filter(|name| pudato.has_queue(name)) {
+        let queue = pudato.names.queue(&name);
+        let counts = match pudato.operations.counts(&queue).await {
+            // It is named already, as missing.
+            Err(error) if error.kind == ErrorKind::NotFound => continue,
+            counts => counts?,
+        };
+        if counts.visible > 0 && counts.in_flight == 0 {
+            waiting.push((queue, counts.visible));
+        }
+    }
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    tokio::time::sleep(WATCH).await;
+    let mut wrong = Vec::new();
+    for (queue, before) in waiting {
+        let counts = pudato.operations.counts(&queue).await?;
+        if counts.visible >= before && counts.in_flight == 0 {
+            let visible = counts.visible;
+            wrong.push(format!(
+                "{queue}: messages wait ({visible}), and nobody took one in {} s",
+                WATCH.as_secs()
+            ));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Topics whose canary does not come out at the other end: through topic, queue, worker, Results and registry.
+async fn canaries(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+    let client = Client::new(pudato);
+    let services = pudato.services();
+    let services = services.into_iter().filter(|name| pudato.has_queue(name));
+    let calls = services.map(|service| {
+        let client = &client;
+        async move {
+            let command = Command::new(service, CANARY, Object::new());
+            let answered = client.call(&command, CANARY_WAIT).await;
+            answered.err().map(|error| {
+                let topic = pudato.names.commands(service);
+                format!("topic {topic}: its canary was not answered: {error}")
+            })
+        }
+    });
+    let mut wrong: Vec<String> = futures_util::future::join_all(calls)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    if pudato.has_queue(HISTORY) && !event_arrives(pudato).await? {
+        let topic = pudato.names.events();
+        let seconds = CANARY_WAIT.as_secs();
+        wrong.push(format!(
+            "topic {topic}: its canary was not kept after {seconds} s; `pudato results` keeps it, where one runs"
+        ));
+    }
+    Ok(wrong)
+}
+
+async fn event_arrives(pudato: &Pudato) -> Result<bool, OpenError> {
+    let mut event = Event::new("doctor.canary", Object::new());
+    event.source = Some("doctor".into());
+    let topic = pudato.names.events();
+    let message = pudato.outbox.event(&topic, &event).await?;
+    for sent in pudato.publisher.publish(&topic, vec![message]).await? {
+        sent?;
+    }
+    let until_ms = pudato.clock.now_ms() + u64::try_from(CANARY_WAIT.as_millis()).unwrap_or(0);
+    while pudato.clock.now_ms() < until_ms {
+        if !pudato
+            .registry
+            .events_of(&event.correlation_id)
+            .await?
+            .is_empty()
+        {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(false)
+}
+
+/// More receives that find nothing than one poller for each queue makes.
+fn receives(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+    let spent = spent(&pudato.data_dir)?;
+    let of = |name: &str| spent.calls.get(name).copied().unwrap_or(0) as f64;
+    let (all, empty) = (of("SQS ReceiveMessage"), of(EMPTY_RECEIVES));
+    let Some(since) = spent.since else {
+        return Ok(Vec::new());
+    };
+    let now = crate::time::timestamp(pudato.clock.now_ms());
+    let hours = (now.instant() - since.instant()).as_seconds_f64() / 3_600.0;
+    let queues = pudato.dead_letter_queues().len().max(1) as f64;
+    let per_hour = empty / hours / queues;
+    if hours < 0.2 || empty / all.max(1.0) < EMPTY_SHARE || per_hour <= RECEIVES_PER_HOUR {
+        return Ok(Vec::new());
+    }
+    let share = 100.0 * empty / all;
+    Ok(vec![format!(
+        "{share:.0} % of the receives of the programs on this folder found nothing, {per_hour:.0} an hour and queue; \
+         fewer programs on the same queues would do"
+    )])
+}

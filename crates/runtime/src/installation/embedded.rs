@@ -1,0 +1,63 @@
+//! The embedded fabric: one SQLite file in the data folder.
+
+use super::OpenError;
+use super::fabric::{Consumers, Fabric, FabricFile, Parts, Profile, PushedConsumer};
+use async_trait::async_trait;
+use pudato_engine::EnvelopePolicy;
+use pudato_messaging::local::LocalFabric;
+use pudato_messaging::{Consumer, Error};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the dead-letter queues are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
+    let fabric = LocalFabric::open(&parts.settings.data_dir, parts.clock)?;
+    fabric.declare(parts.topology.clone()).await?;
+    let fabric = Arc::new(fabric);
+    Ok(Fabric {
+        publisher: Arc::clone(&fabric) as _,
+        operations: Arc::clone(&fabric) as _,
+        idempotency: Arc::clone(&fabric) as _,
+        consumers: Arc::new(Local(Arc::clone(&fabric))),
+        // It wraps nothing.
+        envelopes: EnvelopePolicy::default(),
+        settles_atomically: true,
+        replies: None,
+        usage: None,
+        file: Some(Arc::new(Local(fabric))),
+        expiring_answers: None,
+        profile: Profile {
+            is_shared: false,
+            watch_every: WATCH_EVERY,
+            no_subscriber_advice: |_| "the program that handles it subscribes its queue when it starts",
+            examine: None,
+        },
+    })
+}
+
+struct Local(Arc<LocalFabric>);
+
+#[async_trait]
+impl Consumers for Local {
+    async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error> {
+        Ok(Arc::new(self.0.consumer(queue).await?))
+    }
+
+    async fn pushed(&self, _: &str) -> Result<Option<Arc<dyn PushedConsumer>>, Error> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl FabricFile for Local {
+    async fn backup(&self, to: &Path) -> Result<(), Error> {
+        self.0.backup(to).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Error> {
+        self.0.check().await
+    }
+}

@@ -1,0 +1,42 @@
+//! Why an installation cannot be opened or run.
+
+use pudato_messaging::{Error, ErrorKind};
+use std::fmt;
+
+/// Why pudato cannot start or go on.
+#[derive(Debug)]
+pub enum OpenError {
+    /// A setting or the data folder is to blame.
+    Settings(String),
+    /// The fabric or a store cannot be reached.
+    Unavailable(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Settings(text) | Self::Unavailable(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error.kind {
+            ErrorKind::Unavailable => Self::Unavailable(text),
+            _ => Self::Settings(text),
+        }
+    }
+}
+
+impl From<pudato_registry::Error> for OpenError {
+    fn from(error: pudato_registry::Error) -> Self {
+        let text = error.to_string();
+        match error.is_retryable() {
+            true => Self::Unavailable(text),
+            false => Self::Settings(text),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! An installation of pudato, opened in four steps that each return a value: places, databases, fabric, handlers.
+//!
+//! This is the one place that names backends.
+
+#[cfg_attr(not(feature = "aws"), path = "no_aws.rs")]
+pub(crate) mod aws;
+mod databases;
+mod embedded;
+mod error;
+mod fabric;
+mod handlers;
+mod objects;
+mod places;
+#[cfg(feature = "duckdb")]
+mod warehouse;
+
+pub use error::OpenError;
+pub use fabric::{Fabric, Profile};
+pub(crate) use fabric::{PushedConsumer, ReplyQueue};
+pub use places::registry_place;
+
+use crate::admin::usage::Ledger;
+use crate::client::Subscribers;
+use crate::names::{HISTORY, Names, RESULTS};
+use crate::settings::{DatabasePlace, Replies, Settings, services};
+use places::Places;
+use pudato_engine::Outbox;
+use pudato_engine::board::Board;
+use pudato_handler::Handler;
+use pudato_messaging::{ClaimStore, Clock, Operations, Publisher, SystemClock, Topology};
+use pudato_registry::RegistryStore;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::Mutex;
+
+/// An installation of pudato: its fabric, stores and handlers.
+pub struct Pudato {
+    /// Its names of topics and queues.
+    pub names: Names,
+    /// The fabric.
+    pub fabric: Fabric,
+    /// Sends messages.
+    pub publisher: Arc<dyn Publisher>,
+    /// Looks at queues.
+    pub operations: Arc<dyn Operations>,
+    /// Jobs, steps, lineage.
+    pub registry: Arc<dyn RegistryStore>,
+    /// Makes messages ready.
+    pub outbox: Outbox,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The data folder, absolute.
+    pub data_dir: PathBuf,
+    /// The messages that this program has in hand.
+    pub board: Board,
+    /// The subscribers of topics, as far as they were asked for.
+    pub(crate) subscribers: Mutex<BTreeMap<String, Subscribers>>,
+    pub(crate) topology: Topology,
+    /// Messages that the workers of this program received.
+    pub(crate) deliveries: Arc<AtomicU64>,
+    pub(crate) ledger: Ledger,
+    pub(crate) handlers: BTreeMap<String, Arc<dyn Handler>>,
+    settings: Settings,
+}
+
+impl Pudato {
+    /// Opens everything that `settings` name; makes what does not exist.
+    ///
+    /// # Errors
+    /// A setting, the data folder or a store cannot be used.
+    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_with(settings, Vec::new()).await
+    }
+
+    /// Opens what a caller needs, which publishes Commands and waits for their Results. If `PUDATO_REPLIES` is `queue`, it needs no
+    /// registry and has none.
+    ///
+    /// # Errors
+    /// As [`Pudato::open`].
+    pub async fn open_to_call(mut settings: Settings) -> Result<Self, OpenError> {
+        if settings.replies == Replies::Registry {
+            return Self::open(settings).await;
+        }
+        settings.answers = None;
+        Self::open_without_registry(settings, Vec::new()).await
+    }
+
+    /// As [`Pudato::open_with`], for programs that need no registry: theirs is in memory, and empty.
+    pub(crate) async fn open_without_registry(
+        mut settings: Settings,
+        own: Vec<Arc<dyn Handler>>,
+    ) -> Result<Self, OpenError> {
+        settings.registry = DatabasePlace::Memory;
+        Self::assemble(settings, own).await
+    }
+
+    /// As [`Pudato::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue
+    /// `<prefix>-<service>-queue` like those of pudato.
+    ///
+    /// # Errors
+    /// As [`Pudato::open`].
+    pub async fn open_with(
+        settings: Settings,
+        own: Vec<Arc<dyn Handler>>,
+    ) -> Result<Self, OpenError> {
+        settings.require(&[services::REGISTRY_DATABASE.to_owned()])?;
+        Self::assemble(settings, own).await
+    }
+
+    async fn assemble(settings: Settings, own: Vec<Arc<dyn Handler>>) -> Result<Self, OpenError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let places = Places::find(&settings).await?;
+        let databases = databases::open(&places.registry, &settings)?;
+        let registry = Arc::clone(&databases.registry);
+        let unlisted = objects::Unlisted::on(settings.fabric);
+        let containers = objects::open(&settings, &places, unlisted)?;
+        let claims: Arc<dyn ClaimStore> = Arc::new(objects::claims(&settings, &places, unlisted)?);
+        let told = Arc::clone(&clock);
+        let now = move || crate::time::timestamp(told.now_ms());
+        let built_in =
+            handlers::built_in(&settings, &places, containers, Arc::clone(&registry), now)?;
+        let handlers = built_in.into_iter().chain(own);
+        let handlers = handlers.map(|handler| (handler.service().to_owned(), handler));
+        let handlers: BTreeMap<_, _> = handlers.collect();
+        let names = Names::new(&settings.prefix);
+        let services: Vec<String> = handlers.keys().cloned().collect();
+        let topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
+        let fabric = fabric::open(fabric::Parts {
+            settings: &settings,
+            names: &names,
+            topology: &topology,
+            places: &places,
+            databases: &databases,
+            claims: Arc::clone(&claims),
+            clock: Arc::clone(&clock),
+        });
+        let fabric = fabric.await?;
+        let began = crate::time::timestamp(clock.now_ms());
+        Ok(Self {
+            names,
+            publisher: Arc::clone(&fabric.publisher),
+            operations: Arc::clone(&fabric.operations),
+            registry,
+            outbox: Outbox {
+                publisher: Arc::clone(&fabric.publisher),
+                claims,
+                clock: Arc::clone(&clock),
+            },
+            board: Board::new(Arc::clone(&clock)),
+            clock,
+            subscribers: Mutex::default(),
+            ledger: Ledger::new(&places.data_dir, began),
+            data_dir: places.data_dir,
+            deliveries: Arc::default(),
+            fabric,
+            topology,
+            handlers,
+            settings,
+        })
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The services that have a handler here.
+    pub fn services(&self) -> Vec<&str> {
+        self.handlers.keys().map(String::as_str).collect()
+    }
+
+    /// Those of them that have a queue. On AWS the transform service has one only if a worker reads it.
+    pub fn services_with_queue(&self) -> Vec<&str> {
+        let services = self.services().into_iter();
+        services
+            .filter(|service| services::always_has_queue(service) || self.has_queue(service))
+            .collect()
+    }
+
+    /// The dead-letter queues of this installation: on AWS, those of the queues that the settings name.
+    pub fn dead_letter_queues(&self) -> Vec<String> {
+        let readers = self.readers();
+        readers.map(|name| self.names.dead_letters(name)).collect()
+    }
+
+    /// The queues of this installation that programs read, as [`Pudato::dead_letter_queues`].
+    pub fn queues(&self) -> Vec<String> {
+        self.readers().map(|name| self.names.queue(name)).collect()
+    }
+
+    fn readers(&self) -> impl Iterator<Item = &str> {
+        let names = self.handlers.keys().map(String::as_str);
+        names
+            .chain([RESULTS, HISTORY])
+            .filter(|name| self.has_queue(name))
+    }
+
+    /// Whether the queue of `name` is known. The embedded fabric has all of them.
+    pub(crate) fn has_queue(&self, name: &str) -> bool {
+        !self.fabric.profile.is_shared
+            || !services::has_queue_setting(name)
+            || self.settings.aws.queue_urls.contains_key(name)
+    }
+
+    /// The topics, queues and subscriptions of this installation.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The handler of `service`.
+    pub(crate) fn handler(&self, service: &str) -> Result<&Arc<dyn Handler>, OpenError> {
+        self.handlers.get(service).ok_or_else(|| {
+            let known = self.services().join(", ");
+            let what = format!("handler: expected one of {known}, found {service:?}");
+            OpenError::Settings(what)
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! The containers of objects, and the one of claims.
+
+use super::OpenError;
+use super::places::Places;
+use crate::adapters::ClaimObjects;
+use crate::settings::{Fabric, Settings};
+use pudato_storage::{Containers, ContainersBuilder, Objects};
+
+/// Where containers lie that no setting lists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unlisted {
+    /// In the data folder.
+    Folders,
+    /// Nowhere: only listed containers exist, but for the one of claims, which is a bucket of its name.
+    Buckets,
+}
+
+impl Unlisted {
+    pub(super) fn on(fabric: Fabric) -> Self {
+        match fabric {
+            Fabric::Embedded => Self::Folders,
+            Fabric::Aws => Self::Buckets,
+        }
+    }
+}
+
+fn builder(places: &Places) -> ContainersBuilder {
+    match &places.aws {
+        Some(aws) => aws.containers(),
+        None => Containers::builder(),
+    }
+}
+
+fn build(builder: ContainersBuilder) -> Result<Objects, OpenError> {
+    let containers = builder.build();
+    let containers = containers.map_err(|error| OpenError::Settings(error.to_string()))?;
+    Ok(Objects::new(containers))
+}
+
+/// The containers of the storage service.
+pub(super) fn open(
+    settings: &Settings,
+    places: &Places,
+    unlisted: Unlisted,
+) -> Result<Objects, OpenError> {
+    let mut builder = builder(places);
+    if unlisted == Unlisted::Folders {
+        builder = builder.root(places.data_dir.join("objects"));
+    }
+    for (name, location) in &settings.containers {
+        builder = builder.list(name, location);
+    }
+    build(builder)
+}
+
+/// The container of claims.
+pub(super) fn claims(
+    settings: &Settings,
+    places: &Places,
+    unlisted: Unlisted,
+) -> Result<ClaimObjects, OpenError> {
+    let name = &settings.claims_container;
+    let location = match (settings.containers.get(name), unlisted) {
+        (Some(location), _) => Some(location.clone()),
+        (None, Unlisted::Buckets) => Some(format!("s3://{name}")),
+        (None, Unlisted::Folders) => None,
+    };
+    // Pointers name the bucket itself, so that AWS's own clients find the object.
+    let bucket = location
+        .as_deref()
+        .and_then(|location| location.strip_prefix("s3://"));
+    let bucket = bucket.map(|bucket| bucket.trim_end_matches('/').to_owned());
+    if bucket.as_ref().is_some_and(|bucket| bucket.contains('/')) {
+        let what = format!("containers.{name}: claims need a whole bucket, without a prefix");
+        return Err(OpenError::Settings(what));
+    }
+    let builder = match location {
+        Some(location) => builder(places).list(name, location),
+        None => builder(places).root(places.data_dir.join("objects")),
+    };
+    Ok(ClaimObjects {
+        objects: build(builder)?,
+        name: name.clone(),
+        container: bucket.unwrap_or_else(|| name.clone()),
+        bytes_max: settings.claim_bytes_max,
+    })
+}
