@@ -51,6 +51,9 @@ impl Timestamp {
     }
 
     /// Reads an RFC 3339 text and keeps it as it stands.
+    ///
+    /// # Errors
+    /// The text is not RFC 3339.
     pub fn parse(text: &str) -> std::result::Result<Self, Error> {
         let parsed =
             common(text.as_bytes()).map_or_else(|| OffsetDateTime::parse(text, &Rfc3339), Ok);

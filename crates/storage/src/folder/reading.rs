@@ -35,8 +35,10 @@ pub(super) fn open(
     }
 }
 
-/// The types of these fields differ from platform to platform.
-#[allow(clippy::unnecessary_cast)]
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the types of these fields differ from platform to platform"
+)]
 pub(super) fn meta(found: &Stat, location: Path) -> ObjectMeta {
     let (seconds, nanos) = (found.st_mtime as i64, found.st_mtime_nsec as u32);
     let seconds = Duration::new(u64::try_from(seconds).unwrap_or(0), nanos);
