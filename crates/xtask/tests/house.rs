@@ -1,6 +1,12 @@
 //! The rooms of the house know each other as ARCHITECTURE.md says, and no others.
 
+#[path = "house/paths.rs"]
+mod paths;
+#[path = "house/reexports.rs"]
+mod reexports;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 /// Which rooms a room may depend on, directly. Tests of a room may use more.
@@ -30,6 +36,23 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("xtask", &[]),
     ("testing", &[]),
     ("bench", &["runtime", "testing"]),
+];
+
+/// Which crate reaches another one through what a third re-exports, and how many of its names at most. No manifest shows these
+/// edges. The numbers go down, a line whose number is 0 is deleted, and no line is added.
+const REEXPORTED: [(&str, &str, &str, usize); 12] = [
+    ("cli", "runtime", "handler", 1),
+    ("cli", "runtime", "messaging", 7),
+    ("cli", "runtime", "protocol", 11),
+    ("cli", "runtime", "query", 1),
+    ("cli", "runtime", "registry", 17),
+    ("bench", "query", "handler", 1),
+    ("bench", "runtime", "messaging", 11),
+    ("bench", "runtime", "protocol", 9),
+    ("bench", "runtime", "query", 10),
+    ("bench", "runtime", "registry", 13),
+    ("custom_handler", "runtime", "handler", 6),
+    ("custom_handler", "runtime", "protocol", 2),
 ];
 
 /// The lines of `cargo tree`, without versions and paths.
@@ -74,6 +97,59 @@ fn rooms_depend_on_each_other_as_the_table_says() {
             assert!(known.contains(&other), "{room} must not know {other}");
         }
     }
+}
+
+#[test]
+fn nobody_reaches_further_through_a_re_export_than_the_table_says() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let of_room = |room: &&str| match *room {
+        "bench" => root.join("benches/src"),
+        room => root.join("crates").join(room).join("src"),
+    };
+    let rooms = ROOMS.iter().map(|(room, _)| room);
+    let named = rooms.map(|room| (format!("pudato_{room}"), reexports::read(&of_room(room))));
+    let mut crates: BTreeMap<_, _> = named.collect();
+    let example = reexports::read(&root.join("examples/custom-handler/src"));
+    crates.insert("custom_handler".into(), example);
+    let mut allowed: BTreeMap<_, _> = REEXPORTED
+        .iter()
+        .map(|(user, through, other, most)| ([*user, *through, *other], *most))
+        .collect();
+    let mut faults = Vec::new();
+    let edges = reexports::edges(&crates);
+    for (edge, names) in &edges {
+        let edge @ [user, through, other] = edge
+            .each_ref()
+            .map(|name| name.trim_start_matches("pudato_"));
+        let most = allowed.remove(&edge).unwrap_or(0);
+        if names.len() > most {
+            faults.push(format!(
+                "{user} reaches {} names of {other} through {through}, and {most} are allowed: {names:?}",
+                names.len()
+            ));
+        }
+    }
+    for [user, through, other] in allowed.into_keys() {
+        faults.push(format!(
+            "{user} reaches {other} through {through} no more: delete the line"
+        ));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_lints_of_query_are_those_of_the_workspace() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let table = |path: &str, name: &str| {
+        let text = std::fs::read_to_string(format!("{root}/{path}")).expect("a manifest");
+        let (_, after) = text.split_once(&format!("[{name}]\n")).expect("a table");
+        let table = after.split("\n\n").next();
+        table.unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        table("crates/query/Cargo.toml", "lints.clippy"),
+        table("Cargo.toml", "workspace.lints.clippy")
+    );
 }
 
 #[test]
