@@ -1,17 +1,22 @@
 //! The ports of the message fabric, and the backends behind them. A backend is one module that implements the ports and
-//! passes [`conformance`].
+//! passes the suite in `conformance`.
+//!
+//! Without features this crate has the ports alone. `local`, `memory` and `aws` each add a backend, and `conformance` the suite.
 
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod claims;
 mod clock;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod idempotency;
+#[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "memory")]
 pub mod memory;
 mod operations;
 mod outgoing;

@@ -39,6 +39,8 @@ pub struct Stored {
     pub dead_letter: Option<DeadLetter>,
 }
 
+// Backends ask it; SQLite answers the same question in SQL.
+#[cfg(any(feature = "aws", feature = "memory"))]
 impl Stored {
     /// Whether the broker moved it to a dead-letter queue, and nobody was told of it yet.
     pub(crate) fn is_unexplained(&self) -> bool {
