@@ -131,11 +131,13 @@ impl CsvOptions {
     }
 
     /// What stands before a quote within quotes.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn escape(&self) -> u8 {
         self.escape.unwrap_or(self.quote())
     }
 
     /// Whether the first line has the names.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn has_header(&self) -> bool {
         self.header.unwrap_or(true)
     }

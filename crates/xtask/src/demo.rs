@@ -41,7 +41,10 @@ impl Drop for Up {
 /// Runs the demo; what it leaves behind is in `target/demo`.
 pub fn demo() -> Result<(), String> {
     python::ensure_dbt()?;
-    build("building pudato", &["build", "-p", "pudato-cli"])?;
+    // Nothing of it runs on AWS, whose SDK takes as long to build as all the rest.
+    let features = ["--no-default-features", "--features", "dbt,duckdb"];
+    let program = [&["build", "-p", "pudato-cli"], &features[..]].concat();
+    build("building pudato", &program)?;
     let demo = Demo {
         pudato: target().join("debug/pudato"),
         folder: target().join("demo"),

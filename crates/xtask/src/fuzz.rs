@@ -1,7 +1,7 @@
 //! Runs a fuzzer of `fuzz/` for a time. They are built apart from everything else, with the coverage that they look at.
 
 use crate::duckdb::{self, Linking};
-use crate::tools::{as_by_hand, root, run, target};
+use crate::tools::{as_by_hand, cargo, root, run, target};
 use std::fs;
 use std::process::Command;
 
@@ -31,7 +31,7 @@ pub fn fuzz(name: &str, seconds: &str) -> Result<(), String> {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     eprintln!("xtask: fuzzing {name} for {seconds} s; what it finds goes to fuzz/found");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cargo = cargo();
     run(as_by_hand(&mut Command::new(cargo))
         .current_dir(&own)
         .env("CARGO_TARGET_DIR", &built)

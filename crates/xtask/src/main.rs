@@ -9,6 +9,7 @@ mod install;
 mod lambda;
 mod pins;
 mod python;
+mod suites;
 mod tools;
 
 use std::process::{Command, ExitCode};
@@ -27,7 +28,9 @@ usage: cargo xtask <command>
   lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda or transform; --json prints one line per figure";
+  bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda or transform; --json prints one line per figure
+
+`lambda` and `bench lambda` build the packages as they are deployed, which takes minutes; `test` builds its own quickly.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),
         ["lock"] => python::lock(),
-        ["test"] => test(),
+        ["test"] => suites::test(),
         ["localstack"] => localstack(),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
@@ -56,18 +59,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Some tests let other programs prove what pudato says, so those are installed first.
-fn test() -> Result<(), String> {
-    python::ensure()?;
-    match lambda::build() {
-        Err(why) if std::env::var_os("CI").is_none() => {
-            eprintln!("xtask: {why}; the tests that deploy them are skipped");
-        }
-        built => built?,
-    }
-    tools::build("running every test", &["test", "--workspace"])
 }
 
 /// LocalStack needs a minute to install and an environment of its own, so it is no part of every run.

@@ -1,7 +1,7 @@
 //! Running other programs, and saying so.
 
 use crate::duckdb::{self, Linking};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -27,15 +27,29 @@ pub fn build(what: &str, args: &[&str]) -> Result<(), String> {
 
 /// The same, with more variables for what it runs.
 pub fn build_with(what: &str, args: &[&str], variables: &[(&str, PathBuf)]) -> Result<(), String> {
+    let mut command = building(what, args)?;
+    run(command.envs(variables.iter().map(|(name, value)| (name, value))))
+}
+
+/// The same as [`build`]; gives what cargo printed.
+pub fn built(what: &str, args: &[&str]) -> Result<String, String> {
+    output(&mut building(what, args)?)
+}
+
+fn building(what: &str, args: &[&str]) -> Result<Command, String> {
     let mut args = args.to_vec();
     if let Linking::Bundled = duckdb::ensure()? {
         args.splice(1..1, ["--features", "pudato-cli/duckdb-bundled"]);
     }
     eprintln!("xtask: {what}: cargo {}", args.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = Command::new(cargo());
     as_by_hand(&mut command).args(args);
-    run(command.envs(variables.iter().map(|(name, value)| (name, value))))
+    Ok(command)
+}
+
+/// The cargo that started this program.
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs a cargo as whoever sits at the root runs it. What the cargo that started this program says of it in the environment is taken away:

@@ -1,4 +1,4 @@
-//! What `cargo xtask lambda` built.
+//! What `cargo xtask test` built to be deployed.
 
 use pudato_testing::skipped;
 use std::path::PathBuf;
@@ -8,15 +8,13 @@ pub fn folder() -> Result<PathBuf, String> {
     // The program is <target>/<profile>/pudato.
     let program = PathBuf::from(env!("CARGO_BIN_EXE_pudato"));
     let target = program.ancestors().nth(2).expect("a target folder");
-    let folder = target.join("packages");
+    let folder = target.join("test-packages");
     let missing = ["core.zip", "query.zip"]
         .into_iter()
         .find(|name| !folder.join(name).is_file());
     match missing {
         None => Ok(folder),
-        Some(name) => Err(format!(
-            "there is no {name}; `cargo xtask lambda` builds it"
-        )),
+        Some(name) => Err(format!("there is no {name}; `cargo xtask test` builds it")),
     }
 }
 
