@@ -98,17 +98,6 @@ impl From<CallError> for Failure {
     }
 }
 
-impl From<pudato_runtime::registry::Error> for Failure {
-    fn from(error: pudato_runtime::registry::Error) -> Self {
-        let code = if error.is_retryable() {
-            UNAVAILABLE
-        } else {
-            FAILED
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
 impl From<pudato_runtime::messaging::Error> for Failure {
     fn from(error: pudato_runtime::messaging::Error) -> Self {
         let code = if error.is_retryable() {

@@ -1,6 +1,8 @@
 use crate::{Wait, Waits};
 use async_trait::async_trait;
-use pudato_protocol::{Command, DataReference, Error, ExecutionRecord, Fields, Object};
+use pudato_protocol::{
+    Command, DataReference, Error, ErrorKind, ExecutionRecord, FieldError, Fields, Object, Retry,
+};
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
@@ -71,7 +73,7 @@ impl Action {
     ///
     /// # Errors
     /// Names the field and the nearest that is known.
-    pub fn check_fields(&self, payload: &Object) -> Result<(), Error> {
+    pub fn check_fields(&self, payload: &Object) -> Result<(), FieldError> {
         let Some(known) = self.fields else {
             return Ok(());
         };
@@ -88,7 +90,12 @@ impl Action {
 ///
 /// # Errors
 /// Names the field and the nearest that is known.
-pub fn check_fields(object: &Object, known: &[&str], path: &str, whose: &str) -> Result<(), Error> {
+pub fn check_fields(
+    object: &Object,
+    known: &[&str],
+    path: &str,
+    whose: &str,
+) -> Result<(), FieldError> {
     let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
@@ -98,7 +105,7 @@ pub fn check_fields(object: &Object, known: &[&str], path: &str, whose: &str) ->
         "{whose} has no such field; {meant}expected some of {}",
         known.join(", ")
     );
-    Err(Error::new(format!("{path}.{name}"), reason))
+    Err(FieldError::new(format!("{path}.{name}"), reason))
 }
 
 /// The name that is spelt most like `unknown`, and how much: 1 is the same (Jaro-Winkler).
@@ -185,7 +192,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// None: a payload is always an object. The type lets the caller use `?` throughout.
-    pub fn payload(&self) -> Result<Fields, Error> {
+    pub fn payload(&self) -> Result<Fields, FieldError> {
         Fields::of(Value::Object(self.command.payload.clone()), "payload")
     }
 }
@@ -281,9 +288,23 @@ impl Failure {
     }
 }
 
+impl From<FieldError> for Failure {
+    fn from(error: FieldError) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+/// What a Command becomes whose store failed.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::bad(error.to_string())
+        let why = error.context;
+        match error.kind {
+            ErrorKind::Corrupt | ErrorKind::Unavailable => Self::Unavailable { why },
+            ErrorKind::Denied | ErrorKind::Failed if error.retry != Retry::Never => {
+                Self::Retry { why, after: None }
+            }
+            _ => Self::bad(why),
+        }
     }
 }
 
@@ -303,4 +324,42 @@ pub trait Handler: Send + Sync {
     /// # Errors
     /// See [`Failure`]; a panic counts as `Retry`.
     async fn handle(&self, request: Request<'_>) -> Result<Answer, Failure>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a handler's store says decides what becomes of the Command.
+    #[test]
+    fn an_error_of_a_store_is_final_tried_again_or_waited_for_by_its_kind() {
+        #[derive(Debug, PartialEq)]
+        enum Becomes {
+            Final,
+            Retry,
+            Wait,
+        }
+        let becomes = |error: Error| match Failure::from(error) {
+            Failure::Final { errors, .. } => (Becomes::Final, errors.concat()),
+            Failure::Retry { why, after: None } => (Becomes::Retry, why),
+            Failure::Unavailable { why } => (Becomes::Wait, why),
+            other => panic!("{other:?}"),
+        };
+        for (kind, expected) in [
+            (ErrorKind::Invalid, Becomes::Final),
+            (ErrorKind::NotFound, Becomes::Final),
+            (ErrorKind::AlreadyExists, Becomes::Final),
+            (ErrorKind::TooLarge, Becomes::Final),
+            (ErrorKind::Denied, Becomes::Retry),
+            (ErrorKind::Failed, Becomes::Retry),
+            (ErrorKind::Corrupt, Becomes::Wait),
+            (ErrorKind::Unavailable, Becomes::Wait),
+        ] {
+            let found = becomes(Error::new(kind, "lake/a.csv: why").with_source("below"));
+            assert_eq!(found, (expected, "lake/a.csv: why".into()), "{kind:?}");
+        }
+        // A row that cannot be read stays so, however often it is asked for.
+        let lost = Error::new(ErrorKind::Failed, "row 7").with_retry(Retry::Never);
+        assert_eq!(becomes(lost).0, Becomes::Final);
+    }
 }

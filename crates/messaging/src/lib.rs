@@ -9,7 +9,6 @@ pub mod claims;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,11 +24,11 @@ mod topology;
 
 pub use claims::ClaimStore;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Error, ErrorKind};
 pub use idempotency::{Answered, Begin, IdempotencyStore, Key, RunningRequest};
 pub use operations::{Counts, Operations, Stored, replay_paced};
 pub use port::{
     Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Outgoing, Publisher,
     Receive, Settlement,
 };
+pub use pudato_protocol::{Code, Error, ErrorKind, Retry};
 pub use topology::{QueueConfig, Redrive, Subscription, Topology};

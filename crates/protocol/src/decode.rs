@@ -1,5 +1,5 @@
 use crate::fast;
-use crate::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, Error, Event, KEYS_MAX, Result, value};
+use crate::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, Event, FieldError, KEYS_MAX, Result, value};
 use serde_json::Value;
 
 /// Envelopes that are unwrapped: an SNS notification, and one inside it.
@@ -11,7 +11,7 @@ pub trait Message: Sized + serde::Serialize + sealed::Sealed + fast::FromFields 
     ///
     /// # Errors
     /// A field that is missing or of another type than the contract says.
-    fn from_value(value: Value) -> std::result::Result<Self, Error>;
+    fn from_value(value: Value) -> std::result::Result<Self, FieldError>;
 }
 
 mod sealed {
@@ -22,7 +22,7 @@ macro_rules! message {
     ($($name:ty),*) => {$(
         impl sealed::Sealed for $name {}
         impl Message for $name {
-            fn from_value(value: Value) -> std::result::Result<Self, Error> {
+            fn from_value(value: Value) -> std::result::Result<Self, FieldError> {
                 <$name>::read(value)
             }
         }
@@ -34,10 +34,10 @@ message!(Command, Result, Event);
 ///
 /// # Errors
 /// The first thing that is wrong, with the field's name. Never panics.
-pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
+pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, FieldError> {
     if body.len() > BODY_BYTES_MAX {
         let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
-        return Err(Error::new("body", reason));
+        return Err(FieldError::new("body", reason));
     }
     read(body, KEYS_MAX)
 }
@@ -46,11 +46,11 @@ pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_claim<M: Message>(body: &[u8]) -> std::result::Result<M, Error> {
+pub fn decode_claim<M: Message>(body: &[u8]) -> std::result::Result<M, FieldError> {
     read(body, CLAIM_KEYS_MAX)
 }
 
-fn read<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Error> {
+fn read<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, FieldError> {
     match fast(body, keys_max) {
         Some(message) => Ok(message),
         None => careful(body, keys_max),
@@ -75,7 +75,10 @@ pub(crate) fn fast<M: Message>(body: &[u8], keys_max: usize) -> Option<M> {
 }
 
 /// Reads in two passes, and says what is wrong.
-pub(crate) fn careful<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Error> {
+pub(crate) fn careful<M: Message>(
+    body: &[u8],
+    keys_max: usize,
+) -> std::result::Result<M, FieldError> {
     let mut value = value::read(body, keys_max)?;
     for _ in 0..ENVELOPES_MAX {
         match envelope(&value)? {
@@ -95,7 +98,7 @@ pub(crate) fn careful<M: Message>(body: &[u8], keys_max: usize) -> std::result::
 /// let sent = Result::success("req-1", Object::new());
 /// let read: Result = decode(encode(&sent).as_bytes())?;
 /// assert_eq!(read, sent);
-/// # Ok::<(), pudato_protocol::Error>(())
+/// # Ok::<(), pudato_protocol::FieldError>(())
 /// ```
 pub fn encode<M: Message>(message: &M) -> String {
     let text =
@@ -170,17 +173,17 @@ pub fn envelopes(body: &[u8]) -> Vec<Envelope> {
 
 /// The text inside an SNS envelope, or `None` where the value is no envelope. A `Message` key alone does not make
 /// one: a payload may have such a key of its own.
-pub(crate) fn envelope(value: &Value) -> std::result::Result<Option<&str>, Error> {
+pub(crate) fn envelope(value: &Value) -> std::result::Result<Option<&str>, FieldError> {
     let (Some(Value::String(kind)), Some(_)) = (value.get("Type"), value.get("TopicArn")) else {
         return Ok(None);
     };
     if kind != "Notification" {
         let reason = format!("expected Notification, found {kind:?}, which carries no message");
-        return Err(Error::new("Type", reason));
+        return Err(FieldError::new("Type", reason));
     }
     match value.get("Message") {
         Some(Value::String(message)) => Ok(Some(message)),
-        _ => Err(Error::new(
+        _ => Err(FieldError::new(
             "Message",
             "expected a string, as SNS sends it; it is missing or of another type",
         )),

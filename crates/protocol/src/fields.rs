@@ -1,7 +1,7 @@
-use crate::{Error, Object, Timestamp};
+use crate::{FieldError, Object, Timestamp};
 use serde_json::Value;
 
-type Outcome<T> = std::result::Result<T, Error>;
+type Outcome<T> = std::result::Result<T, FieldError>;
 
 /// Takes typed fields out of an object; every error names the field and what was expected.
 ///
@@ -12,7 +12,7 @@ type Outcome<T> = std::result::Result<T, Error>;
 /// let mut fields = Fields::of(payload, "payload")?;
 /// let error = fields.whole_number("max_keys", 1..=1000).unwrap_err();
 /// assert_eq!(error.field, "payload.max_keys");
-/// # Ok::<(), pudato_protocol::Error>(())
+/// # Ok::<(), pudato_protocol::FieldError>(())
 /// ```
 pub struct Fields {
     path: String,
@@ -61,7 +61,7 @@ impl Fields {
         match self.take(field) {
             Some(Value::String(text)) => Ok(text),
             Some(other) => Err(wrong(&self.name(field), "a string", &other)),
-            None => Err(Error::new(
+            None => Err(FieldError::new(
                 self.name(field),
                 "required, expected a string; it is missing",
             )),
@@ -75,7 +75,10 @@ impl Fields {
     pub fn name_text(&mut self, field: &str) -> Outcome<String> {
         let text = self.text(field)?;
         if text.is_empty() {
-            return Err(Error::new(self.name(field), "expected a text, found \"\""));
+            return Err(FieldError::new(
+                self.name(field),
+                "expected a text, found \"\"",
+            ));
         }
         Ok(text)
     }
@@ -177,7 +180,7 @@ impl Fields {
                 Some(number) if range.contains(&number) => Ok(Some(number)),
                 Some(number) => {
                     let reason = format!("expected {}, found {number}", expected());
-                    Err(Error::new(self.name(field), reason))
+                    Err(FieldError::new(self.name(field), reason))
                 }
                 None => Err(wrong(&self.name(field), &expected(), &value)),
             },
@@ -205,7 +208,7 @@ impl Fields {
         match &text {
             Some(found) if !allowed.contains(&found.as_str()) => {
                 let reason = format!("expected one of {}, found {found:?}", allowed.join(", "));
-                Err(Error::new(self.name(field), reason))
+                Err(FieldError::new(self.name(field), reason))
             }
             _ => Ok(text),
         }
@@ -226,7 +229,7 @@ impl Fields {
             None => Ok(None),
             Some(text) => Timestamp::parse(&text)
                 .map(Some)
-                .map_err(|error| Error::new(name, error.reason)),
+                .map_err(|error| FieldError::new(name, error.reason)),
         }
     }
 
@@ -251,7 +254,7 @@ pub(crate) fn text_item(value: Value, name: String) -> Outcome<String> {
     }
 }
 
-fn wrong(field: &str, expected: &str, found: &Value) -> Error {
+fn wrong(field: &str, expected: &str, found: &Value) -> FieldError {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -260,5 +263,5 @@ fn wrong(field: &str, expected: &str, found: &Value) -> Error {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Error::new(field, format!("expected {expected}, found {found}"))
+    FieldError::new(field, format!("expected {expected}, found {found}"))
 }

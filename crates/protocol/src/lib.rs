@@ -10,13 +10,14 @@
 //! let command: Command = decode(body.as_bytes())?;
 //! assert_eq!(command.action, "head_object");
 //! assert!(command.payload.is_empty());
-//! # Ok::<(), pudato_protocol::Error>(())
+//! # Ok::<(), pudato_protocol::FieldError>(())
 //! ```
 
 mod dataset;
 mod decode;
 mod error;
 mod fast;
+mod field_error;
 mod fields;
 mod folding;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -30,7 +31,8 @@ mod value;
 
 pub use dataset::Dataset;
 pub use decode::{Envelope, Message, decode, decode_claim, encode, envelopes};
-pub use error::Error;
+pub use error::{Code, Error, ErrorKind, Retry};
+pub use field_error::FieldError;
 pub use fields::Fields;
 pub use folding::{canonical, folded};
 pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};

@@ -1,9 +1,9 @@
 use crate::fields::{Fields, text_item};
-use crate::{Error, Object, Timestamp};
+use crate::{FieldError, Object, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-type Outcome<T> = std::result::Result<T, Error>;
+type Outcome<T> = std::result::Result<T, FieldError>;
 
 fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
@@ -237,7 +237,7 @@ impl Result {
             "pending" => Status::Pending,
             other => {
                 let reason = format!("expected success, error or pending, found {other:?}");
-                return Err(Error::new("status", reason));
+                return Err(FieldError::new("status", reason));
             }
         };
         Ok(Self {

@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::FieldError;
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
@@ -54,7 +54,7 @@ impl Timestamp {
     ///
     /// # Errors
     /// The text is not RFC 3339.
-    pub fn parse(text: &str) -> std::result::Result<Self, Error> {
+    pub fn parse(text: &str) -> std::result::Result<Self, FieldError> {
         let parsed =
             common(text.as_bytes()).map_or_else(|| OffsetDateTime::parse(text, &Rfc3339), Ok);
         match parsed {
@@ -62,7 +62,7 @@ impl Timestamp {
                 text: text.to_owned(),
                 instant,
             }),
-            Err(error) => Err(Error::new(
+            Err(error) => Err(FieldError::new(
                 "timestamp",
                 format!("expected an RFC 3339 time such as 2026-01-31T09:00:00Z: {error}"),
             )),

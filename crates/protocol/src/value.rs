@@ -1,6 +1,6 @@
 //! JSON values read under the limits of the contract.
 
-use crate::Error;
+use crate::FieldError;
 use base64::Engine;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
@@ -62,13 +62,13 @@ pub fn keys(body: &str) -> usize {
 }
 
 /// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
-pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, Error> {
+pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, FieldError> {
     let keys = Keys::new(keys_max);
     let mut reader = serde_json::Deserializer::from_slice(body);
     Checked::root(&keys)
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| Error::new("body", format!("expected a JSON object: {error}")))
+        .map_err(|error| FieldError::new("body", format!("expected a JSON object: {error}")))
 }
 
 /// How many keys a message had so far, and may have.

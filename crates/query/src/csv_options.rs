@@ -1,7 +1,7 @@
 //! How a text in columns is to be read, where its file does not tell: `options` of a source.
 
 use pudato_handler::check_fields;
-use pudato_protocol::{Error, Fields};
+use pudato_protocol::{FieldError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ impl CsvOptions {
     ///
     /// # Errors
     /// Names the option and what was expected.
-    pub(crate) fn read(value: Value, path: &str) -> Result<Self, Error> {
+    pub(crate) fn read(value: Value, path: &str) -> Result<Self, FieldError> {
         if let Value::Object(object) = &value {
             check_fields(object, &NAMES, path, "a text in columns")?;
         }
@@ -94,19 +94,20 @@ impl CsvOptions {
                 .into_iter()
                 .map(|(column, r#type)| match r#type {
                     Value::String(r#type) => Ok((column, r#type)),
-                    _ => Err(Error::new(
+                    _ => Err(FieldError::new(
                         format!("{path}.types.{column}"),
                         "expected the name of a SQL type as a string",
                     )),
                 })
-                .collect::<Result<_, Error>>()?,
+                .collect::<Result<_, FieldError>>()?,
         };
         options.check(path)?;
         Ok(options)
     }
 
-    fn check(&self, path: &str) -> Result<(), Error> {
-        let wrong = |name: &str, reason: &str| Err(Error::new(format!("{path}.{name}"), reason));
+    fn check(&self, path: &str) -> Result<(), FieldError> {
+        let wrong =
+            |name: &str, reason: &str| Err(FieldError::new(format!("{path}.{name}"), reason));
         if self.delimiter.is_some() && self.delimiter == Some(self.quote()) {
             return wrong("quote", "expected another character than the delimiter");
         }
@@ -117,7 +118,7 @@ impl CsvOptions {
             && encoding_rs::Encoding::for_label(name.as_bytes()).is_none()
         {
             let reason = "expected the name of an encoding as web browsers know it, e.g. utf-8, utf-16le, iso-8859-1, windows-1252 or shift_jis";
-            return Err(Error::new(
+            return Err(FieldError::new(
                 format!("{path}.encoding"),
                 format!("{reason}; found {name:?}"),
             ));
@@ -143,10 +144,10 @@ impl CsvOptions {
     }
 }
 
-fn one_character(text: &str, field: &str) -> Result<u8, Error> {
+fn one_character(text: &str, field: &str) -> Result<u8, FieldError> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0) => Ok(*byte),
-        _ => Err(Error::new(
+        _ => Err(FieldError::new(
             field,
             format!("expected one ASCII character that ends no line, found {text:?}"),
         )),
@@ -154,8 +155,8 @@ fn one_character(text: &str, field: &str) -> Result<u8, Error> {
 }
 
 /// A text, or an array of texts.
-fn texts(value: Value, field: &str) -> Result<Vec<String>, Error> {
-    let wrong = || Error::new(field, "expected an array of strings");
+fn texts(value: Value, field: &str) -> Result<Vec<String>, FieldError> {
+    let wrong = || FieldError::new(field, "expected an array of strings");
     match value {
         Value::String(text) => Ok(vec![text]),
         Value::Array(items) => items

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pudato_protocol::Error;
+use pudato_protocol::FieldError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ impl Parameter {
         }
     }
 
-    fn read(value: Value, field: &str) -> Result<Self, Error> {
+    fn read(value: Value, field: &str) -> Result<Self, FieldError> {
         match value {
             Value::Null => Ok(Self::Null),
             Value::Bool(flag) => Ok(Self::Boolean(flag)),
@@ -51,7 +51,7 @@ impl Parameter {
                 let double = || number.as_f64().map(Self::Double);
                 let read = integer.or_else(unsigned).or_else(double);
                 read.ok_or_else(|| {
-                    Error::new(
+                    FieldError::new(
                         field,
                         format!("expected a number of 64 bits, found {number}"),
                     )
@@ -62,7 +62,7 @@ impl Parameter {
                 match (text("$type"), text("base64"), text("value")) {
                     (Some("blob"), Some(text), _) => {
                         STANDARD.decode(text).map(Self::Blob).map_err(|error| {
-                            Error::new(field, format!("expected base64 with padding: {error}"))
+                            FieldError::new(field, format!("expected base64 with padding: {error}"))
                         })
                     }
                     (Some("float"), _, Some("NaN")) => Ok(Self::Double(f64::NAN)),
@@ -76,12 +76,12 @@ impl Parameter {
     }
 }
 
-fn no_scalar(field: &str, found: &str) -> Error {
+fn no_scalar(field: &str, found: &str) -> FieldError {
     let reason = format!(
         "expected null, a boolean, a number, a string or a blob, found {found}; \
          send it as a JSON text and let the SQL cast it"
     );
-    Error::new(field, reason)
+    FieldError::new(field, reason)
 }
 
 /// The parameters of a statement.
@@ -101,7 +101,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Neither an array nor an object, or a value that cannot be bound.
-    pub fn read(value: Option<Value>, field: &str) -> Result<Self, Error> {
+    pub fn read(value: Option<Value>, field: &str) -> Result<Self, FieldError> {
         match value {
             None | Some(Value::Null) => Ok(Self::None),
             Some(Value::Array(values)) => {
@@ -115,9 +115,9 @@ impl Parameters {
                     let value = Parameter::read(value, &format!("{field}.{name}"))?;
                     Ok((name, value))
                 });
-                Ok(Self::Named(values.collect::<Result<_, Error>>()?))
+                Ok(Self::Named(values.collect::<Result<_, FieldError>>()?))
             }
-            Some(_) => Err(Error::new(
+            Some(_) => Err(FieldError::new(
                 field,
                 "expected an array or an object of values",
             )),

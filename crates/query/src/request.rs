@@ -4,7 +4,7 @@ use crate::csv_options::CsvOptions;
 use crate::format::{Format, compression};
 use crate::parameters::Parameters;
 use pudato_handler::check_fields;
-use pudato_protocol::{Error, Fields, Object};
+use pudato_protocol::{FieldError, Fields, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -46,21 +46,21 @@ pub(crate) struct Statement {
 ///
 /// # Errors
 /// Names the first field that is wrong.
-pub fn check_payload(payload: &Object) -> Result<(), Error> {
+pub fn check_payload(payload: &Object) -> Result<(), FieldError> {
     let fields = Fields::of(Value::Object(payload.clone()), "payload")?;
     Statement::read(fields, u64::MAX).map(|_| ())
 }
 
 impl Statement {
     /// Reads a payload; every error names its field.
-    pub(crate) fn read(mut payload: Fields, seconds_max: u64) -> Result<Self, Error> {
+    pub(crate) fn read(mut payload: Fields, seconds_max: u64) -> Result<Self, FieldError> {
         let sql = payload.name_text("sql")?;
         if sql.contains('\0') {
             let reason = "expected SQL without the character NUL, which no engine can read";
-            return Err(Error::new("payload.sql", reason));
+            return Err(FieldError::new("payload.sql", reason));
         }
         if sql.trim().is_empty() {
-            return Err(Error::new(
+            return Err(FieldError::new(
                 "payload.sql",
                 "expected a statement, found spaces only",
             ));
@@ -71,21 +71,21 @@ impl Statement {
         let sources = payload.object("sources")?;
         if sources.len() > SOURCES_MAX {
             let reason = format!("expected at most {SOURCES_MAX}, found {}", sources.len());
-            return Err(Error::new("payload.sources", reason));
+            return Err(FieldError::new("payload.sources", reason));
         }
         let sources = sources.into_iter().map(|(name, object)| {
             source_name(&name)?;
             let object = object_name(object, &format!("payload.sources.{name}"))?;
             Ok((name, object))
         });
-        let sources: Vec<(String, ObjectName)> = sources.collect::<Result<_, Error>>()?;
+        let sources: Vec<(String, ObjectName)> = sources.collect::<Result<_, FieldError>>()?;
         let mut seen = BTreeMap::new();
         for (name, _) in &sources {
             if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
                 let reason = format!(
                     "expected names that differ, found {other:?} and {name:?}, which are the same name in SQL; rename one"
                 );
-                return Err(Error::new("payload.sources", reason));
+                return Err(FieldError::new("payload.sources", reason));
             }
         }
         let into = payload.value("into").filter(|value| !value.is_null());
@@ -97,14 +97,14 @@ impl Statement {
             .is_some_and(|into| into.options != CsvOptions::default())
         {
             let reason = "only sources have options; what is written is separated by commas or tabs, with a header";
-            return Err(Error::new("payload.into.options", reason));
+            return Err(FieldError::new("payload.into.options", reason));
         }
         if let Some(into) = &into
             && into.format == Format::Parquet
             && compression(&into.path).is_some()
         {
             let reason = "expected a path that ends in .parquet: Parquet is packed in itself, and who reads it looks for it unpacked";
-            return Err(Error::new("payload.into.path", reason));
+            return Err(FieldError::new("payload.into.path", reason));
         }
         let timeout_seconds = payload.whole_number("timeout_seconds", 1..=seconds_max)?;
         Ok(Self {
@@ -118,8 +118,8 @@ impl Statement {
     }
 }
 
-fn source_name(name: &str) -> Result<(), Error> {
-    let refused = |what: &str| Err(Error::new("payload.sources", what));
+fn source_name(name: &str) -> Result<(), FieldError> {
+    let refused = |what: &str| Err(FieldError::new("payload.sources", what));
     if name.is_empty() {
         return refused("expected a name for every source, found \"\"");
     }
@@ -135,7 +135,7 @@ fn source_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
+fn object_name(value: Value, field: &str) -> Result<ObjectName, FieldError> {
     if let Value::Object(object) = &value {
         check_fields(
             object,
@@ -150,14 +150,14 @@ fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
     let format = match fields.optional_text("format")? {
         Some(name) => Format::named(&name).ok_or_else(|| {
             let known = Format::NAMES.join(", ");
-            Error::new(
+            FieldError::new(
                 format!("{field}.format"),
                 format!("expected one of {known}, found {name:?}"),
             )
         })?,
         None => Format::of_path(&path).ok_or_else(|| {
             let known = Format::NAMES.join(", ");
-            Error::new(
+            FieldError::new(
                 format!("{field}.format"),
                 format!("expected one of {known}, because the path {path:?} does not tell it"),
             )
@@ -168,7 +168,7 @@ fn object_name(value: Value, field: &str) -> Result<ObjectName, Error> {
         None => CsvOptions::default(),
         Some(_) if !matches!(format, Format::Csv | Format::Tsv) => {
             let reason = format!("only csv and tsv have options, found {}", format.name());
-            return Err(Error::new(format!("{field}.options"), reason));
+            return Err(FieldError::new(format!("{field}.options"), reason));
         }
         Some(value) => CsvOptions::read(value, &format!("{field}.options"))?,
     };

@@ -30,7 +30,6 @@ mod walk;
 
 pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
 pub use batch::Difference;
-pub use error::{Error, ErrorKind};
 pub use fold::StepStatus;
 pub use handler::{ACTIONS, RegistryHandler};
 pub use model::{
@@ -40,6 +39,7 @@ pub use model::{
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresRegistry, Purpose};
+pub use pudato_protocol::{Code, Error, ErrorKind, Retry};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRegistry;
 pub use store::{Applied, Incoming, IncomingEvent, RegistryStore};

@@ -1,6 +1,6 @@
 //! Which containers there are, and where each lies.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, root_error};
 use crate::folder::Folder;
 use crate::key;
 use object_store::ObjectStore;
@@ -184,12 +184,12 @@ fn ours(name: &str, path: &Path) -> Result<Container, Error> {
 
 /// A container that is a folder, or a link to one; it is made where it is not there.
 fn folder(name: &str, path: &Path, is_ours: bool) -> Result<Container, Error> {
-    let failed = |error: std::io::Error| Error::root(&format!("container {name}"), &error, false);
+    let failed = |error: std::io::Error| root_error(&format!("container {name}"), error, false);
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
     match builder.create(path) {
         Err(error) if is_ours && path.symlink_metadata().is_ok_and(|found| !found.is_dir()) => {
-            return Err(Error::root(&format!("container {name}"), &error, true));
+            return Err(root_error(&format!("container {name}"), error, true));
         }
         made => made.map_err(failed)?,
     }

@@ -1,6 +1,6 @@
 //! Objects of any size as files: copied piece by piece, so that memory does not grow with them.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, scratch_error, store_error};
 use crate::objects::{ObjectInfo, Objects, info, kept_by_store};
 use crate::sidecar::{self, Sidecar};
 use bytes::BytesMut;
@@ -26,8 +26,8 @@ impl Objects {
     ) -> Result<ObjectInfo, Error> {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
-        let failed = |error| Error::store(&doing, &error);
-        let io = |error: std::io::Error| Error::scratch(&doing, &error);
+        let failed = |error| store_error(&doing, error);
+        let io = |error: std::io::Error| scratch_error(&doing, error);
         let found = container.store.get(&key).await.map_err(failed)?;
         if found.meta.size > bytes_max {
             let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
@@ -58,8 +58,8 @@ impl Objects {
     ) -> Result<ObjectInfo, Error> {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
-        let failed = |error| Error::store(&doing, &error);
-        let io = |error: std::io::Error| Error::scratch(&doing, &error);
+        let failed = |error| store_error(&doing, error);
+        let io = |error: std::io::Error| scratch_error(&doing, error);
         let sidecar = Sidecar {
             content_type: Some(content_type.to_owned()),
             ..Sidecar::default()
@@ -93,7 +93,7 @@ async fn copy(
         let mut piece = BytesMut::with_capacity(PIECE);
         while piece.len() < PIECE {
             let read = file.read_buf(&mut piece).await;
-            if read.map_err(|error| Error::scratch(doing, &error))? == 0 {
+            if read.map_err(|error| scratch_error(doing, error))? == 0 {
                 break;
             }
         }
@@ -101,7 +101,7 @@ async fn copy(
         // An empty file is one empty part.
         if !piece.is_empty() || !has_part {
             let part = upload.put_part(PutPayload::from(piece.freeze()));
-            part.await.map_err(|error| Error::store(doing, &error))?;
+            part.await.map_err(|error| store_error(doing, error))?;
             has_part = true;
         }
         if is_last {

@@ -1,133 +1,106 @@
+//! What the errors of object stores and of the operating system are to callers of this crate.
+
 use crate::folder::Problem;
-use pudato_handler::Failure;
+pub(crate) use pudato_protocol::{Code, Error, ErrorKind};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use std::{fmt, io};
+use std::io;
 
-/// What a caller can do about an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The request breaks a rule: a container that is not listed, a path that leaves it.
-    Invalid,
-    /// There is no such object.
-    NotFound,
-    /// There is an object already, and the request said that there must be none.
-    AlreadyExists,
-    /// The object has more bytes than the caller takes.
-    TooLarge,
-    /// The store refuses access to it: others may be allowed, and this one when somebody allows it.
-    Denied,
-    /// This object failed, and others need not: the same request may succeed later.
-    Failed,
-    /// The store cannot be reached or is full, whatever object is asked for; the same request may succeed later.
-    Unavailable,
+/// The one place where the errors of the object store become ours.
+pub(crate) fn store_error(doing: &str, error: object_store::Error) -> Error {
+    told(doing, &error).with_source(error)
 }
 
-/// Why an operation on an object failed.
-#[derive(Debug)]
-pub struct Error {
-    /// What the caller can do.
-    pub kind: ErrorKind,
-    /// What was being done, to what, and what was expected.
-    pub context: String,
+fn told(doing: &str, error: &object_store::Error) -> Error {
+    use object_store::Error as Store;
+    #[cfg(feature = "s3")]
+    if let Some(told) = crate::s3_errors::told(doing, error) {
+        return told;
+    }
+    match error {
+        Store::NotFound { .. } => Error::new(
+            ErrorKind::NotFound,
+            format!("{doing}: there is no such object"),
+        ),
+        Store::AlreadyExists { .. } => {
+            let context = format!("{doing}: there is an object already");
+            Error::new(ErrorKind::AlreadyExists, context)
+        }
+        Store::InvalidPath { .. } | Store::NotSupported { .. } | Store::NotImplemented { .. } => {
+            Error::new(ErrorKind::Invalid, format!("{doing}: {error}"))
+        }
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+            let advice = "give this role access to the bucket and its key, it is tried again";
+            Error::new(ErrorKind::Denied, format!("{doing}: {error}; {advice}"))
+        }
+        other => match below::<Problem>(other) {
+            Some(problem) => of_folder(doing, problem),
+            // What nobody knows is no reason to stop for all others.
+            None => Error::new(ErrorKind::Failed, format!("{doing}: {other}")),
+        },
+    }
 }
 
-impl Error {
-    pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
+fn of_folder(doing: &str, problem: &Problem) -> Error {
+    match problem {
+        Problem::Link(part) => {
+            let advice = "which is not followed: put what it leads to in its place, or list that folder under [containers]";
+            let context = format!("payload.path: {doing}: {part:?} is a symbolic link, {advice}");
+            Error::new(ErrorKind::Invalid, context)
         }
-    }
-
-    /// The one place where the errors of the object store become ours.
-    pub(crate) fn store(doing: &str, error: &object_store::Error) -> Self {
-        use object_store::Error as Store;
-        #[cfg(feature = "s3")]
-        if let Some(told) = crate::s3_errors::told(doing, error) {
-            return told;
+        Problem::NotAFile(_) => {
+            let context = format!("payload.path: {doing}: {problem}; expected a regular file");
+            Error::new(ErrorKind::Invalid, context)
         }
-        match error {
-            Store::NotFound { .. } => Self::new(
-                ErrorKind::NotFound,
-                format!("{doing}: there is no such object"),
-            ),
-            Store::AlreadyExists { .. } => {
-                let context = format!("{doing}: there is an object already");
-                Self::new(ErrorKind::AlreadyExists, context)
-            }
-            Store::InvalidPath { .. }
-            | Store::NotSupported { .. }
-            | Store::NotImplemented { .. } => {
-                Self::new(ErrorKind::Invalid, format!("{doing}: {error}"))
-            }
-            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-                let advice = "give this role access to the bucket and its key, it is tried again";
-                Self::new(ErrorKind::Denied, format!("{doing}: {error}; {advice}"))
-            }
-            other => match below::<Problem>(other) {
-                Some(problem) => Self::folder(doing, problem),
-                // What nobody knows is no reason to stop for all others.
-                None => Self::new(ErrorKind::Failed, format!("{doing}: {other}")),
-            },
+        Problem::Root { error, is_ours } => {
+            of_root(&format!("{doing}: the container's folder"), error, *is_ours)
         }
+        Problem::Read(error) => of_object(doing, error, false),
+        Problem::Write(error) => of_object(doing, error, true),
     }
+}
 
-    fn folder(doing: &str, problem: &Problem) -> Self {
-        match problem {
-            Problem::Link(part) => {
-                let advice = "which is not followed: put what it leads to in its place, or list that folder under [containers]";
-                let context =
-                    format!("payload.path: {doing}: {part:?} is a symbolic link, {advice}");
-                Self::new(ErrorKind::Invalid, context)
-            }
-            Problem::NotAFile(_) => {
-                let context = format!("payload.path: {doing}: {problem}; expected a regular file");
-                Self::new(ErrorKind::Invalid, context)
-            }
-            Problem::Root { error, is_ours } => {
-                Self::root(&format!("{doing}: the container's folder"), error, *is_ours)
-            }
-            Problem::Read(error) => Self::io(doing, error, false),
-            Problem::Write(error) => Self::io(doing, error, true),
+/// The folder of a container cannot be used. One of ours is made by its name alone, so that is the matter of who says it.
+pub(crate) fn root_error(doing: &str, error: io::Error, is_ours: bool) -> Error {
+    of_root(doing, &error, is_ours).with_io(error)
+}
+
+/// A file of our own beside the objects failed; that others succeed is not to be expected.
+pub(crate) fn scratch_error(doing: &str, error: io::Error) -> Error {
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let kind = match is_denied || is_everybodys(&error, true) {
+        true => ErrorKind::Unavailable,
+        false => ErrorKind::Failed,
+    };
+    let context = format!("{doing}: the scratch file: {error}{}", advice(&error));
+    Error::new(kind, context).with_io(error)
+}
+
+fn of_root(doing: &str, error: &io::Error, is_ours: bool) -> Error {
+    let kind = match is_ours && !is_everybodys(error, true) {
+        true => ErrorKind::Failed,
+        false => ErrorKind::Unavailable,
+    };
+    let advice = "give the process a folder there that it may read and write, it is tried again";
+    Error::new(kind, format!("{doing}: {error}; {advice}")).with_code(errno(error))
+}
+
+fn of_object(doing: &str, error: &io::Error, is_write: bool) -> Error {
+    use io::ErrorKind as Io;
+    let kind = match error.kind() {
+        _ if is_everybodys(error, is_write) => ErrorKind::Unavailable,
+        Io::NotFound if !is_write => ErrorKind::NotFound,
+        Io::PermissionDenied => ErrorKind::Denied,
+        Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename | Io::FileTooLarge => {
+            ErrorKind::Invalid
         }
-    }
+        _ => ErrorKind::Failed,
+    };
+    Error::new(kind, format!("{doing}: {error}{}", advice(error))).with_code(errno(error))
+}
 
-    /// The folder of a container cannot be used. One of ours is made by its name alone, so that is the matter of who says it.
-    pub(crate) fn root(doing: &str, error: &io::Error, is_ours: bool) -> Self {
-        let kind = match is_ours && !is_everybodys(error, true) {
-            true => ErrorKind::Failed,
-            false => ErrorKind::Unavailable,
-        };
-        let advice =
-            "give the process a folder there that it may read and write, it is tried again";
-        Self::new(kind, format!("{doing}: {error}; {advice}"))
-    }
-
-    /// A file of our own beside the objects failed; that others succeed is not to be expected.
-    pub(crate) fn scratch(doing: &str, error: &io::Error) -> Self {
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let kind = match is_denied || is_everybodys(error, true) {
-            true => ErrorKind::Unavailable,
-            false => ErrorKind::Failed,
-        };
-        let context = format!("{doing}: the scratch file: {error}{}", advice(error));
-        Self::new(kind, context)
-    }
-
-    fn io(doing: &str, error: &io::Error, is_write: bool) -> Self {
-        use io::ErrorKind as Io;
-        let kind = match error.kind() {
-            _ if is_everybodys(error, is_write) => ErrorKind::Unavailable,
-            Io::NotFound if !is_write => ErrorKind::NotFound,
-            Io::PermissionDenied => ErrorKind::Denied,
-            Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename | Io::FileTooLarge => {
-                ErrorKind::Invalid
-            }
-            _ => ErrorKind::Failed,
-        };
-        Self::new(kind, format!("{doing}: {error}{}", advice(error)))
-    }
+fn errno(error: &io::Error) -> Option<Code> {
+    error.raw_os_error().map(Code::Os)
 }
 
 /// What can be done about an error of the operating system.
@@ -196,37 +169,52 @@ pub(crate) fn below<T: std::error::Error + 'static>(error: &object_store::Error)
     None
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.context)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error.kind {
-            ErrorKind::Unavailable => Self::Unavailable { why: error.context },
-            ErrorKind::Denied | ErrorKind::Failed => Self::Retry {
-                why: error.context,
-                after: None,
-            },
-            _ => Self::bad(error.context),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The error of the operating system at the end of the chain.
+    fn below_ours(error: &Error) -> &io::Error {
+        let mut next: &(dyn std::error::Error + 'static) = error;
+        while let Some(source) = next.source() {
+            next = source;
+        }
+        next.downcast_ref().expect("an io::Error")
+    }
+
+    #[test]
+    fn errors_of_folders_and_scratch_files_keep_their_errno_and_their_source() {
+        let full = || io::Error::from(Errno::NOSPC);
+        for error in [
+            root_error("container lake", full(), true),
+            root_error("container lake", full(), false),
+            scratch_error("lake/x", full()),
+        ] {
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+            assert_eq!(error.code(), Some(&Code::Os(Errno::NOSPC.raw_os_error())));
+            assert_eq!(below_ours(&error).kind(), io::ErrorKind::StorageFull);
+        }
+    }
 
     /// By what the operating system says, whose matter an error is.
     #[test]
     fn an_error_of_one_object_is_never_that_of_the_store() {
         let kind = |errno: Errno, is_write| {
-            let error = Error::io("lake/x", &errno.into(), is_write);
+            let problem: fn(io::Error) -> Problem = match is_write {
+                true => Problem::Write,
+                false => Problem::Read,
+            };
+            let error = object_store::Error::Generic {
+                store: "folder",
+                source: Box::new(problem(errno.into())),
+            };
+            let error = store_error("lake/x", error);
             assert!(error.context.starts_with("lake/x: "), "{error}");
+            assert_eq!(error.code(), Some(&Code::Os(errno.raw_os_error())));
+            assert_eq!(
+                below_ours(&error).raw_os_error(),
+                Some(errno.raw_os_error())
+            );
             error.kind
         };
         for errno in [
@@ -258,7 +246,7 @@ mod tests {
             assert_eq!(kind(errno, true), ErrorKind::Failed, "{errno}");
         }
         assert_eq!(kind(Errno::NOENT, false), ErrorKind::NotFound);
-        let unknown = Error::io("lake/x", &io::Error::other("what is that?"), true);
-        assert_eq!(unknown.kind, ErrorKind::Failed);
+        let unknown = of_object("lake/x", &io::Error::other("what is that?"), true);
+        assert_eq!((unknown.kind, unknown.code()), (ErrorKind::Failed, None));
     }
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request};
-use pudato_protocol::{Error as FieldError, Fields, Object};
+use pudato_protocol::{FieldError, Fields, Object};
 use serde_json::{Value, json};
 
 /// The actions of the service `storage`.

@@ -19,9 +19,9 @@ mod sidecar;
 mod unnamed;
 
 pub use containers::{Containers, ContainersBuilder};
-pub use error::{Error, ErrorKind};
 pub use handler::{ACTIONS, StorageHandler};
 pub use objects::{Listing, Object, ObjectInfo, Objects, Put};
+pub use pudato_protocol::{Code, Error, ErrorKind};
 #[cfg(feature = "s3")]
 pub use s3::S3Access;
 pub use unnamed::Skipped;

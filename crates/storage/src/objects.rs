@@ -1,7 +1,7 @@
 //! What can be done with objects.
 
 use crate::containers::{Container, Containers, Place};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::key;
 use crate::sidecar::{self, Sidecar};
 use crate::unnamed::{self, Skipped};
@@ -145,7 +145,7 @@ impl Objects {
             Err(object_store::Error::AlreadyExists { .. }) => {
                 same(&container, &key, &put.bytes, &doing).await?
             }
-            Err(error) => return Err(Error::store(&doing, &error)),
+            Err(error) => return Err(store_error(&doing, error)),
         };
         if put.if_none_match {
             sidecar::write(&container, path, &sidecar).await?;
@@ -168,7 +168,7 @@ impl Objects {
     pub async fn get(&self, container: &str, path: &str, bytes_max: u64) -> Result<Object, Error> {
         let (container, key) = self.at(container, path)?;
         let doing = format!("{}/{path}", container.name);
-        let failed = |error| Error::store(&doing, &error);
+        let failed = |error| store_error(&doing, error);
         let found = container.store.get(&key).await.map_err(failed)?;
         if found.meta.size > bytes_max {
             let context = format!("{doing}: {} bytes; at most {bytes_max}", found.meta.size);
@@ -195,7 +195,7 @@ impl Objects {
         };
         let found = container.store.get_opts(&key, options).await;
         let found =
-            found.map_err(|error| Error::store(&format!("{}/{path}", container.name), &error))?;
+            found.map_err(|error| store_error(&format!("{}/{path}", container.name), error))?;
         let kept = sidecar::read(&container, path, &found.attributes).await?;
         Ok(info(&container, path, &found.meta, kept))
     }
@@ -214,13 +214,13 @@ impl Objects {
             None => match container.store.head(&key).await {
                 Ok(_) => true,
                 Err(object_store::Error::NotFound { .. }) => false,
-                Err(error) => return Err(Error::store(&doing, &error)),
+                Err(error) => return Err(store_error(&doing, error)),
             },
         };
         let deleted = match container.store.delete(&key).await {
             Ok(()) => was_there,
             Err(object_store::Error::NotFound { .. }) => false,
-            Err(error) => return Err(Error::store(&doing, &error)),
+            Err(error) => return Err(store_error(&doing, error)),
         };
         sidecar::remove(&container, path).await?;
         Ok((deleted, location))
@@ -267,7 +267,7 @@ impl Objects {
         // Objects by their paths; what is none has nothing else.
         let mut found: Vec<(String, Option<ObjectMeta>)> = Vec::new();
         let mut objects = 0;
-        let failed = |error| Error::store(&doing, &error);
+        let failed = |error| store_error(&doing, error);
         while let Some(meta) = listed.try_next().await.map_err(failed)? {
             let (path, meta) = match unnamed::of(&meta.location) {
                 None => (meta.location.to_string(), Some(meta)),
@@ -333,7 +333,7 @@ async fn same(
     bytes: &Bytes,
     doing: &str,
 ) -> Result<Option<String>, Error> {
-    let failed = |error| Error::store(doing, &error);
+    let failed = |error| store_error(doing, error);
     let found = container.store.get(key).await.map_err(failed)?;
     let etag = found.meta.e_tag.clone();
     if found.meta.size == bytes.len() as u64 && found.bytes().await.map_err(failed)? == *bytes {

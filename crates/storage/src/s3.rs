@@ -1,7 +1,7 @@
 //! Containers that are buckets of S3, or of what speaks its language.
 
 use crate::containers::{Container, Place};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::s3_calls::Calls;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -120,13 +120,13 @@ impl Bucket {
         let doing = format!("container {container}");
         let bucket = builder
             .build()
-            .map_err(|error| Error::store(&doing, &error))?;
+            .map_err(|error| store_error(&doing, error))?;
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => Arc::new(bucket),
             // As it stands, since locations have it so; `Path::from` would write `#` and `%` otherwise.
             prefix => {
                 let prefix =
-                    Path::parse(prefix).map_err(|error| Error::store(&doing, &error.into()))?;
+                    Path::parse(prefix).map_err(|error| store_error(&doing, error.into()))?;
                 Arc::new(PrefixStore::new(bucket, prefix))
             }
         };

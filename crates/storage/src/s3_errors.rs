@@ -1,6 +1,6 @@
 //! Whose matter an error of S3 is: by its code, or by the status where an answer has no body.
 
-use crate::error::{Error, ErrorKind, below};
+use crate::error::{Code, Error, ErrorKind, below};
 use aws_credential_types::provider::error::CredentialsError;
 use object_store::client::HttpError;
 
@@ -48,9 +48,12 @@ const COLLISIONS: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"]
 /// What is to be said about an error of S3; `None` where its kind in the object store says all.
 pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
     use object_store::Error as Store;
-    let told = |kind, why: &str| Some(Error::new(kind, format!("{doing}: {why}")));
     let answer = Answer::of(error);
     let code = answer.as_ref().and_then(|answer| answer.code.as_deref());
+    let told = |kind, why: &str| {
+        let code = code.map(|code| Code::S3(code.to_owned()));
+        Some(Error::new(kind, format!("{doing}: {why}")).with_code(code))
+    };
     match code {
         // Somebody may make it, so it is tried again; an object that is not there is an answer.
         Some("NoSuchBucket") => {
@@ -76,7 +79,7 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
     let Store::Generic { .. } = error else {
         return None;
     };
-    if let Some(answer) = answer {
+    if let Some(answer) = &answer {
         return match answer.status {
             Some(500.. | 429 | 408 | 301 | 302 | 307) => {
                 told(ErrorKind::Unavailable, &error.to_string())
@@ -136,6 +139,7 @@ fn last(error: &object_store::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::store_error;
 
     #[derive(Debug)]
     struct Said(String);
@@ -148,7 +152,7 @@ mod tests {
 
     impl std::error::Error for Said {}
 
-    fn kind(status: &str, code: &str) -> ErrorKind {
+    fn told(status: &str, code: &str) -> Error {
         let body = match code {
             "" => String::new(),
             code => format!(
@@ -162,7 +166,38 @@ mod tests {
             store: "S3",
             source: Box::new(said),
         };
-        Error::store("lake/SlowDown", &error).kind
+        store_error("lake/SlowDown", error)
+    }
+
+    fn kind(status: &str, code: &str) -> ErrorKind {
+        let error = told(status, code);
+        let expected = Some(code).filter(|code| !code.is_empty());
+        let kept = error.code().map(|code| match code {
+            Code::S3(code) => code.as_str(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(kept, expected, "{error}");
+        let source = std::error::Error::source(&error).expect("a source");
+        assert!(source.is::<object_store::Error>(), "{error}");
+        error.kind
+    }
+
+    #[test]
+    fn every_code_of_s3_has_its_kind() {
+        for code in EVERYBODYS {
+            assert_eq!(
+                kind("403 Forbidden", code),
+                ErrorKind::Unavailable,
+                "{code}"
+            );
+        }
+        for code in REFUSALS {
+            assert_eq!(kind("400 Bad Request", code), ErrorKind::Invalid, "{code}");
+        }
+        for code in COLLISIONS {
+            assert_eq!(kind("409 Conflict", code), ErrorKind::Failed, "{code}");
+        }
+        assert_eq!(kind("404 Not Found", "NoSuchBucket"), ErrorKind::Denied);
     }
 
     #[test]

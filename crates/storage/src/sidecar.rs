@@ -2,7 +2,7 @@
 //! where they are not the default.
 
 use crate::containers::Container;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::key::HIDDEN;
 use object_store::path::Path;
 use object_store::{Attribute, AttributeValue, Attributes, ObjectStoreExt, PutPayload};
@@ -157,7 +157,7 @@ pub(crate) async fn write(
     let stored = container.store.put(&path(object), payload).await;
     stored
         .map(|_| ())
-        .map_err(|error| Error::store(&format!("{}/{object}: metadata", container.name), &error))
+        .map_err(|error| store_error(&format!("{}/{object}: metadata", container.name), error))
 }
 
 /// Reads what is kept with `object`: by the store itself, or beside it.
@@ -178,7 +178,7 @@ pub(crate) async fn read(
         Err(object_store::Error::NotFound { .. }) => return Ok(Sidecar::default()),
         Err(error) => Err(error),
     };
-    let bytes = found.map_err(|error| Error::store(&doing(), &error))?;
+    let bytes = found.map_err(|error| store_error(&doing(), error))?;
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&bytes) else {
         return Ok(Sidecar::default());
     };
@@ -205,6 +205,6 @@ pub(crate) async fn remove(container: &Container, object: &str) -> Result<(), Er
     }
     match container.store.delete(&path(object)).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(Error::store(&container.name, &error)),
+        Err(error) => Err(store_error(&container.name, error)),
     }
 }

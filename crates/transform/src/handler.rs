@@ -21,7 +21,7 @@ use crate::verdict::{End, Verdict};
 use crate::warehouse::Warehouse;
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Failure, Handler, Request, called};
-use pudato_protocol::{Error, Object};
+use pudato_protocol::{FieldError, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -460,7 +460,7 @@ fn not_started(program: &Path, error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::ArgumentListTooLong {
         let reason = "vars, select and exclude are longer than this system passes to a program (one of them at most 128 KiB on Linux); \
             pass less, e.g. the name of a table that holds it";
-        return Error::new("payload.vars", reason).into();
+        return FieldError::new("payload.vars", reason).into();
     }
     Failure::bad(format!(
         "{}: {error}: {}",

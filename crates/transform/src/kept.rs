@@ -1,7 +1,7 @@
 //! Keeps dbt's own files of each run: for `retry`, which continues where another run ended, and for other programs that read them.
 
 use crate::private;
-use pudato_protocol::{Error, Object};
+use pudato_protocol::{FieldError, Object};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,8 +124,8 @@ impl Kept {
         execution_id: Option<&str>,
         job: Option<&str>,
         project: &str,
-    ) -> Result<Former, Error> {
-        let wrong = |reason: String| Error::new("payload.execution_id", reason);
+    ) -> Result<Former, FieldError> {
+        let wrong = |reason: String| FieldError::new("payload.execution_id", reason);
         let all = self.all();
         let all = all.map_err(|error| wrong(format!("{}: {error}", self.0.display())))?;
         let own = all.into_iter().rev().find(|(execution, folder)| {
@@ -223,7 +223,7 @@ mod tests {
         keep(&kept, "two", Some("job-2"), &[RESULTS]);
         keep(&kept, "three", Some("job-1"), &[MANIFEST, SOURCES]);
         assert!(keep(&kept, "four", None, &[]).is_empty());
-        let id = |found: Result<Former, Error>| found.expect("one").execution_id;
+        let id = |found: Result<Former, FieldError>| found.expect("one").execution_id;
         assert_eq!(id(find(None, None)), "two");
         assert_eq!(id(find(None, Some("job-1"))), "one");
         assert_eq!(id(find(Some("one"), Some("job-2"))), "one");

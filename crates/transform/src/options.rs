@@ -2,7 +2,7 @@
 
 use crate::yaml::yaml;
 use pudato_handler::Request;
-use pudato_protocol::{Error, Object};
+use pudato_protocol::{FieldError, Object};
 use serde_json::Value;
 
 /// Options that pudato passes to every dbt, before the command. The command line overrides `flags` in dbt_project.yml and
@@ -40,7 +40,7 @@ impl Options {
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub(crate) fn read(request: &Request<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(request: &Request<'_>) -> Result<Self, FieldError> {
         let mut payload = request.payload()?;
         let options = Self {
             select: texts(payload.value("select"), "select")?,
@@ -58,19 +58,19 @@ impl Options {
             if let Some(name) = values.keys().find(|name| !is_name(name)) {
                 let reason =
                     format!("{field}: expected names of letters, digits and '_', found {name:?}");
-                return Err(Error::new(format!("payload.{field}"), reason));
+                return Err(FieldError::new(format!("payload.{field}"), reason));
             }
         }
         if let Some(name) = options.macro_name.as_deref().filter(|name| !is_name(name)) {
             let reason = format!(
                 "expected a macro of the project, named with letters, digits and '_', found {name:?}; to run a macro of a package, call it from one of the project's macros"
             );
-            return Err(Error::new("payload.macro", reason));
+            return Err(FieldError::new("payload.macro", reason));
         }
         let is_refreshing = matches!(request.action, "run" | "build" | "seed");
         if options.full_refresh && !is_refreshing {
             let reason = format!("dbt {} knows no full refresh; leave it out", request.action);
-            return Err(Error::new("payload.full_refresh", reason));
+            return Err(FieldError::new("payload.full_refresh", reason));
         }
         Ok(options)
     }
@@ -94,7 +94,7 @@ impl Options {
 }
 
 /// A text or a list of them; none may look like an option.
-fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, Error> {
+fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, FieldError> {
     let all = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(all)) => all,
@@ -102,16 +102,15 @@ fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, Error> {
     };
     let name = format!("payload.{field}");
     let text = |value: Value| match value {
-        Value::String(text) if text.trim_start().starts_with('-') => Err(Error::new(
+        Value::String(text) if text.trim_start().starts_with('-') => Err(FieldError::new(
             name.clone(),
             format!("expected a selector, found {text:?}, which looks like an option of dbt"),
         )),
-        Value::String(text) if text.trim().is_empty() || text.contains('\0') => Err(Error::new(
-            name.clone(),
-            "expected a selector, found nothing",
-        )),
+        Value::String(text) if text.trim().is_empty() || text.contains('\0') => Err(
+            FieldError::new(name.clone(), "expected a selector, found nothing"),
+        ),
         Value::String(text) => Ok(text),
-        other => Err(Error::new(
+        other => Err(FieldError::new(
             name.clone(),
             format!("expected a text or a list of texts, found {other}"),
         )),

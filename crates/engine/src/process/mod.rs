@@ -102,10 +102,12 @@ impl Processor {
                 why: error.to_string(),
             },
             // One claim that may not be read is no reason to stop for all others.
-            ErrorKind::Denied if message.last_attempt().is_none() => Decision::Retry {
-                why: error.to_string(),
-                after: None,
-            },
+            ErrorKind::Denied | ErrorKind::Failed if message.last_attempt().is_none() => {
+                Decision::Retry {
+                    why: error.to_string(),
+                    after: None,
+                }
+            }
             _ => reject(error.to_string(), &message.attributes, None),
         })?;
         let decoded = if resolved.is_claim {

@@ -178,7 +178,12 @@ impl ResultsConsumer {
                         bytes = 0;
                     }
                 }
-                Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Denied) => {
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Failed
+                    ) =>
+                {
                     tracing::warn!(%error, "a claim or a certificate cannot be fetched; its message comes again");
                     let after = Backoff::PROBE.wait(1, &self.jitter);
                     let _ = self.consumer.release(delivery.lease, after).await;
@@ -379,7 +384,7 @@ fn read<M: Message>(body: &[u8], is_claim: bool) -> Result<M, Error> {
     } else {
         decode(body)
     };
-    read.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
+    read.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).with_source(error))
 }
 
 impl Held {

@@ -143,6 +143,6 @@ impl Running {
 fn can_pass(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::Unavailable | ErrorKind::NotFound | ErrorKind::Denied
+        ErrorKind::Unavailable | ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Failed
     )
 }

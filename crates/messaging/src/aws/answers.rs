@@ -86,7 +86,7 @@ fn number(value: u64) -> Attribute {
 
 /// Whether a write failed because its condition did not hold.
 fn is_refused(error: &Error) -> bool {
-    error.code() == Some("ConditionalCheckFailedException")
+    error.aws_code() == Some("ConditionalCheckFailedException")
 }
 
 #[async_trait]
@@ -144,7 +144,8 @@ impl IdempotencyStore for DynamoAnswers {
         if let Some(claim) = get("claim") {
             let bytes = self.claims.get(claim).await?;
             let answer = String::from_utf8(bytes).map_err(|error| {
-                Error::new(ErrorKind::Corrupt, format!("{}: {error}", self.what()))
+                let what = format!("{}: {error}", self.what());
+                Error::new(ErrorKind::Corrupt, what).with_source(error)
             })?;
             return Ok(Begin::Done { answer });
         }

@@ -1,7 +1,7 @@
 //! Receives from SQS.
 
 use super::entries::Answers;
-use super::error::failed;
+use super::error::{failed, without_namespace};
 use super::event_source::EventSource;
 use super::handled::Handled;
 use super::publisher::SnsPublisher;
@@ -269,7 +269,9 @@ impl SqsConsumer {
                     // It was handed out here, so it is no forgery: it is old, and SQS says nothing more of it. (SQS itself accepts
                     // an old one; ministack 1.5.33 does not.)
                     match answers.place(refused.id()) {
-                        Some(n) if refused.code().ends_with("ReceiptHandleIsInvalid") => {
+                        Some(n)
+                            if without_namespace(refused.code()) == "ReceiptHandleIsInvalid" =>
+                        {
                             answers.set(n, Ok(Deleted::Unknown));
                         }
                         _ => answers.failed(refused.id(), refused.code(), refused.message()),

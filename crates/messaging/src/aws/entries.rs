@@ -57,7 +57,7 @@ impl<T> Answers<T> {
     pub(super) fn all_failed(&mut self, error: &Error) {
         for answer in &mut self.answers {
             if matches!(answer, Answer::Waits) {
-                *answer = Answer::Is(Err(Error::new(error.kind, error.context.clone())));
+                *answer = Answer::Is(Err(error.clone()));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the SDK's errors are to callers of the ports.
 
-use crate::{Error, ErrorKind};
+use crate::{Code, Error, ErrorKind};
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// The one place where the errors of whole calls become ours.
@@ -20,31 +20,44 @@ where
         (Some(code), None) => code.clone(),
         _ => DisplayErrorContext(&error).to_string(),
     };
-    let failed = Error::new(kind, format!("{what}: {cause}{advice}")).with_source(error);
-    match code {
-        Some(code) => failed.with_code(&code),
-        None => failed,
-    }
+    let code = code.map(|code| Code::Aws(without_namespace(&code).to_owned()));
+    Error::new(kind, format!("{what}: {cause}{advice}"))
+        .with_code(code)
+        .with_source(error)
 }
 
 /// An entry of a batch that failed though the call succeeded.
 pub(super) fn entry(what: &str, code: &str, message: Option<&str>) -> Error {
     let (kind, advice) = kind(code);
     let said = message.unwrap_or_default();
-    Error::new(kind, format!("{what}: {code}: {said}{advice}")).with_code(code)
+    Error::new(kind, format!("{what}: {code}: {said}{advice}"))
+        .with_code(Code::Aws(without_namespace(code).to_owned()))
+}
+
+/// A code without the namespace that the query protocol (`AWS.SimpleQueueService.`) or the JSON protocol (`com.amazonaws.sqs#`) puts
+/// before it. `KMS.` is no such namespace: those codes are of the key service behind SQS and mean something else than SQS's own.
+pub(super) fn without_namespace(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    match code.strip_prefix("AWS.") {
+        Some(code) => code.rsplit('.').next().unwrap_or(code),
+        None => code,
+    }
 }
 
 /// By the code, which SNS and SQS spell in several ways (query and JSON protocols).
 fn kind(code: &str) -> (ErrorKind, &'static str) {
+    let code = without_namespace(code);
     // SQS has `KMS.DisabledException` and the like, SNS `KMSDisabledException`.
     if code.starts_with("KMS") || code.starts_with("Kms") {
         // Throttling of KMS passes; all else is a matter of keys and policies.
-        return match code.contains("hrottl") {
-            true => (ErrorKind::Unavailable, ""),
-            false => (ErrorKind::Denied, "; let this role and SNS use the key"),
+        return match code {
+            "KMS.ThrottlingException"
+            | "KMSThrottlingException"
+            | "KMSThrottling"
+            | "KmsThrottled" => (ErrorKind::Unavailable, ""),
+            _ => (ErrorKind::Denied, "; let this role and SNS use the key"),
         };
     }
-    let code = code.rsplit('.').next().unwrap_or(code);
     match code {
         "NotFound"
         | "NotFoundException"
@@ -102,14 +115,17 @@ mod tests {
     fn an_error_has_the_code_that_it_was_given_and_none_that_its_text_names() {
         let told = Some("InvalidAction: ConditionalCheckFailedException");
         let throttled = entry("put", "RequestThrottled", told);
-        assert_eq!(throttled.code(), Some("RequestThrottled"));
+        assert_eq!(throttled.aws_code(), Some("RequestThrottled"));
         for code in [
             "InvalidAction",
             "AWS.SimpleQueueService.InvalidAction",
-            "sqs#InvalidAction",
+            "com.amazonaws.sqs#InvalidAction",
         ] {
-            assert_eq!(entry("move", code, None).code(), Some("InvalidAction"));
+            assert_eq!(entry("move", code, None).aws_code(), Some("InvalidAction"));
         }
+        // Of the key, and not of the queue.
+        let key = entry("send", "KMS.NotFoundException", None);
+        assert_eq!(key.aws_code(), Some("KMS.NotFoundException"));
         assert_eq!(Error::new(ErrorKind::Invalid, "InvalidAction").code(), None);
     }
 

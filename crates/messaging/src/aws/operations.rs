@@ -339,7 +339,7 @@ impl Operations for AwsFabric {
             // Not every emulator has it (ministack 1.5.33).
             Err(error)
                 if matches!(
-                    error.code(),
+                    error.aws_code(),
                     Some("InvalidAction" | "UnknownOperationException")
                 ) =>
             {

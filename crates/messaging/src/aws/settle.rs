@@ -152,7 +152,7 @@ async fn publish(
             }
             Err(error) => {
                 for place in places {
-                    states[place].fail(Error::new(error.kind, error.context.clone()));
+                    states[place].fail(error.clone());
                 }
             }
         }

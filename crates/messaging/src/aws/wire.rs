@@ -21,8 +21,8 @@ pub(super) const REASON: &str = "dead_letter_reason";
 pub(super) const SOURCE: &str = "dead_letter_source";
 pub(super) const ATTEMPTS: &str = "dead_letter_attempts";
 
-fn unbuilt(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Invalid, format!("message: {error}"))
+fn unbuilt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Invalid, format!("message: {error}")).with_source(error)
 }
 
 pub(super) fn sns_attributes(

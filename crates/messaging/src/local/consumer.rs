@@ -275,8 +275,6 @@ fn each<T, U>(
 fn spread<T>(outcome: Result<Vec<Result<T, Error>>, Error>, count: usize) -> Vec<Result<T, Error>> {
     match outcome {
         Ok(entries) => entries,
-        Err(error) => (0..count)
-            .map(|_| Err(Error::new(error.kind, error.context.clone())))
-            .collect(),
+        Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
     }
 }

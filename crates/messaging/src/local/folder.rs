@@ -14,7 +14,7 @@ pub(super) fn prepare(root: &Path) -> Result<PathBuf, Error> {
             "{}: the data folder cannot be used: {error}",
             root.display()
         );
-        Error::new(ErrorKind::Unavailable, context).with_source(error)
+        Error::new(ErrorKind::Unavailable, context).with_io(error)
     };
     if root.is_symlink() {
         return Err(wrong("the data folder must not be a symbolic link".into()));
@@ -36,7 +36,7 @@ pub(super) fn new_file(path: &Path) -> Result<(), Error> {
         .open(path);
     made.map(drop).map_err(|error| {
         let context = format!("{}: cannot be made: {error}", path.display());
-        Error::new(ErrorKind::Unavailable, context).with_source(error)
+        Error::new(ErrorKind::Unavailable, context).with_io(error)
     })
 }
 
@@ -56,6 +56,6 @@ pub(super) fn file(root: &Path, name: &str) -> Result<fs::File, Error> {
         .open(&path)
         .map_err(|error| {
             let context = format!("{}: cannot be opened: {error}", path.display());
-            Error::new(ErrorKind::Unavailable, context).with_source(error)
+            Error::new(ErrorKind::Unavailable, context).with_io(error)
         })
 }

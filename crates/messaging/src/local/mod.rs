@@ -229,10 +229,7 @@ impl IdempotencyStore for LocalFabric {
         };
         match self.writer.call_first(renew).await {
             Ok(renewed) => renewed.into_iter().map(Ok).collect(),
-            Err(error) => {
-                let failed = || Err(Error::new(error.kind, error.context.clone()));
-                running.iter().map(|_| failed()).collect()
-            }
+            Err(error) => running.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 

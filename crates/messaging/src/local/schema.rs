@@ -1,6 +1,6 @@
 //! The tables of the embedded fabric, and the version they have.
 
-use crate::{Error, ErrorKind};
+use crate::{Code, Error, ErrorKind};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
@@ -159,6 +159,9 @@ fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
 
 /// The one place where SQLite's errors become ours.
 pub(super) fn database_error(doing: &str, error: rusqlite::Error) -> Error {
+    let code = error
+        .sqlite_error()
+        .map(|error| Code::Sqlite(error.extended_code));
     let (kind, advice) = match error.sqlite_error_code() {
         Some(ErrorCode::TooBig) => (ErrorKind::TooLarge, ""),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
@@ -175,12 +178,70 @@ pub(super) fn database_error(doing: &str, error: rusqlite::Error) -> Error {
         }
         _ => (ErrorKind::Unavailable, ""),
     };
-    Error::new(kind, format!("{doing}: {error}{advice}")).with_source(error)
+    Error::new(kind, format!("{doing}: {error}{advice}"))
+        .with_code(code)
+        .with_source(error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn errors_of_sqlite_are_known_by_their_codes_and_keep_them() {
+        for (code, kind, advice) in [
+            (
+                ffi::SQLITE_FULL,
+                ErrorKind::Unavailable,
+                "; free some space",
+            ),
+            (
+                ffi::SQLITE_BUSY,
+                ErrorKind::Unavailable,
+                "; another program",
+            ),
+            (
+                ffi::SQLITE_BUSY_SNAPSHOT,
+                ErrorKind::Unavailable,
+                "; another program",
+            ),
+            (
+                ffi::SQLITE_IOERR_FSYNC,
+                ErrorKind::Unavailable,
+                "; check the disk",
+            ),
+            (
+                ffi::SQLITE_READONLY,
+                ErrorKind::Unavailable,
+                "; check the folder",
+            ),
+            (
+                ffi::SQLITE_CANTOPEN,
+                ErrorKind::Unavailable,
+                "; check the folder",
+            ),
+            (ffi::SQLITE_CORRUPT, ErrorKind::Corrupt, "; restore"),
+            (ffi::SQLITE_NOTADB, ErrorKind::Corrupt, "; restore"),
+            (ffi::SQLITE_TOOBIG, ErrorKind::TooLarge, ""),
+            (ffi::SQLITE_NOMEM, ErrorKind::Unavailable, ""),
+        ] {
+            let text = Some("database or disk is full".to_owned());
+            let told = rusqlite::Error::SqliteFailure(ffi::Error::new(code), text);
+            let error = database_error("it", told);
+            assert_eq!(error.kind, kind, "{code}");
+            assert_eq!(error.retry, kind.retry(), "{code}");
+            assert_eq!(error.code(), Some(&Code::Sqlite(code)));
+            let said = error.context.split_once("is full").map(|(_, said)| said);
+            assert!(said.is_some_and(|said| said.starts_with(advice)), "{error}");
+            let source = std::error::Error::source(&error).expect("a source");
+            assert!(source.is::<rusqlite::Error>(), "{code}");
+        }
+        assert_eq!(
+            database_error("it", rusqlite::Error::InvalidQuery).code(),
+            None
+        );
+    }
 
     #[test]
     fn no_connection_loads_extensions_or_trusts_the_schema() {

@@ -27,7 +27,7 @@ impl Wake {
         let folder = root.join("wake");
         let failed = |error: std::io::Error| {
             let context = format!("{}: cannot be made: {error}", folder.display());
-            Error::new(ErrorKind::Unavailable, context).with_source(error)
+            Error::new(ErrorKind::Unavailable, context).with_io(error)
         };
         if folder.is_symlink() {
             let context = format!("{}: must not be a symbolic link", folder.display());

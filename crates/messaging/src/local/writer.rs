@@ -103,8 +103,7 @@ impl Writer {
                 }
             })
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, "the writer thread cannot start")
-                    .with_source(error)
+                Error::new(ErrorKind::Unavailable, "the writer thread cannot start").with_io(error)
             })?;
         Ok(Self { operations, first })
     }
@@ -321,7 +320,7 @@ fn answer(
     for answer in answers {
         answer(match &committed {
             Ok(_) => Ok(()),
-            Err(error) => Err(Error::new(error.kind, error.context.clone())),
+            Err(error) => Err(error.clone()),
         });
     }
     committed.unwrap_or_default()

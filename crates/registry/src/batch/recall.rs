@@ -7,7 +7,7 @@ use crate::model::StepUpdate;
 use crate::queries::Columns;
 use crate::store::Incoming;
 use pudato_protocol::{
-    DataReference, ExecutionRecord, Object, Result as Reply, Timestamp, decode_claim,
+    DataReference, ExecutionRecord, FieldError, Object, Result as Reply, Timestamp, decode_claim,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,11 +31,11 @@ impl Recalled {
     /// `Corrupt`: it cannot be read.
     pub(crate) fn read(row: &dyn Columns, body: &str) -> Result<Self, Error> {
         let (id, identity) = (row.number(0)?, row.text(2)?);
-        let unreadable = |why: &dyn std::fmt::Display| {
+        let unreadable = |why: FieldError| {
             let context = format!("registry: the Result in row {id} cannot be read back: {why}");
-            Error::new(ErrorKind::Corrupt, context)
+            Error::new(ErrorKind::Corrupt, context).with_source(why)
         };
-        let recorded_at = Timestamp::parse(&row.text(3)?).map_err(|error| unreadable(&error))?;
+        let recorded_at = Timestamp::parse(&row.text(3)?).map_err(unreadable)?;
         let what = match decode_claim::<Reply>(body.as_bytes()) {
             Ok(mut result) => {
                 // The answer is of no interest here and may be large.
@@ -48,8 +48,9 @@ impl Recalled {
                 })
             }
             Err(error) => {
-                let said: Object = serde_json::from_str(body).map_err(|_| unreadable(&error))?;
-                let update = update(said, recorded_at).ok_or_else(|| unreadable(&error))?;
+                let said: Option<Object> = serde_json::from_str(body).ok();
+                let update = said.and_then(|said| update(said, recorded_at));
+                let update = update.ok_or_else(|| unreadable(error))?;
                 What::Update(Box::new(update), Said::recalled(identity))
             }
         };

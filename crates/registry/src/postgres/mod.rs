@@ -20,7 +20,7 @@ mod steps;
 mod write;
 
 use crate::batch::{Said, Uttered, check_indexed, no_nul};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, has_state};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
     Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
@@ -99,10 +99,9 @@ impl PostgresRegistry {
             schema::migrate(&mut client).await
         };
         let migrated = self.ready.get_or_try_init(migrate).await;
-        migrated.copied().map_err(|error: Error| {
-            let context = format!("{}: {}", self.printed, error.context);
-            Error::new(error.kind, context)
-        })
+        migrated
+            .copied()
+            .map_err(|error: Error| error.within(&self.printed))
     }
 
     /// Lets `role` read and write the tables and nothing else, for the programs that run every day.
@@ -148,7 +147,7 @@ impl PostgresRegistry {
         // No message is to blame for the tables: whoever brought one keeps it.
         self.migrated()
             .await
-            .map_err(|error| Error::new(ErrorKind::Unavailable, error.context))?;
+            .map_err(|error| error.with_kind(ErrorKind::Unavailable))?;
         Session::of(&self.pools).await
     }
 
@@ -164,15 +163,14 @@ impl PostgresRegistry {
 /// both made.
 fn is_collision(error: &Error) -> bool {
     let collisions = [
-        &SqlState::UNIQUE_VIOLATION,
-        &SqlState::T_R_SERIALIZATION_FAILURE,
-        &SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
         // A pooler took the statement away; now that this is known, statements have no names.
-        &SqlState::INVALID_SQL_STATEMENT_NAME,
-        &SqlState::DUPLICATE_PSTATEMENT,
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::DUPLICATE_PSTATEMENT,
     ];
-    let state = error.sql_state();
-    state.is_some_and(|state| collisions.contains(&state))
+    has_state(error, &collisions)
 }
 
 /// Runs `$work` on a session and commits; again where another transaction was in the way.
@@ -192,7 +190,7 @@ macro_rules! transact {
                 Err(error) if is_collision(&error) => {
                     tries += 1;
                     if tries == TRIES_MAX {
-                        break Err(Error::new(ErrorKind::Unavailable, error.context));
+                        break Err(error.with_kind(ErrorKind::Unavailable));
                     }
                 }
                 worked => break worked,
@@ -512,6 +510,13 @@ mod tests {
                 (kind, collides),
                 "{failed}"
             );
+            assert_eq!(failed.sql_state(), Some(code), "{failed}");
+            let same = failed.clone();
+            drop(failed);
+            let source = std::error::Error::source(&same).expect("a source");
+            let source = source.downcast_ref::<tokio_postgres::Error>();
+            let state = source.and_then(|source| source.code());
+            assert_eq!(state.map(SqlState::code), Some(code), "{same}");
         }
     }
 
@@ -532,7 +537,7 @@ mod tests {
         let told = session::all([before, why, after]).expect_err("it failed");
         assert_eq!(
             told.sql_state(),
-            Some(&SqlState::DIVISION_BY_ZERO),
+            Some(SqlState::DIVISION_BY_ZERO.code()),
             "{told}"
         );
     }

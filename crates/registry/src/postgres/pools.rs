@@ -5,7 +5,7 @@
 //! prepared is missing in the next. So each transaction sends its own settings, and statements have no names.
 
 use super::connect::{SCHEMA, SETTINGS};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, has_state, pool_error, postgres_error};
 use deadpool_postgres::{Object, Pool, PoolError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Client;
@@ -49,7 +49,7 @@ impl Pools {
                     self.set_pooled();
                     return Ok(client);
                 }
-                got => return Ok(got?),
+                got => return got.map_err(pool_error),
             }
         }
         self.pooled().await
@@ -71,19 +71,16 @@ impl Pools {
                            session, so it would lose them; set them for the role instead (ALTER ROLE .. SET ..)";
             return Err(Error::new(ErrorKind::Invalid, context));
         }
-        Ok(self.pooled.get().await?)
+        self.pooled.get().await.map_err(pool_error)
     }
 
     /// Learns from an error: if a statement that this session prepared is missing, there is a pooler.
     pub(super) fn learn(&self, error: &Error) {
         let is_lost = [
-            &SqlState::INVALID_SQL_STATEMENT_NAME,
-            &SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
         ];
-        if error
-            .sql_state()
-            .is_some_and(|state| is_lost.contains(&state))
-        {
+        if has_state(error, &is_lost) {
             self.set_pooled();
         }
     }
@@ -107,7 +104,10 @@ fn refuses_options(error: &PoolError) -> bool {
 
 async fn has_settings(client: &Client) -> Result<bool, Error> {
     let sql = "SELECT current_setting('search_path')";
-    let row = client.query_typed_one(sql, &[]).await?;
+    let row = client
+        .query_typed_one(sql, &[])
+        .await
+        .map_err(postgres_error)?;
     Ok(row.get::<_, String>(0) == SCHEMA)
 }
 

@@ -2,7 +2,7 @@
 
 use super::connect::SCHEMA;
 use crate::batch::no_nul;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, postgres_error};
 use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -43,7 +43,7 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
         ),
     };
     // One transaction, so that a program that runs meanwhile is never without its rights.
-    let transaction = client.transaction().await?;
+    let transaction = client.transaction().await.map_err(postgres_error)?;
     transaction
         .batch_execute(&format!(
             "REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {role};
@@ -51,8 +51,9 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
              GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
              {grants}"
         ))
-        .await?;
-    Ok(transaction.commit().await?)
+        .await
+        .map_err(postgres_error)?;
+    transaction.commit().await.map_err(postgres_error)
 }
 
 /// Makes `role`, or gives the one that is there this password. The server gets what it verifies passwords with and not the password, which therefore is
@@ -63,7 +64,10 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
 pub(super) async fn make(client: &Client, role: &str, password: &str) -> Result<(), Error> {
     no_nul("role", role)?;
     let sql = "SELECT current_user = $1, EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
-    let row = client.query_typed_one(sql, &[(&role, Type::TEXT)]).await?;
+    let row = client
+        .query_typed_one(sql, &[(&role, Type::TEXT)])
+        .await
+        .map_err(postgres_error)?;
     let (is_own, is_there): (bool, bool) = (row.get(0), row.get(1));
     if is_own {
         let context = format!(
@@ -77,7 +81,7 @@ pub(super) async fn make(client: &Client, role: &str, password: &str) -> Result<
         "{verb} ROLE {} WITH LOGIN PASSWORD '{verifier}'",
         quoted(role)
     );
-    Ok(client.batch_execute(&sql).await?)
+    client.batch_execute(&sql).await.map_err(postgres_error)
 }
 
 fn quoted(role: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::connect::SCHEMA;
 use super::pools::local_settings;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, postgres_error};
 use crate::migrations::{self, Migration};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -30,14 +30,16 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     if migrations::missing(MIGRATIONS, &applied(client).await?)?.is_empty() {
         return Ok(());
     }
-    let transaction = client.transaction().await?;
+    let transaction = client.transaction().await.map_err(postgres_error)?;
     // Through a pooler a session has no settings, and may meet the names of another's statements; so there are none of both.
     transaction
         .batch_execute(local_settings().trim_start_matches("; "))
-        .await?;
+        .await
+        .map_err(postgres_error)?;
     transaction
         .query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
-        .await?;
+        .await
+        .map_err(postgres_error)?;
     transaction
         .batch_execute(&format!(
             "CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -53,7 +55,8 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
                 "SELECT version, checksum FROM migration ORDER BY version",
                 &[],
             )
-            .await?,
+            .await
+            .map_err(postgres_error)?,
     );
     for (version, sql) in migrations::missing(MIGRATIONS, &applied)? {
         transaction.batch_execute(sql).await.map_err(not_allowed)?;
@@ -65,9 +68,10 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
                     (&migrations::checksum(sql), Type::TEXT),
                 ],
             )
-            .await?;
+            .await
+            .map_err(postgres_error)?;
     }
-    Ok(transaction.commit().await?)
+    transaction.commit().await.map_err(postgres_error)
 }
 
 async fn applied(client: &Client) -> Result<Vec<Migration>, Error> {
@@ -75,13 +79,19 @@ async fn applied(client: &Client) -> Result<Vec<Migration>, Error> {
     let table = format!("{SCHEMA}.migration");
     let is_there: bool = client
         .query_typed_one(sql, &[(&table, Type::TEXT)])
-        .await?
+        .await
+        .map_err(postgres_error)?
         .get(0);
     if !is_there {
         return Ok(Vec::new());
     }
     let sql = format!("SELECT version, checksum FROM {SCHEMA}.migration ORDER BY version");
-    Ok(rows(&client.query_typed(&sql, &[]).await?))
+    Ok(rows(
+        &client
+            .query_typed(&sql, &[])
+            .await
+            .map_err(postgres_error)?,
+    ))
 }
 
 fn rows(rows: &[tokio_postgres::Row]) -> Vec<Migration> {
@@ -96,7 +106,9 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
     if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
         let context = "registry: the tables must be made or brought up to date, and this role may not; run \
                        `pudato registry migrate --grant ROLE` with the URL of one that may";
-        return Error::new(ErrorKind::Invalid, context);
+        let mut refused = postgres_error(error).with_kind(ErrorKind::Invalid);
+        refused.context = context.into();
+        return refused;
     }
-    error.into()
+    postgres_error(error)
 }

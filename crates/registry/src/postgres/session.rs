@@ -1,7 +1,7 @@
 //! One connection, and at most one transaction on it.
 
 use super::pools::{Pools, local_settings};
-use crate::error::Error;
+use crate::error::{Error, has_state, postgres_error};
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use futures_util::future::join3;
@@ -44,7 +44,10 @@ impl<'a> Session<'a> {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<(), Error> {
         if !self.is_open.swap(true, Ordering::Relaxed) {
-            self.client().batch_execute(&self.beginning("")).await?;
+            self.client()
+                .batch_execute(&self.beginning(""))
+                .await
+                .map_err(postgres_error)?;
         }
         Ok(())
     }
@@ -54,7 +57,10 @@ impl<'a> Session<'a> {
         self.is_open.store(true, Ordering::Relaxed);
         let begin = self.beginning("");
         let sql = format!("{begin}; SELECT pg_advisory_xact_lock_shared({NAMING})");
-        Ok(self.client().batch_execute(&sql).await?)
+        self.client()
+            .batch_execute(&sql)
+            .await
+            .map_err(postgres_error)
     }
 
     /// Begins a transaction that relocates datasets: until it ends, nobody else names any.
@@ -62,12 +68,18 @@ impl<'a> Session<'a> {
         self.is_open.store(true, Ordering::Relaxed);
         let begin = self.beginning("");
         let sql = format!("{begin}; SELECT pg_advisory_xact_lock({NAMING})");
-        Ok(self.client().batch_execute(&sql).await?)
+        self.client()
+            .batch_execute(&sql)
+            .await
+            .map_err(postgres_error)
     }
 
     /// Ends the transaction; nothing of it lasts.
     pub(super) async fn undo(&self) -> Result<(), Error> {
-        self.client().batch_execute("ROLLBACK").await?;
+        self.client()
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(postgres_error)?;
         self.is_open.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -76,7 +88,10 @@ impl<'a> Session<'a> {
     pub(super) async fn begin_reading(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
         let sql = self.beginning(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        Ok(self.client().batch_execute(&sql).await?)
+        self.client()
+            .batch_execute(&sql)
+            .await
+            .map_err(postgres_error)
     }
 
     fn beginning(&self, how: &str) -> String {
@@ -93,21 +108,24 @@ impl<'a> Session<'a> {
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         if self.is_open.load(Ordering::Relaxed) {
-            return Ok(statement.await?);
+            return statement.await.map_err(postgres_error);
         }
         let beginning = self.beginning("");
         let begun = self.client().batch_execute(&beginning);
         let ended = self.client().batch_execute("COMMIT");
         let (begun, answer, ended) = join3(begun, statement, ended).await;
-        begun?;
-        let answer = answer?;
-        ended?;
+        begun.map_err(postgres_error)?;
+        let answer = answer.map_err(postgres_error)?;
+        ended.map_err(postgres_error)?;
         Ok(answer)
     }
 
     /// Ends the transaction; what was written is durable then.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        self.client().batch_execute("COMMIT").await?;
+        self.client()
+            .batch_execute("COMMIT")
+            .await
+            .map_err(postgres_error)?;
         self.is_open.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -130,8 +148,7 @@ pub(super) fn all<T>(
 ) -> Result<Vec<T>, Error> {
     let mut done = Vec::new();
     let mut failed: Option<Error> = None;
-    let is_aftermath =
-        |error: &Error| error.sql_state() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+    let is_aftermath = |error: &Error| has_state(error, &[SqlState::IN_FAILED_SQL_TRANSACTION]);
     for outcome in outcomes {
         match outcome {
             Ok(answer) => done.push(answer),
@@ -157,8 +174,11 @@ pub(super) async fn rows(
         return session.pooled(client.query_typed(sql, &params)).await;
     }
     let found = async {
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, params).await?)
+        let statement = client.prepare_cached(sql).await.map_err(postgres_error)?;
+        client
+            .query(&statement, params)
+            .await
+            .map_err(postgres_error)
     };
     let found: Result<_, Error> = found.await;
     found.inspect_err(|error| session.pools.learn(error))
@@ -176,8 +196,11 @@ pub(super) async fn run(
         return session.pooled(client.execute_typed(sql, &params)).await;
     }
     let done = async {
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.execute(&statement, params).await?)
+        let statement = client.prepare_cached(sql).await.map_err(postgres_error)?;
+        client
+            .execute(&statement, params)
+            .await
+            .map_err(postgres_error)
     };
     let done: Result<_, Error> = done.await;
     done.inspect_err(|error| session.pools.learn(error))

@@ -1,10 +1,10 @@
 use super::SqliteRegistry;
-use super::columns::first;
+use super::columns::{first, run};
 use crate::answers::{
     ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, RunningAnswer, STANDING, ms,
     standing,
 };
-use crate::error::Error;
+use crate::error::{Error, sqlite_error};
 use async_trait::async_trait;
 use rusqlite::params;
 
@@ -36,10 +36,15 @@ impl AnswerStore for SqliteRegistry {
                 return Ok(Begun::New);
             }
             let found = first(connection, STANDING, [&key], |row| {
-                let own: String = row.get(0)?;
-                Ok(standing(&fingerprint, &own, row.get(1)?, row.get(2)?))
+                let own: String = row.get(0).map_err(sqlite_error)?;
+                Ok(standing(
+                    &fingerprint,
+                    &own,
+                    row.get(1).map_err(sqlite_error)?,
+                    row.get(2).map_err(sqlite_error)?,
+                ))
             })?;
-            found.ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+            found.ok_or_else(|| sqlite_error(rusqlite::Error::QueryReturnedNoRows))
         })
         .await
     }
@@ -57,11 +62,14 @@ impl AnswerStore for SqliteRegistry {
             })
             .collect();
         self.write(move |change| {
-            let mut renew = change.transaction.prepare_cached(RENEW)?;
+            let mut renew = change
+                .transaction
+                .prepare_cached(RENEW)
+                .map_err(sqlite_error)?;
             let mut renewed = Vec::with_capacity(running.len());
             for (key, owner, fingerprint) in &running {
                 let params = params![ms(until_ms), key, owner, fingerprint];
-                renewed.push(renew.execute(params)? > 0);
+                renewed.push(renew.execute(params).map_err(sqlite_error)? > 0);
             }
             Ok(renewed)
         })
@@ -82,14 +90,26 @@ impl AnswerStore for SqliteRegistry {
             })
             .collect();
         self.write(move |change| {
-            let mut begin = change.transaction.prepare_cached(BEGIN_UNLESS_THERE)?;
-            let mut keep = change.transaction.prepare_cached(KEEP)?;
+            let mut begin = change
+                .transaction
+                .prepare_cached(BEGIN_UNLESS_THERE)
+                .map_err(sqlite_error)?;
+            let mut keep = change
+                .transaction
+                .prepare_cached(KEEP)
+                .map_err(sqlite_error)?;
             let mut kept = Vec::with_capacity(answers.len());
             for (key, owner, fingerprint, answer) in &answers {
                 if let Some(fingerprint) = fingerprint {
-                    begin.execute(params![key, fingerprint, owner, ms(now_ms)])?;
+                    begin
+                        .execute(params![key, fingerprint, owner, ms(now_ms)])
+                        .map_err(sqlite_error)?;
                 }
-                kept.push(keep.execute(params![answer, ms(now_ms), key, owner])? > 0);
+                kept.push(
+                    keep.execute(params![answer, ms(now_ms), key, owner])
+                        .map_err(sqlite_error)?
+                        > 0,
+                );
             }
             Ok(kept)
         })
@@ -99,10 +119,7 @@ impl AnswerStore for SqliteRegistry {
     async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error> {
         let (key, owner) = (key.text(), owner.to_owned());
         self.write(move |change| {
-            change
-                .transaction
-                .prepare_cached(ABANDON)?
-                .execute([key, owner])?;
+            run(&change.transaction, ABANDON, [key, owner])?;
             Ok(())
         })
         .await
@@ -110,8 +127,11 @@ impl AnswerStore for SqliteRegistry {
 
     async fn forget_answers(&self, before_ms: u64) -> Result<u64, Error> {
         self.write(move |change| {
-            let mut forget = change.transaction.prepare_cached(FORGET)?;
-            Ok(forget.execute([ms(before_ms)])? as u64)
+            let mut forget = change
+                .transaction
+                .prepare_cached(FORGET)
+                .map_err(sqlite_error)?;
+            Ok(forget.execute([ms(before_ms)]).map_err(sqlite_error)? as u64)
         })
         .await
     }

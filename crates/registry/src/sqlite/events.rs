@@ -1,8 +1,8 @@
 //! Events, and the Results and Events of a correlation id.
 
-use super::columns::all;
+use super::columns::{all, run};
 use super::key::key;
-use crate::error::Error;
+use crate::error::{Error, sqlite_error};
 use crate::model::{StoredEvent, StoredResult};
 use crate::queries;
 use crate::store::IncomingEvent;
@@ -11,17 +11,19 @@ use rusqlite::{Connection, params};
 pub(super) fn record(connection: &Connection, incoming: &IncomingEvent) -> Result<(), Error> {
     let (identity, id) = (&incoming.identity, &incoming.event.correlation_id);
     let is_there = connection
-        .prepare_cached("SELECT 1 FROM event WHERE identity_key = ? AND identity = ?")?
-        .exists(params![key(identity), identity])?;
+        .prepare_cached("SELECT 1 FROM event WHERE identity_key = ? AND identity = ?")
+        .map_err(sqlite_error)?
+        .exists(params![key(identity), identity])
+        .map_err(sqlite_error)?;
     if is_there {
         return Ok(());
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO event (identity_key, correlation_key, identity, type, correlation_id, recorded_at, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
+    let sql = "INSERT INTO event (identity_key, correlation_key, identity, type, correlation_id, recorded_at, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?)";
+    run(
+        connection,
+        sql,
+        params![
             key(identity),
             key(id),
             identity,
@@ -29,7 +31,8 @@ pub(super) fn record(connection: &Connection, incoming: &IncomingEvent) -> Resul
             id,
             incoming.recorded_at.as_str(),
             incoming.body
-        ])?;
+        ],
+    )?;
     Ok(())
 }
 

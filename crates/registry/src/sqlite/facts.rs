@@ -2,7 +2,7 @@
 
 use super::columns::{all, first};
 use crate::batch::{ADDED, READ, REPLACED};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::model::Node;
 use crate::queries::{self, is_complete, is_of_job};
 use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
@@ -163,7 +163,9 @@ impl SqliteFacts<'_> {
                 let before_us = match from_us {
                     Some(from_us) => {
                         let params = params![dataset, from_us, until_us, environment];
-                        first(self.0, REPLACED_AT, params, |row| Ok(row.get(0)?))?
+                        first(self.0, REPLACED_AT, params, |row| {
+                            row.get(0).map_err(sqlite_error)
+                        })?
                     }
                     None => None,
                 };
@@ -205,10 +207,17 @@ impl Facts for SqliteFacts<'_> {
         let step = |id: &i64| {
             let edges = all(self.0, FLOWS, params![id, limits.until_us], flow)?;
             Ok(StepFlows {
-                started_us: first(self.0, STARTED, [id], |row| Ok(row.get(0)?))?.flatten(),
+                started_us: first(self.0, STARTED, [id], |row| {
+                    row.get(0).map_err(sqlite_error)
+                })?
+                .flatten(),
                 flows: sum_up(edges),
                 pairs: all(self.0, PAIRS, params![id, limits.until_us], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                    Ok((
+                        row.get(0).map_err(sqlite_error)?,
+                        row.get(1).map_err(sqlite_error)?,
+                        row.get(2).map_err(sqlite_error)?,
+                    ))
                 })?,
             })
         };
@@ -219,14 +228,16 @@ impl Facts for SqliteFacts<'_> {
         let node = |id: &i64| {
             let dataset = first(self.0, DATASET, [id], |row| {
                 Ok(Dataset {
-                    namespace: row.get(0)?,
-                    name: row.get(1)?,
+                    namespace: row.get(0).map_err(sqlite_error)?,
+                    name: row.get(1).map_err(sqlite_error)?,
                 })
             })?;
             let dataset = dataset.ok_or_else(|| gone("dataset"))?;
             let last = self.last_writer(*id, limits.until_us, 0, limits)?;
             let last_run = match &last {
-                Some(flow) => first(self.0, STEP_ID, [flow.other], |row| Ok(row.get(0)?))?,
+                Some(flow) => first(self.0, STEP_ID, [flow.other], |row| {
+                    row.get(0).map_err(sqlite_error)
+                })?,
                 None => None,
             };
             Ok(Node::Dataset {
@@ -255,12 +266,12 @@ impl Facts for SqliteFacts<'_> {
 
 fn flow(row: &Row<'_>) -> Result<Flow, Error> {
     Ok(Flow {
-        other: row.get(0)?,
-        kind: row.get(1)?,
-        last_us: row.get(2)?,
+        other: row.get(0).map_err(sqlite_error)?,
+        kind: row.get(1).map_err(sqlite_error)?,
+        last_us: row.get(2).map_err(sqlite_error)?,
         count: 1,
-        row_count: row.get(3)?,
-        rows_changed: row.get(4)?,
+        row_count: row.get(3).map_err(sqlite_error)?,
+        rows_changed: row.get(4).map_err(sqlite_error)?,
     })
 }
 

@@ -15,7 +15,7 @@ mod steps;
 mod write;
 
 use crate::batch::{Said, Uttered, check_indexed};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
     Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
@@ -70,7 +70,7 @@ impl SqliteRegistry {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unusable = |error: std::io::Error| {
             let context = format!("{}: the registry cannot be opened: {error}", path.display());
-            Error::new(ErrorKind::Unavailable, context)
+            Error::new(ErrorKind::Unavailable, context).with_io(error)
         };
         if path.is_symlink() {
             let context = format!("{}: must not be a symbolic link", path.display());
@@ -87,10 +87,7 @@ impl SqliteRegistry {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         options.mode(0o600).open(path).map_err(unusable)?;
-        let connection = schema::open(path).map_err(|error| {
-            let context = format!("{}: {}", path.display(), error.context);
-            Error::new(error.kind, context)
-        })?;
+        let connection = schema::open(path).map_err(|error| error.within(path.display()))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: Some(path.to_owned()),
@@ -154,8 +151,9 @@ impl SqliteRegistry {
                 relocation,
             } = &mut *writer;
             let (answer, found) = {
-                let transaction =
-                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let transaction = connection
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(sqlite_error)?;
                 let last = relocate::last(&transaction)?;
                 if *relocation != last {
                     datasets.clear();
@@ -169,10 +167,10 @@ impl SqliteRegistry {
                 };
                 let answer = operation(&mut change)?;
                 if undo {
-                    change.transaction.rollback()?;
+                    change.transaction.rollback().map_err(sqlite_error)?;
                     return Ok(answer);
                 }
-                change.transaction.commit()?;
+                change.transaction.commit().map_err(sqlite_error)?;
                 (answer, change.found)
             };
             // Ids that were not committed are never remembered.
@@ -200,7 +198,7 @@ impl SqliteRegistry {
                 None => schema::open_reader(path)?,
             };
             // One transaction, so that several queries see the same registry.
-            connection.execute_batch("BEGIN")?;
+            connection.execute_batch("BEGIN").map_err(sqlite_error)?;
             let answer = query(&connection);
             // A connection that fails to end is not used again.
             if connection.execute_batch("COMMIT").is_ok() {
@@ -231,7 +229,7 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
         let context = format!("registry: a query stopped: {error}");
-        Err(Error::new(ErrorKind::Unavailable, context))
+        Err(Error::new(ErrorKind::Unavailable, context).with_source(error))
     })
 }
 
@@ -386,7 +384,11 @@ impl RegistryStore for SqliteRegistry {
         // Most of the time there is nothing to take, and who only looks is in nobody's way.
         let is_empty = self.read(move |connection| {
             let sql = "SELECT 1 FROM outbox WHERE taken_until_ms <= ? LIMIT 1";
-            Ok(!connection.prepare_cached(sql)?.exists([now_ms])?)
+            Ok(!connection
+                .prepare_cached(sql)
+                .map_err(sqlite_error)?
+                .exists([now_ms])
+                .map_err(sqlite_error)?)
         });
         if is_empty.await? {
             return Ok(Vec::new());
@@ -429,9 +431,13 @@ impl RegistryStore for SqliteRegistry {
 
     async fn check(&self) -> Result<Vec<String>, Error> {
         self.read(|connection| {
-            let mut statement = connection.prepare("PRAGMA quick_check")?;
-            let rows = statement.query_map([], |row| row.get(0))?;
-            let found: Vec<String> = rows.collect::<Result<_, _>>()?;
+            let mut statement = connection
+                .prepare("PRAGMA quick_check")
+                .map_err(sqlite_error)?;
+            let rows = statement
+                .query_map([], |row| row.get(0))
+                .map_err(sqlite_error)?;
+            let found: Vec<String> = rows.collect::<Result<_, _>>().map_err(sqlite_error)?;
             Ok(found.into_iter().filter(|line| line != "ok").collect())
         })
         .await
@@ -446,14 +452,17 @@ impl RegistryStore for SqliteRegistry {
             let made = options.write(true).create_new(true).mode(0o600).open(&to);
             made.map_err(|error| {
                 let context = format!("{}: {error}", to.display());
-                Error::new(ErrorKind::Unavailable, context)
+                Error::new(ErrorKind::Unavailable, context).with_io(error)
             })?;
             let to = to.display().to_string();
             match &shared.path {
-                Some(path) => schema::open_reader(path)?.execute("VACUUM INTO ?", [to])?,
+                Some(path) => schema::open_reader(path)?
+                    .execute("VACUUM INTO ?", [to])
+                    .map_err(sqlite_error)?,
                 None => lock(&shared.writer)
                     .connection
-                    .execute("VACUUM INTO ?", [to])?,
+                    .execute("VACUUM INTO ?", [to])
+                    .map_err(sqlite_error)?,
             };
             Ok(())
         })

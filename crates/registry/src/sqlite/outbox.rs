@@ -1,8 +1,8 @@
 //! Results that are still to be told to others.
 
-use super::columns::all;
+use super::columns::{all, run};
 use super::relocate::relocations;
-use crate::error::Error;
+use crate::error::{Error, sqlite_error};
 use crate::openlineage::ToldResult;
 use crate::queries;
 use rusqlite::{Connection, params};
@@ -14,12 +14,12 @@ pub(super) fn take(
     until_ms: u64,
 ) -> Result<Vec<ToldResult>, Error> {
     let taker = queries::new_id("taker");
-    connection
-        .prepare_cached(
-            "UPDATE outbox SET taken_by = ?, taken_until_ms = ? WHERE result IN
+    run(
+        connection,
+        "UPDATE outbox SET taken_by = ?, taken_until_ms = ? WHERE result IN
              (SELECT result FROM outbox WHERE taken_until_ms <= ? ORDER BY result LIMIT ?)",
-        )?
-        .execute(params![taker, until_ms, now_ms, limit])?;
+        params![taker, until_ms, now_ms, limit],
+    )?;
     let relocations = relocations(connection)?;
     all(connection, queries::TOLD_TAKEN, [taker], |row| {
         queries::told(row, &relocations)
@@ -27,9 +27,11 @@ pub(super) fn take(
 }
 
 pub(super) fn told(connection: &Connection, rows: &[i64]) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached("DELETE FROM outbox WHERE result = ?")?;
+    let mut statement = connection
+        .prepare_cached("DELETE FROM outbox WHERE result = ?")
+        .map_err(sqlite_error)?;
     for row in rows {
-        statement.execute([row])?;
+        statement.execute([row]).map_err(sqlite_error)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Removes what is old.
 
 use super::Change;
-use super::columns::all;
-use crate::error::Error;
+use super::columns::{all, first, run};
+use crate::error::{Error, sqlite_error};
 use crate::model::{Prune, Pruned};
 use crate::{micros, queries};
 use pudato_protocol::Timestamp;
@@ -13,8 +13,13 @@ pub(super) fn prune(change: &Change<'_>, prune: &Prune) -> Result<Pruned, Error>
     let (at_us, id) = prune.after.unwrap_or((i64::MIN, 0));
     let params = params![at_us, id, micros(&prune.before), prune.limit];
     let page = all(connection, queries::PRUNE_PAGE, params, |row| {
-        let step: Option<i64> = row.get(1)?;
-        Ok((row.get(0)?, step, row.get(2)?, row.get(3)?))
+        let step: Option<i64> = row.get(1).map_err(sqlite_error)?;
+        Ok((
+            row.get(0).map_err(sqlite_error)?,
+            step,
+            row.get(2).map_err(sqlite_error)?,
+            row.get(3).map_err(sqlite_error)?,
+        ))
     })?;
     let mut pruned = Pruned {
         next: page
@@ -44,7 +49,9 @@ pub(super) fn prune(change: &Change<'_>, prune: &Prune) -> Result<Pruned, Error>
     }
     for step in steps {
         let sql = "SELECT job FROM step WHERE id = ? AND NOT EXISTS (SELECT 1 FROM result WHERE step = step.id)";
-        let job = super::columns::first(connection, sql, [step], |row| Ok(row.get(0)?))?;
+        let job = first(connection, sql, [step], |row| {
+            row.get(0).map_err(sqlite_error)
+        })?;
         let Some(job): Option<Option<i64>> = job else {
             continue;
         };
@@ -66,14 +73,11 @@ pub(super) fn events(
     let before = Timestamp::from_unix_us(micros(before));
     if dry_run {
         let sql = "SELECT COUNT(*) FROM event WHERE recorded_at < ?";
-        return Ok(connection.query_row(sql, [before.as_str()], |row| row.get(0))?);
+        return connection
+            .query_row(sql, [before.as_str()], |row| row.get(0))
+            .map_err(sqlite_error);
     }
     // The oldest have the smallest numbers.
     let sql = "DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND recorded_at < ?";
     run(connection, sql, params![limit, before.as_str()])
-}
-
-fn run(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<u64, Error> {
-    let changed = connection.prepare_cached(sql)?.execute(params)?;
-    Ok(changed as u64)
 }

@@ -4,7 +4,7 @@ use super::Change;
 use super::columns::{all, first};
 use super::relocate::relocations;
 use crate::batch::Uttered;
-use crate::error::Error;
+use crate::error::{Error, sqlite_error};
 use crate::model::{Job, JobFilter, JobStatus, NewJob, NewStep, Step, UpdateJob};
 use crate::{micros, queries};
 use pudato_protocol::{Object, Timestamp};
@@ -17,29 +17,33 @@ pub(super) fn create_job(
     now: &Timestamp,
 ) -> Result<Job, Error> {
     let job_id = job.job_id.unwrap_or_else(|| queries::new_id("job"));
-    connection.execute(
-        queries::MAKE_JOB,
-        params![job_id, now.as_str(), micros(now)],
-    )?;
-    connection.execute(
-        queries::DECLARE_JOB,
-        params![
-            job.pipeline,
-            job.environment,
-            job.namespace,
-            job.logic_version,
-            queries::text(&job.request),
-            queries::text(&job.parameters),
-            job.dag_run_id,
-            queries::text(&job.metadata),
-            job.expected_steps,
-            now.as_str(),
-            micros(now),
-            job_id
-        ],
-    )?;
+    connection
+        .execute(
+            queries::MAKE_JOB,
+            params![job_id, now.as_str(), micros(now)],
+        )
+        .map_err(sqlite_error)?;
+    connection
+        .execute(
+            queries::DECLARE_JOB,
+            params![
+                job.pipeline,
+                job.environment,
+                job.namespace,
+                job.logic_version,
+                queries::text(&job.request),
+                queries::text(&job.parameters),
+                job.dag_run_id,
+                queries::text(&job.metadata),
+                job.expected_steps,
+                now.as_str(),
+                micros(now),
+                job_id
+            ],
+        )
+        .map_err(sqlite_error)?;
     let created = get_job(connection, &job_id)?;
-    created.ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+    created.ok_or_else(|| sqlite_error(rusqlite::Error::QueryReturnedNoRows))
 }
 
 pub(super) fn get_job(connection: &Connection, job_id: &str) -> Result<Option<Job>, Error> {
@@ -60,18 +64,20 @@ pub(super) fn update_job(
         _ => Object::new(),
     };
     metadata.extend(update.metadata.clone());
-    connection.execute(
-        queries::UPDATE_JOB,
-        params![
-            update.status.map(JobStatus::as_str),
-            now.as_str(),
-            update.logic_version,
-            update.expected_steps,
-            update.error,
-            queries::text(&metadata),
-            job_id
-        ],
-    )?;
+    connection
+        .execute(
+            queries::UPDATE_JOB,
+            params![
+                update.status.map(JobStatus::as_str),
+                now.as_str(),
+                update.logic_version,
+                update.expected_steps,
+                update.error,
+                queries::text(&metadata),
+                job_id
+            ],
+        )
+        .map_err(sqlite_error)?;
     get_job(connection, job_id)
 }
 
@@ -108,18 +114,20 @@ pub(super) fn add_step(
     };
     super::write::apply(change, [declaration])?;
     let connection = &change.transaction;
-    connection.execute(
-        queries::DECLARE_STEP,
-        params![
-            step.step_name,
-            step.handler_type,
-            step.action,
-            queries::text(&step.metadata),
-            step_id
-        ],
-    )?;
+    connection
+        .execute(
+            queries::DECLARE_STEP,
+            params![
+                step.step_name,
+                step.handler_type,
+                step.action,
+                queries::text(&step.metadata),
+                step_id
+            ],
+        )
+        .map_err(sqlite_error)?;
     let added = get_step(connection, &step_id)?;
-    added.ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+    added.ok_or_else(|| sqlite_error(rusqlite::Error::QueryReturnedNoRows))
 }
 
 pub(super) fn get_step(connection: &Connection, step_id: &str) -> Result<Option<Step>, Error> {
@@ -147,6 +155,12 @@ fn claims(connection: &Connection, sql: &str, id: &str) -> Result<Vec<queries::C
 fn said(connection: &Connection, sql: &str, id: &str) -> Result<Vec<(i64, String)>, Error> {
     let relocations = relocations(connection)?;
     all(connection, sql, [id], |row| {
-        Ok((row.get(0)?, relocations.body(row.get(2)?, row.get(1)?)))
+        Ok((
+            row.get(0).map_err(sqlite_error)?,
+            relocations.body(
+                row.get(2).map_err(sqlite_error)?,
+                row.get(1).map_err(sqlite_error)?,
+            ),
+        ))
     })
 }

@@ -1,7 +1,7 @@
 //! Renames the datasets of a folder that moved.
 
-use super::columns::{all, first};
-use crate::error::Error;
+use super::columns::{all, first, run};
+use crate::error::{Error, sqlite_error};
 use crate::model::{Relocate, Relocated};
 use crate::relocate::{LISTED_MAX, Moved, Relocations, check_clashes};
 use pudato_protocol::{Dataset, Timestamp};
@@ -12,9 +12,9 @@ pub(super) fn relocations(connection: &Connection) -> Result<Relocations, Error>
     let sql = "SELECT upto, old, new FROM relocation ORDER BY id";
     let moved = all(connection, sql, [], |row| {
         Ok(Moved {
-            upto: row.get(0)?,
-            from: row.get(1)?,
-            to: row.get(2)?,
+            upto: row.get(0).map_err(sqlite_error)?,
+            from: row.get(1).map_err(sqlite_error)?,
+            to: row.get(2).map_err(sqlite_error)?,
         })
     })?;
     Ok(Relocations(moved))
@@ -23,7 +23,7 @@ pub(super) fn relocations(connection: &Connection) -> Result<Relocations, Error>
 /// Grows with each relocation.
 pub(super) fn last(connection: &Connection) -> Result<i64, Error> {
     let sql = "SELECT COALESCE(MAX(id), 0) FROM relocation";
-    Ok(first(connection, sql, [], |row| Ok(row.get(0)?))?.unwrap_or_default())
+    Ok(first(connection, sql, [], |row| row.get(0).map_err(sqlite_error))?.unwrap_or_default())
 }
 
 pub(super) fn relocate(
@@ -41,7 +41,7 @@ pub(super) fn relocate(
         };
         let params = [&renamed.namespace, &renamed.name];
         let other = first(connection, super::resolve::EXACT, params, |row| {
-            Ok(row.get::<_, i64>(0)?)
+            row.get::<_, i64>(0).map_err(sqlite_error)
         })?;
         done.datasets += 1;
         if done.examples.len() < LISTED_MAX {
@@ -58,11 +58,14 @@ pub(super) fn relocate(
     merge(connection, &merged)?;
     if done.datasets > 0 {
         let upto = "SELECT COALESCE(MAX(id), 0) FROM result";
-        let upto: i64 = first(connection, upto, [], |row| Ok(row.get(0)?))?.unwrap_or_default();
+        let upto: i64 = first(connection, upto, [], |row| row.get(0).map_err(sqlite_error))?
+            .unwrap_or_default();
         for from in relocate.from.iter().filter(|from| **from != relocate.to) {
             let sql = "INSERT INTO relocation (upto, old, new, at) VALUES (?, ?, ?, ?)";
-            let mut insert = connection.prepare_cached(sql)?;
-            insert.execute(params![upto, from, relocate.to, now.as_str()])?;
+            let mut insert = connection.prepare_cached(sql).map_err(sqlite_error)?;
+            insert
+                .execute(params![upto, from, relocate.to, now.as_str()])
+                .map_err(sqlite_error)?;
         }
     }
     Ok(done)
@@ -77,10 +80,10 @@ fn candidates(connection: &Connection, relocate: &Relocate) -> Result<Vec<(i64, 
         let in_namespace = format!("://{}", from.replace('#', "%23"));
         found.extend(all(connection, sql, [from, &in_namespace], |row| {
             let dataset = Dataset {
-                namespace: row.get(1)?,
-                name: row.get(2)?,
+                namespace: row.get(1).map_err(sqlite_error)?,
+                name: row.get(2).map_err(sqlite_error)?,
             };
-            Ok((row.get(0)?, dataset))
+            Ok((row.get(0).map_err(sqlite_error)?, dataset))
         })?);
     }
     Ok(found.into_iter().collect())
@@ -89,8 +92,10 @@ fn candidates(connection: &Connection, relocate: &Relocate) -> Result<Vec<(i64, 
 fn rename(connection: &Connection, id: i64, renamed: &Dataset) -> Result<(), Error> {
     let backwards: String = renamed.location().chars().rev().collect();
     let sql = "UPDATE dataset SET namespace = ?, name = ?, backwards = ? WHERE id = ?";
-    let mut update = connection.prepare_cached(sql)?;
-    update.execute(params![renamed.namespace, renamed.name, backwards, id])?;
+    let mut update = connection.prepare_cached(sql).map_err(sqlite_error)?;
+    update
+        .execute(params![renamed.namespace, renamed.name, backwards, id])
+        .map_err(sqlite_error)?;
     Ok(())
 }
 
@@ -102,10 +107,10 @@ fn merge(connection: &Connection, merged: &[(i64, i64)]) -> Result<(), Error> {
     connection.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS merged (old INTEGER PRIMARY KEY, new INTEGER NOT NULL) STRICT;
          DELETE FROM temp.merged;",
-    )?;
+    ).map_err(sqlite_error)?;
     for (old, new) in merged {
         let sql = "INSERT INTO temp.merged (old, new) VALUES (?, ?)";
-        connection.prepare_cached(sql)?.execute([old, new])?;
+        run(connection, sql, [old, new])?;
     }
     // A Result that said both of one dataset says it once.
     connection.execute_batch(
@@ -118,7 +123,7 @@ fn merge(connection: &Connection, merged: &[(i64, i64)]) -> Result<(), Error> {
          DELETE FROM pair WHERE output IN (SELECT old FROM temp.merged) OR input IN (SELECT old FROM temp.merged);
          DELETE FROM dataset WHERE id IN (SELECT old FROM temp.merged);
          DELETE FROM temp.merged;",
-    )?;
+    ).map_err(sqlite_error)?;
     Ok(())
 }
 
@@ -127,8 +132,12 @@ pub(super) fn data_folders(connection: &Connection) -> Result<Vec<(String, u64)>
     let mut folders = Vec::new();
     for (kind, sql) in crate::queries::DATA_FOLDERS.into_iter().enumerate() {
         folders.extend(all(connection, sql, [], |row| {
-            let count: i64 = row.get(1)?;
-            Ok((kind, row.get(0)?, u64::try_from(count).unwrap_or(0)))
+            let count: i64 = row.get(1).map_err(sqlite_error)?;
+            Ok((
+                kind,
+                row.get(0).map_err(sqlite_error)?,
+                u64::try_from(count).unwrap_or(0),
+            ))
         })?);
     }
     Ok(crate::relocate::summed(folders))

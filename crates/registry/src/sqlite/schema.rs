@@ -1,7 +1,7 @@
 //! The tables, and how older ones become newer.
 
 use super::columns::all;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::migrations::{self, Migration};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -202,14 +202,22 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
         );
         return Err(Error::new(ErrorKind::Invalid, context));
     }
-    let mut connection = Connection::open(path)?;
-    settle(&connection)?;
-    write_ahead(&connection)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    let mut connection = Connection::open(path).map_err(sqlite_error)?;
+    settle(&connection).map_err(sqlite_error)?;
+    write_ahead(&connection).map_err(sqlite_error)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(sqlite_error)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)
+        .map_err(sqlite_error)?;
     // A program that reads for long keeps the log growing; once it is gone the file is made small again.
-    connection.pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)?;
-    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection
+        .pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)
+        .map_err(sqlite_error)?;
+    connection
+        .pragma_update(None, "cache_size", -WRITER_CACHE_KIB)
+        .map_err(sqlite_error)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }
@@ -233,8 +241,8 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens a connection that only reads; readers wait for nobody.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
-    let connection = Connection::open(path)?;
-    settle(&connection)?;
+    let connection = Connection::open(path).map_err(sqlite_error)?;
+    settle(&connection).map_err(sqlite_error)?;
     Ok(connection)
 }
 
@@ -257,10 +265,12 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 fn applied(connection: &Connection, version: usize) -> Result<Vec<Migration>, Error> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT",
-    )?;
+    ).map_err(sqlite_error)?;
     if let Some(first) = MIGRATIONS.first().filter(|_| version > 0) {
         let sql = "INSERT OR IGNORE INTO migration (version, checksum) VALUES (1, ?)";
-        connection.execute(sql, [migrations::checksum(first)])?;
+        connection
+            .execute(sql, [migrations::checksum(first)])
+            .map_err(sqlite_error)?;
     }
     all(
         connection,
@@ -268,8 +278,8 @@ fn applied(connection: &Connection, version: usize) -> Result<Vec<Migration>, Er
         [],
         |row| {
             Ok(Migration {
-                version: row.get(0)?,
-                checksum: row.get(1)?,
+                version: row.get(0).map_err(sqlite_error)?,
+                checksum: row.get(1).map_err(sqlite_error)?,
             })
         },
     )
@@ -277,9 +287,13 @@ fn applied(connection: &Connection, version: usize) -> Result<Vec<Migration>, Er
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let known = MIGRATIONS.len();
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(sqlite_error)?;
     // Read inside the transaction: another process may have migrated while this one waited.
-    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version: usize = transaction
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sqlite_error)?;
     if version > known {
         let context = format!(
             "{}: written by a newer pudato (format {version}, this one knows {known}); \
@@ -290,13 +304,17 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     }
     let applied = applied(&transaction, version)?;
     for (version, sql) in migrations::missing(MIGRATIONS, &applied)? {
-        transaction.execute_batch(sql)?;
+        transaction.execute_batch(sql).map_err(sqlite_error)?;
         let sum = migrations::checksum(sql);
         let sql = "INSERT INTO migration (version, checksum) VALUES (?, ?)";
-        transaction.execute(sql, rusqlite::params![version, sum])?;
-        transaction.pragma_update(None, "user_version", version)?;
+        transaction
+            .execute(sql, rusqlite::params![version, sum])
+            .map_err(sqlite_error)?;
+        transaction
+            .pragma_update(None, "user_version", version)
+            .map_err(sqlite_error)?;
     }
-    Ok(transaction.commit()?)
+    transaction.commit().map_err(sqlite_error)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Writes the steps of a batch.
 
+use super::columns::run;
 use crate::batch::{Batch, Plan, READ, Statement, StepChange};
 use crate::error::Error;
 use crate::fold::StepStatus;
@@ -19,9 +20,11 @@ pub(super) fn write(
         let id = match step.known {
             Some(id) => id,
             None => {
-                let mut statement =
-                    connection.prepare_cached("INSERT INTO step (step_id) VALUES (?)")?;
-                statement.execute([step.step_id])?;
+                run(
+                    connection,
+                    "INSERT INTO step (step_id) VALUES (?)",
+                    [step.step_id],
+                )?;
                 connection.last_insert_rowid()
             }
         };
@@ -35,12 +38,14 @@ pub(super) fn write(
         if let Some(started_us) = step.started_us {
             let sql = "UPDATE step SET started_us = ?, started_at = ? WHERE id = ?";
             let started_at = Timestamp::from_unix_us(started_us);
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.execute(params![started_us, started_at.as_str(), id])?;
+            run(
+                connection,
+                sql,
+                params![started_us, started_at.as_str(), id],
+            )?;
             if step.has_moved {
                 let sql = "UPDATE edge SET seen_us = ? WHERE step = ? AND kind = ?";
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.execute([started_us, id, READ])?;
+                run(connection, sql, [started_us, id, READ])?;
             }
         }
         if let Some(n) = step.decided_by {
@@ -58,7 +63,7 @@ fn forget(connection: &Connection, id: i64) -> Result<(), Error> {
         "UPDATE step SET status = 'pending', rank = -1, at_us = 0, at = NULL, stated_at = NULL, is_error = 0, identity = '',
          error = NULL, duration_ms = NULL, started_us = NULL, started_at = NULL WHERE id = ?",
     ] {
-        connection.prepare_cached(sql)?.execute([id])?;
+        run(connection, sql, [id])?;
     }
     Ok(())
 }
@@ -71,12 +76,12 @@ fn agree(
     jobs: &[i64],
 ) -> Result<(), Error> {
     let terms = &step.terms;
-    connection
-        .prepare_cached(
-            "UPDATE step SET job = ?, seen_handler = ?, seen_action = ?, seen_correlation_id = ?, terms_us = ?, terms_identity = ?,
-             correlation_id = ?, also = ? WHERE id = ?",
-        )?
-        .execute(params![
+    let sql = "UPDATE step SET job = ?, seen_handler = ?, seen_action = ?, seen_correlation_id = ?, terms_us = ?, terms_identity = ?,
+             correlation_id = ?, also = ? WHERE id = ?";
+    run(
+        connection,
+        sql,
+        params![
             step.job.map(|job| jobs[job]),
             terms.handler,
             terms.action,
@@ -86,18 +91,19 @@ fn agree(
             step.ids.first(),
             queries::also(step),
             id
-        ])?;
+        ],
+    )?;
     Ok(())
 }
 
 fn decide(connection: &Connection, statement: &Statement<'_>, step: i64) -> Result<(), Error> {
     let status = statement.status.unwrap_or(StepStatus::Pending);
-    connection
-        .prepare_cached(
-            "UPDATE step SET status = ?, rank = ?, at_us = ?, at = ?, stated_at = ?, is_error = ?, identity = ?, error = ?,
-             duration_ms = ? WHERE id = ?",
-        )?
-        .execute(params![
+    let sql = "UPDATE step SET status = ?, rank = ?, at_us = ?, at = ?, stated_at = ?, is_error = ?, identity = ?, error = ?,
+             duration_ms = ? WHERE id = ?";
+    run(
+        connection,
+        sql,
+        params![
             status.as_str(),
             status.rank(),
             statement.at_us,
@@ -108,6 +114,7 @@ fn decide(connection: &Connection, statement: &Statement<'_>, step: i64) -> Resu
             statement.error,
             statement.duration_ms,
             step
-        ])?;
+        ],
+    )?;
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Writes what a batch changes.
 
 use super::Change;
-use super::columns::{all, first};
+use super::columns::{all, first, run};
 use super::key::key;
 use super::relocate::relocations;
 use super::steps;
 use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, Statement, Uttered};
-use crate::error::Error;
+use crate::error::{Error, sqlite_error};
 use crate::queries;
 use crate::store::Applied;
 use pudato_protocol::{Dataset, Timestamp};
@@ -37,10 +37,10 @@ fn recall(connection: &Connection, steps: &[i64]) -> Result<Vec<Recalled>, Error
     let mut recalled = Vec::new();
     for step in steps {
         recalled.extend(all(connection, sql, [step], |row| {
-            let id: i64 = row.get(0)?;
+            let id: i64 = row.get(0).map_err(sqlite_error)?;
             // One at a time: bodies may be large.
             let body = first(connection, queries::RECALL_BODY, [id], |row| {
-                Ok(row.get::<_, String>(0)?)
+                row.get::<_, String>(0).map_err(sqlite_error)
             })?;
             let body = relocations.body(id, body.unwrap_or_default());
             Recalled::read(row, &body)
@@ -58,8 +58,11 @@ fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
     let names = batch.names();
     for identity in names.identities {
         let sql = "SELECT 1 FROM result WHERE identity_key = ? AND identity = ?";
-        let mut statement = connection.prepare_cached(sql)?;
-        if statement.exists(params![key(identity), identity])? {
+        let mut statement = connection.prepare_cached(sql).map_err(sqlite_error)?;
+        if statement
+            .exists(params![key(identity), identity])
+            .map_err(sqlite_error)?
+        {
             known.results.insert(identity.to_owned());
         }
     }
@@ -73,9 +76,9 @@ fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
         let sql = "SELECT id, declared, created_us FROM job WHERE job_id = ?";
         let job = first(connection, sql, [job_id], |row| {
             Ok(KnownJob {
-                id: row.get(0)?,
-                is_declared: row.get(1)?,
-                created_us: row.get(2)?,
+                id: row.get(0).map_err(sqlite_error)?,
+                is_declared: row.get(1).map_err(sqlite_error)?,
+                created_us: row.get(2).map_err(sqlite_error)?,
             })
         })?;
         known.jobs.extend(job.map(|job| (job_id.to_owned(), job)));
@@ -91,15 +94,14 @@ fn dataset(change: &mut Change<'_>, location: &str) -> Result<i64, Error> {
     let Dataset { namespace, name } = Dataset::parse(location);
     let sql = "SELECT id FROM dataset WHERE namespace = ? AND name = ?";
     let found = first(&change.transaction, sql, [&namespace, &name], |row| {
-        Ok(row.get(0)?)
+        row.get(0).map_err(sqlite_error)
     })?;
     let id = match found {
         Some(id) => id,
         None => {
             let backwards: String = location.chars().rev().collect();
             let sql = "INSERT INTO dataset (namespace, name, backwards) VALUES (?, ?, ?)";
-            let mut statement = change.transaction.prepare_cached(sql)?;
-            statement.execute([namespace, name, backwards])?;
+            run(&change.transaction, sql, [namespace, name, backwards])?;
             change.transaction.last_insert_rowid()
         }
     };
@@ -120,57 +122,58 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
     }
     let tell = "INSERT OR IGNORE INTO outbox (result) VALUES (?)";
     if change.has_outbox {
-        let mut statement = connection.prepare_cached(tell)?;
+        let mut statement = connection.prepare_cached(tell).map_err(sqlite_error)?;
         for (result, kept) in results.iter().zip(&plan.results) {
             if kept.standing.counts() {
-                statement.execute([result])?;
+                statement.execute([result]).map_err(sqlite_error)?;
             }
         }
     }
     for (result, standing) in &plan.rejudged {
         let sql = "UPDATE result SET standing = ? WHERE id = ?";
-        connection
-            .prepare_cached(sql)?
-            .execute([standing.number(), *result])?;
+        run(connection, sql, [standing.number(), *result])?;
         // What is no longer the step's is not told, and what is now is.
         if !standing.counts() {
             let sql = "DELETE FROM outbox WHERE result = ?";
-            connection.prepare_cached(sql)?.execute([result])?;
+            run(connection, sql, [result])?;
         } else if change.has_outbox {
-            connection.prepare_cached(tell)?.execute([result])?;
+            run(connection, tell, [result])?;
         }
     }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes, rows_changed)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
+    let sql = "INSERT INTO edge (dataset, kind, seen_us, result, position, step, at_us, version, row_count, bytes, rows_changed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite_error)?;
     for edge in &plan.edges {
-        statement.execute(params![
-            edge.dataset,
-            edge.kind,
-            edge.seen_us,
-            edge.result.row(&results),
-            edge.position,
-            steps[edge.step],
-            edge.at_us,
-            edge.version,
-            edge.row_count,
-            edge.bytes,
-            edge.rows_changed
-        ])?;
+        statement
+            .execute(params![
+                edge.dataset,
+                edge.kind,
+                edge.seen_us,
+                edge.result.row(&results),
+                edge.position,
+                steps[edge.step],
+                edge.at_us,
+                edge.version,
+                edge.row_count,
+                edge.bytes,
+                edge.rows_changed
+            ])
+            .map_err(sqlite_error)?;
     }
     let mut statement = connection.prepare_cached(
         "INSERT OR IGNORE INTO pair (step, output, input, result, at_us, is_own) VALUES (?, ?, ?, ?, ?, ?)",
-    )?;
+    ).map_err(sqlite_error)?;
     for pair in &plan.pairs {
-        statement.execute(params![
-            steps[pair.step],
-            pair.output,
-            pair.input,
-            pair.result.row(&results),
-            pair.at_us,
-            pair.is_own
-        ])?;
+        statement
+            .execute(params![
+                steps[pair.step],
+                pair.output,
+                pair.input,
+                pair.result.row(&results),
+                pair.at_us,
+                pair.is_own
+            ])
+            .map_err(sqlite_error)?;
     }
     for (_, id) in plan
         .jobs
@@ -186,14 +189,16 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
 /// Says of a job, one of whose steps was worked out anew, when the last of its steps ended.
 fn ended(connection: &Connection, job: i64) -> Result<(), Error> {
     let last = first(connection, queries::LAST_ENDED, [job], |row| {
-        Ok(row.get::<_, Option<i64>>(0)?)
+        row.get::<_, Option<i64>>(0).map_err(sqlite_error)
     })?;
     let last_us = last.flatten();
     let last_at = last_us.map(Timestamp::from_unix_us);
     let last_at = last_at.as_ref().map(Timestamp::as_str);
-    connection
-        .prepare_cached(queries::JOB_ENDED)?
-        .execute(params![last_us, last_at, job])?;
+    run(
+        connection,
+        queries::JOB_ENDED,
+        params![last_us, last_at, job],
+    )?;
     Ok(())
 }
 
@@ -207,29 +212,35 @@ fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
             Some(id) => id,
             None => {
                 let sql = "INSERT INTO job (job_id, created_at, created_us) VALUES (?, ?, ?)";
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.execute(params![job.job_id, created_at.as_str(), job.created_us])?;
+                run(
+                    connection,
+                    sql,
+                    params![job.job_id, created_at.as_str(), job.created_us],
+                )?;
                 connection.last_insert_rowid()
             }
         };
         rows.push(id);
         if job.is_older && job.known.is_some() {
             let sql = "UPDATE job SET created_at = ?, created_us = ? WHERE id = ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.execute(params![created_at.as_str(), job.created_us, id])?;
+            run(
+                connection,
+                sql,
+                params![created_at.as_str(), job.created_us, id],
+            )?;
         }
         if job.changes() {
             let ended_at = job.ended_us.map(Timestamp::from_unix_us);
-            connection
-                .prepare_cached(
-                    "UPDATE job SET steps_begun = steps_begun + ?1, steps_ended = steps_ended + ?2,
+            let sql = "UPDATE job SET steps_begun = steps_begun + ?1, steps_ended = steps_ended + ?2,
                      steps_failed = steps_failed + ?3,
                      ended_at = CASE WHEN ?4 > COALESCE(ended_us, ?4 - 1) THEN ?5 ELSE ended_at END,
                      ended_us = CASE WHEN ?4 > COALESCE(ended_us, ?4 - 1) THEN ?4 ELSE ended_us END,
                      declared_steps = declared_steps + ?7, declared_begun = declared_begun + ?8,
-                     declared_ended = declared_ended + ?9, declared_failed = declared_failed + ?10 WHERE id = ?6",
-                )?
-                .execute(params![
+                     declared_ended = declared_ended + ?9, declared_failed = declared_failed + ?10 WHERE id = ?6";
+            run(
+                connection,
+                sql,
+                params![
                     job.begun,
                     job.ended,
                     job.failed,
@@ -240,7 +251,8 @@ fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
                     job.declared.begun,
                     job.declared.ended,
                     job.declared.failed
-                ])?;
+                ],
+            )?;
         }
     }
     Ok(rows)
@@ -255,12 +267,12 @@ fn result(
     let Some(said) = statement.said else {
         return Ok(None);
     };
-    connection
-        .prepare_cached(
-            "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us,
-             recorded_at, lineage, standing, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
+    let sql = "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us,
+             recorded_at, lineage, standing, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    run(
+        connection,
+        sql,
+        params![
             key(said.identity),
             key(said.correlation_id),
             said.identity,
@@ -272,6 +284,7 @@ fn result(
             queries::lineage_of(said.body),
             standing,
             said.body
-        ])?;
+        ],
+    )?;
     Ok(Some(connection.last_insert_rowid()))
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pudato_messaging::{ClaimStore, Error, ErrorKind};
-use pudato_storage::{ErrorKind as StorageErrorKind, Objects, Put};
+use pudato_storage::{Objects, Put};
 
 /// Claims as objects of one container.
 pub(crate) struct ClaimObjects {
@@ -34,22 +34,13 @@ impl ClaimStore for ClaimObjects {
             ..Put::default()
         };
         let stored = self.objects.put(&self.name, key, put).await;
-        stored.map(|_| ()).map_err(translate)
+        stored.map(|_| ()).map_err(|error| error.within("claim"))
     }
 
     async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
         let found = self.objects.get(&self.name, key, self.bytes_max).await;
-        found.map(|object| object.bytes.to_vec()).map_err(translate)
+        found
+            .map(|object| object.bytes.to_vec())
+            .map_err(|error| error.within("claim"))
     }
-}
-
-fn translate(error: pudato_storage::Error) -> Error {
-    let kind = match error.kind {
-        StorageErrorKind::NotFound => ErrorKind::NotFound,
-        StorageErrorKind::TooLarge => ErrorKind::TooLarge,
-        StorageErrorKind::Invalid | StorageErrorKind::AlreadyExists => ErrorKind::Invalid,
-        StorageErrorKind::Denied | StorageErrorKind::Failed => ErrorKind::Denied,
-        StorageErrorKind::Unavailable => ErrorKind::Unavailable,
-    };
-    Error::new(kind, format!("claim: {}", error.context))
 }

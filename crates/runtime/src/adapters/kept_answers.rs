@@ -62,7 +62,7 @@ fn until_ms(now_ms: u64, lease: Duration) -> u64 {
 }
 
 fn unavailable(error: pudato_registry::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, error.to_string())
+    error.with_kind(ErrorKind::Unavailable)
 }
 
 #[async_trait]
@@ -105,9 +105,8 @@ impl IdempotencyStore for KeptAnswers {
         match self.store.keep_answers(&answers, self.clock.now_ms()).await {
             Ok(kept) => kept.into_iter().map(Ok).collect(),
             Err(error) => {
-                let why = error.to_string();
-                let failed = || Err(Error::new(ErrorKind::Unavailable, why.clone()));
-                answers.iter().map(|_| failed()).collect()
+                let error = unavailable(error);
+                answers.iter().map(|_| Err(error.clone())).collect()
             }
         }
     }
@@ -143,9 +142,8 @@ impl IdempotencyStore for KeptAnswers {
                 join_all(begun).await
             }
             Err(error) => {
-                let why = error.to_string();
-                let failed = || Err(Error::new(ErrorKind::Unavailable, why.clone()));
-                running.iter().map(|_| failed()).collect()
+                let error = unavailable(error);
+                running.iter().map(|_| Err(error.clone())).collect()
             }
         }
     }

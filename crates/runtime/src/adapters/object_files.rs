@@ -47,7 +47,7 @@ fn described(info: ObjectInfo) -> ObjectFile {
 
 fn translate(error: pudato_storage::Error) -> FileError {
     match error.kind {
-        ErrorKind::Unavailable => FileError::Unavailable(error.context),
+        ErrorKind::Unavailable | ErrorKind::Corrupt => FileError::Unavailable(error.context),
         ErrorKind::Denied | ErrorKind::Failed => FileError::Denied(error.context),
         ErrorKind::Invalid
         | ErrorKind::NotFound

@@ -1,6 +1,6 @@
 //! Why an installation cannot be opened or run.
 
-use pudato_messaging::{Error, ErrorKind};
+use pudato_messaging::Error;
 use std::fmt;
 
 /// Why pudato cannot start or go on.
@@ -23,16 +23,6 @@ impl std::error::Error for OpenError {}
 
 impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
-        let text = error.to_string();
-        match error.kind {
-            ErrorKind::Unavailable => Self::Unavailable(text),
-            _ => Self::Settings(text),
-        }
-    }
-}
-
-impl From<pudato_registry::Error> for OpenError {
-    fn from(error: pudato_registry::Error) -> Self {
         let text = error.to_string();
         match error.is_retryable() {
             true => Self::Unavailable(text),

@@ -106,4 +106,11 @@ impl fmt::Display for Problem {
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Problem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Root { error, .. } | Self::Read(error) | Self::Write(error) => Some(error),
+            Self::Link(_) | Self::NotAFile(_) => None,
+        }
+    }
+}
