@@ -4,15 +4,15 @@ use crate::engine::{
     Answer as EngineAnswer, AnswerTo, Begun, EngineError, Executed, Outcome, QueryEngine, Scratch,
     Source, Transaction, Work,
 };
-use crate::files::{FileError, Files, ObjectFile};
+use crate::files::{Files, ObjectFile};
 use crate::format::compression;
 use crate::lineage::Lineage;
 use crate::request::{ObjectName, Statement};
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, called, redact};
 use pudato_protocol::{
-    CLAIM_KEYS_MAX, DataReference, ExecutionRecord, Object, Result as Reply, decode_claim, encode,
-    keys,
+    CLAIM_KEYS_MAX, DataReference, Error, ExecutionRecord, Object, Result as Reply, Retry,
+    decode_claim, encode, keys,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -184,13 +184,7 @@ impl QueryHandler {
                 .files
                 .fetch(&object.container, &object.path, &file, left)
                 .await
-                .map_err(|error| match error {
-                    FileError::Invalid(what) => {
-                        Failure::bad(format!("payload.sources.{name}: {what}"))
-                    }
-                    FileError::Denied(why) => Failure::Retry { why, after: None },
-                    FileError::Unavailable(why) => Failure::Unavailable { why },
-                })?;
+                .map_err(|error| not_copied(&format!("payload.sources.{name}"), error))?;
             left = left.saturating_sub(fetched.size);
             sources.push(Source {
                 name: name.clone(),
@@ -220,12 +214,8 @@ impl QueryHandler {
             .files
             .store(&into.container, &into.path, &file, kind)
             .await;
-        match stored {
-            Ok(stored) => Ok(Some((into, stored))),
-            Err(FileError::Invalid(what)) => Err(Failure::bad(format!("payload.into: {what}"))),
-            Err(FileError::Denied(why)) => Err(Failure::Retry { why, after: None }),
-            Err(FileError::Unavailable(why)) => Err(Failure::Unavailable { why }),
-        }
+        let stored = stored.map_err(|error| not_copied("payload.into", error))?;
+        Ok(Some((into, stored)))
     }
 
     fn record(&self, executed: &Executed, parameter_types: &Value) -> ExecutionRecord {
@@ -276,6 +266,14 @@ enum NotDone {
     /// The engine ended through no fault of the work, of which nothing is left.
     Again(String),
     Failed(Failure),
+}
+
+/// A store's error; where the Command is to blame, it names the field.
+fn not_copied(field: &str, error: Error) -> Failure {
+    match error.retry {
+        Retry::Never => error.within(field).into(),
+        Retry::AfterRepair | Retry::Later => error.into(),
+    }
 }
 
 impl From<EngineError> for NotDone {
@@ -491,5 +489,27 @@ fn object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pudato_protocol::ErrorKind;
+
+    /// The sender can correct what its Command says, and no bucket.
+    #[test]
+    fn a_file_that_was_not_copied_names_the_field_where_the_command_is_to_blame() {
+        let error = |kind| not_copied("payload.into", Error::new(kind, "lake/a: why"));
+        for kind in [ErrorKind::Invalid, ErrorKind::NotFound, ErrorKind::TooLarge] {
+            let expected = Failure::bad("payload.into: lake/a: why");
+            assert_eq!(error(kind), expected, "{kind:?}");
+        }
+        let why = "lake/a: why".to_owned();
+        for kind in [ErrorKind::Denied, ErrorKind::Failed] {
+            let (why, after) = (why.clone(), None);
+            assert_eq!(error(kind), Failure::Retry { why, after }, "{kind:?}");
+        }
+        assert_eq!(error(ErrorKind::Unavailable), Failure::Unavailable { why });
     }
 }

@@ -25,7 +25,7 @@ pub use engine::{
     Answer, AnswerTo, Begun, Column, Engine, EngineError, Executed, Kept, Outcome, QueryEngine,
     Scratch, Source, Transaction, Work,
 };
-pub use files::{FileError, Files, ObjectFile};
+pub use files::{Files, ObjectFile};
 pub use format::Format;
 pub use handler::{ACTIONS, Limits, QueryHandler};
 pub use lineage::{Lineage, Operation, SourceRead, Table};

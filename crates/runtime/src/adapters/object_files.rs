@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use pudato_protocol::DataReference;
-use pudato_query::{FileError, Files, ObjectFile};
-use pudato_storage::{ErrorKind, ObjectInfo, Objects};
+use pudato_query::{Files, ObjectFile};
+use pudato_storage::{Error, ObjectInfo, Objects};
 use std::path::Path;
 
 /// The same objects that the storage handler has.
@@ -17,9 +17,9 @@ impl Files for ObjectFiles {
         path: &str,
         to: &Path,
         bytes_max: u64,
-    ) -> Result<ObjectFile, FileError> {
+    ) -> Result<ObjectFile, Error> {
         let fetched = self.0.fetch(container, path, to, bytes_max).await;
-        fetched.map(described).map_err(translate)
+        fetched.map(described)
     }
 
     async fn store(
@@ -28,9 +28,9 @@ impl Files for ObjectFiles {
         path: &str,
         from: &Path,
         content_type: &str,
-    ) -> Result<ObjectFile, FileError> {
+    ) -> Result<ObjectFile, Error> {
         let stored = self.0.store(container, path, from, content_type).await;
-        stored.map(described).map_err(translate)
+        stored.map(described)
     }
 }
 
@@ -42,16 +42,5 @@ fn described(info: ObjectInfo) -> ObjectFile {
         size: info.size,
         etag: info.etag,
         reference,
-    }
-}
-
-fn translate(error: pudato_storage::Error) -> FileError {
-    match error.kind {
-        ErrorKind::Unavailable | ErrorKind::Corrupt => FileError::Unavailable(error.context),
-        ErrorKind::Denied | ErrorKind::Failed => FileError::Denied(error.context),
-        ErrorKind::Invalid
-        | ErrorKind::NotFound
-        | ErrorKind::AlreadyExists
-        | ErrorKind::TooLarge => FileError::Invalid(error.context),
     }
 }
