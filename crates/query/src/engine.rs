@@ -184,6 +184,8 @@ pub enum EngineError {
     Invalid(String),
     /// It collided with another statement, or had other bad luck.
     Retry(String),
+    /// The engine itself failed, and nothing can run on what it has open; the work is to be run again on an engine that is opened anew.
+    Broken(String),
     /// The engine is not there now, or another process holds its lock.
     Unavailable(String),
     /// The engine ended through no fault of this work, and nothing of the work is left: it is to be run again at once.
@@ -192,8 +194,11 @@ pub enum EngineError {
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Invalid(text) | Self::Retry(text) | Self::Unavailable(text) | Self::Again(text)) =
-            self;
+        let (Self::Invalid(text)
+        | Self::Retry(text)
+        | Self::Broken(text)
+        | Self::Unavailable(text)
+        | Self::Again(text)) = self;
         f.write_str(text)
     }
 }

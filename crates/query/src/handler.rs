@@ -281,7 +281,9 @@ impl From<EngineError> for NotDone {
         Self::Failed(match error {
             EngineError::Again(why) => return Self::Again(why),
             EngineError::Invalid(what) => Failure::bad(what),
-            EngineError::Retry(why) => Failure::Retry { why, after: None },
+            EngineError::Retry(why) | EngineError::Broken(why) => {
+                Failure::Retry { why, after: None }
+            }
             EngineError::Unavailable(why) => Failure::Unavailable { why },
         })
     }

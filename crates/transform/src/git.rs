@@ -148,7 +148,8 @@ impl Git<'_> {
     }
 }
 
-/// What git says where trying again may help.
+/// What git says where trying again may help. Its words are all there is: git ends with 128 whatever stopped it, and is asked for them
+/// in English.
 pub(crate) fn is_unreachable(text: &str) -> bool {
     const SIGNS: [&str; 15] = [
         "Could not resolve host",

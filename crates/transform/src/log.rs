@@ -65,7 +65,7 @@ struct Info {
     level: String,
 }
 
-/// What DuckDB says where another process has its file.
+/// What DuckDB says where another process has its file. dbt passes the words on alone, and DuckDB calls every error of a file an IO Error.
 const LOCKED: &str = "Could not set lock on file";
 
 impl Log {

@@ -147,7 +147,8 @@ impl Packages<'_> {
     }
 }
 
-/// What dbt says where trying again may help (its `connection_exception_retry`), and what git says that it calls.
+/// What dbt says where trying again may help (its `connection_exception_retry`), and what git says that it calls. Its words are all
+/// there is: `dbt deps` ends with the same exit code whatever stopped it.
 fn is_unreachable(text: &str) -> bool {
     let signs = [
         "External connection exception",

@@ -2,7 +2,9 @@
 //!
 //! DuckDB writes the type of an error before its text (`ErrorData::ConstructFinalMessage`), e.g. `Catalog Error: ..`; nothing that
 //! a statement or a file holds can stand there. The Rust crate tells no more of the type than that, so it is read from there;
-//! words are looked at only where one type has several meanings.
+//! words are looked at only where one type has several meanings. There is no code to match on
+//! instead: DuckDB's C interface has the type's number for executed results alone (`duckdb_result_error_type`, which the crate drops), and
+//! only a text for a statement that cannot be prepared.
 
 use crate::engine::EngineError;
 use duckdb::Error;
@@ -51,14 +53,6 @@ const NO_ROOM: [&str; 5] = [
 /// What a commit says that cannot make its log: the folder may not be written, or the name is too long for it. No other file is opened then.
 const NO_LOG: &str = "Cannot open file";
 
-/// Before the text of a failure of DuckDB itself, after which nothing can be done on the open warehouse any more.
-const FAILED: &str = "DuckDB failed: ";
-
-/// Whether DuckDB itself failed, so that the warehouse must be opened anew.
-pub(super) fn has_failed(error: &EngineError) -> bool {
-    matches!(error, EngineError::Retry(text) if text.starts_with(FAILED))
-}
-
 /// Who would write in a query.
 const READ_ONLY: [&str; 2] = [
     "transaction is launched in read-only mode",
@@ -99,7 +93,7 @@ fn told(text: &str) -> EngineError {
         "IO" if begins(&["Could not set lock on file"]) => {
             EngineError::Unavailable(format!("the warehouse is open in another process: {text}"))
         }
-        "INTERNAL" | "FATAL" => EngineError::Retry(format!("{FAILED}{text}")),
+        "INTERNAL" | "FATAL" => EngineError::Broken(format!("DuckDB failed: {text}")),
         // A newer form of the file could, which DuckDB before 1.5 cannot open.
         "Invalid Input" if begins(&["VARIANT columns are not supported"]) => EngineError::Invalid(
             "payload.sql: the warehouse cannot store a VARIANT column; cast it to JSON".into(),
@@ -119,6 +113,11 @@ fn told(text: &str) -> EngineError {
     }
 }
 
+/// Whether the text of an `Invalid` says that DuckDB cannot bind what the statement names.
+pub(super) fn is_binder(text: &str) -> bool {
+    typed(text.trim_start_matches("payload.sql: ")).0 == "Binder"
+}
+
 /// Whether the text of an `Invalid` says that there is no table of a name, or that what was taken for a name is none.
 pub(super) fn is_no_table(text: &str) -> bool {
     let (kind, what) = typed(text.trim_start_matches("payload.sql: "));
@@ -127,13 +126,14 @@ pub(super) fn is_no_table(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{EngineError, engine_error, has_failed, told};
+    use super::{EngineError, engine_error, told};
     use duckdb::{AccessMode, Config, Connection};
 
     #[derive(Debug, PartialEq)]
     enum Class {
         Invalid,
         Retry,
+        Broken,
         Unavailable,
     }
 
@@ -141,6 +141,7 @@ mod tests {
         match error {
             EngineError::Invalid(_) => Class::Invalid,
             EngineError::Retry(_) => Class::Retry,
+            EngineError::Broken(_) => Class::Broken,
             EngineError::Unavailable(_) => Class::Unavailable,
             EngineError::Again(why) => panic!("DuckDB says nothing of the kind: {why:?}"),
         }
@@ -362,9 +363,9 @@ mod tests {
             ),
             (
                 "FATAL Error: Failed: database has been invalidated",
-                Class::Retry,
+                Class::Broken,
             ),
-            ("INTERNAL Error: Attempted to access index 1", Class::Retry),
+            ("INTERNAL Error: Attempted to access index 1", Class::Broken),
             (
                 "TransactionContext Error: Current transaction is aborted (please ROLLBACK)",
                 Class::Invalid,
@@ -376,7 +377,6 @@ mod tests {
         ] {
             let error = told(text);
             assert_eq!(class(&error), expected, "{text}");
-            assert_eq!(has_failed(&error), expected == Class::Retry, "{text}");
         }
     }
 }

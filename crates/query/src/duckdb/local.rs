@@ -2,7 +2,7 @@
 
 use super::answers;
 use super::control::{CancelOnDrop, Control};
-use super::errors::{engine_error, has_failed};
+use super::errors::engine_error;
 use super::gate::WorkPass;
 use super::lockdown::Lockdown;
 use super::process::SharedRows;
@@ -224,7 +224,7 @@ impl Job {
             match self.execute(&opened, statements, mode == Mode::Write, rows) {
                 Ok(executed) => return Ok((opened, executed)),
                 // The warehouse is of no use any more: nothing can run on it.
-                Err(error) if has_failed(&error) => return Err(error),
+                Err(error @ EngineError::Broken(_)) => return Err(error),
                 Err(EngineError::Retry(_))
                     if collisions < COLLISIONS_MAX && self.control.check().is_ok() =>
                 {

@@ -3,7 +3,7 @@
 use super::bind;
 use super::catalog::{self, Catalog, Entry, TEMPORARY};
 use super::control::Control;
-use super::errors::{engine_error, is_no_table};
+use super::errors::{engine_error, is_binder, is_no_table};
 use super::fetch::{self, Fetched};
 use super::plan::{self, Reads};
 use super::rows::Rows;
@@ -635,12 +635,10 @@ fn unknown(what: &str) -> EngineError {
 /// Says what to do about a PIVOT whose plan cannot be made.
 fn in_pivot(error: EngineError) -> EngineError {
     match error {
-        EngineError::Invalid(text) if text.starts_with("payload.sql: Binder Error: ") => {
-            EngineError::Invalid(format!(
-                "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
-                pivot::ADVICE
-            ))
-        }
+        EngineError::Invalid(text) if is_binder(&text) => EngineError::Invalid(format!(
+            "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
+            pivot::ADVICE
+        )),
         other => other,
     }
 }

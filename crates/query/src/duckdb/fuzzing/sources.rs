@@ -112,7 +112,7 @@ pub fn source(input: &[u8]) -> String {
         let open = reader.get_or_insert_with(Reader::open);
         let read = open.read(format, &text);
         let found = open.found(format);
-        if matches!(read, Err(EngineError::Retry(_))) {
+        if matches!(read, Err(EngineError::Retry(_) | EngineError::Broken(_))) {
             *reader = None;
         }
         (read, found)

@@ -4,7 +4,6 @@ use super::batches::SentRows;
 use super::frame::{self, Kind};
 use super::sandbox;
 use super::supervisor::{Ready, Setup};
-use crate::duckdb::errors::has_failed;
 use crate::duckdb::local::{self, Local};
 use crate::engine::{AnswerTo, Begun, EngineError, Transaction, Work};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -169,7 +168,7 @@ async fn commit(
 }
 
 fn fail(socket: &mut UnixStream, error: EngineError) -> io::Result<()> {
-    if has_failed(&error) {
+    if let EngineError::Broken(_) = error {
         // Nothing can run on the warehouse that is open here. The end of this process is told like a crash, so that the works beside
         // this one run again and this one alone spends its attempts.
         eprintln!("{error}");
