@@ -11,9 +11,9 @@ pub struct Key {
     pub key: String,
 }
 
-/// An answer that is kept.
+/// The answer of a request, to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct IdempotencyRecord {
     /// Which request it answers.
     pub key: Key,
     /// Who began the request; an owner that lost it to another keeps nothing.
@@ -35,14 +35,14 @@ pub struct RunningRequest {
     pub owner: String,
 }
 
-/// What is known about a request that begins.
+/// Whether a request that begins may run, or what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begin {
+pub enum BeginOutcome {
     /// It is the caller's to run, until its lease ends.
     New,
     /// It was answered; give this answer again.
     Done {
-        /// As [`Answered::answer`].
+        /// As [`IdempotencyRecord::answer`].
         answer: String,
     },
     /// Another owner runs it.
@@ -68,18 +68,18 @@ pub trait IdempotencyStore: Send + Sync {
         fingerprint: &str,
         owner: &str,
         lease: Duration,
-    ) -> Result<Begin, Error>;
+    ) -> Result<BeginOutcome, Error>;
 
     /// Keeps the answer; answers whether the request is the owner's: where another owner has it by now, nothing is kept. An answer that was
     /// kept before stands. Backends whose [`crate::Consumer::settle`] keeps it in the same transaction do it there instead.
     ///
     /// # Errors
     /// `Unavailable`; the request is still begun then.
-    async fn finish(&self, answered: Answered) -> Result<bool, Error>;
+    async fn finish(&self, answered: IdempotencyRecord) -> Result<bool, Error>;
 
     /// Keeps several answers of different requests as [`IdempotencyStore::finish`] does, with one answer for each, in their order;
     /// together where the store can.
-    async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
+    async fn finish_all(&self, answered: Vec<IdempotencyRecord>) -> Vec<Result<bool, Error>> {
         let mut kept = Vec::with_capacity(answered.len());
         for one in answered {
             kept.push(self.finish(one).await);
@@ -97,7 +97,7 @@ pub trait IdempotencyStore: Send + Sync {
         let mut renewed = Vec::with_capacity(running.len());
         for one in running {
             let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
-            renewed.push(begun.await.map(|begun| begun == Begin::New));
+            renewed.push(begun.await.map(|begun| begun == BeginOutcome::New));
         }
         renewed
     }
@@ -107,4 +107,11 @@ pub trait IdempotencyStore: Send + Sync {
     /// # Errors
     /// `Unavailable`; the request is free again when its lease ends.
     async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error>;
+
+    /// Forgets the requests that nobody has touched since `before_ms`, in milliseconds since the Unix epoch: neither their leases nor
+    /// their answers reach it. Answers how many; `None` where the store forgets by itself, and nothing needs to be done.
+    ///
+    /// # Errors
+    /// `Unavailable`; what is left is forgotten the next time.
+    async fn forget(&self, before_ms: u64) -> Result<Option<u64>, Error>;
 }

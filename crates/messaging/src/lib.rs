@@ -24,7 +24,7 @@ mod topology;
 
 pub use claims::ClaimStore;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use idempotency::{Answered, Begin, IdempotencyStore, Key, RunningRequest};
+pub use idempotency::{BeginOutcome, IdempotencyRecord, IdempotencyStore, Key, RunningRequest};
 pub use operations::{Counts, Operations, Stored, replay_paced};
 pub use port::{
     Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Outgoing, Publisher,

@@ -1,4 +1,4 @@
-use crate::{Answered, Error, RunningRequest};
+use crate::{Error, IdempotencyRecord, RunningRequest};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -135,7 +135,7 @@ pub struct Settlement {
     /// What is sent to the consumer's own queue later.
     pub schedule: Vec<(Duration, Outgoing)>,
     /// The answer to keep, so that the same message is answered the same when it comes again.
-    pub answered: Option<Answered>,
+    pub answered: Option<IdempotencyRecord>,
 }
 
 impl Settlement {

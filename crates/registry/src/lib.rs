@@ -1,7 +1,8 @@
 //! The registry: jobs, their steps, every Result that came, and the lineage between datasets that follows from them.
 //!
 //! A [`RegistryStore`] keeps it: [`SqliteRegistry`] in one file, [`PostgresRegistry`] on a server; [`RegistryHandler`] answers the
-//! Commands of the service `registry`.
+//! Commands of the service `registry`. Both stores also remember which requests were answered, as
+//! [`pudato_messaging::IdempotencyStore`], for fabrics that do not.
 
 // The logic that the stores share is compiled without any store as well, for callers that need the port alone.
 #![cfg_attr(
@@ -9,12 +10,12 @@
     allow(dead_code, unused_imports)
 )]
 
-mod answers;
 mod batch;
 mod error;
 mod fold;
 mod handler;
 mod hash;
+mod idempotency;
 mod migrations;
 mod model;
 pub mod openlineage;
@@ -28,7 +29,6 @@ mod sqlite;
 mod store;
 mod walk;
 
-pub use answers::{AnswerKey, AnswerStore, Begun, KeptAnswer, RunningAnswer};
 pub use batch::Difference;
 pub use fold::StepStatus;
 pub use handler::{ACTIONS, RegistryHandler};

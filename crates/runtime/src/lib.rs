@@ -15,7 +15,6 @@ mod serve;
 pub mod settings;
 mod time;
 
-pub use adapters::KeptAnswers;
 pub use client::Trace;
 pub use client::{CallError, Client, Listener, View};
 pub use input::read_file;

@@ -3,13 +3,11 @@
 use async_trait::async_trait;
 use pudato_messaging::conformance::{Bench, idempotency};
 use pudato_messaging::memory::MemoryFabric;
-#[cfg(feature = "aws")]
-use pudato_messaging::{Answered, Begin, Key};
 use pudato_messaging::{
-    Clock, Consumer, Error, IdempotencyStore, ManualClock, Operations, Publisher, Topology,
+    BeginOutcome, Clock, Consumer, Error, IdempotencyRecord, IdempotencyStore, Key, ManualClock,
+    Operations, Publisher, Topology,
 };
-use pudato_registry::{AnswerStore, PostgresRegistry, SqliteRegistry};
-use pudato_runtime::KeptAnswers;
+use pudato_registry::{PostgresRegistry, SqliteRegistry};
 use pudato_testing::{Postgres, skipped};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +27,6 @@ fn bench(answers: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn IdempotencyStore>) -> A
         answers: answers(Arc::new(clock.clone())),
         clock,
     }
-}
-
-/// In a database of the registry.
-fn in_database(store: impl AnswerStore + 'static) -> AnswersBench {
-    let store: Arc<dyn AnswerStore> = Arc::new(store);
-    bench(|clock| Arc::new(KeptAnswers { store, clock }))
 }
 
 /// In a table of its own, with claims for what is too large.
@@ -71,7 +63,8 @@ async fn in_table(emulator: &pudato_testing::Emulator, name: &str) -> AnswersBen
     created.expect("a table");
     let claims = Arc::new(Claims::default());
     bench(|clock| {
-        let answers = pudato_messaging::aws::DynamoAnswers::new(&config, name, claims, clock);
+        let answers =
+            pudato_messaging::aws::DynamoIdempotencyStore::new(&config, name, claims, clock);
         Arc::new(answers)
     })
 }
@@ -110,9 +103,9 @@ async fn a_large_answer_is_given_again_from_a_table_too() {
     };
     let lease = Duration::from_secs(60);
     let begun = bench.answers.begin(&key, "f", "me", lease).await;
-    assert_eq!(begun.expect("begun"), Begin::New);
+    assert_eq!(begun.expect("begun"), BeginOutcome::New);
     let answer = "x".repeat(900_000);
-    let answered = Answered {
+    let answered = IdempotencyRecord {
         fingerprint: None,
         key: key.clone(),
         owner: "me".into(),
@@ -120,7 +113,7 @@ async fn a_large_answer_is_given_again_from_a_table_too() {
     };
     bench.answers.finish(answered).await.expect("kept");
     let begun = bench.answers.begin(&key, "f", "other", lease).await;
-    assert_eq!(begun.expect("found"), Begin::Done { answer });
+    assert_eq!(begun.expect("found"), BeginOutcome::Done { answer });
 }
 
 #[async_trait]
@@ -154,52 +147,57 @@ impl Bench for AnswersBench {
     }
 }
 
+/// A record is as old as its answer where that came after the lease.
 #[tokio::test]
 async fn answers_are_forgotten_when_they_are_old_and_not_while_they_run() {
-    let mut stores: Vec<Arc<dyn AnswerStore>> =
-        vec![Arc::new(SqliteRegistry::in_memory().expect("memory"))];
+    let sqlite = SqliteRegistry::in_memory().expect("memory");
+    let mut benches = vec![bench(|clock| Arc::new(sqlite.with_clock(clock)))];
     match Postgres::shared() {
         Ok(server) => {
             let database = server.database().expect("a database");
-            let store = PostgresRegistry::open(&database.url).await;
-            stores.push(Arc::new(store.expect("opened")));
+            let store = PostgresRegistry::open(&database.url).await.expect("opened");
+            benches.push(bench(|clock| Arc::new(store.with_clock(clock))));
         }
         Err(why) => skipped("answers_are_forgotten", &why),
     }
-    for store in stores {
-        let key = |key| pudato_registry::AnswerKey {
-            service: "query",
-            key,
+    for AnswersBench { answers, clock, .. } in benches {
+        let key = |name: &str| Key {
+            service: "query".into(),
+            key: name.into(),
         };
-        // Answered long ago, answered now, and begun long ago by somebody who still has it.
-        for (name, at_ms, until_ms) in [("old", 10, 20), ("new", 1_000, 1_010), ("runs", 10, 5_000)]
-        {
-            let begun = store
-                .begin_answer(key(name), "f", "me", at_ms, until_ms)
-                .await;
-            assert_eq!(begun.expect("begun"), pudato_registry::Begun::New);
-        }
-        for (name, at_ms) in [("old", 15), ("new", 1_005)] {
-            let answer = pudato_registry::KeptAnswer {
+        let begin = async |name: &str, owner: &str, lease| {
+            let begun = answers.begin(&key(name), "f", owner, lease).await;
+            begun.expect("begun")
+        };
+        let finish = async |name: &str| {
+            let record = IdempotencyRecord {
                 key: key(name),
-                owner: "me",
+                owner: "me".into(),
                 fingerprint: None,
-                answer: "answer",
+                answer: "answer".into(),
             };
-            let kept = store.keep_answers(&[answer], at_ms).await;
-            assert_eq!(kept.expect("kept"), [true]);
+            assert!(answers.finish(record).await.expect("kept"), "{name}");
+        };
+        let (start_ms, short) = (clock.now_ms(), Duration::from_millis(10));
+        // Answered long ago, begun long ago and answered late, and begun long ago by somebody who still has it.
+        for (name, lease) in [("old", short), ("late", short), ("runs", 500 * short)] {
+            assert_eq!(begin(name, "me", lease).await, BeginOutcome::New);
         }
-        assert_eq!(store.forget_answers(500).await.expect("forgotten"), 1);
-        let standing = store
-            .begin_answer(key("old"), "f", "other", 2_000, 2_010)
-            .await;
-        assert_eq!(standing.expect("gone"), pudato_registry::Begun::New);
-        let standing = store
-            .begin_answer(key("runs"), "f", "other", 2_000, 2_010)
-            .await;
+        finish("old").await;
+        clock.advance(100 * short);
+        finish("late").await;
+        let forgotten = answers.forget(start_ms + 500).await;
+        assert_eq!(forgotten.expect("forgotten"), Some(1));
+        assert_eq!(begin("old", "other", short).await, BeginOutcome::New);
+        let answer = "answer".to_owned();
         assert_eq!(
-            standing.expect("there"),
-            pudato_registry::Begun::Busy(5_000)
+            begin("late", "other", short).await,
+            BeginOutcome::Done { answer }
+        );
+        let until_ms = start_ms + 5_000;
+        assert_eq!(
+            begin("runs", "other", short).await,
+            BeginOutcome::Busy { until_ms }
         );
     }
 }
@@ -211,7 +209,8 @@ macro_rules! promises {
                 #[tokio::test]
                 async fn $promise() {
                     let store = super::SqliteRegistry::in_memory().expect("memory");
-                    super::idempotency::$promise(&super::in_database(store)).await;
+                    let bench = super::bench(|clock| super::Arc::new(store.with_clock(clock)));
+                    super::idempotency::$promise(&bench).await;
                 }
             )+
         }
@@ -225,7 +224,8 @@ macro_rules! promises {
                     };
                     let database = server.database().expect("a database");
                     let store = super::PostgresRegistry::open(&database.url).await.expect("opened");
-                    super::idempotency::$promise(&super::in_database(store)).await;
+                    let bench = super::bench(|clock| super::Arc::new(store.with_clock(clock)));
+                    super::idempotency::$promise(&bench).await;
                 }
             )+
         }
@@ -269,4 +269,5 @@ promises! {
     a_request_that_runs_is_not_answered_by_another,
     many_answers_are_kept_together,
     requests_that_run_are_renewed_together,
+    old_requests_are_forgotten_and_not_those_that_run,
 }

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("storage", &["handler", "protocol"]),
     ("query", &["handler", "protocol"]),
     ("transform", &["handler", "protocol"]),
-    ("registry", &["handler", "protocol"]),
+    ("registry", &["handler", "messaging", "protocol"]),
     ("engine", &["handler", "messaging", "protocol", "registry"]),
     (
         "runtime",

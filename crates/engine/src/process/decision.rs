@@ -1,7 +1,7 @@
 //! A message, and what becomes of it.
 
 use pudato_handler::FollowUp;
-use pudato_messaging::Answered;
+use pudato_messaging::IdempotencyRecord;
 use pudato_protocol::{Event, Result as Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub struct Outcome {
     /// The Events.
     pub events: Vec<Event>,
     /// The answer to keep, where the action must not run twice.
-    pub answered: Option<Answered>,
+    pub answered: Option<IdempotencyRecord>,
 }
 
 /// A message as it was received, without the right to settle it.

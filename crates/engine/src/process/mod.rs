@@ -14,7 +14,7 @@ use pudato_handler::{
     Action, Effect, Handled, Handler, Identity, Later, Progress, Waits, dispatch,
 };
 use pudato_messaging::claims::{self, ClaimStore};
-use pudato_messaging::{Answered, Begin, Clock, ErrorKind, IdempotencyStore, Key};
+use pudato_messaging::{BeginOutcome, Clock, ErrorKind, IdempotencyRecord, IdempotencyStore, Key};
 use pudato_protocol::{Command, Object, Result as Reply, Timestamp};
 use reject::{gave_up, panic_text, record};
 use std::panic::AssertUnwindSafe;
@@ -171,12 +171,12 @@ impl Processor {
                 .begin(key, &identity.fingerprint, owner, self.lease)
                 .await;
             match begun {
-                Ok(Begin::New) => {}
-                Ok(Begin::Done { answer }) => {
+                Ok(BeginOutcome::New) => {}
+                Ok(BeginOutcome::Done { answer }) => {
                     return self.at_last(self.again(command, &answer), message, command);
                 }
-                Ok(Begin::Busy { until_ms }) => return Decision::Busy { until_ms },
-                Ok(Begin::Mismatch) => return self.done(self.mismatch(command), None),
+                Ok(BeginOutcome::Busy { until_ms }) => return Decision::Busy { until_ms },
+                Ok(BeginOutcome::Mismatch) => return self.done(self.mismatch(command), None),
                 Err(error) => {
                     let why = error.to_string();
                     return Decision::Unavailable { why };
@@ -249,7 +249,7 @@ impl Processor {
             let action = read.action.as_ref().map_or("", |action| action.name);
             identity::fingerprint(&read.command, action)
         };
-        let answered = read.key.as_ref().map(|key| Answered {
+        let answered = read.key.as_ref().map(|key| IdempotencyRecord {
             key: key.clone(),
             owner: read.owner.clone(),
             fingerprint: (!read.begins).then(fingerprint),
@@ -272,7 +272,7 @@ impl Processor {
         message: &Incoming,
         read: &Read,
         outcome: &Handled,
-    ) -> Option<Answered> {
+    ) -> Option<IdempotencyRecord> {
         if self.settles_at_once {
             return None;
         }
@@ -282,7 +282,7 @@ impl Processor {
             .idempotency
             .begin(&key, &fingerprint, &read.owner, self.lease)
             .await;
-        matches!(begun, Ok(Begin::New)).then(|| Answered {
+        matches!(begun, Ok(BeginOutcome::New)).then(|| IdempotencyRecord {
             key,
             owner: read.owner.clone(),
             fingerprint: None,
@@ -303,10 +303,10 @@ impl Processor {
             .begin(&key, &fingerprint, &read.owner, self.lease)
             .await;
         match begun {
-            Ok(Begin::Done { answer }) => {
+            Ok(BeginOutcome::Done { answer }) => {
                 Some(self.at_last(self.again(command, &answer), message, command))
             }
-            Ok(Begin::New) => {
+            Ok(BeginOutcome::New) => {
                 self.abandon(Some(&key), &read.owner).await;
                 None
             }
@@ -317,7 +317,7 @@ impl Processor {
         }
     }
 
-    fn done(&self, handled: Handled, answered: Option<Answered>) -> Decision {
+    fn done(&self, handled: Handled, answered: Option<IdempotencyRecord>) -> Decision {
         let outcome = Box::new(Outcome {
             result: handled.result,
             events: handled.events,

@@ -3,7 +3,7 @@
 use crate::outbox::Outbox;
 use crate::process::Outcome;
 use pudato_handler::FollowUp;
-use pudato_messaging::{Answered, Error, ErrorKind, Lease, Limits, Outgoing, Settlement};
+use pudato_messaging::{Error, ErrorKind, IdempotencyRecord, Lease, Limits, Outgoing, Settlement};
 use pudato_protocol::Result as Reply;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Preparer<'a> {
 pub struct Prepared {
     publish: Vec<(String, Outgoing)>,
     schedule: Vec<(Duration, Outgoing)>,
-    answered: Option<Answered>,
+    answered: Option<IdempotencyRecord>,
 }
 
 impl Prepared {

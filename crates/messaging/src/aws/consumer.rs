@@ -8,8 +8,8 @@ use super::publisher::SnsPublisher;
 use super::wire::{self, Origin, OtherAttributes};
 use super::{Shared, dead_letters, receipt, settle};
 use crate::{
-    Answered, ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, Hold, IdempotencyStore,
-    Kept, Lease, Limits, Outgoing, Receive, Settlement,
+    ClaimStore, Consumer, Deleted, Delivery, Error, ErrorKind, Hold, IdempotencyRecord,
+    IdempotencyStore, Kept, Lease, Limits, Outgoing, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::config::retry::RetryConfig;
@@ -156,7 +156,7 @@ impl SqsConsumer {
     }
 
     /// Keeps answers; false where a request is another's by now.
-    pub(super) async fn keep(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
+    pub(super) async fn keep(&self, answered: Vec<IdempotencyRecord>) -> Vec<Result<bool, Error>> {
         match &self.answers {
             Some(answers) if !answered.is_empty() => answers.finish_all(answered).await,
             _ => answered.iter().map(|_| Ok(true)).collect(),

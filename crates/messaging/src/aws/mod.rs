@@ -3,7 +3,6 @@
 //! What this backend cannot tell: whether a delete with an old receipt deleted anything ([`Deleted::Unknown`](crate::Deleted)), and
 //! the messages of all queues by an attribute.
 
-mod answers;
 mod batcher;
 mod calls;
 mod connect;
@@ -13,6 +12,7 @@ mod entries;
 mod error;
 mod event_source;
 mod handled;
+mod idempotency;
 mod operations;
 mod publisher;
 mod receipt;
@@ -22,10 +22,10 @@ mod signature;
 mod topology;
 mod wire;
 
-pub use answers::DynamoAnswers;
 pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
 pub use connect::{Places, http_client, sdk_config};
 pub use consumer::SqsConsumer;
+pub use idempotency::DynamoIdempotencyStore;
 pub use publisher::SnsPublisher;
 pub use replies::{Heard, ReplyQueue};
 pub use signature::{Fetch, OldestSignature, Signatures};

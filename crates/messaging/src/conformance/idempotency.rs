@@ -2,22 +2,28 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Answered, Begin, Key, RunningRequest};
+use crate::{BeginOutcome, IdempotencyRecord, Key, RunningRequest};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(10);
 
 /// Between begin and answer the request is its owner's alone.
 pub async fn a_request_that_runs_is_busy_for_others_and_not_for_its_owner(bench: &dyn Bench) {
-    assert_eq!(begin(bench, "a", "owner").await, Begin::New);
+    assert_eq!(begin(bench, "a", "owner").await, BeginOutcome::New);
     let until_ms = bench.clock().now_ms() + 10_000;
-    assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
+    assert_eq!(
+        begin(bench, "a", "other").await,
+        BeginOutcome::Busy { until_ms }
+    );
     bench.pass(seconds(9)).await;
     // The owner's second begin renews its lease.
-    assert_eq!(begin(bench, "a", "owner").await, Begin::New);
+    assert_eq!(begin(bench, "a", "owner").await, BeginOutcome::New);
     bench.pass(seconds(9)).await;
     let until_ms = bench.clock().now_ms() + 1_000;
-    assert_eq!(begin(bench, "a", "other").await, Begin::Busy { until_ms });
+    assert_eq!(
+        begin(bench, "a", "other").await,
+        BeginOutcome::Busy { until_ms }
+    );
 }
 
 /// The answer outlives its owner's lease.
@@ -27,22 +33,28 @@ pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn 
     bench.pass(seconds(100_000)).await;
     for owner in ["owner", "other"] {
         let answer = "42".to_owned();
-        assert_eq!(begin(bench, "a", owner).await, Begin::Done { answer });
+        assert_eq!(
+            begin(bench, "a", owner).await,
+            BeginOutcome::Done { answer }
+        );
     }
     // The first answer stands.
     assert!(finish_request(bench, "a", "owner", "43").await);
     let answer = "42".to_owned();
-    assert_eq!(begin(bench, "a", "owner").await, Begin::Done { answer });
+    assert_eq!(
+        begin(bench, "a", "owner").await,
+        BeginOutcome::Done { answer }
+    );
 }
 
 /// An owner that died holds nobody up for longer than its lease.
 pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     bench.pass(LEASE).await;
-    assert_eq!(begin(bench, "a", "other").await, Begin::New);
+    assert_eq!(begin(bench, "a", "other").await, BeginOutcome::New);
     assert!(matches!(
         begin(bench, "a", "owner").await,
-        Begin::Busy { .. }
+        BeginOutcome::Busy { .. }
     ));
 }
 
@@ -55,11 +67,14 @@ pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn 
     abandon(bench, "a", "owner").await;
     assert!(matches!(
         begin(bench, "a", "third").await,
-        Begin::Busy { .. }
+        BeginOutcome::Busy { .. }
     ));
     finish_request(bench, "a", "other", "fresh").await;
     let answer = "fresh".to_owned();
-    assert_eq!(begin(bench, "a", "third").await, Begin::Done { answer });
+    assert_eq!(
+        begin(bench, "a", "third").await,
+        BeginOutcome::Done { answer }
+    );
 }
 
 /// What had no effect may run again at once, even with another payload.
@@ -68,7 +83,7 @@ pub async fn an_abandoned_request_may_run_again_at_once(bench: &dyn Bench) {
     abandon(bench, "a", "owner").await;
     assert_eq!(
         begin_with(bench, "a", "other payload", "other").await,
-        Begin::New
+        BeginOutcome::New
     );
 }
 
@@ -78,7 +93,10 @@ pub async fn an_answered_request_cannot_be_abandoned(bench: &dyn Bench) {
     finish_request(bench, "a", "owner", "42").await;
     abandon(bench, "a", "owner").await;
     let answer = "42".to_owned();
-    assert_eq!(begin(bench, "a", "other").await, Begin::Done { answer });
+    assert_eq!(
+        begin(bench, "a", "other").await,
+        BeginOutcome::Done { answer }
+    );
 }
 
 /// The same key with another payload is told apart: while it runs, after its lease and when it is answered.
@@ -86,17 +104,17 @@ pub async fn the_same_key_with_another_payload_is_a_mismatch(bench: &dyn Bench) 
     begin(bench, "a", "owner").await;
     assert_eq!(
         begin_with(bench, "a", "forged", "owner").await,
-        Begin::Mismatch
+        BeginOutcome::Mismatch
     );
     bench.pass(LEASE).await;
     assert_eq!(
         begin_with(bench, "a", "forged", "other").await,
-        Begin::Mismatch
+        BeginOutcome::Mismatch
     );
     finish_request(bench, "a", "owner", "42").await;
     assert_eq!(
         begin_with(bench, "a", "forged", "owner").await,
-        Begin::Mismatch
+        BeginOutcome::Mismatch
     );
 }
 
@@ -111,7 +129,7 @@ pub async fn keys_of_different_services_never_meet(bench: &dyn Bench) {
             .idempotency()
             .begin(&key(service, name), "p", service, LEASE)
             .await;
-        assert_eq!(begun.expect("the store answers"), Begin::New);
+        assert_eq!(begun.expect("the store answers"), BeginOutcome::New);
     }
 }
 
@@ -122,7 +140,9 @@ pub async fn one_of_many_concurrent_begins_runs(bench: &dyn Bench) {
         begin(bench, "a", "2"),
         begin(bench, "a", "3")
     );
-    let new = [a, b, c].into_iter().filter(|begun| *begun == Begin::New);
+    let new = [a, b, c]
+        .into_iter()
+        .filter(|begun| *begun == BeginOutcome::New);
     assert_eq!(new.count(), 1);
 }
 
@@ -132,11 +152,11 @@ pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
     let begun = store
         .begin(&key("a"), "payload", "owner", Duration::MAX)
         .await;
-    assert_eq!(begun.expect("the store answers"), Begin::New);
+    assert_eq!(begun.expect("the store answers"), BeginOutcome::New);
     bench.pass(seconds(1_000_000)).await;
     assert!(matches!(
         begin(bench, "a", "other").await,
-        Begin::Busy { .. }
+        BeginOutcome::Busy { .. }
     ));
 }
 
@@ -155,10 +175,13 @@ pub async fn a_request_that_was_not_begun_is_answered_once(bench: &dyn Bench) {
     let second = answered("a", "other", Some("payload"), "43");
     assert!(!store.finish(second).await.expect("the store answers"));
     let answer = "42".to_owned();
-    assert_eq!(begin(bench, "a", "third").await, Begin::Done { answer });
+    assert_eq!(
+        begin(bench, "a", "third").await,
+        BeginOutcome::Done { answer }
+    );
     assert_eq!(
         begin_with(bench, "a", "forged", "third").await,
-        Begin::Mismatch
+        BeginOutcome::Mismatch
     );
 }
 
@@ -170,7 +193,10 @@ pub async fn a_request_that_runs_is_not_answered_by_another(bench: &dyn Bench) {
     assert!(!store.finish(late).await.expect("the store answers"));
     assert!(finish_request(bench, "a", "owner", "42").await);
     let answer = "42".to_owned();
-    assert_eq!(begin(bench, "a", "other").await, Begin::Done { answer });
+    assert_eq!(
+        begin(bench, "a", "other").await,
+        BeginOutcome::Done { answer }
+    );
 }
 
 /// Answers that are kept together are kept as one by one: each for itself; of two for one request one stands.
@@ -194,9 +220,15 @@ pub async fn many_answers_are_kept_together(bench: &dyn Bench) {
     assert_eq!(kept, [kept[0], false, true, !kept[0], true, false]);
     for (name, answer) in [("new", stands), ("begun", "3"), ("another", "5")] {
         let answer = answer.to_owned();
-        assert_eq!(begin(bench, name, "third").await, Begin::Done { answer });
+        assert_eq!(
+            begin(bench, name, "third").await,
+            BeginOutcome::Done { answer }
+        );
     }
-    assert_eq!(begin(bench, "never begun", "third").await, Begin::New);
+    assert_eq!(
+        begin(bench, "never begun", "third").await,
+        BeginOutcome::New
+    );
 }
 
 /// Requests that are renewed together are renewed as one by one: each for its owner, and each for itself.
@@ -232,15 +264,45 @@ pub async fn requests_that_run_are_renewed_together(bench: &dyn Bench) {
     bench.pass(seconds(9)).await;
     for name in ["first", "second", "not begun"] {
         let begun = begin(bench, name, "third").await;
-        assert!(matches!(begun, Begin::Busy { .. }), "{name}: {begun:?}");
+        assert!(
+            matches!(begun, BeginOutcome::Busy { .. }),
+            "{name}: {begun:?}"
+        );
     }
-    assert_eq!(begin(bench, "taken", "third").await, Begin::New);
+    assert_eq!(begin(bench, "taken", "third").await, BeginOutcome::New);
     // Late, and nobody took them meanwhile.
     bench.pass(LEASE).await;
     let renewed = store.renew_all(&all[..1], LEASE).await.remove(0);
     assert!(renewed.expect("the store answers"));
     let begun = begin(bench, "first", "third").await;
-    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
+    assert!(matches!(begun, BeginOutcome::Busy { .. }), "{begun:?}");
+}
+
+/// A store that does not forget by itself forgets what is old when it is told to: no answer that is still asked for, and no request that
+/// somebody has.
+pub async fn old_requests_are_forgotten_and_not_those_that_run(bench: &dyn Bench) {
+    let store = bench.idempotency();
+    begin(bench, "old", "owner").await;
+    finish_request(bench, "old", "owner", "42").await;
+    begin(bench, "left", "owner").await;
+    let runs = key("runs");
+    let begun = store.begin(&runs, "payload", "owner", seconds(1_000_000));
+    assert_eq!(begun.await.expect("the store answers"), BeginOutcome::New);
+    bench.pass(seconds(100_000)).await;
+    let before_ms = bench.clock().now_ms() - 50_000_000;
+    begin(bench, "new", "owner").await;
+    finish_request(bench, "new", "owner", "43").await;
+    let forgotten = store.forget(before_ms).await.expect("the store answers");
+    let old = begin(bench, "old", "other").await;
+    match forgotten {
+        Some(count) => assert_eq!((count, old), (2, BeginOutcome::New)),
+        None => assert!(matches!(old, BeginOutcome::Done { .. }), "{old:?}"),
+    }
+    let answer = "43".to_owned();
+    let new = begin(bench, "new", "other").await;
+    assert_eq!(new, BeginOutcome::Done { answer });
+    let runs = begin(bench, "runs", "other").await;
+    assert!(matches!(runs, BeginOutcome::Busy { .. }), "{runs:?}");
 }
 
 fn key(name: &str) -> Key {
@@ -250,11 +312,11 @@ fn key(name: &str) -> Key {
     }
 }
 
-async fn begin(bench: &dyn Bench, name: &str, owner: &str) -> Begin {
+async fn begin(bench: &dyn Bench, name: &str, owner: &str) -> BeginOutcome {
     begin_with(bench, name, "payload", owner).await
 }
 
-async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &str) -> Begin {
+async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &str) -> BeginOutcome {
     let begun = bench
         .idempotency()
         .begin(&key(name), fingerprint, owner, LEASE)
@@ -262,9 +324,9 @@ async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &st
     begun.expect("the store answers")
 }
 
-/// As [`Answered`], of a request that was not begun where it has a fingerprint.
-fn answered(name: &str, owner: &str, fingerprint: Option<&str>, answer: &str) -> Answered {
-    Answered {
+/// As [`IdempotencyRecord`], of a request that was not begun where it has a fingerprint.
+fn answered(name: &str, owner: &str, fingerprint: Option<&str>, answer: &str) -> IdempotencyRecord {
+    IdempotencyRecord {
         key: key(name),
         owner: owner.into(),
         fingerprint: fingerprint.map(str::to_owned),

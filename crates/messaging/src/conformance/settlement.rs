@@ -2,7 +2,9 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Answered, Begin, Consumer, Deleted, ErrorKind, Key, QueueConfig, Settlement};
+use crate::{
+    BeginOutcome, Consumer, Deleted, ErrorKind, IdempotencyRecord, Key, QueueConfig, Settlement,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ pub async fn the_answer_of_a_settlement_is_given_when_the_request_comes_again(be
     settle(&work, settlement).await.expect("settled");
     let again = begin(bench, "another").await;
     let answer = "answer".to_owned();
-    assert_eq!(again, Begin::Done { answer });
+    assert_eq!(again, BeginOutcome::Done { answer });
 }
 
 /// Who lost the lease settles nothing: its new holder will. For backends whose settle is one transaction.
@@ -56,7 +58,7 @@ pub async fn a_lost_lease_settles_nothing(bench: &dyn Bench) {
     assert_eq!(deleted, Deleted::LeaseLost);
     nothing(&results).await;
     nothing(&work).await;
-    assert_eq!(begin(bench, "another").await, Begin::New);
+    assert_eq!(begin(bench, "another").await, BeginOutcome::New);
     let mut settlement = Settlement::of(held);
     settlement
         .publish
@@ -166,7 +168,7 @@ async fn desk(bench: &dyn Bench) -> (Arc<dyn Consumer>, Arc<dyn Consumer>) {
         vec![QueueConfig::new("work"), QueueConfig::new("results")],
     )
     .await;
-    assert_eq!(begin(bench, "owner").await, Begin::New);
+    assert_eq!(begin(bench, "owner").await, BeginOutcome::New);
     (
         consumer(bench, "work").await,
         consumer(bench, "results").await,
@@ -191,8 +193,8 @@ fn key() -> Key {
     }
 }
 
-fn answered(owner: &str) -> Answered {
-    Answered {
+fn answered(owner: &str) -> IdempotencyRecord {
+    IdempotencyRecord {
         fingerprint: None,
         key: key(),
         owner: owner.into(),
@@ -200,7 +202,7 @@ fn answered(owner: &str) -> Answered {
     }
 }
 
-async fn begin(bench: &dyn Bench, owner: &str) -> Begin {
+async fn begin(bench: &dyn Bench, owner: &str) -> BeginOutcome {
     let begun = bench
         .idempotency()
         .begin(&key(), "payload", owner, seconds(10))

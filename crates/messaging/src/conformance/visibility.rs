@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{Begin, ErrorKind, Hold, Kept, Key, QueueConfig, RunningRequest};
+use crate::{BeginOutcome, ErrorKind, Hold, Kept, Key, QueueConfig, RunningRequest};
 use std::time::Duration;
 
 /// Line 16.
@@ -173,7 +173,7 @@ pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn B
     for (name, owner) in [("runs", "owner"), ("taken", "other")] {
         let key = request(name, owner).key;
         let begun = store.begin(&key, "payload", owner, lease);
-        assert_eq!(begun.await.expect("the store answers"), Begin::New);
+        assert_eq!(begun.await.expect("the store answers"), BeginOutcome::New);
     }
     bench.pass(seconds(20)).await;
     let mut forged = forged("INVALID");
@@ -206,9 +206,9 @@ pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn B
     nothing(&work).await;
     let begun = store.begin(&requests[0].key, "payload", "third", VISIBILITY);
     let begun = begun.await.expect("the store answers");
-    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
+    assert!(matches!(begun, BeginOutcome::Busy { .. }), "{begun:?}");
     let begun = store.begin(&requests[1].key, "payload", "third", VISIBILITY);
-    assert_eq!(begun.await.expect("the store answers"), Begin::New);
+    assert_eq!(begun.await.expect("the store answers"), BeginOutcome::New);
 }
 
 /// A worker that is late on a busy machine renews all that it has in hand, as long as nobody took it.
@@ -219,7 +219,7 @@ pub async fn what_is_in_hand_is_renewed_after_its_end_while_nobody_took_it(bench
     let request = request("a", "owner");
     let store = bench.idempotency();
     let begun = store.begin(&request.key, "payload", "owner", seconds(30));
-    assert_eq!(begun.await.expect("the store answers"), Begin::New);
+    assert_eq!(begun.await.expect("the store answers"), BeginOutcome::New);
     bench.pass(VISIBILITY + seconds(5)).await;
     let held = Hold {
         lease: &mut lease,
@@ -235,7 +235,7 @@ pub async fn what_is_in_hand_is_renewed_after_its_end_while_nobody_took_it(bench
     nothing(&work).await;
     let begun = store.begin(&request.key, "payload", "other", VISIBILITY);
     let begun = begun.await.expect("the store answers");
-    assert!(matches!(begun, Begin::Busy { .. }), "{begun:?}");
+    assert!(matches!(begun, BeginOutcome::Busy { .. }), "{begun:?}");
     finish(&work, lease).await;
 }
 

@@ -4,7 +4,7 @@ use super::queue::milliseconds;
 use super::schema::database_error;
 use super::send::run;
 use super::writer::Transaction;
-use crate::{Answered, Begin, Error, Key, RunningRequest};
+use crate::{BeginOutcome, Error, IdempotencyRecord, Key, RunningRequest};
 use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) fn begin(
     owner: &str,
     lease: Duration,
     now_ms: i64,
-) -> Result<Begin, Error> {
+) -> Result<BeginOutcome, Error> {
     let found = transaction
         .connection
         .prepare_cached(
@@ -41,14 +41,14 @@ pub(super) fn begin(
         })
         .map_err(|error| database_error("idempotency", error))?;
     match found {
-        Some(row) if row.fingerprint != fingerprint => return Ok(Begin::Mismatch),
+        Some(row) if row.fingerprint != fingerprint => return Ok(BeginOutcome::Mismatch),
         Some(Row {
             answer: Some(answer),
             ..
-        }) => return Ok(Begin::Done { answer }),
+        }) => return Ok(BeginOutcome::Done { answer }),
         Some(row) if row.owner != owner && row.busy_until_ms > now_ms => {
             let until_ms = u64::try_from(row.busy_until_ms).unwrap_or(0);
-            return Ok(Begin::Busy { until_ms });
+            return Ok(BeginOutcome::Busy { until_ms });
         }
         _ => {}
     }
@@ -64,7 +64,7 @@ pub(super) fn begin(
             now_ms.saturating_add(milliseconds(lease))
         ],
     )?;
-    Ok(Begin::New)
+    Ok(BeginOutcome::New)
 }
 
 /// Renews a request that runs; answers whether it is still its owner's.
@@ -80,17 +80,17 @@ pub(super) fn renew(
         owner,
     } = running;
     let begun = begin(transaction, key, fingerprint, owner, lease, now_ms)?;
-    Ok(begun == Begin::New)
+    Ok(begun == BeginOutcome::New)
 }
 
 /// Answers whether the request is the owner's.
 pub(super) fn finish(
     transaction: &Transaction<'_>,
-    answered: &Answered,
+    answered: &IdempotencyRecord,
     now_ms: i64,
 ) -> Result<bool, Error> {
     if let Some(fingerprint) = &answered.fingerprint {
-        let Answered { key, owner, .. } = answered;
+        let IdempotencyRecord { key, owner, .. } = answered;
         begin(transaction, key, fingerprint, owner, Duration::ZERO, now_ms)?;
     }
     let changed = run(
@@ -113,4 +113,10 @@ pub(super) fn abandon(transaction: &Transaction<'_>, key: &Key, owner: &str) -> 
         params![key.service, key.key, owner],
     )?;
     Ok(())
+}
+
+/// Answers how many. A request is answered while its lease runs, so what is left of its lease is the last time that somebody had it.
+pub(super) fn forget(transaction: &Transaction<'_>, before_ms: i64) -> Result<u64, Error> {
+    let sql = "DELETE FROM idempotency WHERE busy_until_ms < ?";
+    Ok(run(transaction, sql, [before_ms])? as u64)
 }

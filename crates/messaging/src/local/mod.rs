@@ -20,8 +20,8 @@ mod writer;
 pub use consumer::LocalConsumer;
 
 use crate::{
-    Answered, Begin, Clock, Error, ErrorKind, IdempotencyStore, Key, Limits, Outgoing, Publisher,
-    RunningRequest, Topology,
+    BeginOutcome, Clock, Error, ErrorKind, IdempotencyRecord, IdempotencyStore, Key, Limits,
+    Outgoing, Publisher, RunningRequest, Topology,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -206,7 +206,7 @@ impl IdempotencyStore for LocalFabric {
         fingerprint: &str,
         owner: &str,
         lease: Duration,
-    ) -> Result<Begin, Error> {
+    ) -> Result<BeginOutcome, Error> {
         let (key, fingerprint, owner) = (key.clone(), fingerprint.to_owned(), owner.to_owned());
         let now_ms = self.now_ms();
         self.write(Durability::Synced, move |transaction| {
@@ -233,7 +233,7 @@ impl IdempotencyStore for LocalFabric {
         }
     }
 
-    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
+    async fn finish(&self, answered: IdempotencyRecord) -> Result<bool, Error> {
         let now_ms = self.now_ms();
         self.write(Durability::Synced, move |transaction| {
             idempotency::finish(transaction, &answered, now_ms)
@@ -247,5 +247,13 @@ impl IdempotencyStore for LocalFabric {
             idempotency::abandon(transaction, &key, &owner)
         })
         .await
+    }
+
+    async fn forget(&self, before_ms: u64) -> Result<Option<u64>, Error> {
+        let before_ms = i64::try_from(before_ms).unwrap_or(i64::MAX);
+        let forgotten = self.write(Durability::Synced, move |transaction| {
+            idempotency::forget(transaction, before_ms)
+        });
+        forgotten.await.map(Some)
     }
 }

@@ -1,7 +1,7 @@
 //! Which requests were answered.
 
 use super::state::milliseconds;
-use crate::{Answered, Begin, Key};
+use crate::{BeginOutcome, IdempotencyRecord, Key};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ impl Requests {
         owner: &str,
         lease: Duration,
         now_ms: u64,
-    ) -> Begin {
+    ) -> BeginOutcome {
         if let Some(known) = self.0.get(key) {
             if known.fingerprint != fingerprint {
-                return Begin::Mismatch;
+                return BeginOutcome::Mismatch;
             }
             if let Some(answer) = known.answer.clone() {
-                return Begin::Done { answer };
+                return BeginOutcome::Done { answer };
             }
             if known.owner != owner && known.busy_until_ms > now_ms {
                 let until_ms = known.busy_until_ms;
-                return Begin::Busy { until_ms };
+                return BeginOutcome::Busy { until_ms };
             }
         }
         let request = Request {
@@ -43,13 +43,13 @@ impl Requests {
             answer: None,
         };
         self.0.insert(key.clone(), request);
-        Begin::New
+        BeginOutcome::New
     }
 
     /// Answers whether the request is the owner's.
-    pub(super) fn finish(&mut self, answered: Answered, now_ms: u64) -> bool {
+    pub(super) fn finish(&mut self, answered: IdempotencyRecord, now_ms: u64) -> bool {
         if let Some(fingerprint) = &answered.fingerprint {
-            let Answered { key, owner, .. } = &answered;
+            let IdempotencyRecord { key, owner, .. } = &answered;
             self.begin(key, fingerprint, owner, Duration::ZERO, now_ms);
         }
         if let Some(request) = self.open(&answered.key, &answered.owner) {
@@ -64,6 +64,14 @@ impl Requests {
         if self.open(key, owner).is_some() {
             self.0.remove(key);
         }
+    }
+
+    /// Answers how many.
+    pub(super) fn forget(&mut self, before_ms: u64) -> u64 {
+        let before = self.0.len();
+        self.0
+            .retain(|_, request| request.busy_until_ms >= before_ms);
+        (before - self.0.len()) as u64
     }
 
     /// The request, if it is `owner`'s and not yet answered.

@@ -15,7 +15,8 @@ mod state;
 pub use consumer::MemoryConsumer;
 
 use crate::{
-    Answered, Begin, Clock, Error, IdempotencyStore, Key, Limits, Outgoing, Publisher, Topology,
+    BeginOutcome, Clock, Error, IdempotencyRecord, IdempotencyStore, Key, Limits, Outgoing,
+    Publisher, Topology,
 };
 use async_trait::async_trait;
 use state::State;
@@ -107,13 +108,13 @@ impl IdempotencyStore for MemoryFabric {
         fingerprint: &str,
         owner: &str,
         lease: Duration,
-    ) -> Result<Begin, Error> {
+    ) -> Result<BeginOutcome, Error> {
         let now_ms = self.now_ms();
         let mut state = self.state();
         Ok(state.requests.begin(key, fingerprint, owner, lease, now_ms))
     }
 
-    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
+    async fn finish(&self, answered: IdempotencyRecord) -> Result<bool, Error> {
         let now_ms = self.now_ms();
         Ok(self.state().requests.finish(answered, now_ms))
     }
@@ -121,5 +122,9 @@ impl IdempotencyStore for MemoryFabric {
     async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {
         self.state().requests.abandon(key, owner);
         Ok(())
+    }
+
+    async fn forget(&self, before_ms: u64) -> Result<Option<u64>, Error> {
+        Ok(Some(self.state().requests.forget(before_ms)))
     }
 }

@@ -1,11 +1,11 @@
 //! The registry on a PostgreSQL server, for any number of machines.
 
-mod answers;
 mod columns;
 mod connect;
 mod edges;
 mod events;
 mod facts;
+mod idempotency;
 mod jobs;
 mod outbox;
 mod pools;
@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use connect::Address;
 use facts::PostgresFacts;
 use pools::Pools;
+use pudato_messaging::{Clock, SystemClock};
 use pudato_protocol::Timestamp;
 pub use roles::Purpose;
 use session::Session;
@@ -54,6 +55,7 @@ pub struct PostgresRegistry {
     ready: Arc<OnceCell<()>>,
     datasets: Arc<Datasets>,
     has_outbox: bool,
+    clock: Arc<dyn Clock>,
 }
 
 impl PostgresRegistry {
@@ -71,6 +73,7 @@ impl PostgresRegistry {
             ready: Arc::default(),
             datasets: Arc::default(),
             has_outbox: false,
+            clock: Arc::new(SystemClock),
         })
     }
 
@@ -134,6 +137,13 @@ impl PostgresRegistry {
         let mut client = self.pools.get().await?;
         roles::make(&client, &role, &password).await?;
         roles::grant(&mut client, &role, purpose).await
+    }
+
+    /// Takes the time from `clock`, where it remembers which requests were answered; the machine's own without it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].

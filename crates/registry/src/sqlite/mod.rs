@@ -1,9 +1,9 @@
 //! The registry in one SQLite file, for any number of processes on one machine.
 
-mod answers;
 mod columns;
 mod events;
 mod facts;
+mod idempotency;
 mod key;
 mod outbox;
 mod prune;
@@ -26,6 +26,7 @@ use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
 use facts::SqliteFacts;
+use pudato_messaging::{Clock, SystemClock};
 use pudato_protocol::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ const DATASETS_MAX: usize = 100_000;
 pub struct SqliteRegistry {
     shared: Arc<Shared>,
     has_outbox: bool,
+    clock: Arc<dyn Clock>,
 }
 
 struct Shared {
@@ -99,6 +101,7 @@ impl SqliteRegistry {
                 readers: Mutex::default(),
             }),
             has_outbox: false,
+            clock: Arc::new(SystemClock),
         })
     }
 
@@ -118,7 +121,15 @@ impl SqliteRegistry {
                 readers: Mutex::default(),
             }),
             has_outbox: false,
+            clock: Arc::new(SystemClock),
         })
+    }
+
+    /// Takes the time from `clock`, where it remembers which requests were answered; the machine's own without it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].

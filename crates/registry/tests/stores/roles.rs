@@ -1,9 +1,9 @@
 //! The roles of the database, on a real PostgreSQL, made by an owner that is no superuser, as that of Amazon RDS is none.
 
-use pudato_registry::{
-    AnswerKey, AnswerStore, JobFilter, PostgresRegistry, Purpose, RegistryStore,
-};
+use pudato_messaging::{IdempotencyStore, Key};
+use pudato_registry::{JobFilter, PostgresRegistry, Purpose, RegistryStore};
 use pudato_testing::{Postgres, skipped};
+use std::time::Duration;
 
 #[tokio::test]
 async fn each_role_may_do_what_it_is_for_and_nothing_else() {
@@ -46,13 +46,13 @@ async fn each_role_may_do_what_it_is_for_and_nothing_else() {
     let (as_registry, as_answers) = (of(&registry).await, of(&answers).await);
     let jobs = async |store: &PostgresRegistry| store.query_jobs(JobFilter::default()).await;
     jobs(&as_registry).await.expect("the registry");
-    let key = AnswerKey {
-        service: "storage",
-        key: "k",
+    let key = Key {
+        service: "storage".into(),
+        key: "k".into(),
     };
-    let begun = as_answers.begin_answer(key, "f", "me", 1, 2).await;
-    begun.expect("the answers");
-    as_answers.forget_answers(3).await.expect("the answers");
+    let begun = as_answers.begin(&key, "f", "me", Duration::from_secs(1));
+    begun.await.expect("the answers");
+    as_answers.forget(3).await.expect("the answers");
     // And nothing else: not the rest of the registry, not the tables themselves, not the roles.
     jobs(&as_answers).await.expect_err("no registry");
     let everybody = [

@@ -1,16 +1,15 @@
 //! The ports of one crate on the types of another.
 
 mod claim_store;
-mod kept_answers;
 #[cfg(feature = "duckdb")]
 mod object_files;
+mod old_records;
 #[cfg(all(feature = "dbt", feature = "duckdb"))]
 mod shared_warehouse;
 
 pub(crate) use claim_store::ClaimObjects;
-pub use kept_answers::KeptAnswers;
-pub(crate) use kept_answers::{forget, forget_old};
 #[cfg(feature = "duckdb")]
 pub(crate) use object_files::ObjectFiles;
+pub(crate) use old_records::{forget, forget_old};
 #[cfg(all(feature = "dbt", feature = "duckdb"))]
 pub(crate) use shared_warehouse::SharedWarehouse;

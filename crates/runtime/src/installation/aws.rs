@@ -5,7 +5,6 @@ use super::databases::{self, Databases};
 use super::fabric::{
     Consumers, Delivered, Fabric, Parts, Profile, PushedConsumer, ReplyQueue, ReplyQueues, Usage,
 };
-use crate::adapters::KeptAnswers;
 use crate::admin::examination;
 use crate::names::Names;
 use crate::settings::{self, DatabasePlace, SecretName, Settings, SignaturePolicy};
@@ -13,11 +12,10 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use pudato_engine::{EnvelopePolicy, SignatureVerifier};
 use pudato_messaging::aws::{
-    AwsFabric, DynamoAnswers, OldestSignature, Places, Signatures, SqsConsumer, sdk_config,
+    AwsFabric, DynamoIdempotencyStore, OldestSignature, Places, Signatures, SqsConsumer, sdk_config,
 };
 use pudato_messaging::{ClaimStore, Consumer, Delivery, Error, IdempotencyStore, Topology};
 use pudato_protocol::Envelope;
-use pudato_registry::AnswerStore;
 use pudato_storage::{Containers, ContainersBuilder, S3Access};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -227,11 +225,8 @@ pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
     let fabric = fabric.with_claims(Arc::clone(&claims));
     let stored = stored_answers(settings, found.answers.as_ref(), databases)?;
     let idempotency: Arc<dyn IdempotencyStore> = match (&stored, &found.answers) {
-        (Some(store), _) => Arc::new(KeptAnswers {
-            store: Arc::clone(store),
-            clock,
-        }),
-        (None, Some(DatabasePlace::Dynamo(table))) => Arc::new(DynamoAnswers::new(
+        (Some(store), _) => Arc::clone(store),
+        (None, Some(DatabasePlace::Dynamo(table))) => Arc::new(DynamoIdempotencyStore::new(
             &access.config,
             table.clone(),
             Arc::clone(&claims),
@@ -275,7 +270,7 @@ fn stored_answers(
     settings: &Settings,
     place: Option<&DatabasePlace>,
     databases: &Databases,
-) -> Result<Option<Arc<dyn AnswerStore>>, OpenError> {
+) -> Result<Option<Arc<dyn IdempotencyStore>>, OpenError> {
     Ok(match place {
         None => Some(Arc::clone(&databases.answers)),
         Some(DatabasePlace::Dynamo(_)) => None,

@@ -2,13 +2,14 @@
 
 use super::OpenError;
 use crate::settings::{DatabasePlace, Settings};
-use pudato_registry::{AnswerStore, PostgresRegistry, RegistryStore, SqliteRegistry};
+use pudato_messaging::IdempotencyStore;
+use pudato_registry::{PostgresRegistry, RegistryStore, SqliteRegistry};
 use std::sync::Arc;
 
 /// A database in its two roles.
 pub(crate) struct Databases {
     pub(crate) registry: Arc<dyn RegistryStore>,
-    pub(crate) answers: Arc<dyn AnswerStore>,
+    pub(crate) answers: Arc<dyn IdempotencyStore>,
 }
 
 /// Opens the database at `place`, which holds no secret any more.
@@ -37,7 +38,7 @@ pub(crate) fn open(place: &DatabasePlace, settings: &Settings) -> Result<Databas
     }
 }
 
-fn database<S: RegistryStore + AnswerStore + 'static>(store: Arc<S>) -> Databases {
+fn database<S: RegistryStore + IdempotencyStore + 'static>(store: Arc<S>) -> Databases {
     Databases {
         registry: Arc::clone(&store) as Arc<dyn RegistryStore>,
         answers: store,

@@ -12,7 +12,6 @@ use pudato_engine::EnvelopePolicy;
 use pudato_messaging::{
     ClaimStore, Clock, Consumer, Delivery, Error, IdempotencyStore, Operations, Publisher, Topology,
 };
-use pudato_registry::AnswerStore;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +40,7 @@ pub struct Fabric {
     /// The fabric's file in the data folder, if it has one.
     pub(crate) file: Option<Arc<dyn FabricFile>>,
     /// Answers that the results consumer deletes when they are old, if nothing else does.
-    pub(crate) expiring_answers: Option<Arc<dyn AnswerStore>>,
+    pub(crate) expiring_answers: Option<Arc<dyn IdempotencyStore>>,
     /// How the fabric differs otherwise.
     pub profile: Profile,
 }

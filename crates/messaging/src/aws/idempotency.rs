@@ -1,10 +1,11 @@
-//! Answers in a table of DynamoDB, for who has no database that all workers reach.
+//! Records of requests in a table of DynamoDB, for installations without a database that all workers reach.
 //!
 //! The table has one key, `id`, a text. Its items carry `expires`, in seconds since the Unix epoch, for its time to live.
 
 use super::error::failed;
 use crate::{
-    Answered, Begin, ClaimStore, Clock, Error, ErrorKind, IdempotencyStore, Key, RunningRequest,
+    BeginOutcome, ClaimStore, Clock, Error, ErrorKind, IdempotencyRecord, IdempotencyStore, Key,
+    RunningRequest,
 };
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -22,14 +23,14 @@ const KEEP_SECONDS: u64 = 30 * 86_400;
 const INLINE_BYTES_MAX: usize = 300_000;
 
 /// An [`IdempotencyStore`] on a table of DynamoDB.
-pub struct DynamoAnswers {
+pub struct DynamoIdempotencyStore {
     client: Client,
     table: String,
     claims: Arc<dyn ClaimStore>,
     clock: Arc<dyn Clock>,
 }
 
-impl DynamoAnswers {
+impl DynamoIdempotencyStore {
     /// On `table`; answers that are too large for an item lie in `claims`.
     pub fn new(
         config: &SdkConfig,
@@ -90,14 +91,14 @@ fn is_refused(error: &Error) -> bool {
 }
 
 #[async_trait]
-impl IdempotencyStore for DynamoAnswers {
+impl IdempotencyStore for DynamoIdempotencyStore {
     async fn begin(
         &self,
         key: &Key,
         fingerprint: &str,
         owner: &str,
         lease: Duration,
-    ) -> Result<Begin, Error> {
+    ) -> Result<BeginOutcome, Error> {
         let now_ms = self.clock.now_ms();
         let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         // A number of DynamoDB has 38 digits, so nothing is cut.
@@ -125,7 +126,7 @@ impl IdempotencyStore for DynamoAnswers {
             .send()
             .await;
         match taken.map_err(|error| failed(&self.what(), error)) {
-            Ok(_) => return Ok(Begin::New),
+            Ok(_) => return Ok(BeginOutcome::New),
             Err(error) if is_refused(&error) => {}
             Err(error) => return Err(error),
         }
@@ -135,11 +136,11 @@ impl IdempotencyStore for DynamoAnswers {
         })?;
         let get = |name: &str| standing.get(name).and_then(|value| value.as_s().ok());
         if get("fingerprint").is_none_or(|own| own != fingerprint) {
-            return Ok(Begin::Mismatch);
+            return Ok(BeginOutcome::Mismatch);
         }
         if let Some(answer) = get("answer") {
             let answer = answer.clone();
-            return Ok(Begin::Done { answer });
+            return Ok(BeginOutcome::Done { answer });
         }
         if let Some(claim) = get("claim") {
             let bytes = self.claims.get(claim).await?;
@@ -147,19 +148,19 @@ impl IdempotencyStore for DynamoAnswers {
                 let what = format!("{}: {error}", self.what());
                 Error::new(ErrorKind::Corrupt, what).with_source(error)
             })?;
-            return Ok(Begin::Done { answer });
+            return Ok(BeginOutcome::Done { answer });
         }
         let until = standing
             .get("busy_until_ms")
             .and_then(|value| value.as_n().ok())
             .and_then(|text| text.parse().ok());
-        Ok(Begin::Busy {
+        Ok(BeginOutcome::Busy {
             until_ms: until.unwrap_or(now_ms),
         })
     }
 
-    async fn finish(&self, answered: Answered) -> Result<bool, Error> {
-        let Answered {
+    async fn finish(&self, answered: IdempotencyRecord) -> Result<bool, Error> {
+        let IdempotencyRecord {
             key,
             owner,
             fingerprint,
@@ -215,7 +216,7 @@ impl IdempotencyStore for DynamoAnswers {
     }
 
     /// DynamoDB has transactions, at twice the price: here they go side by side.
-    async fn finish_all(&self, answered: Vec<Answered>) -> Vec<Result<bool, Error>> {
+    async fn finish_all(&self, answered: Vec<IdempotencyRecord>) -> Vec<Result<bool, Error>> {
         join_all(answered.into_iter().map(|one| self.finish(one))).await
     }
 
@@ -227,7 +228,7 @@ impl IdempotencyStore for DynamoAnswers {
     ) -> Vec<Result<bool, Error>> {
         let renewals = running.iter().map(|one| async move {
             let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
-            begun.await.map(|begun| begun == Begin::New)
+            begun.await.map(|begun| begun == BeginOutcome::New)
         });
         join_all(renewals).await
     }
@@ -249,5 +250,10 @@ impl IdempotencyStore for DynamoAnswers {
             Err(error) if !is_refused(&error) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// The table's time to live does it.
+    async fn forget(&self, _before_ms: u64) -> Result<Option<u64>, Error> {
+        Ok(None)
     }
 }

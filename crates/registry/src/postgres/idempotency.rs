@@ -1,12 +1,16 @@
+//! Records of requests, many in one statement.
+
 use super::PostgresRegistry;
 use super::session::{rows, run};
-use crate::answers::{
-    ABANDON, AnswerKey, AnswerStore, BEGIN, Begun, FORGET, KeptAnswer, RunningAnswer, STANDING, ms,
-    standing,
-};
 use crate::error::{Error, ErrorKind};
+use crate::idempotency::{
+    ABANDON, BEGIN, FORGET, STANDING, each, ms, standing, text, unavailable, until,
+};
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use pudato_messaging::{BeginOutcome, IdempotencyRecord, IdempotencyStore, Key, RunningRequest};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio_postgres::types::ToSql;
 
 /// How often a request is looked at that others begin and abandon meanwhile.
@@ -34,29 +38,28 @@ const RENEW: &str = "UPDATE answer SET busy_until_ms = $4
         AND answer.answer IS NULL
     RETURNING answer.key, answer.owner";
 
-/// An answer, and its key as the database has it.
+/// A record, and its key as the database has it.
 struct Asked<'a> {
     key: String,
-    answer: &'a KeptAnswer<'a>,
+    record: &'a IdempotencyRecord,
 }
 
-#[async_trait]
-impl AnswerStore for PostgresRegistry {
-    async fn begin_answer(
+impl PostgresRegistry {
+    async fn take(
         &self,
-        key: AnswerKey<'_>,
+        key: &Key,
         fingerprint: &str,
         owner: &str,
-        now_ms: u64,
-        until_ms: u64,
-    ) -> Result<Begun, Error> {
-        let key = key.text();
-        let (now_ms, until_ms) = (ms(now_ms), ms(until_ms));
+        lease: Duration,
+    ) -> Result<BeginOutcome, Error> {
+        let key = text(key);
+        let now_ms = self.clock.now_ms();
+        let (now_ms, until_ms) = (ms(now_ms), until(now_ms, lease));
         let session = self.session().await?;
         for _ in 0..LOOKS_MAX {
             let params: [&(dyn ToSql + Sync); 5] = [&key, &fingerprint, &owner, &until_ms, &now_ms];
             if !rows(&session, BEGIN, &params).await?.is_empty() {
-                return Ok(Begun::New);
+                return Ok(BeginOutcome::New);
             }
             if let Some(row) = rows(&session, STANDING, &[&key]).await?.first() {
                 let own: String = row.get(0);
@@ -67,16 +70,13 @@ impl AnswerStore for PostgresRegistry {
         Err(Error::new(ErrorKind::Unavailable, context))
     }
 
-    async fn renew_answers(
-        &self,
-        running: &[RunningAnswer<'_>],
-        until_ms: u64,
-    ) -> Result<Vec<bool>, Error> {
-        let keys: Vec<String> = running.iter().map(|one| one.key.text()).collect();
-        let owners: Vec<&str> = running.iter().map(|one| one.owner).collect();
-        let fingerprints: Vec<&str> = running.iter().map(|one| one.fingerprint).collect();
+    async fn renew(&self, running: &[RunningRequest], lease: Duration) -> Result<Vec<bool>, Error> {
+        let keys: Vec<String> = running.iter().map(|one| text(&one.key)).collect();
+        let owners: Vec<&str> = running.iter().map(|one| one.owner.as_str()).collect();
+        let fingerprints: Vec<&str> = running.iter().map(|one| one.fingerprint.as_str()).collect();
+        let until_ms = until(self.clock.now_ms(), lease);
         let session = self.session().await?;
-        let params: [&(dyn ToSql + Sync); 4] = [&keys, &owners, &fingerprints, &ms(until_ms)];
+        let params: [&(dyn ToSql + Sync); 4] = [&keys, &owners, &fingerprints, &until_ms];
         let found = rows(&session, RENEW, &params).await?;
         let renewed = found.iter().map(|row| (row.get(0), row.get(1)));
         let renewed: BTreeSet<(String, String)> = renewed.collect();
@@ -85,16 +85,12 @@ impl AnswerStore for PostgresRegistry {
         Ok(asked.map(is_renewed).collect())
     }
 
-    async fn keep_answers(
-        &self,
-        answers: &[KeptAnswer<'_>],
-        now_ms: u64,
-    ) -> Result<Vec<bool>, Error> {
-        let mut asked: Vec<Asked<'_>> = answers
+    async fn keep(&self, records: &[IdempotencyRecord]) -> Result<Vec<bool>, Error> {
+        let mut asked: Vec<Asked<'_>> = records
             .iter()
-            .map(|one| Asked {
-                key: one.key.text(),
-                answer: one,
+            .map(|record| Asked {
+                key: text(&record.key),
+                record,
             })
             .collect();
         // In the order of their keys, so that no two sessions wait for each other.
@@ -103,7 +99,7 @@ impl AnswerStore for PostgresRegistry {
         for one in &asked {
             // A statement inserts a key once; a second owner of it has lost.
             let is_first = new.last().is_none_or(|last| last.key != one.key);
-            match one.answer.fingerprint {
+            match one.record.fingerprint {
                 Some(_) if is_first => new.push(one),
                 _ => begun.push(one),
             }
@@ -113,17 +109,17 @@ impl AnswerStore for PostgresRegistry {
         if !is_one {
             session.begin().await?;
         }
+        let at_ms = ms(self.clock.now_ms());
         let mut kept = BTreeSet::new();
         for (sql, asked) in [(KEEP_NEW, new), (KEEP, begun)] {
             if asked.is_empty() {
                 continue;
             }
             let keys: Vec<&str> = asked.iter().map(|one| one.key.as_str()).collect();
-            let all = || asked.iter().map(|one| one.answer);
-            let owners: Vec<&str> = all().map(|one| one.owner).collect();
-            let texts: Vec<&str> = all().map(|one| one.answer).collect();
-            let fingerprints: Vec<Option<&str>> = all().map(|one| one.fingerprint).collect();
-            let at_ms = ms(now_ms);
+            let all = || asked.iter().map(|one| one.record);
+            let owners: Vec<&str> = all().map(|one| one.owner.as_str()).collect();
+            let texts: Vec<&str> = all().map(|one| one.answer.as_str()).collect();
+            let fingerprints: Vec<_> = all().map(|one| one.fingerprint.as_deref()).collect();
             let params: [&(dyn ToSql + Sync); 5] = [&keys, &owners, &texts, &at_ms, &fingerprints];
             let params = if sql == KEEP { &params[..4] } else { &params };
             for row in rows(&session, sql, params).await? {
@@ -133,18 +129,67 @@ impl AnswerStore for PostgresRegistry {
         if !is_one {
             session.commit().await?;
         }
-        let is_kept = |one: &KeptAnswer<'_>| kept.contains(&(one.key.text(), one.owner.to_owned()));
-        Ok(answers.iter().map(is_kept).collect())
+        let is_kept = |one: &IdempotencyRecord| kept.contains(&(text(&one.key), one.owner.clone()));
+        Ok(records.iter().map(is_kept).collect())
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for PostgresRegistry {
+    async fn begin(
+        &self,
+        key: &Key,
+        fingerprint: &str,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<BeginOutcome, Error> {
+        let begun = self.take(key, fingerprint, owner, lease).await;
+        begun.map_err(unavailable)
     }
 
-    async fn abandon_answer(&self, key: AnswerKey<'_>, owner: &str) -> Result<(), Error> {
-        let session = self.session().await?;
-        run(&session, ABANDON, &[&key.text(), &owner]).await?;
-        Ok(())
+    async fn finish(&self, record: IdempotencyRecord) -> Result<bool, Error> {
+        let kept = self.keep(&[record]).await.map_err(unavailable)?;
+        Ok(kept == [true])
     }
 
-    async fn forget_answers(&self, before_ms: u64) -> Result<u64, Error> {
-        let session = self.session().await?;
-        run(&session, FORGET, &[&ms(before_ms)]).await
+    async fn finish_all(&self, records: Vec<IdempotencyRecord>) -> Vec<Result<bool, Error>> {
+        each(records.len(), self.keep(&records).await)
+    }
+
+    /// One statement for all; what it does not renew is begun again one by one, which says why.
+    async fn renew_all(
+        &self,
+        running: &[RunningRequest],
+        lease: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        if running.is_empty() {
+            return Vec::new();
+        }
+        let renewed = each(running.len(), self.renew(running, lease).await);
+        let all = running.iter().zip(renewed);
+        let begun = all.map(|(one, is_renewed)| async move {
+            if is_renewed? {
+                return Ok(true);
+            }
+            let begun = self.begin(&one.key, &one.fingerprint, &one.owner, lease);
+            begun.await.map(|begun| begun == BeginOutcome::New)
+        });
+        join_all(begun).await
+    }
+
+    async fn abandon(&self, key: &Key, owner: &str) -> Result<(), Error> {
+        let abandoned = async {
+            let session = self.session().await?;
+            run(&session, ABANDON, &[&text(key), &owner]).await
+        };
+        abandoned.await.map(drop).map_err(unavailable)
+    }
+
+    async fn forget(&self, before_ms: u64) -> Result<Option<u64>, Error> {
+        let forgotten = async {
+            let session = self.session().await?;
+            run(&session, FORGET, &[&ms(before_ms)]).await
+        };
+        forgotten.await.map(Some).map_err(unavailable)
     }
 }
