@@ -6,29 +6,24 @@
 mod batcher;
 mod calls;
 mod connect;
-mod consumer;
-mod dead_letters;
 mod entries;
 mod error;
-mod event_source;
-mod handled;
 mod idempotency;
 mod operations;
 mod publisher;
-mod receipt;
 mod replies;
-mod settle;
 mod signature;
+mod sqs;
 mod topology;
 mod wire;
 
 pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
 pub use connect::{Places, http_client, sdk_config};
-pub use consumer::SqsConsumer;
 pub use idempotency::DynamoIdempotencyStore;
 pub use publisher::SnsPublisher;
 pub use replies::{Heard, ReplyQueue};
 pub use signature::{Fetch, OldestSignature, Signatures};
+pub use sqs::SqsConsumer;
 pub use topology::{Difference, Wrong};
 
 use crate::{ClaimStore, Clock, Error, ErrorKind};

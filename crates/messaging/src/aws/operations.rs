@@ -2,9 +2,9 @@
 //! for some seconds, and may miss some.
 
 use super::AwsFabric;
-use super::dead_letters::{labelled, shortened, with_others};
 use super::error::failed;
-use super::settle::one;
+use super::sqs::dead_letters::{labelled, shortened, with_others};
+use super::sqs::settle::one;
 use super::wire;
 use crate::operations::replay_by_ids;
 use crate::{Counts, Error, ErrorKind, Limits, Operations, Outgoing, Publisher, Stored};

@@ -2,8 +2,8 @@
 
 use super::Shared;
 use super::batcher::{Batcher, Sender};
-use super::consumer::FILL;
 use super::error::failed;
+use super::sqs::queue::FILL;
 use crate::{ClaimStore, Error, ErrorKind, Limits, Outgoing, Publisher};
 use async_trait::async_trait;
 use std::collections::HashMap;

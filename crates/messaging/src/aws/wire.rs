@@ -1,6 +1,6 @@
 //! Messages as SNS and SQS have them.
 
-use super::receipt;
+use super::sqs::receipt;
 use crate::claims;
 use crate::{DeadLetter, Delivery, Error, ErrorKind, Lease, Outgoing};
 use aws_sdk_sns::types as sns;

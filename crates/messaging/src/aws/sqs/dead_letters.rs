@@ -1,10 +1,10 @@
 //! Gives messages up: SQS has no verb for it, so a copy with the reason is sent to the queue's own dead-letter queue, and then the
 //! message is deleted. A crash in between leaves it in both.
 
-use super::consumer::SqsConsumer;
-use super::error::failed;
+use super::queue::SqsConsumer;
 use super::settle::one;
-use super::wire::{self, ATTEMPTS, REASON, SOURCE};
+use crate::aws::error::failed;
+use crate::aws::wire::{self, ATTEMPTS, REASON, SOURCE};
 use crate::{Consumer, Error, ErrorKind, Lease, Limits, Outgoing, Publisher, claims};
 use aws_sdk_sqs::types::MessageAttributeValue;
 use std::collections::{BTreeMap, HashMap};
@@ -83,7 +83,7 @@ async fn send(
 }
 
 /// Attributes as SQS has them; `others`, which are no texts, as they came.
-pub(super) fn with_others(
+pub(in crate::aws) fn with_others(
     attributes: &BTreeMap<String, String>,
     others: HashMap<String, MessageAttributeValue>,
 ) -> Result<HashMap<String, MessageAttributeValue>, Error> {
@@ -105,7 +105,7 @@ fn sibling(url: &str, name: &str) -> String {
 }
 
 /// The message with its reason, where it came from and, where an attribute is left for that, its attempts. SQS takes ten attributes; those that do not fit stand in the reason.
-pub(super) fn labelled(
+pub(in crate::aws) fn labelled(
     body: String,
     mut attributes: BTreeMap<String, String>,
     reason: &str,
@@ -141,7 +141,7 @@ pub(super) fn labelled(
 }
 
 /// The same with a reason that is cut until all of it fits, as far as that helps.
-pub(super) fn shortened(mut message: Outgoing, bytes_max: usize) -> Outgoing {
+pub(in crate::aws) fn shortened(mut message: Outgoing, bytes_max: usize) -> Outgoing {
     let over = message.bytes().saturating_sub(bytes_max);
     if let Some(reason) = message.attributes.get_mut(REASON) {
         let keep = reason.len().saturating_sub(over);

@@ -1,9 +1,9 @@
 //! Messages that an event source of Lambda received. It deletes those that were handled and gives back those that are named as failed,
 //! so here deleting is remembering.
 
-use super::consumer::SqsConsumer;
+use super::queue::SqsConsumer;
 use super::receipt;
-use super::wire::{self, Origin};
+use crate::aws::wire::{self, Origin};
 use crate::{Deleted, Delivery, Error, ErrorKind, Lease};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types as sqs;

@@ -13,7 +13,12 @@ pub(super) struct Receipt<'a> {
 /// Neither queues nor ids nor numbers have one.
 const SEPARATOR: char = '|';
 
-pub(super) fn write(queue: &str, message_id: &str, received_ms: u64, handle: &str) -> String {
+pub(in crate::aws) fn write(
+    queue: &str,
+    message_id: &str,
+    received_ms: u64,
+    handle: &str,
+) -> String {
     format!("{queue}{SEPARATOR}{message_id}{SEPARATOR}{received_ms}{SEPARATOR}{handle}")
 }
 

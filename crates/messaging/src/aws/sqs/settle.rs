@@ -1,7 +1,7 @@
 //! What follows from handled messages: keep the answer, publish, schedule, and only then delete. A crash in between leaves the message
 //! to be delivered again; the answer that was kept is then given again without running anything twice.
 
-use super::consumer::SqsConsumer;
+use super::queue::SqsConsumer;
 use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Outgoing, Settlement};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ async fn publish(
 }
 
 /// The answer for the only message of a call.
-pub(super) fn one(mut answers: Vec<Result<String, Error>>) -> Result<String, Error> {
+pub(in crate::aws) fn one(mut answers: Vec<Result<String, Error>>) -> Result<String, Error> {
     answers
         .pop()
         .unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, "publish: no answer")))

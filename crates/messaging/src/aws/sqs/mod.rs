@@ -1,0 +1,13 @@
+//! Consumes the messages of one SQS queue.
+
+pub(super) mod dead_letters;
+mod event_source;
+mod handled;
+mod held;
+mod leases;
+pub(super) mod queue;
+pub(super) mod receipt;
+mod receive;
+pub(super) mod settle;
+
+pub use queue::SqsConsumer;
