@@ -1,9 +1,10 @@
-//! What `pudato doctor` looks for.
+//! Checks for `pudato doctor` what dbt needs on this machine.
 
-use crate::installed::Installed;
-use crate::profile::{self, Place};
-use crate::program;
-use crate::{Settings, environment, handler};
+use crate::dbt::installed::Installed;
+use crate::dbt::profile::{self, Place};
+use crate::dbt::program;
+use crate::process::environment;
+use crate::{Settings, handler};
 use std::path::Path;
 
 impl Settings {

@@ -1,6 +1,6 @@
 //! The actions, and what dbt calls them.
 
-use crate::options::Options;
+use crate::dbt::options::Options;
 use pudato_handler::{Action, Effect};
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What dbt wrote about a run: `manifest.json` and `run_results.json`, as far as lineage needs them (dbt's JSON schemas, manifest v12 and
 //! run-results v6; older and newer ones have the same fields).
 
-use crate::deeds::{self, Deed};
+use crate::lineage::deeds::{self, Deed};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};

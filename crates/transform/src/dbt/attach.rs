@@ -1,7 +1,7 @@
 //! Databases that a dbt-duckdb profile attaches in addition to its own (`attach`): lineage names each by its location, whatever alias
 //! the profile gives it.
 
-use crate::profile::{Place, absolute, field};
+use crate::dbt::profile::{Place, absolute, field};
 use pudato_protocol::Dataset;
 use saphyr::YamlOwned;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The results of `dbt source freshness`: from `sources.json`, or from the log if dbt could not query a source.
 
-use crate::artifacts::{Manifest, Metadata};
-use crate::kept::{MANIFEST, SOURCES};
-use crate::naming::Naming;
+use crate::dbt::artifacts::{Manifest, Metadata};
+use crate::dbt::kept::{MANIFEST, SOURCES};
+use crate::lineage::naming::Naming;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! What the Python of a dbt has installed. pudato asks before each run, not once: pip may change the packages while this program runs, and a user
 //! who follows the advice of an error expects it to disappear.
 
-use crate::child::{self, Ended, Terms};
+use crate::process::child::{self, Ended, Terms};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io::Read;

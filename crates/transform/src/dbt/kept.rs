@@ -1,6 +1,6 @@
 //! Keeps dbt's own files of each run: for `retry`, which continues where another run ended, and for other programs that read them.
 
-use crate::private;
+use crate::process::private;
 use pudato_protocol::{FieldError, Object};
 use serde::{Deserialize, Serialize};
 use std::io;

@@ -1,10 +1,10 @@
 //! What an action answers beside what every run of dbt does.
 
-use crate::freshness::{self, Freshness};
-use crate::handler::Run;
-use crate::kept::{Kept, Note};
-use crate::log::Log;
-use crate::naming::Naming;
+use crate::dbt::freshness::{self, Freshness};
+use crate::dbt::kept::{Kept, Note};
+use crate::dbt::log::Log;
+use crate::dbt::run::Run;
+use crate::lineage::naming::Naming;
 use pudato_handler::{Answer, redact};
 use pudato_protocol::{ExecutionRecord, Object};
 use serde_json::{Value, json};

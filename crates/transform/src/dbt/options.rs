@@ -1,6 +1,6 @@
 //! The payload of a Command as arguments of dbt: an argument vector, in which every value stands behind its option.
 
-use crate::yaml::yaml;
+use crate::dbt::yaml::yaml;
 use pudato_handler::Request;
 use pudato_protocol::{FieldError, Object};
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! The packages of a project that came from a repository (`dbt deps`): its checkout is nobody's folder, so nobody else would fetch them.
 
-use crate::child::{self, Ended, Terms};
-use crate::git::{self, Missing};
-use crate::log::Log;
-use crate::options::ALWAYS;
-use crate::verdict;
+use crate::dbt::log::Log;
+use crate::dbt::options::ALWAYS;
+use crate::dbt::verdict;
+use crate::process::child::{self, Ended, Terms};
+use crate::repository::git::{self, Missing};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
 
-use crate::attach::Attached;
-use crate::options::is_name;
+use crate::dbt::attach::Attached;
+use crate::dbt::options::is_name;
 use pudato_protocol::Dataset;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use std::collections::BTreeSet;

@@ -1,9 +1,9 @@
 //! What the end of a dbt means for its Command: one decision, in one place.
 
-use crate::artifacts::Artifacts;
-use crate::child::Ended;
-use crate::log::Log;
-use crate::program::INSTALL;
+use crate::dbt::artifacts::Artifacts;
+use crate::dbt::log::Log;
+use crate::dbt::program::INSTALL;
+use crate::process::child::Ended;
 use std::time::Duration;
 
 /// How a Command is answered.

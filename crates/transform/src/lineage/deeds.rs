@@ -1,7 +1,7 @@
 //! Finds out what dbt did to a table from the SQL that it ran: dbt writes the main statement of every node below `run/` in its target folder. Whether
 //! dbt rebuilt an incremental model depends on its configuration, the flag and whether its table existed; only dbt knows all three.
 
-use crate::artifacts::{Artifacts, Node};
+use crate::dbt::artifacts::{Artifacts, Node};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

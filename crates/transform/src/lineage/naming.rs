@@ -1,7 +1,7 @@
 //! What the datasets of a run are called: as the query service calls the same tables, files and objects.
 
-use crate::artifacts::{Exposure, Manifest, Node, Source};
-use crate::attach::Attached;
+use crate::dbt::artifacts::{Exposure, Manifest, Node, Source};
+use crate::dbt::attach::Attached;
 use pudato_protocol::{DataReference, Dataset, folded};
 use std::path::{Path, PathBuf};
 

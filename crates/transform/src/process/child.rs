@@ -1,7 +1,7 @@
 //! A program in a process group of its own, which ends with it, whatever happens: a cancel, a deadline, its memory, or this program's own end.
 
-use crate::group::{self, Group, Held};
-use crate::memory;
+use crate::process::group::{self, Group, Held};
+use crate::process::memory;
 use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;

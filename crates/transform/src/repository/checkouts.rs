@@ -1,9 +1,9 @@
 //! The files of commits, each written once and then changed by nobody. They can be made again from the mirror, so only some are kept.
 
-use crate::git::Missing;
-use crate::logic::is_commit;
-use crate::mirror::Mirror;
-use crate::private;
+use crate::process::private;
+use crate::repository::git::Missing;
+use crate::repository::logic::is_commit;
+use crate::repository::mirror::Mirror;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 //! security fixes with the system, and is told here to run nothing of what it fetches: no hooks, no submodules, no filters, and
 //! symbolic links are written as the texts that they are.
 
-use crate::child::{self, Ended, Terms};
-use crate::environment;
-use crate::logic::Logic;
+use crate::process::child::{self, Ended, Terms};
+use crate::process::environment;
+use crate::repository::logic::Logic;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;

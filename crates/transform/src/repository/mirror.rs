@@ -1,7 +1,7 @@
 //! A bare copy of the remote, private to this installation.
 
-use crate::git::{Git, Missing};
-use crate::logic::is_commit;
+use crate::repository::git::{Git, Missing};
+use crate::repository::logic::is_commit;
 use std::io::Write;
 use std::path::Path;
 

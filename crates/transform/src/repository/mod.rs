@@ -1,11 +1,17 @@
 //! The repository of the data logic: one commit of it for all steps of a job.
 
-use crate::checkouts::Checkouts;
-use crate::git::{Git, Missing};
-use crate::logic::Logic;
-use crate::mirror::{self, Mirror};
-use crate::pins::Pins;
-use crate::private;
+pub(crate) mod checkouts;
+pub(crate) mod git;
+pub(crate) mod logic;
+pub(crate) mod mirror;
+pub(crate) mod pins;
+
+use crate::process::private;
+use crate::repository::checkouts::Checkouts;
+use crate::repository::git::{Git, Missing};
+use crate::repository::logic::Logic;
+use crate::repository::mirror::Mirror;
+use crate::repository::pins::Pins;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};

@@ -1,7 +1,7 @@
 //! Which commit a job has: the steps of a job see one, and a job that is sent again has the one that it had.
 
-use crate::logic::is_commit;
-use crate::private;
+use crate::process::private;
+use crate::repository::logic::is_commit;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
