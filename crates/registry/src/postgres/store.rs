@@ -1,6 +1,6 @@
 //! The store's methods on PostgreSQL, each in a transaction that is tried again after a conflict.
 
-use super::facts::PostgresFacts;
+use super::lineage::PostgresLineage;
 use super::{PostgresRegistry, events, outbox, prune, records, relocate, resolve, session, write};
 use crate::batch::{Said, Uttered, check_indexed, no_nul};
 use crate::error::{Error, ErrorKind, has_state};
@@ -168,8 +168,8 @@ impl RegistryStore for PostgresRegistry {
     async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error> {
         let session = self.reading().await?;
         let found = resolve::resolve(&session, &query.location).await?;
-        let facts = &mut PostgresFacts(&session);
-        let hop = walk::one_hop(facts, found.id, &found.dataset, &query).await?;
+        let reader = &mut PostgresLineage(&session);
+        let hop = walk::one_hop(reader, found.id, &found.dataset, &query).await?;
         session.commit().await?;
         Ok(hop)
     }
@@ -177,8 +177,8 @@ impl RegistryStore for PostgresRegistry {
     async fn graph(&self, query: GraphQuery) -> Result<Graph, Error> {
         let session = self.reading().await?;
         let found = resolve::resolve(&session, &query.location).await?;
-        let facts = &mut PostgresFacts(&session);
-        let graph = walk::walk(facts, found.id, &found.dataset, &query).await?;
+        let reader = &mut PostgresLineage(&session);
+        let graph = walk::walk(reader, found.id, &found.dataset, &query).await?;
         session.commit().await?;
         Ok(graph)
     }

@@ -2,9 +2,9 @@
 
 mod columns;
 mod events;
-mod facts;
 mod idempotency;
 mod key;
+mod lineage;
 mod outbox;
 mod prune;
 mod records;
@@ -25,7 +25,7 @@ use crate::queries;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
-use facts::SqliteFacts;
+use lineage::SqliteLineage;
 use pudato_messaging::{Clock, SystemClock};
 use pudato_protocol::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -339,8 +339,8 @@ impl RegistryStore for SqliteRegistry {
     async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error> {
         self.read(move |connection| {
             let found = resolve::resolve(connection, &query.location)?;
-            let facts = &mut SqliteFacts(connection);
-            ready(walk::one_hop(facts, found.id, &found.dataset, &query))
+            let reader = &mut SqliteLineage(connection);
+            ready(walk::one_hop(reader, found.id, &found.dataset, &query))
         })
         .await
     }
@@ -348,8 +348,8 @@ impl RegistryStore for SqliteRegistry {
     async fn graph(&self, query: GraphQuery) -> Result<Graph, Error> {
         self.read(move |connection| {
             let found = resolve::resolve(connection, &query.location)?;
-            let facts = &mut SqliteFacts(connection);
-            ready(walk::walk(facts, found.id, &found.dataset, &query))
+            let reader = &mut SqliteLineage(connection);
+            ready(walk::walk(reader, found.id, &found.dataset, &query))
         })
         .await
     }

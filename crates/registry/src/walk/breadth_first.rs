@@ -1,6 +1,6 @@
-//! The graph, hop by hop from the asked dataset.
+//! Builds the graph hop by hop, starting from the dataset that the query names.
 
-use super::{Facts, Flow, Limits, Near, Side, StepFlows};
+use super::{Limits, LineageReader, Neighbour, Probe, Relation, StepNeighbours};
 use crate::batch::{ADDED, READ};
 use crate::error::Error;
 use crate::model::{self, Edge, Graph, GraphQuery, Node, Walk};
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Walks from a dataset: `None` where nobody named it yet.
+/// Walks from a dataset. `root` is `None` if no Result has named the dataset yet.
 pub(crate) async fn walk(
-    facts: &mut impl Facts,
+    reader: &mut impl LineageReader,
     root: Option<i64>,
     dataset: &Dataset,
     query: &GraphQuery,
@@ -30,16 +30,16 @@ pub(crate) async fn walk(
         truncated: None,
     };
     if let Some(root) = root {
-        walker.from(facts, root, &limits).await?;
+        walker.from(reader, root, &limits).await?;
     }
-    walker.graph(facts, dataset, &limits).await
+    walker.graph(reader, dataset, &limits).await
 }
 
 /// A node before it is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
     Dataset(i64),
-    /// A step, as far as it made the output that stands second; 0 where the step does not tell its outputs apart.
+    /// A step, restricted to the output in the second field; 0 if the step does not report which inputs made which output.
     Step(i64, i64),
 }
 
@@ -58,15 +58,15 @@ struct Link {
     from: usize,
     to: usize,
     step: i64,
-    flow: Flow,
+    neighbour: Neighbour,
 }
 
-/// Something to look at next, `depth` steps away from the asked dataset.
+/// A probe that waits for its turn, `depth` steps away from the root.
 #[derive(Debug, Clone, Copy)]
 struct Todo {
-    near: Near,
+    probe: Probe,
     depth: u64,
-    /// Downstream: the step that wrote the dataset and also read it again in the same run.
+    /// Downstream only: the step that wrote the dataset and read it again in the same run.
     own: Option<i64>,
 }
 
@@ -78,46 +78,46 @@ struct Walker<'a> {
     places: HashMap<Key, usize>,
     edges: Vec<Link>,
     between: HashMap<(usize, usize), usize>,
-    known: HashMap<i64, Arc<StepFlows>>,
-    asked: HashSet<Near>,
+    known: HashMap<i64, Arc<StepNeighbours>>,
+    asked: HashSet<Probe>,
     truncated: Option<&'static str>,
 }
 
 impl Walker<'_> {
     async fn from(
         &mut self,
-        facts: &mut impl Facts,
+        reader: &mut impl LineageReader,
         root: i64,
         limits: &Limits,
     ) -> Result<(), Error> {
         self.node(Key::Dataset(root));
-        let side = match (self.is_upstream, self.query.all_runs) {
-            (true, false) => Side::LastWriter {
+        let relation = match (self.is_upstream, self.query.all_runs) {
+            (true, false) => Relation::LastWriter {
                 until_us: limits.until_us,
                 not: 0,
             },
-            (true, true) => Side::Writers,
-            (false, _) => Side::Readers { from_us: None },
+            (true, true) => Relation::Writers,
+            (false, _) => Relation::Readers { from_us: None },
         };
-        let near = Near {
+        let probe = Probe {
             dataset: root,
-            side,
+            relation,
         };
         let mut level = vec![Todo {
-            near,
+            probe,
             depth: 0,
             own: None,
         }];
         while !level.is_empty() {
-            level.retain(|todo| self.asked.insert(todo.near));
-            let asked: Vec<Near> = level.iter().map(|todo| todo.near).collect();
-            let answers = facts.near(&asked, limits).await?;
-            let found: Vec<(Todo, Vec<Flow>)> = level.into_iter().zip(answers).collect();
-            self.learn(facts, &found, limits).await?;
+            level.retain(|todo| self.asked.insert(todo.probe));
+            let asked: Vec<Probe> = level.iter().map(|todo| todo.probe).collect();
+            let answers = reader.probe(&asked, limits).await?;
+            let found: Vec<(Todo, Vec<Neighbour>)> = level.into_iter().zip(answers).collect();
+            self.learn(reader, &found, limits).await?;
             level = Vec::new();
-            for (todo, flows) in found {
-                for flow in &flows {
-                    self.step(todo, flow, &mut level);
+            for (todo, neighbours) in found {
+                for neighbour in &neighbours {
+                    self.step(todo, neighbour, &mut level);
                 }
                 if let Some(own) = todo.own {
                     self.read_again(todo, own, &mut level);
@@ -130,73 +130,80 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// Looks up the steps that are met for the first time.
+    /// Looks up the steps that the walk meets for the first time.
     async fn learn(
         &mut self,
-        facts: &mut impl Facts,
-        found: &[(Todo, Vec<Flow>)],
+        reader: &mut impl LineageReader,
+        found: &[(Todo, Vec<Neighbour>)],
         limits: &Limits,
     ) -> Result<(), Error> {
         let met = found
             .iter()
             .filter(|(todo, _)| todo.depth < self.query.depth);
-        let met = met.flat_map(|(_, flows)| flows.iter().map(|flow| flow.other));
+        let met =
+            met.flat_map(|(_, neighbours)| neighbours.iter().map(|neighbour| neighbour.other));
         let mut seen = HashSet::new();
         let new = met.filter(|id| !self.known.contains_key(id) && seen.insert(*id));
-        // More than can be shown need not be known.
-        let most = usize::try_from(limits.flows).unwrap_or(usize::MAX);
+        // The graph cannot show more steps than this.
+        let most = usize::try_from(limits.neighbours_max).unwrap_or(usize::MAX);
         let new: Vec<i64> = new.take(most).collect();
-        let flows = facts.steps(&new, limits).await?;
+        let neighbours = reader.steps(&new, limits).await?;
         self.known
-            .extend(new.into_iter().zip(flows.into_iter().map(Arc::new)));
+            .extend(new.into_iter().zip(neighbours.into_iter().map(Arc::new)));
         Ok(())
     }
 
-    /// Takes a step on the far side of a dataset, and the datasets beyond it.
-    fn step(&mut self, todo: Todo, flow: &Flow, next: &mut Vec<Todo>) {
-        // What a step read before it wrote is not what it wrote.
-        let wrote_it = matches!(todo.near.side, Side::Readers { from_us: Some(_) });
-        if wrote_it && todo.own == Some(flow.other) {
+    /// Adds a neighbouring step, and the datasets beyond it.
+    fn step(&mut self, todo: Todo, neighbour: &Neighbour, next: &mut Vec<Todo>) {
+        // A step that reads a dataset before it writes it does not read its own output.
+        let wrote_it = matches!(todo.probe.relation, Relation::Readers { from_us: Some(_) });
+        if wrote_it && todo.own == Some(neighbour.other) {
             return;
         }
         if todo.depth == self.query.depth {
             self.truncated.get_or_insert("depth");
             return;
         }
-        let Some(known) = self.known.get(&flow.other).map(Arc::clone) else {
+        let Some(known) = self.known.get(&neighbour.other).map(Arc::clone) else {
             self.truncated = Some("max_nodes");
             return;
         };
-        // What was changed is also what it was before.
-        if let (Side::LastWriter { until_us, not }, ADDED) = (todo.near.side, flow.kind) {
-            let until_us = until_us.min(flow.last_us.saturating_sub(1));
-            // No step wrote before it began: from here on all who come by ask the same, and it is asked once.
+        // The write kept the older contents, so the writer before it counts as well.
+        if let (Relation::LastWriter { until_us, not }, ADDED) =
+            (todo.probe.relation, neighbour.kind)
+        {
+            let until_us = until_us.min(neighbour.last_us.saturating_sub(1));
+            // A step writes nothing before it begins, so it need not be excluded earlier than that. Without the exclusion, all
+            // probes for this instant are equal, and the walk asks once.
             let began = self.known.get(&not).and_then(|own| own.started_us);
             let not = match began {
                 Some(began) if began > until_us => 0,
                 _ => not,
             };
-            let side = Side::LastWriter { until_us, not };
+            let relation = Relation::LastWriter { until_us, not };
             next.push(Todo {
-                near: Near { side, ..todo.near },
+                probe: Probe {
+                    relation,
+                    ..todo.probe
+                },
                 ..todo
             });
         }
         if self.is_upstream {
-            self.above(todo, flow, &known, next);
-        } else if flow.kind != READ {
-            self.read_again(todo, flow.other, next);
+            self.above(todo, neighbour, &known, next);
+        } else if neighbour.kind != READ {
+            self.read_again(todo, neighbour.other, next);
         } else {
-            self.below(todo, flow, &known, next, false);
+            self.below(todo, neighbour, &known, next, false);
         }
     }
 
-    /// The step that read again what it had written itself, and with it what was there before, where that stayed.
+    /// Adds a step that read its own output again, together with the older contents that the write kept.
     fn read_again(&mut self, todo: Todo, step: i64, next: &mut Vec<Todo>) {
         let Some(known) = self.known.get(&step).map(Arc::clone) else {
             return;
         };
-        let (input, is_there) = (todo.near.dataset, todo.depth < self.query.depth);
+        let (input, is_there) = (todo.probe.dataset, todo.depth < self.query.depth);
         let reads = known
             .pairs
             .iter()
@@ -209,21 +216,27 @@ impl Walker<'_> {
             return;
         }
         let wrote = known
-            .flows
+            .neighbours
             .iter()
-            .find(|flow| flow.kind != READ && flow.other == input);
+            .find(|neighbour| neighbour.kind != READ && neighbour.other == input);
         if let Some(wrote) = wrote {
-            let flow = Flow {
+            let neighbour = Neighbour {
                 other: step,
                 kind: READ,
                 ..*wrote
             };
-            self.below(todo, &flow, &known, next, true);
+            self.below(todo, &neighbour, &known, next, true);
         }
     }
 
-    fn above(&mut self, todo: Todo, flow: &Flow, known: &StepFlows, next: &mut Vec<Todo>) {
-        let (step, output) = (flow.other, todo.near.dataset);
+    fn above(
+        &mut self,
+        todo: Todo,
+        neighbour: &Neighbour,
+        known: &StepNeighbours,
+        next: &mut Vec<Todo>,
+    ) {
+        let (step, output) = (neighbour.other, todo.probe.dataset);
         let paired = known.pairs.iter().filter(|(made, _, _)| *made == output);
         let from: HashMap<i64, bool> = paired.map(|(_, from, own)| (*from, *own)).collect();
         let key = Key::Step(step, if from.is_empty() { 0 } else { output });
@@ -234,15 +247,23 @@ impl Walker<'_> {
         ) else {
             return;
         };
-        self.edge(place, at, step, flow);
+        self.edge(place, at, step, neighbour);
         if !is_new {
             return;
         }
-        let reads = known.flows.iter().filter(|flow| flow.kind == READ);
-        let reads: HashMap<i64, &Flow> = reads.map(|flow| (flow.other, flow)).collect();
+        let reads = known
+            .neighbours
+            .iter()
+            .filter(|neighbour| neighbour.kind == READ);
+        let reads: HashMap<i64, &Neighbour> = reads
+            .map(|neighbour| (neighbour.other, neighbour))
+            .collect();
         let wrote = |dataset: i64| {
-            let mut writes = known.flows.iter().filter(|flow| flow.kind != READ);
-            writes.find(|flow| flow.other == dataset)
+            let mut writes = known
+                .neighbours
+                .iter()
+                .filter(|neighbour| neighbour.kind != READ);
+            writes.find(|neighbour| neighbour.other == dataset)
         };
         let mut inputs: Vec<(i64, bool)> = if from.is_empty() {
             reads.keys().map(|dataset| (*dataset, false)).collect()
@@ -251,12 +272,12 @@ impl Walker<'_> {
         };
         inputs.sort_unstable();
         for (input, is_own) in inputs {
-            // A dataset that the step made itself has no edge of reading: it is as its writing says.
+            // A step has no read edge for a dataset that it made itself; the write edge carries the numbers.
             let through = reads.get(&input).copied().or_else(|| wrote(input));
-            let through = through.copied().unwrap_or(Flow {
+            let through = through.copied().unwrap_or(Neighbour {
                 other: input,
                 kind: READ,
-                last_us: flow.last_us,
+                last_us: neighbour.last_us,
                 count: 1,
                 row_count: None,
                 rows_changed: None,
@@ -265,24 +286,24 @@ impl Walker<'_> {
                 return;
             };
             self.edge(other, place, step, &through);
-            let side = match (self.query.all_runs, is_own) {
-                (true, _) => Side::Writers,
-                // The step that made it is this one: it wrote it in its last Result at the latest.
-                (false, true) => Side::LastWriter {
+            let relation = match (self.query.all_runs, is_own) {
+                (true, _) => Relation::Writers,
+                // This step made the input itself, at the latest when its last Result was written.
+                (false, true) => Relation::LastWriter {
                     until_us: through.last_us,
                     not: 0,
                 },
-                (false, false) => Side::LastWriter {
+                (false, false) => Relation::LastWriter {
                     until_us: known.started_us.unwrap_or(i64::MAX).min(self.until_us),
                     not: step,
                 },
             };
-            let near = Near {
+            let probe = Probe {
                 dataset: input,
-                side,
+                relation,
             };
             next.push(Todo {
-                near,
+                probe,
                 depth: todo.depth + 1,
                 own: None,
             });
@@ -292,12 +313,12 @@ impl Walker<'_> {
     fn below(
         &mut self,
         todo: Todo,
-        flow: &Flow,
-        known: &StepFlows,
+        neighbour: &Neighbour,
+        known: &StepNeighbours,
         next: &mut Vec<Todo>,
         is_own: bool,
     ) {
-        let (step, input) = (flow.other, todo.near.dataset);
+        let (step, input) = (neighbour.other, todo.probe.dataset);
         let Some(at) = self.places.get(&Key::Dataset(input)).copied() else {
             return;
         };
@@ -307,15 +328,20 @@ impl Walker<'_> {
             .iter()
             .filter(|(_, from, own)| *from == input && *own == is_own);
         let from: HashSet<i64> = from.map(|(output, _, _)| *output).collect();
-        let writes = known.flows.iter().filter(|flow| flow.kind != READ);
-        let mut writes: Vec<&Flow> = writes
-            .filter(|flow| from.contains(&flow.other) || (!is_own && !paired.contains(&flow.other)))
+        let writes = known
+            .neighbours
+            .iter()
+            .filter(|neighbour| neighbour.kind != READ);
+        let mut writes: Vec<&Neighbour> = writes
+            .filter(|neighbour| {
+                from.contains(&neighbour.other) || (!is_own && !paired.contains(&neighbour.other))
+            })
             .collect();
-        writes.sort_unstable_by_key(|flow| flow.other);
+        writes.sort_unstable_by_key(|neighbour| neighbour.other);
         if writes.is_empty() && !is_own {
-            // Nothing was made from it: the step is shown as one that read it.
+            // The step made nothing from the dataset, so it is shown as a reader without outputs.
             if let Some(place) = self.node(Key::Step(step, 0)) {
-                self.edge(at, place, step, flow);
+                self.edge(at, place, step, neighbour);
             }
         }
         for wrote in writes {
@@ -324,25 +350,25 @@ impl Walker<'_> {
             let Some(place) = self.node(Key::Step(step, own)) else {
                 return;
             };
-            self.edge(at, place, step, flow);
+            self.edge(at, place, step, neighbour);
             let Some(other) = self.node(Key::Dataset(output)) else {
                 return;
             };
             self.edge(place, other, step, wrote);
             let from_us = (!self.query.all_runs).then_some(wrote.last_us);
-            let near = Near {
+            let probe = Probe {
                 dataset: output,
-                side: Side::Readers { from_us },
+                relation: Relation::Readers { from_us },
             };
             next.push(Todo {
-                near,
+                probe,
                 depth: todo.depth + 1,
                 own: Some(step),
             });
         }
     }
 
-    /// Where a node stands; `None` when there is no room for it.
+    /// The index of a node, which is added if it is new; `None` if the graph is full.
     fn node(&mut self, key: Key) -> Option<usize> {
         if let Some(place) = self.places.get(&key) {
             return Some(*place);
@@ -356,22 +382,22 @@ impl Walker<'_> {
         Some(self.nodes.len() - 1)
     }
 
-    fn edge(&mut self, from: usize, to: usize, step: i64, flow: &Flow) {
+    fn edge(&mut self, from: usize, to: usize, step: i64, neighbour: &Neighbour) {
         let new = self.edges.len();
         if *self.between.entry((from, to)).or_insert(new) == new {
             self.edges.push(Link {
                 from,
                 to,
                 step,
-                flow: *flow,
+                neighbour: *neighbour,
             });
         }
     }
 
-    /// Looks up what the nodes are called.
+    /// Looks up the names of the nodes and builds the graph.
     async fn graph(
         self,
-        facts: &mut impl Facts,
+        reader: &mut impl LineageReader,
         dataset: &Dataset,
         limits: &Limits,
     ) -> Result<Graph, Error> {
@@ -384,9 +410,9 @@ impl Walker<'_> {
         }
         steps.sort_unstable();
         steps.dedup();
-        let nodes = facts.dataset_nodes(&datasets, limits).await?;
+        let nodes = reader.dataset_nodes(&datasets, limits).await?;
         let datasets: HashMap<i64, Node> = datasets.into_iter().zip(nodes).collect();
-        let nodes = facts.step_nodes(&steps).await?;
+        let nodes = reader.step_nodes(&steps).await?;
         let steps: HashMap<i64, Node> = steps.into_iter().zip(nodes).collect();
         let named = |key: &Key| {
             let found = match key {
@@ -396,7 +422,7 @@ impl Walker<'_> {
             found.cloned().map(|node| node.with_id(key.id()))
         };
         let mut nodes: Vec<Node> = self.nodes.iter().filter_map(named).collect();
-        self.count_what_nobody_wrote(&mut nodes);
+        self.fill_row_counts_from_readers(&mut nodes);
         if nodes.is_empty() {
             nodes.push(unknown(dataset));
         }
@@ -407,12 +433,12 @@ impl Walker<'_> {
                 Some(Node::Step { step_id, .. }) => step_id.clone(),
                 _ => String::new(),
             },
-            row_count: link.flow.row_count,
-            rows_changed: link.flow.rows_changed,
-            last_run: Timestamp::from_unix_us(link.flow.last_us)
+            row_count: link.neighbour.row_count,
+            rows_changed: link.neighbour.rows_changed,
+            last_run: Timestamp::from_unix_us(link.neighbour.last_us)
                 .as_str()
                 .to_owned(),
-            count: link.flow.count,
+            count: link.neighbour.count,
         });
         Ok(Graph {
             location: dataset.location(),
@@ -422,18 +448,18 @@ impl Walker<'_> {
         })
     }
 
-    /// Of a dataset that no step wrote the last of the steps that read it, and stand in the graph, tells the rows.
-    fn count_what_nobody_wrote(&self, nodes: &mut [Node]) {
+    /// Gives each dataset that no step wrote the row count that its latest reader in the graph reported.
+    fn fill_row_counts_from_readers(&self, nodes: &mut [Node]) {
         let mut read: HashMap<String, (i64, u64)> = HashMap::new();
-        for link in self.edges.iter().filter(|link| link.flow.kind == READ) {
-            let Some(rows) = link.flow.row_count else {
+        for link in self.edges.iter().filter(|link| link.neighbour.kind == READ) {
+            let Some(rows) = link.neighbour.row_count else {
                 continue;
             };
             let last = read
                 .entry(self.nodes[link.from].id())
                 .or_insert((i64::MIN, rows));
-            if link.flow.last_us > last.0 {
-                *last = (link.flow.last_us, rows);
+            if link.neighbour.last_us > last.0 {
+                *last = (link.neighbour.last_us, rows);
             }
         }
         for node in nodes {

@@ -1,9 +1,9 @@
-//! The walk over datasets and steps, breadth first, for every store. A store answers questions about many datasets or steps at once, so
-//! that a walk costs few round trips per hop; each question is an index walk.
+//! Walks the lineage graph of datasets and steps, breadth first, for every store. A store answers for many datasets or steps at once, so
+//! that a walk costs few round trips per hop, and each answer comes from an index.
 //!
-//! Which steps are met (design.md, "Registry"): a step read what was there when it began. Upstream that is what the last
-//! write before made, and, where that write kept what was there, what was written before it, back to the last that replaced
-//! everything. Downstream those read a write who began after it and before the next that replaced everything.
+//! The rule for connecting steps: a step read the contents that existed when it began. Upstream, those contents come from the last write
+//! before that instant. If that write kept the older contents, the writes before it count as well, back to the last write that replaced
+//! everything. Downstream, the readers of a write are the steps that began after it and before the next write that replaced everything.
 
 mod breadth_first;
 mod one_hop;
@@ -18,68 +18,72 @@ use crate::model::{GraphQuery, HopQuery, Node};
 use pudato_protocol::Timestamp;
 use std::collections::HashMap;
 
-/// What is asked about a dataset.
+/// One question to the store: which steps are related to a dataset, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Near {
+pub(crate) struct Probe {
     pub(crate) dataset: i64,
-    pub(crate) side: Side,
+    pub(crate) relation: Relation,
 }
 
-/// Which of its steps are asked for; the latest come first.
+/// How the steps are related to the dataset. The store returns the latest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    /// The one that wrote it last, not after this instant, and is not this step; all of them where several wrote it at that instant.
+pub(crate) enum Relation {
+    /// The last writer up to the instant `until_us`, except the step `not`. If several steps wrote at the same instant, all of them.
     LastWriter { until_us: i64, not: i64 },
-    /// All that wrote it.
+    /// All writers.
     Writers,
-    /// All that read it, and began from this instant on (if any) until it was replaced after it; and the writes of those who wrote it in
-    /// this time, left what was there, and read it again themselves. Without an instant these are all who wrote it and read it again.
+    /// The readers that began at `from_us` or later and before the next write that replaced the contents. A step that added to the
+    /// dataset in this time and read it again itself counts as a reader. `None` selects all readers.
     Readers { from_us: Option<i64> },
 }
 
-/// A dataset and a step that read or wrote it.
+/// One end of an edge between a dataset and a step, as seen from the other end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Flow {
-    /// The other end: a step of a dataset, or a dataset of a step.
+pub(crate) struct Neighbour {
+    /// The row of a step if the probe was for a dataset; the row of a dataset if it was for a step.
     pub(crate) other: i64,
     pub(crate) kind: i64,
-    /// When a Result said so last.
+    /// The timestamp of the latest Result that reports this edge.
     pub(crate) last_us: i64,
-    /// How many Results said so.
+    /// The number of Results that report this edge.
     pub(crate) count: u64,
     pub(crate) row_count: Option<u64>,
     pub(crate) rows_changed: Option<u64>,
 }
 
-/// What the walk must know about a step.
+/// The datasets around a step.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct StepFlows {
+pub(crate) struct StepNeighbours {
     pub(crate) started_us: Option<i64>,
-    /// Datasets that it read and wrote.
-    pub(crate) flows: Vec<Flow>,
+    /// The datasets that the step read or wrote.
+    pub(crate) neighbours: Vec<Neighbour>,
     /// Output, input, and whether the step made the input itself.
     pub(crate) pairs: Vec<(i64, i64, bool)>,
 }
 
-/// What a store knows about datasets and steps. Answers stand in the order of the questions. Lists are cut at
-/// [`Limits::flows`](Limits).
-pub(crate) trait Facts {
-    async fn near(&mut self, asked: &[Near], limits: &Limits) -> Result<Vec<Vec<Flow>>, Error>;
-    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepFlows>, Error>;
-    /// With the last step that wrote each, and its rows then.
+/// Reads lineage from a store. Each method answers in the order of its arguments and returns at most [`Limits::neighbours_max`]
+/// neighbours for each of them.
+pub(crate) trait LineageReader {
+    async fn probe(
+        &mut self,
+        asked: &[Probe],
+        limits: &Limits,
+    ) -> Result<Vec<Vec<Neighbour>>, Error>;
+    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepNeighbours>, Error>;
+    /// The nodes of datasets. Each carries the last step that wrote it, with the row count after that write.
     async fn dataset_nodes(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<Node>, Error>;
     async fn step_nodes(&mut self, ids: &[i64]) -> Result<Vec<Node>, Error>;
 }
 
-/// What bounds every answer.
+/// Bounds of every answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// Only what Results until then say.
+    /// Ignores Results after this instant.
     pub(crate) until_us: i64,
-    /// Only steps of jobs in this environment.
+    /// Limits the walk to steps of jobs in this environment.
     pub(crate) environment: Option<String>,
-    /// Most steps of one dataset: one more than can be shown, so that it shows that there is more.
-    pub(crate) flows: i64,
+    /// The most steps of one dataset. It is one more than a graph can show, so that the walk notices when it leaves some out.
+    pub(crate) neighbours_max: i64,
 }
 
 impl Limits {
@@ -103,38 +107,38 @@ impl Limits {
         Self {
             until_us: as_of.map_or(i64::MAX, micros),
             environment: environment.cloned(),
-            flows: i64::try_from(max_nodes)
+            neighbours_max: i64::try_from(max_nodes)
                 .unwrap_or(i64::MAX)
                 .saturating_add(1),
         }
     }
 }
 
-/// Sums up the edges of one dataset (or step) and another, which stand in the order of their instants, the latest first.
-pub(crate) fn sum_up(edges: impl IntoIterator<Item = Flow>) -> Vec<Flow> {
+/// Merges the edges to the same neighbour into one. The edges come in the order of their instants, the latest first.
+pub(crate) fn sum_up(edges: impl IntoIterator<Item = Neighbour>) -> Vec<Neighbour> {
     let mut places = HashMap::new();
-    let mut flows: Vec<Flow> = Vec::new();
+    let mut neighbours: Vec<Neighbour> = Vec::new();
     for edge in edges {
         let is_write = edge.kind != READ;
         match places.get(&(edge.other, is_write)) {
             None => {
-                places.insert((edge.other, is_write), flows.len());
-                flows.push(edge);
+                places.insert((edge.other, is_write), neighbours.len());
+                neighbours.push(edge);
             }
             Some(place) => {
-                let flow: &mut Flow = &mut flows[*place];
-                flow.count += edge.count;
-                // Where one of its Results replaced everything, nothing older is left.
+                let neighbour: &mut Neighbour = &mut neighbours[*place];
+                neighbour.count += edge.count;
+                // If one Result of the step replaced the contents, nothing older is left.
                 if edge.kind == REPLACED {
-                    flow.kind = REPLACED;
+                    neighbour.kind = REPLACED;
                 }
-                if edge.last_us > flow.last_us {
-                    flow.last_us = edge.last_us;
-                    flow.row_count = edge.row_count;
-                    flow.rows_changed = edge.rows_changed;
+                if edge.last_us > neighbour.last_us {
+                    neighbour.last_us = edge.last_us;
+                    neighbour.row_count = edge.row_count;
+                    neighbour.rows_changed = edge.rows_changed;
                 }
             }
         }
     }
-    flows
+    neighbours
 }

@@ -1,37 +1,40 @@
-//! One hop: the steps next to a dataset.
+//! One hop: the steps that read or wrote a dataset.
 
-use super::{Facts, Flow, Limits, Near, Side};
+use super::{Limits, LineageReader, Neighbour, Probe, Relation};
 use crate::batch::READ;
 use crate::error::Error;
 use crate::model::{Direction, Hop, HopQuery, Node, OneHop};
 use pudato_protocol::Dataset;
 
-/// The steps next to a dataset.
+/// Finds the steps that wrote the dataset (producers) and the steps that read it (consumers).
 pub(crate) async fn one_hop(
-    facts: &mut impl Facts,
+    reader: &mut impl LineageReader,
     root: Option<i64>,
     dataset: &Dataset,
     query: &HopQuery,
 ) -> Result<OneHop, Error> {
     let limits = Limits::of_hop(query);
-    let sides = [
-        (Direction::Consumers, Side::Writers),
-        (Direction::Producers, Side::Readers { from_us: None }),
+    let relations = [
+        (Direction::Consumers, Relation::Writers),
+        (Direction::Producers, Relation::Readers { from_us: None }),
     ];
     let mut hops = [Vec::new(), Vec::new()];
     let mut truncated = false;
-    for (hops, (unless, side)) in hops.iter_mut().zip(sides) {
+    for (hops, (unless, relation)) in hops.iter_mut().zip(relations) {
         let Some(dataset) = root.filter(|_| query.direction != unless) else {
             continue;
         };
-        let found = facts.near(&[Near { dataset, side }], &limits).await?;
-        let is_asked = |flow: &&Flow| (flow.kind == READ) == (unless == Direction::Producers);
+        let found = reader
+            .probe(&[Probe { dataset, relation }], &limits)
+            .await?;
+        let is_asked =
+            |neighbour: &&Neighbour| (neighbour.kind == READ) == (unless == Direction::Producers);
         let found = found.iter().flatten().filter(is_asked);
-        let mut steps: Vec<i64> = found.map(|flow| flow.other).collect();
+        let mut steps: Vec<i64> = found.map(|neighbour| neighbour.other).collect();
         let most = usize::try_from(query.max_nodes).unwrap_or(usize::MAX);
         truncated |= steps.len() > most;
         steps.truncate(most);
-        let nodes = facts.step_nodes(&steps).await?;
+        let nodes = reader.step_nodes(&steps).await?;
         hops.extend(nodes.into_iter().filter_map(hop));
     }
     let [producers, consumers] = hops;

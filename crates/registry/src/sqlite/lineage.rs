@@ -5,11 +5,11 @@ use crate::batch::{ADDED, READ, REPLACED};
 use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::model::Node;
 use crate::queries::{self, is_complete, is_of_job};
-use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
+use crate::walk::{Limits, LineageReader, Neighbour, Probe, Relation, StepNeighbours, sum_up};
 use pudato_protocol::Dataset;
 use rusqlite::{Connection, Row, params};
 
-pub(super) struct SqliteFacts<'a>(pub(super) &'a Connection);
+pub(super) struct SqliteLineage<'a>(pub(super) &'a Connection);
 
 /// Whether the edge is of a job in the environment `$env`.
 macro_rules! in_environment {
@@ -71,7 +71,7 @@ const REPLACED_AT: &str = concat!(
 
 const STARTED: &str = "SELECT started_us FROM step WHERE id = ?";
 
-const FLOWS: &str = "SELECT dataset, kind, at_us, row_count, rows_changed FROM edge WHERE step = ? AND at_us <= ? ORDER BY at_us DESC";
+const NEIGHBOURS: &str = "SELECT dataset, kind, at_us, row_count, rows_changed FROM edge WHERE step = ? AND at_us <= ? ORDER BY at_us DESC";
 
 const PAIRS: &str = "SELECT output, input, is_own FROM pair WHERE step = ? AND at_us <= ?";
 
@@ -89,20 +89,20 @@ pub(super) const QUERIES: [&str; 11] = [
     READ_AGAIN,
     REPLACED_AT,
     STARTED,
-    FLOWS,
+    NEIGHBOURS,
     PAIRS,
     DATASET,
     STEP_ID,
 ];
 
-impl SqliteFacts<'_> {
+impl SqliteLineage<'_> {
     fn last_writer(
         &self,
         dataset: i64,
         until_us: i64,
         not: i64,
         limits: &Limits,
-    ) -> Result<Option<Flow>, Error> {
+    ) -> Result<Option<Neighbour>, Error> {
         let last = self.last_writers(dataset, until_us, not, limits)?;
         Ok(last.into_iter().flatten().next())
     }
@@ -114,51 +114,63 @@ impl SqliteFacts<'_> {
         until_us: i64,
         not: i64,
         limits: &Limits,
-    ) -> Result<[Vec<Flow>; 2], Error> {
+    ) -> Result<[Vec<Neighbour>; 2], Error> {
         let until_us = until_us.min(limits.until_us);
         let of_kind = |kind: i64| {
             let params = params![dataset, kind, until_us, not, limits.environment];
-            all(self.0, LAST_WRITERS, params, flow)
+            all(self.0, LAST_WRITERS, params, neighbour)
         };
         let (replaced, added) = (of_kind(REPLACED)?, of_kind(ADDED)?);
-        let last = |flows: &[Flow]| flows.first().map(|flow| flow.last_us);
+        let last = |neighbours: &[Neighbour]| neighbours.first().map(|neighbour| neighbour.last_us);
         Ok(match last(&added) > last(&replaced) {
             true => [added, replaced],
             false => [replaced, added],
         })
     }
 
-    fn near_one(&self, Near { dataset, side }: Near, limits: &Limits) -> Result<Vec<Flow>, Error> {
+    fn probe_one(
+        &self,
+        Probe { dataset, relation }: Probe,
+        limits: &Limits,
+    ) -> Result<Vec<Neighbour>, Error> {
         let environment = &limits.environment;
-        let edges = match side {
-            Side::LastWriter { until_us, not } => {
+        let edges = match relation {
+            Relation::LastWriter { until_us, not } => {
                 let last = self.last_writers(dataset, until_us, not, limits)?;
-                let Some(at_us) = last[0].first().map(|flow| flow.last_us) else {
+                let Some(at_us) = last[0].first().map(|neighbour| neighbour.last_us) else {
                     return Ok(Vec::new());
                 };
-                let mut edges: Vec<Flow> = last.into_iter().flatten().collect();
-                edges.retain(|flow| flow.last_us == at_us);
+                let mut edges: Vec<Neighbour> = last.into_iter().flatten().collect();
+                edges.retain(|neighbour| neighbour.last_us == at_us);
                 // Nearly always it is one, and that was asked for already.
                 if edges.len() > 1 {
                     edges.clear();
                     for kind in [REPLACED, ADDED] {
-                        let params = params![dataset, kind, at_us, not, environment, limits.flows];
-                        edges.extend(all(self.0, WRITERS_AT, params, flow)?);
+                        let params = params![
+                            dataset,
+                            kind,
+                            at_us,
+                            not,
+                            environment,
+                            limits.neighbours_max
+                        ];
+                        edges.extend(all(self.0, WRITERS_AT, params, neighbour)?);
                     }
                 }
                 edges
             }
-            Side::Writers => {
+            Relation::Writers => {
                 let mut edges = Vec::new();
                 for kind in [REPLACED, ADDED] {
                     let until_us = limits.until_us;
-                    let params = params![dataset, kind, until_us, environment, limits.flows];
-                    edges.extend(all(self.0, WRITERS, params, flow)?);
+                    let params =
+                        params![dataset, kind, until_us, environment, limits.neighbours_max];
+                    edges.extend(all(self.0, WRITERS, params, neighbour)?);
                 }
                 edges.sort_by_key(|edge| std::cmp::Reverse(edge.last_us));
                 edges
             }
-            Side::Readers { from_us } => {
+            Relation::Readers { from_us } => {
                 let until_us = limits.until_us;
                 let before_us = match from_us {
                     Some(from_us) => {
@@ -171,9 +183,16 @@ impl SqliteFacts<'_> {
                 };
                 let (after_us, before_us) =
                     (from_us.unwrap_or(i64::MIN), before_us.unwrap_or(i64::MAX));
-                let flows = limits.flows;
-                let params = params![dataset, after_us, before_us, until_us, environment, flows];
-                let mut edges = all(self.0, READERS, params, flow)?;
+                let neighbours = limits.neighbours_max;
+                let params = params![
+                    dataset,
+                    after_us,
+                    before_us,
+                    until_us,
+                    environment,
+                    neighbours
+                ];
+                let mut edges = all(self.0, READERS, params, neighbour)?;
                 let kinds: &[i64] = match from_us {
                     Some(_) => &[ADDED],
                     None => &[ADDED, REPLACED],
@@ -185,10 +204,10 @@ impl SqliteFacts<'_> {
                         before_us,
                         until_us,
                         environment,
-                        flows,
+                        neighbours,
                         kind
                     ];
-                    edges.extend(all(self.0, READ_AGAIN, params, flow)?);
+                    edges.extend(all(self.0, READ_AGAIN, params, neighbour)?);
                 }
                 edges
             }
@@ -197,21 +216,22 @@ impl SqliteFacts<'_> {
     }
 }
 
-impl Facts for SqliteFacts<'_> {
-    async fn near(&mut self, asked: &[Near], limits: &Limits) -> Result<Vec<Vec<Flow>>, Error> {
-        let answers = asked.iter().map(|near| self.near_one(*near, limits));
+impl LineageReader for SqliteLineage<'_> {
+    async fn probe(
+        &mut self,
+        asked: &[Probe],
+        limits: &Limits,
+    ) -> Result<Vec<Vec<Neighbour>>, Error> {
+        let answers = asked.iter().map(|probe| self.probe_one(*probe, limits));
         answers.collect()
     }
 
-    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepFlows>, Error> {
+    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepNeighbours>, Error> {
         let step = |id: &i64| {
-            let edges = all(self.0, FLOWS, params![id, limits.until_us], flow)?;
-            Ok(StepFlows {
-                started_us: first(self.0, STARTED, [id], |row| {
-                    row.get(0).map_err(sqlite_error)
-                })?
-                .flatten(),
-                flows: sum_up(edges),
+            let edges = all(self.0, NEIGHBOURS, params![id, limits.until_us], neighbour)?;
+            Ok(StepNeighbours {
+                started_us: first(self.0, STARTED, [id], |row| row.get(0).map_err(sqlite_error))?.flatten(),
+                neighbours: sum_up(edges),
                 pairs: all(self.0, PAIRS, params![id, limits.until_us], |row| {
                     Ok((
                         row.get(0).map_err(sqlite_error)?,
@@ -235,9 +255,9 @@ impl Facts for SqliteFacts<'_> {
             let dataset = dataset.ok_or_else(|| gone("dataset"))?;
             let last = self.last_writer(*id, limits.until_us, 0, limits)?;
             let last_run = match &last {
-                Some(flow) => first(self.0, STEP_ID, [flow.other], |row| {
-                    row.get(0).map_err(sqlite_error)
-                })?,
+                Some(neighbour) => {
+                    first(self.0, STEP_ID, [neighbour.other], |row| row.get(0).map_err(sqlite_error))?
+                }
                 None => None,
             };
             Ok(Node::Dataset {
@@ -246,8 +266,8 @@ impl Facts for SqliteFacts<'_> {
                 namespace: dataset.namespace,
                 name: dataset.name,
                 last_run,
-                row_count: last.and_then(|flow| flow.row_count),
-                rows_changed: last.and_then(|flow| flow.rows_changed),
+                row_count: last.and_then(|neighbour| neighbour.row_count),
+                rows_changed: last.and_then(|neighbour| neighbour.rows_changed),
             })
         };
         ids.iter().map(node).collect()
@@ -264,8 +284,8 @@ impl Facts for SqliteFacts<'_> {
     }
 }
 
-fn flow(row: &Row<'_>) -> Result<Flow, Error> {
-    Ok(Flow {
+fn neighbour(row: &Row<'_>) -> Result<Neighbour, Error> {
+    Ok(Neighbour {
         other: row.get(0).map_err(sqlite_error)?,
         kind: row.get(1).map_err(sqlite_error)?,
         last_us: row.get(2).map_err(sqlite_error)?,

@@ -4,13 +4,13 @@ use super::session::{Session, all, rows};
 use crate::error::{Error, ErrorKind};
 use crate::model::Node;
 use crate::queries::{self, is_complete, is_of_job};
-use crate::walk::{Facts, Flow, Limits, Near, Side, StepFlows, sum_up};
+use crate::walk::{Limits, LineageReader, Neighbour, Probe, Relation, StepNeighbours, sum_up};
 use futures_util::future::join3;
 use pudato_protocol::Dataset;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
-pub(super) struct PostgresFacts<'a>(pub(super) &'a Session<'a>);
+pub(super) struct PostgresLineage<'a>(pub(super) &'a Session<'a>);
 
 /// Whether the edge `e` is of a job in the environment `$env`.
 macro_rules! in_environment {
@@ -94,7 +94,7 @@ const READERS: &str = concat!(
 
 const STARTED: &str = "SELECT id, started_us FROM step WHERE id = ANY($1)";
 
-const FLOWS: &str = "SELECT step, dataset, kind, at_us, row_count, rows_changed FROM edge
+const NEIGHBOURS: &str = "SELECT step, dataset, kind, at_us, row_count, rows_changed FROM edge
      WHERE step = ANY($1) AND at_us <= $2 ORDER BY at_us DESC";
 
 const PAIRS: &str =
@@ -108,7 +108,7 @@ const DATASETS: &str = concat!(
     " ON true LEFT JOIN step s ON s.id = w.step"
 );
 
-impl PostgresFacts<'_> {
+impl PostgresLineage<'_> {
     async fn last_writers(
         &self,
         asked: &[(i64, i64, i64, i64)],
@@ -122,9 +122,9 @@ impl PostgresFacts<'_> {
         let until = |asked: &(i64, i64, i64, i64)| asked.2.min(limits.until_us);
         let until_us: Vec<i64> = asked.iter().map(until).collect();
         let not: Vec<i64> = asked.iter().map(|asked| asked.3).collect();
-        let (environment, flows) = (&limits.environment, &limits.flows);
+        let (environment, neighbours) = (&limits.environment, &limits.neighbours_max);
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&n, &dataset, &until_us, &not, environment, flows];
+            [&n, &dataset, &until_us, &not, environment, neighbours];
         rows(self.0, LAST_WRITERS, &params).await
     }
 
@@ -136,12 +136,12 @@ impl PostgresFacts<'_> {
         let Limits {
             until_us,
             environment,
-            flows,
+            neighbours_max: neighbours,
         } = limits;
         rows(
             self.0,
             WRITERS,
-            &[&n, &dataset, until_us, environment, flows],
+            &[&n, &dataset, until_us, environment, neighbours],
         )
         .await
     }
@@ -160,22 +160,26 @@ impl PostgresFacts<'_> {
         let Limits {
             until_us,
             environment,
-            flows,
+            neighbours_max: neighbours,
         } = limits;
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&n, &dataset, &from_us, until_us, environment, flows];
+            [&n, &dataset, &from_us, until_us, environment, neighbours];
         rows(self.0, READERS, &params).await
     }
 }
 
-impl Facts for PostgresFacts<'_> {
-    async fn near(&mut self, asked: &[Near], limits: &Limits) -> Result<Vec<Vec<Flow>>, Error> {
+impl LineageReader for PostgresLineage<'_> {
+    async fn probe(
+        &mut self,
+        asked: &[Probe],
+        limits: &Limits,
+    ) -> Result<Vec<Vec<Neighbour>>, Error> {
         let (mut last, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
-        for (n, Near { dataset, side }) in (0..).zip(asked) {
-            match *side {
-                Side::LastWriter { until_us, not } => last.push((n, *dataset, until_us, not)),
-                Side::Writers => writers.push((n, *dataset)),
-                Side::Readers { from_us } => readers.push((n, *dataset, from_us)),
+        for (n, Probe { dataset, relation }) in (0..).zip(asked) {
+            match *relation {
+                Relation::LastWriter { until_us, not } => last.push((n, *dataset, until_us, not)),
+                Relation::Writers => writers.push((n, *dataset)),
+                Relation::Readers { from_us } => readers.push((n, *dataset, from_us)),
             }
         }
         let (last, writers, readers) = tokio::join!(
@@ -187,32 +191,36 @@ impl Facts for PostgresFacts<'_> {
         let mut answers = vec![Vec::new(); asked.len()];
         for row in found.iter().flatten() {
             let n = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-            answers[n].push(flow(row));
+            answers[n].push(neighbour(row));
         }
         Ok(answers.into_iter().map(sum_up).collect())
     }
 
-    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepFlows>, Error> {
+    async fn steps(&mut self, ids: &[i64], limits: &Limits) -> Result<Vec<StepNeighbours>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let until_us = limits.until_us;
-        let (started, flows, pairs) = join3(
+        let (started, neighbours, pairs) = join3(
             rows(self.0, STARTED, &[&ids]),
-            rows(self.0, FLOWS, &[&ids, &until_us]),
+            rows(self.0, NEIGHBOURS, &[&ids, &until_us]),
             rows(self.0, PAIRS, &[&ids, &until_us]),
         )
         .await;
         // All of them answered, or what failed is told.
-        let mut answers = all([started, flows, pairs])?.into_iter();
+        let mut answers = all([started, neighbours, pairs])?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
-        let (started, flows, pairs) = (next(), next(), next());
-        let mut steps: HashMap<i64, StepFlows> = HashMap::new();
+        let (started, neighbours, pairs) = (next(), next(), next());
+        let mut steps: HashMap<i64, StepNeighbours> = HashMap::new();
         for row in &started {
             steps.entry(row.get(0)).or_default().started_us = row.get(1);
         }
-        for row in &flows {
-            steps.entry(row.get(0)).or_default().flows.push(flow(row));
+        for row in &neighbours {
+            steps
+                .entry(row.get(0))
+                .or_default()
+                .neighbours
+                .push(neighbour(row));
         }
         for row in &pairs {
             let pair = (row.get(1), row.get(2), row.get(3));
@@ -220,7 +228,7 @@ impl Facts for PostgresFacts<'_> {
         }
         let step = |id: &i64| {
             let mut step = steps.remove(id).unwrap_or_default();
-            step.flows = sum_up(step.flows);
+            step.neighbours = sum_up(step.neighbours);
             step
         };
         Ok(ids.iter().map(step).collect())
@@ -261,8 +269,8 @@ fn count(row: &Row, column: usize) -> Option<u64> {
     rows.and_then(|rows| u64::try_from(rows).ok())
 }
 
-fn flow(row: &Row) -> Flow {
-    Flow {
+fn neighbour(row: &Row) -> Neighbour {
+    Neighbour {
         other: row.get(1),
         kind: row.get(2),
         last_us: row.get(3),
