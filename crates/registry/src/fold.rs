@@ -1,26 +1,26 @@
-//! How the state of a step follows from its Results, in whatever order they come (design.md, "Registry").
+//! How the status of a step follows from its Results, whatever their order of arrival.
 
 use pudato_protocol::Status;
 use serde::Serialize;
 
-/// The state of a step.
+/// The status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepStatus {
-    /// Nothing is known to have begun.
+    /// The step has not begun, as far as the registry knows.
     Pending,
-    /// It has begun.
+    /// The step is running.
     Running,
-    /// It ended well.
+    /// The step succeeded.
     Success,
-    /// It ended badly.
+    /// The step failed.
     Failed,
-    /// It was decided not to run it.
+    /// The step was skipped on purpose.
     Skipped,
 }
 
 impl StepStatus {
-    /// Its name in the contract.
+    /// The name in the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -31,7 +31,7 @@ impl StepStatus {
         }
     }
 
-    /// Reads its name.
+    /// Parses the name in the contract.
     pub fn parse(name: &str) -> Option<Self> {
         [
             Self::Pending,
@@ -44,12 +44,12 @@ impl StepStatus {
         .find(|status| status.as_str() == name)
     }
 
-    /// Whether nothing but another end can follow.
+    /// Whether only another terminal status can follow.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Skipped)
     }
 
-    /// How far it is: nothing replaces a higher rank by a lower one.
+    /// A higher rank is never replaced by a lower one.
     pub(crate) fn rank(self) -> u8 {
         match self {
             Self::Pending => 0,
@@ -69,18 +69,17 @@ impl From<Status> for StepStatus {
     }
 }
 
-/// What a Result claims about its step. The greatest claim decides; since that is a total order, the order of arrival
-/// does not matter: a later end replaces an earlier one, at the same instant an error a success, and at last the greater
-/// identity the smaller.
+/// The order in which Results decide the status of a step. The greatest decides: a later end replaces an earlier one, at the same instant
+/// an error replaces a success, and then the greater identity wins. Because the order is total, the order of arrival does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Claim {
+pub(crate) struct Precedence {
     rank: u8,
     at_us: i64,
     is_error: bool,
     identity: String,
 }
 
-impl Claim {
+impl Precedence {
     pub(crate) fn new(status: StepStatus, at_us: i64, identity: &str) -> Self {
         Self {
             rank: status.rank(),
@@ -100,16 +99,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_ordered_as_the_design_says() {
-        let claim = |status, at_us, identity| Claim::new(status, at_us, identity);
+    fn a_later_end_an_error_and_a_greater_identity_decide() {
+        let precedence = |status, at_us, identity| Precedence::new(status, at_us, identity);
         let ordered = [
-            claim(StepStatus::Pending, 9, "z"),
-            claim(StepStatus::Running, 1, "a"),
-            claim(StepStatus::Running, 9, "a"),
-            claim(StepStatus::Failed, 1, "z"),
-            claim(StepStatus::Success, 2, "a"),
-            claim(StepStatus::Success, 2, "b"),
-            claim(StepStatus::Failed, 2, "a"),
+            precedence(StepStatus::Pending, 9, "z"),
+            precedence(StepStatus::Running, 1, "a"),
+            precedence(StepStatus::Running, 9, "a"),
+            precedence(StepStatus::Failed, 1, "z"),
+            precedence(StepStatus::Success, 2, "a"),
+            precedence(StepStatus::Success, 2, "b"),
+            precedence(StepStatus::Failed, 2, "a"),
         ];
         assert!(ordered.is_sorted());
     }

@@ -1,9 +1,9 @@
 //! Queries that every SQL store runs alike, and how their rows are read. Parameters first appear in their order, because SQLite
 //! counts them so.
 
-use crate::batch::{KnownStep, Standing, StepChange};
+use crate::batch::{KnownStep, StepChange, Verdict};
 use crate::error::Error;
-use crate::fold::{Claim, StepStatus};
+use crate::fold::{Precedence, StepStatus};
 use crate::model::{ClaimOfStep, Claims, Job, JobStatus, Node, Step, StoredEvent, StoredResult};
 use crate::openlineage::ToldResult;
 use crate::relocate::Relocations;
@@ -172,8 +172,8 @@ pub(crate) const KNOWN_STEPS: &str = concat!(
 /// A step and its id.
 pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error> {
     let status = StepStatus::parse(&row.text(3)?).unwrap_or(StepStatus::Pending);
-    let has_claim = row.number(4)? >= 0;
-    let claim = Claim::new(status, row.number(5)?, &row.text(6)?);
+    let has_precedence = row.number(4)? >= 0;
+    let precedence = Precedence::new(status, row.number(5)?, &row.text(6)?);
     let mut ids: Vec<String> = row.optional_text(11)?.into_iter().collect();
     let also = row.optional_text(12)?.map(|also| value(&also));
     let also = |name| {
@@ -186,7 +186,7 @@ pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error
         id: row.number(0)?,
         job: row.optional_number(2)?,
         status,
-        claim: has_claim.then_some(claim),
+        precedence: has_precedence.then_some(precedence),
         started_us: row.optional_number(7)?,
         is_declared: row.number(8)? != 0,
         handler: row.optional_text(9)?,
@@ -201,7 +201,10 @@ pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error
 
 /// What was declared of a step beside the first correlation id, service and action, as it is kept.
 pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
-    let (ids, work) = (step.ids.get(1..).unwrap_or_default(), &step.terms.also);
+    let (ids, work) = (
+        step.ids.get(1..).unwrap_or_default(),
+        &step.expectation.also,
+    );
     let is_any = !ids.is_empty() || !work.is_empty();
     is_any.then(|| serde_json::json!({"ids": ids, "work": work}).to_string())
 }
@@ -244,14 +247,14 @@ pub(crate) fn claim(row: &dyn Columns) -> Result<ClaimRow, Error> {
     let claim = ClaimOfStep {
         correlation_id: row.text(2)?,
         status: row.text(3)?,
-        differs_in: Standing::of_number(row.number(4)?).difference(),
+        differs_in: Verdict::of_number(row.number(4)?).difference(),
         recorded_at: row.text(5)?,
     };
     Ok((row.number(0)?, row.number(1)?, claim))
 }
 
 /// All that was said of a step, but for bodies that are large.
-pub(crate) const RECALL_BODY: &str = "SELECT body FROM result WHERE id = $1";
+pub(crate) const RESULT_BODY: &str = "SELECT body FROM result WHERE id = $1";
 
 /// A step without what its Results say, and its row.
 pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
@@ -378,7 +381,7 @@ pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
         identity: row.text(0)?,
         body: row.text(1)?,
         recorded_at: row.text(2)?,
-        claims: Standing::of_number(row.number(3)?).difference(),
+        claims: Verdict::of_number(row.number(3)?).difference(),
     })
 }
 

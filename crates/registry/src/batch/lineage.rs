@@ -1,4 +1,4 @@
-//! What a statement says was read and written.
+//! The datasets that a statement reports as read or written.
 
 use super::{ADDED, READ, REPLACED, no_nul};
 use crate::error::Error;
@@ -7,9 +7,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Operations of an output that leave nothing of the old contents (docs/lineage.md). `alter` and `rename` keep them, but name what
-/// they changed among their inputs. Any other word keeps the old contents: `insert`, `merge`, `delete` and so on, and also unknown
-/// words, because you can check a graph that shows too much, but a graph that leaves something out looks complete.
+/// Operations of an output that leave nothing of the old contents (docs/lineage.md). `alter` and `rename` keep them, but report what they
+/// changed among their inputs. Any other word keeps the old contents: `insert`, `merge`, `delete` and so on, and also unknown words,
+/// because you can check a graph that shows too much, but a graph that leaves something out looks complete.
 const REPLACING: [&str; 7] = [
     "create",
     "overwrite",
@@ -20,7 +20,7 @@ const REPLACING: [&str; 7] = [
     "rename",
 ];
 
-/// Whether the output still holds its old contents. Without an operation the step replaced it, as it does a file.
+/// Whether the output still holds its old contents. An output without an operation was replaced, as a file is.
 fn keeps(output: &DataReference) -> bool {
     let Some(operation) = output
         .metadata
@@ -35,9 +35,9 @@ fn keeps(output: &DataReference) -> bool {
         .any(|known| operation.eq_ignore_ascii_case(known))
 }
 
-/// A dataset that a statement names.
-pub(crate) struct Named<'a> {
-    /// Where it stands in the locations of the batch.
+/// A reference from a statement to a dataset.
+pub(crate) struct DatasetRef<'a> {
+    /// The index into [`Batch::locations`](super::Batch::locations).
     pub(crate) location: usize,
     /// [`READ`], [`REPLACED`] or [`ADDED`].
     pub(crate) kind: i64,
@@ -45,25 +45,25 @@ pub(crate) struct Named<'a> {
     pub(crate) reference: &'a DataReference,
 }
 
-/// What one output was made from.
+/// One input of one output.
 pub(crate) struct Pair {
     pub(crate) output: usize,
     pub(crate) input: usize,
-    /// The step made the input itself.
+    /// The step wrote the input itself.
     pub(crate) is_own: bool,
 }
 
-/// The datasets that are read and written, and what each output was made from.
+/// Collects the datasets that a statement read and wrote, and the inputs of each output.
 pub(super) fn lineage<'a>(
     inputs: &'a [DataReference],
     outputs: &'a [DataReference],
     place: &mut impl FnMut(&'a str) -> usize,
-) -> Result<(Vec<Named<'a>>, Vec<Pair>), Error> {
+) -> Result<(Vec<DatasetRef<'a>>, Vec<Pair>), Error> {
     let mut datasets = Vec::with_capacity(inputs.len() + outputs.len());
     for (references, is_output) in [(inputs, false), (outputs, true)] {
         for (position, reference) in (0..).zip(references) {
             no_nul("location", &reference.location)?;
-            datasets.push(Named {
+            datasets.push(DatasetRef {
                 location: place(&reference.location),
                 kind: match is_output {
                     false => READ,

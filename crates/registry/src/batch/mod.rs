@@ -1,22 +1,22 @@
-//! What a batch of Results says, and what a store changes because of it: worked out without a database, once for all of them.
+//! Works out what a batch of Results changes, without a database and once for all stores.
 //!
-//! A store looks up what the batch [names](Batch::names), hands it in as [`Known`], and writes the [`Plan`].
+//! A store looks up the [names](Batch::names) of the batch, passes the rows in as [`Known`], and writes the resulting [`Plan`].
 
-mod folding;
+mod expectation;
 mod lineage;
 mod plan;
-mod recall;
 mod statement;
-mod terms;
+mod step_builder;
+mod stored;
 
-pub(crate) use plan::{Plan, ResultRow, StepChange};
-pub(crate) use recall::Recalled;
-pub(crate) use statement::{Said, Statement, Uttered};
-pub use terms::Difference;
-pub(crate) use terms::{JobKey, Standing, Terms};
+pub use expectation::Difference;
+pub(crate) use expectation::{Expectation, JobKey, Verdict};
+pub(crate) use plan::{NewResult, Plan, StepChange};
+pub(crate) use statement::{Observation, Statement, StoredUpdate};
+pub(crate) use stored::StoredStatement;
 
 use crate::error::{Error, ErrorKind};
-use crate::fold::{Claim, StepStatus};
+use crate::fold::{Precedence, StepStatus};
 use crate::model::NewJob;
 use pudato_protocol::canonical;
 use std::borrow::Cow;
@@ -24,58 +24,58 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The step read the dataset.
 pub(crate) const READ: i64 = 0;
-/// The step wrote the dataset; what was in it before is gone.
+/// The step replaced the contents of the dataset.
 pub(crate) const REPLACED: i64 = 1;
-/// The step changed the dataset; what was in it before is still there, or some of it.
+/// The step changed the dataset and kept some or all of its contents.
 pub(crate) const ADDED: i64 = 2;
 
-/// Statements that are written together.
+/// Statements that are written in one transaction.
 pub(crate) struct Batch<'a> {
     pub(crate) statements: Vec<Statement<'a>>,
-    /// Every location that they name, once.
+    /// Each location that the statements name, once.
     pub(crate) locations: Vec<Cow<'a, str>>,
-    /// The rows of steps that are worked out anew, since all that was said of them is among the statements.
+    /// The rows of steps that are rebuilt from scratch. Every statement about them is in the batch.
     pub(crate) rebuilt: Vec<i64>,
 }
 
-/// What a store must look up for a batch. Everything is sorted, so that two transactions lock in the same order.
+/// The keys that a store looks up for a batch. They are sorted, so that two transactions lock rows in the same order.
 pub(crate) struct Names<'a> {
     pub(crate) identities: BTreeSet<&'a str>,
     pub(crate) steps: BTreeSet<&'a str>,
     pub(crate) jobs: BTreeSet<&'a str>,
 }
 
-/// What a store has of all that a batch names.
+/// The rows that a store found for a batch.
 #[derive(Default)]
 pub(crate) struct Known {
     pub(crate) results: HashSet<String>,
     pub(crate) steps: HashMap<String, KnownStep>,
     pub(crate) jobs: HashMap<String, KnownJob>,
-    /// The rows of [`Batch::locations`], in their order.
+    /// The rows of [`Batch::locations`], in the same order.
     pub(crate) datasets: Vec<i64>,
 }
 
-/// A step that is there.
+/// A step that has a row.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownStep {
     pub(crate) id: i64,
     pub(crate) job: Option<i64>,
     pub(crate) status: StepStatus,
-    /// What decided its state; `None` where nothing did yet.
-    pub(crate) claim: Option<Claim>,
+    /// The precedence of the Result that decides the status; `None` while there is none.
+    pub(crate) precedence: Option<Precedence>,
     pub(crate) started_us: Option<i64>,
-    /// `add_step` declared it.
+    /// The step was declared with `add_step`.
     pub(crate) is_declared: bool,
-    /// Its service and action: as declared, else as its Results say.
+    /// The service and the action: as declared, else as the Results report them.
     pub(crate) handler: Option<String>,
     pub(crate) action: Option<String>,
-    /// The correlation ids that were declared.
+    /// The declared correlation ids.
     pub(crate) ids: Vec<String>,
-    /// Services and actions that were declared beside the first.
+    /// Further declared services and actions.
     pub(crate) also: Vec<(String, String)>,
-    /// The one that its Results have, where none was declared.
+    /// The correlation id of the Results, if none was declared.
     pub(crate) seen_id: Option<String>,
-    /// Instant and identity of the last Result that established any of these.
+    /// The instant and identity of the last Result that established one of these values.
     pub(crate) since: Option<(i64, String)>,
 }
 
@@ -84,7 +84,7 @@ impl KnownStep {
         self.ids.iter().map(String::as_str).collect()
     }
 
-    /// Whether that is among the services and actions that were declared.
+    /// Whether this service and action are among the declared ones.
     fn does(&self, (handler, action): (&str, &str)) -> bool {
         let first = (self.handler.as_deref(), self.action.as_deref());
         first == (Some(handler), Some(action)) || self.also().contains(&(handler, action))
@@ -98,7 +98,7 @@ impl KnownStep {
     }
 }
 
-/// A job that is there.
+/// A job that has a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownJob {
     pub(crate) id: i64,
@@ -107,23 +107,23 @@ pub(crate) struct KnownJob {
 }
 
 impl<'a> Batch<'a> {
-    /// Takes the statements together.
+    /// Builds a batch.
     ///
     /// # Errors
-    /// `Invalid`: one of them holds a NUL where no store can keep one.
-    pub(crate) fn new(uttered: &[Uttered<'a>]) -> Result<Self, Error> {
-        Self::again(&[], &[], uttered)
+    /// `Invalid`: a text contains a NUL where no store can keep one.
+    pub(crate) fn new(observations: &[Observation<'a>]) -> Result<Self, Error> {
+        Self::with_stored(&[], &[], observations)
     }
 
-    /// As [`Batch::new`], together with all that was said before about some steps (by their rows).
-    pub(crate) fn again(
+    /// Builds a batch together with all stored statements about the steps in the rows `rebuilt`.
+    pub(crate) fn with_stored(
         rebuilt: &[i64],
-        recalled: &'a [Recalled],
-        uttered: &[Uttered<'a>],
+        stored: &'a [StoredStatement],
+        observations: &[Observation<'a>],
     ) -> Result<Self, Error> {
         let mut places = HashMap::new();
         let mut locations = Vec::new();
-        // Whoever wrote a name down, in whatever case the engine allows: it is one dataset.
+        // Some engines ignore case. All spellings of a name are one dataset.
         let mut place = |location: &'a str| {
             let location = canonical(location);
             if let Some(place) = places.get(&location) {
@@ -133,17 +133,17 @@ impl<'a> Batch<'a> {
             places.insert(location, locations.len() - 1);
             locations.len() - 1
         };
-        let mut statements = Vec::with_capacity(recalled.len() + uttered.len());
-        for recalled in recalled {
-            let mut statement = Statement::new(recalled.uttered(), &mut place)?;
-            statement.row = Some((recalled.row, recalled.standing));
-            if recalled.standing == Standing::Accepted {
-                statement.standing = Some(Standing::Accepted);
+        let mut statements = Vec::with_capacity(stored.len() + observations.len());
+        for stored in stored {
+            let mut statement = Statement::new(stored.observation(), &mut place)?;
+            statement.row = Some((stored.row, stored.verdict));
+            if stored.verdict == Verdict::Accepted {
+                statement.verdict = Some(Verdict::Accepted);
             }
             statements.push(statement);
         }
-        for uttered in uttered {
-            statements.push(Statement::new(*uttered, &mut place)?);
+        for observations in observations {
+            statements.push(Statement::new(*observations, &mut place)?);
         }
         Ok(Self {
             statements,
@@ -152,27 +152,31 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The rows of steps that must be worked out anew: a statement in this batch sorts before the one that established the step, or
-    /// establishes more of it. Every statement about them must be [read again](Batch::again).
-    pub(crate) fn unsettled(&self, known: &Known) -> Vec<i64> {
+    /// The rows of steps that must be rebuilt, because a statement of this batch precedes the one that established the step, or establishes
+    /// more of it. Read every stored statement about them and call [`Batch::with_stored`].
+    pub(crate) fn to_rebuild(&self, known: &Known) -> Vec<i64> {
         let mut rows = BTreeSet::new();
         for statement in &self.statements {
             let Some(step) = statement.step_id.and_then(|id| known.steps.get(id)) else {
                 continue;
             };
             let is_there = |identity| known.results.contains(identity);
-            if statement.said.is_some_and(|said| is_there(said.identity)) {
+            if statement
+                .record
+                .is_some_and(|record| is_there(record.identity))
+            {
                 continue;
             }
             let declares = statement.declares.as_ref();
-            let judged = statement.standing.is_none() && statement.said.is_some();
+            let evaluated = statement.verdict.is_none() && statement.record.is_some();
             let unsettles = || {
-                let mut terms = Terms::known(step);
+                let mut expectation = Expectation::known(step);
                 let job = statement.job_id.map(|id| known.job(id));
-                terms.since.is_some() && statement.place() < terms.since
-                    || terms.judge(statement, job).counts() && terms.learn(statement, job)
+                expectation.since.is_some() && statement.place() < expectation.since
+                    || expectation.evaluate(statement, job).counts()
+                        && expectation.learn(statement, job)
             };
-            if declares.is_some_and(|declares| declares.changes(step)) || judged && unsettles() {
+            if declares.is_some_and(|declares| declares.changes(step)) || evaluated && unsettles() {
                 rows.insert(step.id);
             }
         }
@@ -185,7 +189,7 @@ impl<'a> Batch<'a> {
             identities: said
                 .clone()
                 .filter(|s| s.row.is_none())
-                .filter_map(|s| s.said.map(|said| said.identity))
+                .filter_map(|s| s.record.map(|record| record.identity))
                 .collect(),
             steps: said.clone().filter_map(|s| s.step_id).collect(),
             jobs: said
@@ -205,12 +209,11 @@ impl Known {
     }
 }
 
-/// Most bytes of a text that is looked up: an entry of an index of Postgres has 2,704 at most. The other stores keep to it, so that all of
-/// them take the same.
+/// The longest text that can be looked up. PostgreSQL limits an index entry to 2,704 bytes; the other stores apply the same limit.
 const INDEXED_BYTES_MAX: usize = 2_000;
 
 /// # Errors
-/// `Invalid`: the text is too long to be looked up.
+/// `Invalid`: the text is too long for an index.
 fn indexed(field: &str, text: &str) -> Result<(), Error> {
     if text.len() <= INDEXED_BYTES_MAX {
         return Ok(());
@@ -223,7 +226,7 @@ fn indexed(field: &str, text: &str) -> Result<(), Error> {
 }
 
 /// # Errors
-/// `Invalid`: one of the job's texts is too long to be looked up.
+/// `Invalid`: a text that is looked up is too long for an index.
 pub(crate) fn check_indexed(job: &NewJob) -> Result<(), Error> {
     let texts = job.texts().into_iter();
     let mut looked_up =
@@ -232,7 +235,7 @@ pub(crate) fn check_indexed(job: &NewJob) -> Result<(), Error> {
 }
 
 /// # Errors
-/// `Invalid`: the text holds a NUL, which Postgres cannot keep.
+/// `Invalid`: the text contains a NUL, which PostgreSQL cannot store.
 pub(crate) fn no_nul(field: &str, text: &str) -> Result<(), Error> {
     if !text.contains('\0') {
         return Ok(());

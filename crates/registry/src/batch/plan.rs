@@ -1,47 +1,47 @@
-//! What changes.
+//! The plan: the rows that a batch adds or changes.
 
-use super::folding::Folding;
-use super::{Batch, JobKey, Known, READ, Standing, Statement, Terms};
+use super::step_builder::StepBuilder;
+use super::{Batch, Expectation, JobKey, Known, READ, Statement, Verdict};
 use crate::error::Error;
-use crate::fold::{Claim, StepStatus};
+use crate::fold::{Precedence, StepStatus};
 use crate::store::Applied;
 use std::collections::{HashMap, HashSet};
 
-/// What a store writes. Steps and jobs that are not there yet have no row; what points at them says where they stand here.
+/// The changes that a store writes. New steps and jobs have no row yet, so other parts of the plan refer to them by index.
 #[derive(Default)]
 pub(crate) struct Plan<'a> {
-    /// What became of each statement that is new.
+    /// The outcome of each new statement.
     pub(crate) applied: Vec<Applied>,
     pub(crate) jobs: Vec<JobChange<'a>>,
     pub(crate) steps: Vec<StepChange<'a>>,
-    /// Statements that are kept.
-    pub(crate) results: Vec<ResultRow>,
-    /// Rows of Results that were kept before and stand otherwise now.
-    pub(crate) rejudged: Vec<(i64, Standing)>,
+    /// The statements to store.
+    pub(crate) results: Vec<NewResult>,
+    /// Stored Results whose verdict changed, by their rows.
+    pub(crate) reevaluated: Vec<(i64, Verdict)>,
     pub(crate) edges: Vec<EdgeRow<'a>>,
     pub(crate) pairs: Vec<PairRow>,
 }
 
-/// A statement that is kept.
-pub(crate) struct ResultRow {
-    /// Among the statements of the batch.
+/// A statement to store.
+pub(crate) struct NewResult {
+    /// The index into the statements of the batch.
     pub(crate) statement: usize,
-    /// Among [`Plan::steps`].
+    /// The index into [`Plan::steps`].
     pub(crate) step: Option<usize>,
-    pub(crate) standing: Standing,
+    pub(crate) verdict: Verdict,
 }
 
-/// The Result that says something.
+/// The Result that an edge comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
-    /// Among [`Plan::results`].
+    /// The index into [`Plan::results`].
     New(usize),
-    /// The row of one that was kept before.
+    /// The row of a Result that was stored before.
     Row(i64),
 }
 
 impl Source {
-    /// Its row, where those of the plan have these.
+    /// The row of the Result; `results` holds the rows of [`Plan::results`].
     pub(crate) fn row(self, results: &[i64]) -> i64 {
         match self {
             Self::New(place) => results[place],
@@ -50,27 +50,27 @@ impl Source {
     }
 }
 
-/// A job that is new, or that changes.
+/// A job that is added or changed.
 pub(crate) struct JobChange<'a> {
     pub(crate) known: Option<i64>,
     pub(crate) job_id: &'a str,
-    /// When it was created, as far as is known now.
+    /// The earliest known time of creation.
     pub(crate) created_us: i64,
-    /// Whether that changed.
+    /// Whether `created_us` changed.
     pub(crate) is_older: bool,
-    /// How many more of its steps began, ended, failed.
+    /// How many more of its steps began, ended or failed.
     pub(crate) begun: i64,
     pub(crate) ended: i64,
     pub(crate) failed: i64,
-    /// The same of those that were declared, and how many more there are.
+    /// The same counts for declared steps.
     pub(crate) declared: Declared,
-    /// When the last of the steps that ended now did.
+    /// When the last of the steps that ended in this batch did so.
     pub(crate) ended_us: Option<i64>,
-    /// A step of it was worked out anew: when the last one ended must be looked up.
+    /// One of its steps was rebuilt, so the end of the last step must be looked up again.
     pub(crate) is_rebuilt: bool,
 }
 
-/// How many more of the declared steps of a job there are, began, ended, failed.
+/// Changes of the numbers of declared steps: how many there are, began, ended and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Declared {
     pub(crate) steps: i64,
@@ -79,23 +79,23 @@ pub(crate) struct Declared {
     pub(crate) failed: i64,
 }
 
-/// A step that is new, or that changes.
+/// A step that is added or changed.
 pub(crate) struct StepChange<'a> {
     pub(crate) known: Option<i64>,
     pub(crate) step_id: &'a str,
-    /// It was worked out anew: nothing of what its row says stays, nor its edges.
+    /// The step was rebuilt: its row and its edges are replaced.
     pub(crate) is_rebuilt: bool,
-    /// The job that it belongs to; `None` where it has none, or where the step is there and goes on.
+    /// The index of the job; `None` if the step has no job, or keeps the one in its row.
     pub(crate) job: Option<usize>,
-    /// The statement that decides its state now; `None` where that does not change.
+    /// The statement that now decides the status; `None` if the status stays.
     pub(crate) decided_by: Option<usize>,
-    /// When it began; `None` where that does not change.
+    /// When the step began; `None` if that stays.
     pub(crate) started_us: Option<i64>,
-    /// What its Results agree with. That of a step that is there and goes on is not written.
-    pub(crate) terms: Terms<'a>,
-    /// The correlation ids that were declared.
+    /// The values that the Results must match. The store does not write them for a step that has a row and is not rebuilt.
+    pub(crate) expectation: Expectation<'a>,
+    /// The declared correlation ids.
     pub(crate) ids: Vec<&'a str>,
-    /// What it read before was read earlier than was known.
+    /// The step began earlier than recorded, so its stored reads move as well.
     pub(crate) has_moved: bool,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct StepChange<'a> {
 pub(crate) struct EdgeRow<'a> {
     pub(crate) dataset: i64,
     pub(crate) kind: i64,
-    /// Of a read: when the step began, since it saw what was there then. Of a write: when the Result said so.
+    /// For a read, when the step began, because it read the contents of that instant. For a write, the timestamp of the Result.
     pub(crate) seen_us: i64,
     pub(crate) at_us: i64,
     pub(crate) result: Source,
@@ -115,7 +115,7 @@ pub(crate) struct EdgeRow<'a> {
     pub(crate) bytes: Option<i64>,
 }
 
-/// What an output was made from.
+/// One input of one output.
 pub(crate) struct PairRow {
     pub(crate) step: usize,
     pub(crate) output: i64,
@@ -125,44 +125,44 @@ pub(crate) struct PairRow {
     pub(crate) is_own: bool,
 }
 
-/// What a statement is about.
-enum About {
-    /// It was there already.
+/// The outcome of looking up a statement.
+enum Subject {
+    /// The statement is a duplicate.
     Known,
     Nothing,
-    /// Among the steps.
+    /// The index of its step.
     Step(usize),
 }
 
 impl<'a> Plan<'a> {
-    /// Goes through the statements: first which of them count, then what those that do change, in their order.
+    /// First evaluates which statements count, then applies those in their order.
     ///
     /// # Errors
-    /// `Invalid`: a step is declared, or updated, as one of a job that it does not belong to, or has too many correlation ids.
+    /// `Invalid`: the step is declared or updated as part of another job, or has too many correlation ids.
     pub(crate) fn new(batch: &'a Batch<'a>, known: &'a Known) -> Result<Self, Error> {
         let mut plan = Self::default();
-        let mut steps: Vec<Folding<'a>> = Vec::new();
+        let mut steps: Vec<StepBuilder<'a>> = Vec::new();
         let (mut step_places, mut job_places) = (HashMap::new(), HashMap::new());
         let mut kept = HashSet::new();
         let mut about = Vec::with_capacity(batch.statements.len());
         for (n, statement) in batch.statements.iter().enumerate() {
-            if let Some(said) = &statement.said
+            if let Some(record) = &statement.record
                 && statement.row.is_none()
-                && (known.results.contains(said.identity) || !kept.insert(said.identity))
+                && (known.results.contains(record.identity) || !kept.insert(record.identity))
             {
-                about.push(About::Known);
+                about.push(Subject::Known);
                 continue;
             }
             let Some(step_id) = statement.step_id else {
-                about.push(About::Nothing);
+                about.push(Subject::Nothing);
                 continue;
             };
             let place = *step_places.entry(step_id).or_insert_with(|| {
-                steps.push(Folding::new(step_id, batch, known));
+                steps.push(StepBuilder::new(step_id, batch, known));
                 steps.len() - 1
             });
-            steps[place].heard.push(n);
-            about.push(About::Step(place));
+            steps[place].statements.push(n);
+            about.push(Subject::Step(place));
             if let Some(job_id) = statement.job_id {
                 let jobs = &mut plan.jobs;
                 let job = *job_places.entry(known.job(job_id)).or_insert_with(|| {
@@ -172,23 +172,23 @@ impl<'a> Plan<'a> {
                 plan.jobs[job].seen(statement.at_us, known);
             }
         }
-        let mut standings = vec![Standing::Counts; batch.statements.len()];
+        let mut verdicts = vec![Verdict::Matches; batch.statements.len()];
         for step in &mut steps {
-            step.judge(batch, known, &mut standings)?;
+            step.evaluate(batch, known, &mut verdicts)?;
         }
         for (n, statement) in batch.statements.iter().enumerate() {
-            let standing = standings[n];
+            let verdict = verdicts[n];
             let applied = match about[n] {
-                About::Known => Applied::Duplicate,
-                About::Nothing => {
-                    plan.keep(n, statement, None, standing, known);
+                Subject::Known => Applied::Duplicate,
+                Subject::Nothing => {
+                    plan.keep(n, statement, None, verdict, known);
                     Applied::Skipped
                 }
-                About::Step(place) => {
-                    plan.keep(n, statement, Some(place), standing, known);
-                    match standing.counts() {
+                Subject::Step(place) => {
+                    plan.keep(n, statement, Some(place), verdict, known);
+                    match verdict.counts() {
                         false => Applied::Claimed,
-                        true if steps[place].fold(n, statement) => Applied::Applied,
+                        true if steps[place].apply(n, statement) => Applied::Applied,
                         true if statement.status.is_none() => Applied::Applied,
                         true => Applied::Superseded,
                     }
@@ -198,44 +198,44 @@ impl<'a> Plan<'a> {
                 plan.applied.push(applied);
             }
         }
-        // What a step read, it read when it began.
+        // A step read its inputs when it began.
         for edge in plan.edges.iter_mut().filter(|edge| edge.kind == READ) {
             edge.seen_us = steps[edge.step].started_us.unwrap_or(edge.at_us);
         }
         for step in &mut steps {
             plan.count(step, &mut job_places);
         }
-        plan.steps = steps.into_iter().map(Folding::change).collect();
+        plan.steps = steps.into_iter().map(StepBuilder::change).collect();
         Ok(plan)
     }
 
-    /// Keeps a statement, and what it says was read and written where it counts.
+    /// Adds the statement and, if it counts, its lineage.
     fn keep(
         &mut self,
         n: usize,
         statement: &'a Statement<'a>,
         step: Option<usize>,
-        standing: Standing,
+        verdict: Verdict,
         known: &Known,
     ) {
         let result = match statement.row {
-            _ if statement.said.is_none() => return,
+            _ if statement.record.is_none() => return,
             Some((row, before)) => {
-                if before != standing {
-                    self.rejudged.push((row, standing));
+                if before != verdict {
+                    self.reevaluated.push((row, verdict));
                 }
                 Source::Row(row)
             }
             None => {
-                self.results.push(ResultRow {
+                self.results.push(NewResult {
                     statement: n,
                     step,
-                    standing,
+                    verdict,
                 });
                 Source::New(self.results.len() - 1)
             }
         };
-        let Some(step) = step.filter(|_| standing.counts()) else {
+        let Some(step) = step.filter(|_| verdict.counts()) else {
             return;
         };
         let at_us = statement.at_us;
@@ -270,10 +270,10 @@ impl<'a> Plan<'a> {
             }));
     }
 
-    /// Takes what the step was from the counts of the job that it had, and adds what it is to those of the job that it has.
-    fn count(&mut self, step: &mut Folding<'a>, places: &mut HashMap<JobKey<'a>, usize>) {
-        let job = step.terms.job.map(|job| self.job(job, places));
-        // One that is there and goes on keeps its job.
+    /// Subtracts the old state of the step from the counts of its old job, and adds the new state to those of its new job.
+    fn count(&mut self, step: &mut StepBuilder<'a>, places: &mut HashMap<JobKey<'a>, usize>) {
+        let job = step.expectation.job.map(|job| self.job(job, places));
+        // A step that has a row and is not rebuilt keeps its job.
         step.job = job.filter(|_| step.known.is_none() || step.is_rebuilt);
         let before = step.known.and_then(|step| Some((step.job?, step)));
         if let Some((id, known)) = before {
@@ -288,15 +288,17 @@ impl<'a> Plan<'a> {
         job.add(step.status, step.is_declared, 1);
         job.is_rebuilt |= step.is_rebuilt;
         if step.status.is_terminal() && (step.decided_by.is_some() || before.is_none()) {
-            job.ended_us = job.ended_us.max(step.claim.as_ref().map(Claim::at_us));
+            job.ended_us = job
+                .ended_us
+                .max(step.precedence.as_ref().map(Precedence::at_us));
         }
     }
 
-    /// Where the job stands; one that no statement names is added.
+    /// The index of the job, which is added if no statement names it.
     fn job(&mut self, job: JobKey<'a>, places: &mut HashMap<JobKey<'a>, usize>) -> usize {
         *places.entry(job).or_insert_with(|| {
             let (known, job_id) = match job {
-                // The row is all that is needed.
+                // The row alone identifies the job.
                 JobKey::Known(id) => (Some(id), ""),
                 JobKey::New(job_id) => (None, job_id),
             };
@@ -334,7 +336,7 @@ impl<'a> JobChange<'a> {
         }
     }
 
-    /// Counts a step in that state, or takes it out.
+    /// Adds a step in this status to the counts, or removes it if `sign` is -1.
     fn add(&mut self, status: StepStatus, is_declared: bool, sign: i64) {
         let begun = sign * i64::from(status != StepStatus::Pending);
         let ended = sign * i64::from(status.is_terminal());
@@ -350,7 +352,7 @@ impl<'a> JobChange<'a> {
         }
     }
 
-    /// Until somebody creates it, a job is as old as its first Result, whichever comes first.
+    /// Until it is created explicitly, a job is as old as its earliest Result.
     fn seen(&mut self, at_us: i64, known: &Known) {
         let is_declared = known
             .jobs
@@ -362,7 +364,7 @@ impl<'a> JobChange<'a> {
         }
     }
 
-    /// Whether its row changes, where it has one.
+    /// Whether an existing row changes.
     pub(crate) fn changes(&self) -> bool {
         self.is_older
             || (self.begun, self.ended, self.failed) != (0, 0, 0)

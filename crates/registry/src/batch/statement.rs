@@ -1,7 +1,7 @@
-//! What a Result, an update or a declaration says about a step.
+//! Turns a Result, an update or a declaration into a statement about a step.
 
-use super::lineage::{Named, Pair, lineage};
-use super::{KnownStep, Standing, indexed, no_nul};
+use super::lineage::{DatasetRef, Pair, lineage};
+use super::{KnownStep, Verdict, indexed, no_nul};
 use crate::error::Error;
 use crate::fold::StepStatus;
 use crate::hash::sha256_hex;
@@ -12,19 +12,19 @@ use pudato_protocol::{Result as Reply, Timestamp};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// How far a clock may be ahead of that of the registry. Clocks that are set over the network differ by much less than a second; five
-/// minutes are what protocols that depend on clocks (Kerberos, signatures of AWS) put up with before they refuse one. What is said to have
-/// happened later than this after it was recorded counts as of then, so that it cannot decide a step, or what data was read, for ever.
+/// How far a sender's clock may be ahead of the registry's. Clocks that are set over the network differ by much less than a second;
+/// protocols that depend on clocks (Kerberos, AWS signatures) tolerate five minutes. A later timestamp counts as recording time plus five
+/// minutes, so that it cannot decide a step, or which data was read, for ever.
 const CLOCK_AHEAD_MAX_US: i64 = 5 * 60 * 1_000_000;
 
-/// Something that is said, before it is taken apart.
+/// An input of a batch, before it is parsed.
 #[derive(Clone, Copy)]
-pub(crate) enum Uttered<'a> {
+pub(crate) enum Observation<'a> {
     /// A Result that arrived.
     Result(&'a Incoming),
-    /// An update of a step, which counts like a Result.
-    Update(&'a StepUpdate, &'a Said),
-    /// A step and its job are made where they are not there; nothing is said about their state.
+    /// An update of a step. It counts like a Result.
+    Update(&'a StepUpdate, &'a StoredUpdate),
+    /// Declares a step and its job, which are added if they are new. It says nothing about their status.
     Declaration {
         step_id: &'a str,
         job_id: &'a str,
@@ -35,16 +35,16 @@ pub(crate) enum Uttered<'a> {
     },
 }
 
-/// What the Results of a step must agree with, as somebody declares it.
+/// Declared values that the Results of a step must match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Declares<'a> {
-    /// The service and the action; `None` where only a correlation id is added.
+    /// The service and the action; `None` if the declaration only adds a correlation id.
     pub(crate) work: Option<(&'a str, &'a str)>,
     pub(crate) correlation_id: Option<&'a str>,
 }
 
 impl Declares<'_> {
-    /// Whether it says anything new about a step that is there.
+    /// Whether it changes what is known about the step.
     pub(super) fn changes(&self, step: &KnownStep) -> bool {
         let is_new_id = |id: &str| !step.ids.iter().any(|known| known == id);
         let is_new_work = |work| !step.is_declared || !step.does(work);
@@ -52,13 +52,13 @@ impl Declares<'_> {
     }
 }
 
-/// An update as it is kept.
-pub(crate) struct Said {
+/// An update in the form in which it is stored.
+pub(crate) struct StoredUpdate {
     identity: String,
     body: String,
 }
 
-impl Said {
+impl StoredUpdate {
     pub(crate) fn of(update: &StepUpdate) -> Self {
         let at = update.completed_at.as_ref().unwrap_or(&update.timestamp);
         let mut body = json!({
@@ -75,16 +75,16 @@ impl Said {
         Self { identity, body }
     }
 
-    /// One that was kept before.
-    pub(super) fn recalled(identity: String) -> Self {
+    /// An update that was read from its row. Its body is not needed again.
+    pub(super) fn stored(identity: String) -> Self {
         let body = String::new();
         Self { identity, body }
     }
 }
 
-/// What is kept of a statement.
+/// The columns of a statement in the table `result`.
 #[derive(Clone, Copy)]
-pub(crate) struct Kept<'a> {
+pub(crate) struct ResultRow<'a> {
     pub(crate) identity: &'a str,
     pub(crate) correlation_id: &'a str,
     pub(crate) status: &'static str,
@@ -92,27 +92,27 @@ pub(crate) struct Kept<'a> {
     pub(crate) body: &'a str,
 }
 
-/// One statement, taken apart.
+/// One parsed statement.
 pub(crate) struct Statement<'a> {
-    /// Where it is kept and how it stood, where it was written before.
-    pub(crate) row: Option<(i64, Standing)>,
-    /// How it stands, where that is certain.
-    pub(crate) standing: Option<Standing>,
+    /// Its row and its verdict, if it was stored before.
+    pub(crate) row: Option<(i64, Verdict)>,
+    /// The verdict, if it does not depend on the step.
+    pub(crate) verdict: Option<Verdict>,
     pub(crate) declares: Option<Declares<'a>>,
-    /// The job that its step must belong to.
+    /// The job that the step must belong to.
     pub(crate) expected_job: Option<&'a str>,
-    /// `None`: it is a declaration, of which nothing is kept.
-    pub(crate) said: Option<Kept<'a>>,
+    /// `None` for a declaration, which is not stored.
+    pub(crate) record: Option<ResultRow<'a>>,
     pub(crate) step_id: Option<&'a str>,
     pub(crate) job_id: Option<&'a str>,
-    /// `None`: it says nothing about the state.
+    /// `None` if it says nothing about the status.
     pub(crate) status: Option<StepStatus>,
-    /// When it happened, as far as that can be believed.
+    /// When it happened, limited to what the registry believes.
     pub(crate) at: Cow<'a, str>,
     pub(crate) at_us: i64,
-    /// When it happened as it was said, where that cannot be believed.
+    /// When it happened according to the sender, if the registry does not believe it.
     pub(crate) stated_at: Option<&'a str>,
-    /// `None`: it says nothing about when the step began.
+    /// `None` if it does not say when the step began.
     pub(crate) started_us: Option<i64>,
     pub(crate) duration_ms: Option<i64>,
     pub(crate) error: Option<Cow<'a, str>>,
@@ -121,19 +121,19 @@ pub(crate) struct Statement<'a> {
     /// Other names of the action.
     pub(crate) action_names: Vec<&'a str>,
     pub(crate) correlation_id: Option<&'a str>,
-    pub(crate) datasets: Vec<Named<'a>>,
+    pub(crate) datasets: Vec<DatasetRef<'a>>,
     pub(crate) pairs: Vec<Pair>,
 }
 
 impl<'a> Statement<'a> {
     pub(super) fn new(
-        uttered: Uttered<'a>,
+        observations: Observation<'a>,
         place: &mut impl FnMut(&'a str) -> usize,
     ) -> Result<Self, Error> {
-        let statement = match uttered {
-            Uttered::Result(incoming) => Self::of_result(incoming, place)?,
-            Uttered::Update(update, said) => Self::of_update(update, said, place)?,
-            Uttered::Declaration {
+        let statement = match observations {
+            Observation::Result(incoming) => Self::of_result(incoming, place)?,
+            Observation::Update(update, stored) => Self::of_update(update, stored, place)?,
+            Observation::Declaration {
                 step_id,
                 job_id,
                 handler,
@@ -147,7 +147,7 @@ impl<'a> Statement<'a> {
                     work: Some((handler, action)),
                     correlation_id,
                 }),
-                ..Self::silent(Moment::of(at, at))
+                ..Self::empty(Moment::of(at, at))
             },
         };
         indexed("step_id", statement.step_id.unwrap_or_default())?;
@@ -178,19 +178,19 @@ impl<'a> Statement<'a> {
             (&[][..], &[][..])
         };
         let (datasets, pairs) = lineage(inputs, outputs, place)?;
-        let asked = Asked::of(result);
+        let asked = CommandRecord::of(result);
         Ok(Self {
-            said: Some(Kept {
+            record: Some(ResultRow {
                 identity: &incoming.identity,
                 correlation_id: &result.correlation_id,
                 status: status.as_str(),
                 recorded_at: incoming.recorded_at.as_str(),
                 body: &incoming.body,
             }),
-            // What has no step is no claim about one.
-            standing: (!has_step).then_some(Standing::Counts),
+            // A Result without a step cannot mismatch.
+            verdict: (!has_step).then_some(Verdict::Matches),
             step_id: result.step_id.as_deref(),
-            // What has no step changes no job.
+            // A Result without a step changes no job.
             job_id: result.job_id.as_deref().filter(|_| has_step),
             status: Some(status),
             started_us: Some(started_us(at_us, result.duration_ms)),
@@ -202,13 +202,13 @@ impl<'a> Statement<'a> {
             correlation_id: Some(&result.correlation_id),
             datasets,
             pairs,
-            ..Self::silent(at)
+            ..Self::empty(at)
         })
     }
 
     fn of_update(
         update: &'a StepUpdate,
-        said: &'a Said,
+        stored: &'a StoredUpdate,
         place: &mut impl FnMut(&'a str) -> usize,
     ) -> Result<Self, Error> {
         let recorded_at = &update.timestamp;
@@ -231,14 +231,14 @@ impl<'a> Statement<'a> {
             correlation_id: Some(id),
         });
         Ok(Self {
-            said: Some(Kept {
-                identity: &said.identity,
+            record: Some(ResultRow {
+                identity: &stored.identity,
                 correlation_id: "",
                 status: update.status.map_or("pending", StepStatus::as_str),
                 recorded_at: recorded_at.as_str(),
-                body: &said.body,
+                body: &stored.body,
             }),
-            standing: Some(Standing::Accepted),
+            verdict: Some(Verdict::Accepted),
             declares,
             expected_job: update.job_id.as_deref(),
             step_id: Some(&update.step_id),
@@ -250,18 +250,18 @@ impl<'a> Statement<'a> {
             error: update.error.as_deref().map(clean),
             datasets,
             pairs,
-            ..Self::silent(at)
+            ..Self::empty(at)
         })
     }
 
-    /// Something of which nothing is known but when it happened.
-    fn silent(at: Moment<'a>) -> Self {
+    /// A statement of which only the time is known.
+    fn empty(at: Moment<'a>) -> Self {
         Self {
             row: None,
-            standing: None,
+            verdict: None,
             declares: None,
             expected_job: None,
-            said: None,
+            record: None,
             step_id: None,
             job_id: None,
             status: None,
@@ -280,9 +280,9 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Where it stands among all that is said of its step, whatever came first.
+    /// Its place in the order of all statements about a step, which does not depend on the order of arrival.
     pub(super) fn place(&self) -> Option<(i64, &'a str)> {
-        self.said.map(|said| (self.at_us, said.identity))
+        self.record.map(|record| (self.at_us, record.identity))
     }
 }
 
@@ -294,7 +294,7 @@ struct Moment<'a> {
 }
 
 impl<'a> Moment<'a> {
-    /// As it was said, but no later than the registry can believe.
+    /// The stated time, limited to what the registry believes.
     fn of(stated: &'a Timestamp, recorded_at: &Timestamp) -> Self {
         let (us, last) = (micros(stated), micros(recorded_at));
         let last = last.saturating_add(CLOCK_AHEAD_MAX_US);
@@ -313,14 +313,15 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// What the Command asked for, as the runtime's record of it says: the Command itself is not kept.
-struct Asked<'a> {
+/// The service and action that the Command asked for, from the execution record that the runtime adds. The registry does not store the
+/// Command itself.
+struct CommandRecord<'a> {
     action: Option<&'a str>,
-    /// All names of the action, where it has several.
+    /// All names of the action, if it has several.
     names: Vec<&'a str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CommandRecord<'a> {
     fn of(result: &'a Reply) -> Self {
         let mut records = result.executions.iter();
         let mut others = records.clone();
@@ -340,13 +341,13 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// When the work began, as far as a Result tells.
+/// When the work began, according to the Result's duration.
 fn started_us(at_us: i64, duration_ms: u64) -> i64 {
     let duration_us = i64::try_from(duration_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
     at_us.saturating_sub(duration_us)
 }
 
-/// A text for people, without NULs, which Postgres cannot keep.
+/// A text for people. PostgreSQL cannot store NULs, so they are replaced.
 fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))

@@ -3,7 +3,7 @@
 use super::relocate::relocations;
 use super::session::{Session, rows, run};
 use super::write::{Datasets, apply};
-use crate::batch::{Uttered, no_nul};
+use crate::batch::{Observation, no_nul};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Job, JobFilter, JobStatus, NewJob, NewStep, Step, UpdateJob};
 use crate::{micros, queries};
@@ -123,7 +123,7 @@ pub(super) async fn add_step(
 ) -> Result<Step, Error> {
     let step_id = step.step_id.clone();
     let step_id = step_id.unwrap_or_else(|| queries::new_id("step"));
-    let declaration = Uttered::Declaration {
+    let declaration = Observation::Declaration {
         step_id: &step_id,
         job_id: &step.job_id,
         handler: &step.handler_type,

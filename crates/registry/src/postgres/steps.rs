@@ -8,7 +8,7 @@ use crate::queries;
 use pudato_protocol::Timestamp;
 use tokio_postgres::types::ToSql;
 
-/// Columns of steps. What decides their state is null where nothing does.
+/// Columns of steps. Content decides their state is null where nothing does.
 #[derive(Default)]
 struct Rows<'a> {
     id: Vec<i64>,
@@ -78,19 +78,19 @@ impl<'a> Rows<'a> {
         self.at.push(decided.map(|statement| &*statement.at));
         self.stated_at
             .push(decided.and_then(|statement| statement.stated_at));
-        let said = decided.and_then(|statement| statement.said);
-        self.identity.push(said.map(|said| said.identity));
+        let record = decided.and_then(|statement| statement.record);
+        self.identity.push(record.map(|record| record.identity));
         self.error
             .push(decided.and_then(|statement| statement.error.as_deref()));
         self.duration_ms
             .push(decided.and_then(|statement| statement.duration_ms));
-        let terms = &step.terms;
-        self.handler.push(terms.handler);
-        self.action.push(terms.action);
-        self.seen_id.push(terms.ids.first().copied());
-        self.terms_us.push(terms.since.map(|(us, _)| us));
+        let expectation = &step.expectation;
+        self.handler.push(expectation.handler);
+        self.action.push(expectation.action);
+        self.seen_id.push(expectation.ids.first().copied());
+        self.terms_us.push(expectation.since.map(|(us, _)| us));
         self.terms_identity
-            .push(terms.since.map(|(_, identity)| identity));
+            .push(expectation.since.map(|(_, identity)| identity));
         self.correlation_id.push(step.ids.first().copied());
         self.also.push(queries::also(step));
     }

@@ -2,7 +2,7 @@
 
 use super::lineage::PostgresLineage;
 use super::{PostgresRegistry, events, outbox, prune, records, relocate, resolve, session, write};
-use crate::batch::{Said, Uttered, check_indexed, no_nul};
+use crate::batch::{StoredUpdate, Observation, check_indexed, no_nul};
 use crate::error::{Error, ErrorKind, has_state};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
@@ -65,7 +65,7 @@ impl RegistryStore for PostgresRegistry {
         transact!(self, |session| write::apply(
             &session,
             &self.datasets,
-            results.iter().map(Uttered::Result),
+            results.iter().map(Observation::Result),
             self.has_outbox
         ))
     }
@@ -151,7 +151,7 @@ impl RegistryStore for PostgresRegistry {
     }
 
     async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error> {
-        let said = Said::of(&update);
+        let stored = StoredUpdate::of(&update);
         transact!(self, |session| async {
             if records::get_step(&session, &update.step_id)
                 .await?
@@ -159,8 +159,8 @@ impl RegistryStore for PostgresRegistry {
             {
                 return Ok(None);
             }
-            let uttered = [Uttered::Update(&update, &said)];
-            write::apply(&session, &self.datasets, uttered, self.has_outbox).await?;
+            let observations = [Observation::Update(&update, &stored)];
+            write::apply(&session, &self.datasets, observations, self.has_outbox).await?;
             records::get_step(&session, &update.step_id).await
         })
     }

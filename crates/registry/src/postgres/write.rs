@@ -2,7 +2,7 @@
 
 use super::session::{Session, all, rows, run};
 use super::{edges, jobs, relocate, steps};
-use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, ResultRow, Uttered};
+use crate::batch::{Batch, Known, KnownJob, NewResult, Observation, Plan, StoredStatement};
 use crate::error::{Error, ErrorKind};
 use crate::queries;
 use crate::store::Applied;
@@ -142,11 +142,11 @@ async fn make_datasets(session: &Session<'_>, new: &[Dataset]) -> Result<(), Err
 pub(super) async fn apply<'a>(
     session: &Session<'_>,
     datasets: &Datasets,
-    uttered: impl IntoIterator<Item = Uttered<'a>>,
+    observations: impl IntoIterator<Item = Observation<'a>>,
     has_outbox: bool,
 ) -> Result<Vec<Applied>, Error> {
-    let uttered: Vec<Uttered<'a>> = uttered.into_iter().collect();
-    let batch = Batch::new(&uttered)?;
+    let observations: Vec<Observation<'a>> = observations.into_iter().collect();
+    let batch = Batch::new(&observations)?;
     let (known, ids) = loop {
         let rows = datasets.rows(session, &batch.locations).await?;
         // From here on nobody relocates them.
@@ -157,12 +157,12 @@ pub(super) async fn apply<'a>(
         }
         session.undo().await?;
     };
-    let unsettled = batch.unsettled(&known);
-    if unsettled.is_empty() {
+    let to_rebuild = batch.to_rebuild(&known);
+    if to_rebuild.is_empty() {
         return write(session, &batch, &known, ids, has_outbox).await;
     }
-    let recalled = recall(session, &unsettled).await?;
-    let batch = Batch::again(&unsettled, &recalled, &uttered)?;
+    let stored = read_statements(session, &to_rebuild).await?;
+    let batch = Batch::with_stored(&to_rebuild, &stored, &observations)?;
     // Whoever said any of it before made them.
     let rows = datasets.rows(session, &batch.locations).await?;
     let (known, ids) = self::known(session, &batch, rows).await?;
@@ -170,25 +170,28 @@ pub(super) async fn apply<'a>(
 }
 
 /// All that was said of these steps.
-async fn recall(session: &Session<'_>, steps: &[i64]) -> Result<Vec<Recalled>, Error> {
-    // What stands beside a body that is large is not all of it; such bodies are read one at a time.
+async fn read_statements(
+    session: &Session<'_>,
+    steps: &[i64],
+) -> Result<Vec<StoredStatement>, Error> {
+    // Content stands beside a body that is large is not all of it; such bodies are read one at a time.
     let sql = "SELECT id, standing, encode(identity, 'hex'), recorded_at, CASE WHEN lineage IS NULL THEN body END FROM result
         WHERE step = ANY($1) ORDER BY id";
     let relocations = relocate::relocations(session).await?;
-    let mut recalled = Vec::new();
+    let mut stored = Vec::new();
     for row in rows(session, sql, &[&steps]).await? {
         let body: Option<String> = row.get(4);
         let body = match body {
             Some(body) => body,
             None => {
-                let found = rows(session, queries::RECALL_BODY, &[&row.get::<_, i64>(0)]).await?;
+                let found = rows(session, queries::RESULT_BODY, &[&row.get::<_, i64>(0)]).await?;
                 found.first().map(|row| row.get(0)).unwrap_or_default()
             }
         };
         let body = relocations.body(row.get(0), body);
-        recalled.push(Recalled::read(&row, &body)?);
+        stored.push(StoredStatement::read(&row, &body)?);
     }
-    Ok(recalled)
+    Ok(stored)
 }
 
 /// Numbers for rows that may be made.
@@ -313,12 +316,12 @@ async fn write(
     Ok(plan.applied.clone())
 }
 
-/// Writes how Results that were kept before stand now. What is no longer the step's is not told, and what now is, is.
+/// Writes how Results that were kept before stand now. Content is no longer the step's is not told, and what now is, is.
 async fn rejudge(session: &Session<'_>, plan: &Plan<'_>, has_outbox: bool) -> Result<(), Error> {
-    for (result, standing) in &plan.rejudged {
+    for (result, verdict) in &plan.reevaluated {
         let sql = "UPDATE result SET standing = $1 WHERE id = $2";
-        run(session, sql, &[&standing.number(), result]).await?;
-        if !standing.counts() {
+        run(session, sql, &[&verdict.number(), result]).await?;
+        if !verdict.counts() {
             run(session, "DELETE FROM outbox WHERE result = $1", &[result]).await?;
         } else if has_outbox {
             let sql = "INSERT INTO outbox (result) VALUES ($1) ON CONFLICT (result) DO NOTHING";
@@ -344,22 +347,22 @@ async fn write_results(
             .iter()
             .map(|kept| &batch.statements[kept.statement])
     };
-    let said = || statements().filter_map(|statement| statement.said);
+    let records = || statements().filter_map(|statement| statement.record);
     let ids = &ids[..plan.results.len()];
-    let identities = said().map(|said| identity(said.identity));
+    let identities = records().map(|record| identity(record.identity));
     let identities: Vec<Vec<u8>> = identities.collect::<Result<_, _>>()?;
-    let step = |kept: &ResultRow| kept.step.map(|place| steps[place]);
+    let step = |kept: &NewResult| kept.step.map(|place| steps[place]);
     let of: Vec<Option<i64>> = plan.results.iter().map(step).collect();
-    let standings = plan.results.iter().map(|kept| kept.standing.number());
-    let standings: Vec<i64> = standings.collect();
+    let verdicts = plan.results.iter().map(|kept| kept.verdict.number());
+    let verdicts: Vec<i64> = verdicts.collect();
     let counting = ids.iter().zip(&plan.results);
-    let counting = counting.filter(|(_, kept)| kept.standing.counts());
+    let counting = counting.filter(|(_, kept)| kept.verdict.counts());
     let counting: Vec<i64> = counting.map(|(id, _)| *id).collect();
     let at_us: Vec<i64> = statements().map(|statement| statement.at_us).collect();
-    let correlation_ids: Vec<&str> = said().map(|said| said.correlation_id).collect();
-    let statuses: Vec<&str> = said().map(|said| said.status).collect();
-    let recorded_at: Vec<&str> = said().map(|said| said.recorded_at).collect();
-    let bodies: Vec<&str> = said().map(|said| said.body).collect();
+    let correlation_ids: Vec<&str> = records().map(|record| record.correlation_id).collect();
+    let statuses: Vec<&str> = records().map(|record| record.status).collect();
+    let recorded_at: Vec<&str> = records().map(|record| record.recorded_at).collect();
+    let bodies: Vec<&str> = records().map(|record| record.body).collect();
     let lineage: Vec<Option<String>> = bodies
         .iter()
         .map(|body| queries::lineage_of(body))
@@ -378,7 +381,7 @@ async fn write_results(
         &recorded_at,
         &lineage,
         &bodies,
-        &standings,
+        &verdicts,
     ];
     let put_out = async {
         if !has_outbox {

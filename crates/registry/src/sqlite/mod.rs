@@ -14,7 +14,7 @@ mod schema;
 mod steps;
 mod write;
 
-use crate::batch::{Said, Uttered, check_indexed};
+use crate::batch::{StoredUpdate, Observation, check_indexed};
 use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
@@ -265,8 +265,8 @@ fn ready<T>(walk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
 impl RegistryStore for SqliteRegistry {
     async fn apply(&self, results: Vec<Incoming>) -> Result<Vec<Applied>, Error> {
         self.write(move |change| {
-            let uttered = results.iter().map(Uttered::Result);
-            write::apply(change, uttered)
+            let observations = results.iter().map(Observation::Result);
+            write::apply(change, observations)
         })
         .await
     }
@@ -329,8 +329,8 @@ impl RegistryStore for SqliteRegistry {
             if records::get_step(&change.transaction, &update.step_id)?.is_none() {
                 return Ok(None);
             }
-            let said = Said::of(&update);
-            write::apply(change, [Uttered::Update(&update, &said)])?;
+            let stored = StoredUpdate::of(&update);
+            write::apply(change, [Observation::Update(&update, &stored)])?;
             records::get_step(&change.transaction, &update.step_id)
         })
         .await

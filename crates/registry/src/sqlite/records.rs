@@ -3,7 +3,7 @@
 use super::Change;
 use super::columns::{all, first};
 use super::relocate::relocations;
-use crate::batch::Uttered;
+use crate::batch::Observation;
 use crate::error::{Error, sqlite_error};
 use crate::model::{Job, JobFilter, JobStatus, NewJob, NewStep, Step, UpdateJob};
 use crate::{micros, queries};
@@ -104,7 +104,7 @@ pub(super) fn add_step(
     now: &Timestamp,
 ) -> Result<Step, Error> {
     let step_id = step.step_id.unwrap_or_else(|| queries::new_id("step"));
-    let declaration = Uttered::Declaration {
+    let declaration = Observation::Declaration {
         step_id: &step_id,
         job_id: &step.job_id,
         handler: &step.handler_type,

@@ -75,7 +75,7 @@ fn agree(
     id: i64,
     jobs: &[i64],
 ) -> Result<(), Error> {
-    let terms = &step.terms;
+    let expectation = &step.expectation;
     let sql = "UPDATE step SET job = ?, seen_handler = ?, seen_action = ?, seen_correlation_id = ?, terms_us = ?, terms_identity = ?,
              correlation_id = ?, also = ? WHERE id = ?";
     run(
@@ -83,11 +83,11 @@ fn agree(
         sql,
         params![
             step.job.map(|job| jobs[job]),
-            terms.handler,
-            terms.action,
-            terms.ids.first(),
-            terms.since.map(|(us, _)| us),
-            terms.since.map(|(_, identity)| identity),
+            expectation.handler,
+            expectation.action,
+            expectation.ids.first(),
+            expectation.since.map(|(us, _)| us),
+            expectation.since.map(|(_, identity)| identity),
             step.ids.first(),
             queries::also(step),
             id
@@ -110,7 +110,7 @@ fn decide(connection: &Connection, statement: &Statement<'_>, step: i64) -> Resu
             statement.at,
             statement.stated_at,
             status == StepStatus::Failed,
-            statement.said.map(|said| said.identity),
+            statement.record.map(|record| record.identity),
             statement.error,
             statement.duration_ms,
             step

@@ -5,7 +5,7 @@ use super::columns::{all, first, run};
 use super::key::key;
 use super::relocate::relocations;
 use super::steps;
-use crate::batch::{Batch, Known, KnownJob, Plan, Recalled, Statement, Uttered};
+use crate::batch::{Batch, Known, KnownJob, Plan, StoredStatement, Statement, Observation};
 use crate::error::{Error, sqlite_error};
 use crate::queries;
 use crate::store::Applied;
@@ -15,38 +15,38 @@ use rusqlite::{Connection, params};
 /// Works out what the statements change, and writes it.
 pub(super) fn apply<'a>(
     change: &mut Change<'_>,
-    uttered: impl IntoIterator<Item = Uttered<'a>>,
+    observations: impl IntoIterator<Item = Observation<'a>>,
 ) -> Result<Vec<Applied>, Error> {
-    let uttered: Vec<Uttered<'a>> = uttered.into_iter().collect();
-    let batch = Batch::new(&uttered)?;
+    let observations: Vec<Observation<'a>> = observations.into_iter().collect();
+    let batch = Batch::new(&observations)?;
     let known = self::known(change, &batch)?;
-    let unsettled = batch.unsettled(&known);
-    if unsettled.is_empty() {
+    let to_rebuild = batch.to_rebuild(&known);
+    if to_rebuild.is_empty() {
         return write(change, &batch, &known);
     }
-    let recalled = recall(&change.transaction, &unsettled)?;
-    let batch = Batch::again(&unsettled, &recalled, &uttered)?;
+    let stored = read_statements(&change.transaction, &to_rebuild)?;
+    let batch = Batch::with_stored(&to_rebuild, &stored, &observations)?;
     let known = self::known(change, &batch)?;
     write(change, &batch, &known)
 }
 
 /// All that was said of these steps.
-fn recall(connection: &Connection, steps: &[i64]) -> Result<Vec<Recalled>, Error> {
+fn read_statements(connection: &Connection, steps: &[i64]) -> Result<Vec<StoredStatement>, Error> {
     let sql = "SELECT id, standing, identity, recorded_at FROM result WHERE step = ? ORDER BY id";
     let relocations = relocations(connection)?;
-    let mut recalled = Vec::new();
+    let mut stored = Vec::new();
     for step in steps {
-        recalled.extend(all(connection, sql, [step], |row| {
+        stored.extend(all(connection, sql, [step], |row| {
             let id: i64 = row.get(0).map_err(sqlite_error)?;
             // One at a time: bodies may be large.
-            let body = first(connection, queries::RECALL_BODY, [id], |row| {
+            let body = first(connection, queries::RESULT_BODY, [id], |row| {
                 row.get::<_, String>(0).map_err(sqlite_error)
             })?;
             let body = relocations.body(id, body.unwrap_or_default());
-            Recalled::read(row, &body)
+            StoredStatement::read(row, &body)
         })?);
     }
-    Ok(recalled)
+    Ok(stored)
 }
 
 fn known(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<Known, Error> {
@@ -118,22 +118,22 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
     for kept in &plan.results {
         let statement = &batch.statements[kept.statement];
         let step = kept.step.map(|place| steps[place]);
-        results.extend(result(connection, statement, step, kept.standing.number())?);
+        results.extend(result(connection, statement, step, kept.verdict.number())?);
     }
     let tell = "INSERT OR IGNORE INTO outbox (result) VALUES (?)";
     if change.has_outbox {
         let mut statement = connection.prepare_cached(tell).map_err(sqlite_error)?;
         for (result, kept) in results.iter().zip(&plan.results) {
-            if kept.standing.counts() {
+            if kept.verdict.counts() {
                 statement.execute([result]).map_err(sqlite_error)?;
             }
         }
     }
-    for (result, standing) in &plan.rejudged {
+    for (result, verdict) in &plan.reevaluated {
         let sql = "UPDATE result SET standing = ? WHERE id = ?";
-        run(connection, sql, [standing.number(), *result])?;
+        run(connection, sql, [verdict.number(), *result])?;
         // What is no longer the step's is not told, and what is now is.
-        if !standing.counts() {
+        if !verdict.counts() {
             let sql = "DELETE FROM outbox WHERE result = ?";
             run(connection, sql, [result])?;
         } else if change.has_outbox {
@@ -262,9 +262,9 @@ fn result(
     connection: &Connection,
     statement: &Statement<'_>,
     step: Option<i64>,
-    standing: i64,
+    verdict: i64,
 ) -> Result<Option<i64>, Error> {
-    let Some(said) = statement.said else {
+    let Some(record) = statement.record else {
         return Ok(None);
     };
     let sql = "INSERT INTO result (identity_key, correlation_key, identity, correlation_id, step, status, at_us,
@@ -273,17 +273,17 @@ fn result(
         connection,
         sql,
         params![
-            key(said.identity),
-            key(said.correlation_id),
-            said.identity,
-            said.correlation_id,
+            key(record.identity),
+            key(record.correlation_id),
+            record.identity,
+            record.correlation_id,
             step,
-            said.status,
+            record.status,
             statement.at_us,
-            said.recorded_at,
-            queries::lineage_of(said.body),
-            standing,
-            said.body
+            record.recorded_at,
+            queries::lineage_of(record.body),
+            verdict,
+            record.body
         ],
     )?;
     Ok(Some(connection.last_insert_rowid()))

@@ -1,6 +1,6 @@
-//! Statements that were written before, read back where their step has to be looked at anew.
+//! Reads stored statements back, so that their step can be rebuilt.
 
-use super::{Said, Standing, Uttered};
+use super::{Observation, StoredUpdate, Verdict};
 use crate::error::{Error, ErrorKind};
 use crate::fold::StepStatus;
 use crate::model::StepUpdate;
@@ -12,23 +12,23 @@ use pudato_protocol::{
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A statement that has a row.
-pub(crate) struct Recalled {
+/// A statement that was stored before.
+pub(crate) struct StoredStatement {
     pub(crate) row: i64,
-    pub(crate) standing: Standing,
-    what: What,
+    pub(crate) verdict: Verdict,
+    what: Content,
 }
 
-enum What {
+enum Content {
     Result(Incoming),
-    Update(Box<StepUpdate>, Said),
+    Update(Box<StepUpdate>, StoredUpdate),
 }
 
-impl Recalled {
-    /// Reads it from its row (id, standing, identity, time of recording) and its body.
+impl StoredStatement {
+    /// Reads it from the row (id, standing, identity, time of recording) and the body.
     ///
     /// # Errors
-    /// `Corrupt`: it cannot be read.
+    /// `Corrupt`: the row or the body is unreadable.
     pub(crate) fn read(row: &dyn Columns, body: &str) -> Result<Self, Error> {
         let (id, identity) = (row.number(0)?, row.text(2)?);
         let unreadable = |why: FieldError| {
@@ -38,9 +38,9 @@ impl Recalled {
         let recorded_at = Timestamp::parse(&row.text(3)?).map_err(unreadable)?;
         let what = match decode_claim::<Reply>(body.as_bytes()) {
             Ok(mut result) => {
-                // The answer is of no interest here and may be large.
+                // The data is not needed here and may be large.
                 result.data = None;
-                What::Result(Incoming {
+                Content::Result(Incoming {
                     identity,
                     body: Arc::from(""),
                     result: Arc::new(result),
@@ -48,38 +48,38 @@ impl Recalled {
                 })
             }
             Err(error) => {
-                let said: Option<Object> = serde_json::from_str(body).ok();
-                let update = said.and_then(|said| update(said, recorded_at));
+                let fields: Option<Object> = serde_json::from_str(body).ok();
+                let update = fields.and_then(|fields| update(fields, recorded_at));
                 let update = update.ok_or_else(|| unreadable(error))?;
-                What::Update(Box::new(update), Said::recalled(identity))
+                Content::Update(Box::new(update), StoredUpdate::stored(identity))
             }
         };
         Ok(Self {
             row: id,
-            standing: Standing::of_number(row.number(1)?),
+            verdict: Verdict::of_number(row.number(1)?),
             what,
         })
     }
 
-    pub(super) fn uttered(&self) -> Uttered<'_> {
+    pub(super) fn observation(&self) -> Observation<'_> {
         match &self.what {
-            What::Result(incoming) => Uttered::Result(incoming),
-            What::Update(update, said) => Uttered::Update(update, said),
+            Content::Result(incoming) => Observation::Result(incoming),
+            Content::Update(update, stored) => Observation::Update(update, stored),
         }
     }
 }
 
-/// An update as [`Said`] wrote it.
-fn update(mut said: Object, recorded_at: Timestamp) -> Option<StepUpdate> {
-    let text = |said: &Object, name: &str| {
-        let text = said.get(name).and_then(Value::as_str);
+/// Parses the body of a [`StoredUpdate`].
+fn update(mut fields: Object, recorded_at: Timestamp) -> Option<StepUpdate> {
+    let text = |fields: &Object, name: &str| {
+        let text = fields.get(name).and_then(Value::as_str);
         text.map(str::to_owned)
     };
-    let at = |said: &Object, name: &str| {
-        let text = said.get(name).and_then(Value::as_str);
+    let at = |fields: &Object, name: &str| {
+        let text = fields.get(name).and_then(Value::as_str);
         text.and_then(|text| Timestamp::parse(text).ok())
     };
-    let items = |said: &mut Object, name: &str| match said.get_mut(name).map(Value::take) {
+    let items = |fields: &mut Object, name: &str| match fields.get_mut(name).map(Value::take) {
         Some(Value::Array(items)) => items,
         _ => Vec::new(),
     };
@@ -88,19 +88,19 @@ fn update(mut said: Object, recorded_at: Timestamp) -> Option<StepUpdate> {
         items.into_iter().filter_map(read).collect()
     };
     let record = |item| ExecutionRecord::read(item, String::new()).ok();
-    let executions = items(&mut said, "executions");
+    let executions = items(&mut fields, "executions");
     Some(StepUpdate {
-        step_id: text(&said, "step_id")?,
+        step_id: text(&fields, "step_id")?,
         job_id: None,
         correlation_id: None,
-        status: text(&said, "status").and_then(|status| StepStatus::parse(&status)),
-        inputs: references(items(&mut said, "inputs")),
-        outputs: references(items(&mut said, "outputs")),
+        status: text(&fields, "status").and_then(|status| StepStatus::parse(&status)),
+        inputs: references(items(&mut fields, "inputs")),
+        outputs: references(items(&mut fields, "outputs")),
         executions: executions.into_iter().filter_map(record).collect(),
-        duration_ms: said.get("duration_ms").and_then(Value::as_u64),
-        error: text(&said, "error"),
-        started_at: at(&said, "started_at"),
-        completed_at: at(&said, "at"),
+        duration_ms: fields.get("duration_ms").and_then(Value::as_u64),
+        error: text(&fields, "error"),
+        started_at: at(&fields, "started_at"),
+        completed_at: at(&fields, "at"),
         timestamp: recorded_at,
     })
 }
