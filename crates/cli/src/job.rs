@@ -138,12 +138,12 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
         "NAME", "STEP", "HANDLER", "ACTION", "STATUS", &when, "TOOK", "READ", "WROTE", "ERROR",
     ];
     output::table(&head, &rows)?;
-    for step in steps.iter().filter(|step| step.claims.count > 0) {
-        let latest = step.claims.latest.first();
+    for step in steps.iter().filter(|step| step.mismatches.count > 0) {
+        let latest = step.mismatches.latest.first();
         let latest = latest.map_or("?", |claim| claim.correlation_id.as_str());
         output::line(&format!(
             "{}: {} Results that name it are not its own and were not applied; the latest: `pudato trace {latest}`",
-            step.step_id, step.claims.count
+            step.step_id, step.mismatches.count
         ))?;
     }
     Ok(())

@@ -119,7 +119,7 @@ async fn export(
     let since = since.map(|since| since.instant().unix_timestamp_nanos() / 1_000);
     let mut after = 0;
     loop {
-        let told = pudato.registry.told_after(after, PAGE).await?;
+        let told = pudato.registry.exported_after(after, PAGE).await?;
         let Some(last) = told.last() else {
             break;
         };

@@ -37,7 +37,7 @@ impl Trace {
         let mut lines = Vec::new();
         for stored in &trace.results {
             if let Ok(result) = decode_claim::<Reply>(stored.body.as_bytes()) {
-                lines.extend(of_result(&result, stored.claims));
+                lines.extend(of_result(&result, stored.mismatch));
             }
         }
         for stored in &trace.events {
@@ -100,7 +100,7 @@ impl Trace {
         let not_applied: Vec<Value> = (0..)
             .zip(&trace.results)
             .filter_map(|(n, stored): (usize, _)| {
-                let differs_in = stored.claims?;
+                let differs_in = stored.mismatch?;
                 Some(json!({"result": n, "step_id": results[n]["step_id"], "differs_in": differs_in}))
             })
             .collect();

@@ -4,7 +4,7 @@ use crate::pace::{Backoff, Jitter, millis, sleep_or_drain};
 use async_trait::async_trait;
 use pudato_messaging::Clock;
 use pudato_registry::RegistryStore;
-use pudato_registry::openlineage::{ToldResult, run_events};
+use pudato_registry::openlineage::{ExportedResult, run_events};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ impl OpenLineageExporter {
             exported.push(result.row);
         }
         if !exported.is_empty() {
-            self.registry.told(exported).await?;
+            self.registry.mark_exported(exported).await?;
         }
         Ok(count)
     }
@@ -99,7 +99,7 @@ impl OpenLineageExporter {
     /// Exports one Result, however long that takes; `false` if the program drains.
     async fn export(
         &self,
-        result: &ToldResult,
+        result: &ExportedResult,
         drain: &CancellationToken,
         failures: &mut u32,
     ) -> bool {

@@ -33,9 +33,9 @@ pub use batch::Difference;
 pub use fold::StepStatus;
 pub use handler::{ACTIONS, RegistryHandler};
 pub use model::{
-    ClaimOfStep, Claims, Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter,
-    JobStatus, NewJob, NewStep, Node, OneHop, Prune, Pruned, Relocate, Relocated, Step, StepUpdate,
-    StoredEvent, StoredResult, UpdateJob, Walk,
+    Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Job, JobFilter, JobStatus, Mismatch,
+    Mismatches, NewJob, NewStep, Node, OneHop, Prune, Pruned, Relocate, Relocated, Step,
+    StepUpdate, StoredEvent, StoredResult, UpdateJob, Walk,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresRegistry, Purpose};

@@ -4,8 +4,8 @@
 use crate::batch::{KnownStep, StepChange, Verdict};
 use crate::error::Error;
 use crate::fold::{Precedence, StepStatus};
-use crate::model::{ClaimOfStep, Claims, Job, JobStatus, Node, Step, StoredEvent, StoredResult};
-use crate::openlineage::ToldResult;
+use crate::model::{Job, JobStatus, Mismatch, Mismatches, Node, Step, StoredEvent, StoredResult};
+use crate::openlineage::ExportedResult;
 use crate::relocate::Relocations;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::Value;
@@ -210,16 +210,16 @@ pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
 }
 
 /// What the Results of a step say of it, the earliest first.
-pub(crate) const SAID_OF_STEP: &str = "SELECT step, COALESCE(lineage, body), id FROM result
+pub(crate) const RESULTS_OF_STEP: &str = "SELECT step, COALESCE(lineage, body), id FROM result
     WHERE step = (SELECT id FROM step WHERE step_id = $1) AND standing < 2 ORDER BY at_us, identity";
 
-/// As [`SAID_OF_STEP`], for all steps of a job.
-pub(crate) const SAID_OF_JOB: &str = "SELECT step, COALESCE(lineage, body), id FROM result
+/// As [`RESULTS_OF_STEP`], for all steps of a job.
+pub(crate) const RESULTS_OF_JOB: &str = "SELECT step, COALESCE(lineage, body), id FROM result
     WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) AND standing < 2
     ORDER BY at_us, identity";
 
-/// Claims of a step that are shown, the latest of them.
-macro_rules! select_claims {
+/// Mismatches of a step that are shown, the latest of them.
+macro_rules! select_mismatches {
     ($steps:literal) => {
         concat!(
             "SELECT step, total, correlation_id, status, standing, recorded_at FROM (
@@ -233,24 +233,25 @@ macro_rules! select_claims {
 }
 
 /// What others claim of a step: how many there are, and the latest of them.
-pub(crate) const CLAIMS_OF_STEP: &str =
-    select_claims!("= (SELECT id FROM step WHERE step_id = $1)");
+pub(crate) const MISMATCHES_OF_STEP: &str =
+    select_mismatches!("= (SELECT id FROM step WHERE step_id = $1)");
 
-/// As [`CLAIMS_OF_STEP`], for all steps of a job.
-pub(crate) const CLAIMS_OF_JOB: &str =
-    select_claims!("IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1))");
+/// As [`MISMATCHES_OF_STEP`], for all steps of a job.
+pub(crate) const MISMATCHES_OF_JOB: &str = select_mismatches!(
+    "IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1))"
+);
 
 /// Step, how many claims it has, and one of them.
-pub(crate) type ClaimRow = (i64, i64, ClaimOfStep);
+pub(crate) type MismatchRow = (i64, i64, Mismatch);
 
-pub(crate) fn claim(row: &dyn Columns) -> Result<ClaimRow, Error> {
-    let claim = ClaimOfStep {
+pub(crate) fn mismatch(row: &dyn Columns) -> Result<MismatchRow, Error> {
+    let mismatch = Mismatch {
         correlation_id: row.text(2)?,
         status: row.text(3)?,
         differs_in: Verdict::of_number(row.number(4)?).difference(),
         recorded_at: row.text(5)?,
     };
-    Ok((row.number(0)?, row.number(1)?, claim))
+    Ok((row.number(0)?, row.number(1)?, mismatch))
 }
 
 /// All that was said of a step, but for bodies that are large.
@@ -275,7 +276,7 @@ pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
         completed_at: row.optional_text(11)?,
         metadata: value(&row.text(12)?),
         stated_at: row.optional_text(13)?,
-        claims: Claims::default(),
+        mismatches: Mismatches::default(),
     };
     Ok((row.number(0)?, step))
 }
@@ -283,46 +284,46 @@ pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
 /// Adds what the Results say: each dataset once, as the latest of them describes it; and what others claim.
 pub(crate) fn complete(
     steps: Vec<(i64, Step)>,
-    said: Vec<(i64, String)>,
-    claims: Vec<ClaimRow>,
+    results: Vec<(i64, String)>,
+    mismatches: Vec<MismatchRow>,
 ) -> Vec<Step> {
-    let mut claims_of: BTreeMap<i64, Claims> = BTreeMap::new();
-    for (step, count, claim) in claims {
-        let claims = claims_of.entry(step).or_default();
-        claims.count = u64::try_from(count).unwrap_or(0);
-        claims.latest.push(claim);
+    let mut mismatches_of: BTreeMap<i64, Mismatches> = BTreeMap::new();
+    for (step, count, mismatch) in mismatches {
+        let mismatches = mismatches_of.entry(step).or_default();
+        mismatches.count = u64::try_from(count).unwrap_or(0);
+        mismatches.latest.push(mismatch);
     }
-    let mut said_of: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
-    for (step, text) in said {
-        said_of.entry(step).or_default().push(value(&text));
+    let mut results_of: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+    for (step, text) in results {
+        results_of.entry(step).or_default().push(value(&text));
     }
     let complete = |(id, mut step): (i64, Step)| {
         let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
-        for said in said_of.remove(&id).unwrap_or_default() {
-            let Value::Object(mut said) = said else {
+        for body in results_of.remove(&id).unwrap_or_default() {
+            let Value::Object(mut body) = body else {
                 continue;
             };
             for (field, references) in [("inputs", &mut inputs), ("outputs", &mut outputs)] {
-                for reference in items(&mut said, field) {
+                for reference in items(&mut body, field) {
                     if let Ok(reference) = DataReference::read(reference, String::new()) {
                         references.insert(reference.location.clone(), reference);
                     }
                 }
             }
             let read = |record| ExecutionRecord::read(record, String::new()).ok();
-            let records = items(&mut said, "executions");
+            let records = items(&mut body, "executions");
             step.executions.extend(records.into_iter().filter_map(read));
         }
         step.inputs = inputs.into_values().collect();
         step.outputs = outputs.into_values().collect();
-        step.claims = claims_of.remove(&id).unwrap_or_default();
+        step.mismatches = mismatches_of.remove(&id).unwrap_or_default();
         step
     };
     steps.into_iter().map(complete).collect()
 }
 
-fn items(said: &mut Object, field: &str) -> Vec<Value> {
-    match said.get_mut(field).map(Value::take) {
+fn items(body: &mut Object, field: &str) -> Vec<Value> {
+    match body.get_mut(field).map(Value::take) {
         Some(Value::Array(items)) => items,
         _ => Vec::new(),
     }
@@ -336,11 +337,11 @@ pub(crate) fn lineage_of(body: &str) -> Option<String> {
     if body.len() < BODY_LARGE {
         return None;
     }
-    let Value::Object(mut said) = value(body) else {
+    let Value::Object(mut body) = value(body) else {
         return None;
     };
-    said.retain(|field, _| ["inputs", "outputs", "executions"].contains(&field.as_str()));
-    Some(Value::Object(said).to_string())
+    body.retain(|field, _| ["inputs", "outputs", "executions"].contains(&field.as_str()));
+    Some(Value::Object(body).to_string())
 }
 
 macro_rules! select_step_node {
@@ -381,7 +382,7 @@ pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
         identity: row.text(0)?,
         body: row.text(1)?,
         recorded_at: row.text(2)?,
-        claims: Verdict::of_number(row.number(3)?).difference(),
+        mismatch: Verdict::of_number(row.number(3)?).difference(),
     })
 }
 
@@ -401,19 +402,22 @@ macro_rules! select_told {
     };
 }
 
-pub(crate) const TOLD_AFTER: &str = concat!(
+pub(crate) const EXPORT_AFTER: &str = concat!(
     select_told!(),
     "WHERE r.id > $1 AND r.standing < 2 ORDER BY r.id LIMIT $2"
 );
 
 /// Those that [`take`](crate::RegistryStore::take_outbox) took.
-pub(crate) const TOLD_TAKEN: &str = concat!(
+pub(crate) const EXPORT_TAKEN: &str = concat!(
     select_told!(),
     "WHERE r.id IN (SELECT result FROM outbox WHERE taken_by = $1) ORDER BY r.id"
 );
 
-pub(crate) fn told(row: &dyn Columns, relocations: &Relocations) -> Result<ToldResult, Error> {
-    Ok(ToldResult {
+pub(crate) fn exported(
+    row: &dyn Columns,
+    relocations: &Relocations,
+) -> Result<ExportedResult, Error> {
+    Ok(ExportedResult {
         row: row.number(0)?,
         body: relocations.body(row.number(0)?, row.text(1)?),
         status: row.text(2)?,

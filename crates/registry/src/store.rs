@@ -3,7 +3,7 @@ use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
     Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
-use crate::openlineage::ToldResult;
+use crate::openlineage::ExportedResult;
 use async_trait::async_trait;
 use pudato_protocol::{Event, Result as Reply, Timestamp};
 use std::path::Path;
@@ -47,7 +47,7 @@ pub enum Applied {
     /// It has no step; it is kept.
     Skipped,
     /// It names a step and does not agree with what the step is: it is kept as somebody's claim, and changes nothing.
-    Claimed,
+    Mismatched,
 }
 
 /// Keeps jobs, steps, Results and lineage.
@@ -163,7 +163,7 @@ pub trait RegistryStore: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error>;
+    async fn exported_after(&self, after: i64, limit: u64) -> Result<Vec<ExportedResult>, Error>;
 
     /// Results of the outbox, the oldest first, which are the caller's to tell until `until_ms` (milliseconds since the Unix
     /// epoch, as `now_ms`). A store that was opened without an outbox has none.
@@ -175,13 +175,13 @@ pub trait RegistryStore: Send + Sync {
         limit: u64,
         now_ms: u64,
         until_ms: u64,
-    ) -> Result<Vec<ToldResult>, Error>;
+    ) -> Result<Vec<ExportedResult>, Error>;
 
     /// Removes Results, by their rows, from the outbox.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn told(&self, rows: Vec<i64>) -> Result<(), Error>;
+    async fn mark_exported(&self, rows: Vec<i64>) -> Result<(), Error>;
 
     /// Removes what was recorded before an instant and is no longer needed, some of it; see [`Prune`].
     ///

@@ -50,7 +50,7 @@ pub async fn results(pudato: &Pudato, correlation_id: &str) -> Result<Vec<Found>
     for stored in stored.map_err(text)? {
         let result: Reply = decode_claim(stored.body.as_bytes()).map_err(text)?;
         if result.status != Status::Pending {
-            let is_claim = stored.claims.is_some();
+            let is_claim = stored.mismatch.is_some();
             found.push(Found { result, is_claim });
         }
     }

@@ -221,7 +221,7 @@ impl ResultsConsumer {
                             Applied::Duplicate => tally.duplicate += 1,
                             Applied::Superseded => tally.superseded += 1,
                             Applied::Skipped => tally.skipped += 1,
-                            Applied::Claimed => tally.claimed += 1,
+                            Applied::Mismatched => tally.claimed += 1,
                         }
                     }
                     return self.delete(leases).await;

@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
                 Subject::Step(place) => {
                     plan.keep(n, statement, Some(place), verdict, known);
                     match verdict.counts() {
-                        false => Applied::Claimed,
+                        false => Applied::Mismatched,
                         true if steps[place].apply(n, statement) => Applied::Applied,
                         true if statement.status.is_none() => Applied::Applied,
                         true => Applied::Superseded,

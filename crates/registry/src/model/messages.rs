@@ -13,7 +13,8 @@ pub struct StoredResult {
     /// When it was written to the registry.
     pub recorded_at: String,
     /// In what it differs from the step that it names: it is a claim then, and not applied. `None` where it counts.
-    pub claims: Option<Difference>,
+    #[serde(rename = "claims")]
+    pub mismatch: Option<Difference>,
 }
 
 /// An Event as it is kept.

@@ -11,4 +11,4 @@ pub(crate) use lineage::UNKNOWN;
 pub use lineage::{Direction, Edge, Graph, GraphQuery, Hop, HopQuery, Node, OneHop, Walk};
 pub use maintenance::{Prune, Pruned, Relocate, Relocated};
 pub use messages::{StoredEvent, StoredResult};
-pub use step::{ClaimOfStep, Claims, NewStep, Step, StepUpdate};
+pub use step::{Mismatch, Mismatches, NewStep, Step, StepUpdate};

@@ -40,23 +40,24 @@ pub struct Step {
     /// When it ended as its Result says, where that is too far ahead of the registry's clock to be believed.
     pub stated_at: Option<String>,
     /// Results that name it and are not its own.
-    pub claims: Claims,
+    #[serde(rename = "claims")]
+    pub mismatches: Mismatches,
     /// Context.
     pub metadata: Value,
 }
 
 /// Results that name a step and do not agree with what it is: they are kept, and change nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Claims {
+pub struct Mismatches {
     /// How many there are.
     pub count: u64,
     /// The latest ten of them.
-    pub latest: Vec<ClaimOfStep>,
+    pub latest: Vec<Mismatch>,
 }
 
 /// A Result that names a step and is not its own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ClaimOfStep {
+pub struct Mismatch {
     /// That of its Command, under which all of it is found.
     pub correlation_id: String,
     /// What it says about the step.

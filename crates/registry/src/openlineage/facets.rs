@@ -1,12 +1,12 @@
 //! The facets of an event.
 
-use super::{ToldResult, job_run_id, source};
+use super::{ExportedResult, job_run_id, source};
 use pudato_protocol::{Dataset, Object, canonical};
 use serde_json::{Value, json};
 
 /// Makes facets; each says who made it and which schema it has.
 pub(super) struct Facets<'a> {
-    pub(super) told: &'a ToldResult,
+    pub(super) exported: &'a ExportedResult,
     pub(super) producer: &'a str,
 }
 
@@ -27,13 +27,13 @@ impl Facets<'_> {
     }
 
     pub(super) fn run(&self, body: &Object, has_failed: bool) -> Object {
-        let told = self.told;
+        let exported = self.exported;
         let mut facets = Object::new();
-        if let Some(job_id) = &told.job_id {
-            let pipeline = told.pipeline.as_deref().unwrap_or(job_id);
+        if let Some(job_id) = &exported.job_id {
+            let pipeline = exported.pipeline.as_deref().unwrap_or(job_id);
             let parent = json!({
                 "run": {"runId": job_run_id(job_id).to_string()},
-                "job": {"namespace": told.job_namespace(), "name": pipeline},
+                "job": {"namespace": exported.job_namespace(), "name": pipeline},
             });
             facets.insert(
                 "parent".into(),
@@ -70,8 +70,8 @@ impl Facets<'_> {
         }
         // The ids as pudato knows them; OpenLineage's are made from them.
         let ids = json!({
-            "jobId": told.job_id, "stepId": told.step_id, "correlationId": told.correlation_id,
-            "run": told.runs_before + 1,
+            "jobId": exported.job_id, "stepId": exported.step_id, "correlationId": exported.correlation_id,
+            "run": exported.runs_before + 1,
         });
         facets.insert(
             "pudato_run".into(),

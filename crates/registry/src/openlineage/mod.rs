@@ -20,7 +20,7 @@ const RUNS: Uuid = Uuid::from_u128(0x9f27_6d1c_5f0a_4e0b_9a54_4d1f_3f6d_9a01);
 
 /// A Result, and what else must be known of it to tell it to others.
 #[derive(Debug, Clone, Default)]
-pub struct ToldResult {
+pub struct ExportedResult {
     /// Its row; grows with each Result that is recorded.
     pub row: i64,
     /// Its JSON as published; of an update, what it says.
@@ -53,7 +53,7 @@ pub struct ToldResult {
     pub status_before: Option<String>,
 }
 
-impl ToldResult {
+impl ExportedResult {
     fn is_first_of_its_run(&self) -> bool {
         let before = self.status_before.as_deref().and_then(StepStatus::parse);
         before.is_none_or(StepStatus::is_terminal)
@@ -99,12 +99,12 @@ impl ToldResult {
 }
 
 /// The events of one Result, in their order. `producer` is the URI of the program that tells them.
-pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
-    let Ok(Value::Object(body)) = serde_json::from_str(&told.body) else {
+pub fn run_events(exported: &ExportedResult, producer: &str) -> Vec<Value> {
+    let Ok(Value::Object(body)) = serde_json::from_str(&exported.body) else {
         return Vec::new();
     };
-    let facets = Facets { told, producer };
-    let event_type = match StepStatus::parse(&told.status) {
+    let facets = Facets { exported, producer };
+    let event_type = match StepStatus::parse(&exported.status) {
         Some(StepStatus::Running) => "RUNNING",
         Some(StepStatus::Success) => "COMPLETE",
         Some(StepStatus::Failed) => "FAIL",
@@ -112,9 +112,11 @@ pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
         Some(StepStatus::Pending) | None => "OTHER",
     };
     let duration_ms = body.get("duration_ms").and_then(Value::as_i64).unwrap_or(0);
-    let started_us = told.at_us.saturating_sub(duration_ms.saturating_mul(1_000));
+    let started_us = exported
+        .at_us
+        .saturating_sub(duration_ms.saturating_mul(1_000));
     let mut events = Vec::new();
-    if told.is_first_of_its_run() && event_type != "OTHER" {
+    if exported.is_first_of_its_run() && event_type != "OTHER" {
         let run = facets.run(&body, false);
         events.push(event(
             &facets,
@@ -130,7 +132,14 @@ pub fn run_events(told: &ToldResult, producer: &str) -> Vec<Value> {
         datasets(&facets, &body, "inputs"),
         datasets(&facets, &body, "outputs"),
     ];
-    events.push(event(&facets, event_type, told.at_us, run, &body, datasets));
+    events.push(event(
+        &facets,
+        event_type,
+        exported.at_us,
+        run,
+        &body,
+        datasets,
+    ));
     events
 }
 
@@ -142,14 +151,14 @@ fn event(
     body: &Object,
     [inputs, outputs]: [Vec<Value>; 2],
 ) -> Value {
-    let told = facets.told;
+    let exported = facets.exported;
     json!({
         "eventType": event_type,
         "eventTime": Timestamp::from_unix_us(at_us).as_str(),
         "producer": facets.producer,
         "schemaURL": SCHEMA_URL,
-        "run": {"runId": told.run_id().to_string(), "facets": run},
-        "job": {"namespace": told.job_namespace(), "name": told.job_name(body), "facets": facets.job(body)},
+        "run": {"runId": exported.run_id().to_string(), "facets": run},
+        "job": {"namespace": exported.job_namespace(), "name": exported.job_name(body), "facets": facets.job(body)},
         "inputs": inputs,
         "outputs": outputs,
     })
@@ -206,8 +215,8 @@ fn job_run_id(job_id: &str) -> Uuid {
 mod tests {
     use super::*;
 
-    fn told(status: &str, body: Value) -> ToldResult {
-        ToldResult {
+    fn exported_result(status: &str, body: Value) -> ExportedResult {
+        ExportedResult {
             body: body.to_string(),
             status: status.into(),
             at_us: 1_795_392_010_000_000,
@@ -218,7 +227,7 @@ mod tests {
             environment: Some("dev".into()),
             namespace: Some("team".into()),
             handler: Some("query".into()),
-            ..ToldResult::default()
+            ..ExportedResult::default()
         }
     }
 
@@ -232,7 +241,7 @@ mod tests {
     #[test]
     fn a_result_is_a_run_that_began_and_ended() {
         let body = json!({"duration_ms": 1_500, "inputs": [], "outputs": []});
-        let events = run_events(&told("success", body), "urn:test");
+        let events = run_events(&exported_result("success", body), "urn:test");
         assert_eq!(kinds(&events), ["START", "COMPLETE"]);
         assert_eq!(events[0]["eventTime"], "2026-11-23T00:00:08.500000+00:00");
         assert_eq!(events[1]["eventTime"], "2026-11-23T00:00:10.000000+00:00");
@@ -245,17 +254,17 @@ mod tests {
 
     #[test]
     fn each_run_starts_once_and_a_second_run_is_another() {
-        let pending = told("running", json!({}));
+        let pending = exported_result("running", json!({}));
         assert_eq!(
             kinds(&run_events(&pending, "urn:test")),
             ["START", "RUNNING"]
         );
-        let mut ended = told("failed", json!({"errors": ["no"]}));
+        let mut ended = exported_result("failed", json!({"errors": ["no"]}));
         ended.status_before = Some("running".into());
         let events = run_events(&ended, "urn:test");
         assert_eq!(kinds(&events), ["FAIL"]);
         assert_eq!(events[0]["run"]["facets"]["errorMessage"]["message"], "no");
-        let mut again = told("success", json!({}));
+        let mut again = exported_result("success", json!({}));
         (again.status_before, again.runs_before) = (Some("failed".into()), 1);
         let again = run_events(&again, "urn:test");
         assert_eq!(kinds(&again), ["START", "COMPLETE"]);
@@ -269,7 +278,7 @@ mod tests {
             "outputs": [{"location": "duckdb:///w#w.main.t",
                 "metadata": {"row_count": 2, "operation": "create", "from": ["s3://lake/raw/a.csv"]}}],
         });
-        let events = run_events(&told("success", body), "urn:test");
+        let events = run_events(&exported_result("success", body), "urn:test");
         let (input, output) = (&events[1]["inputs"][0], &events[1]["outputs"][0]);
         assert_eq!(
             (&input["namespace"], &input["name"]),
@@ -289,29 +298,29 @@ mod tests {
             {"execution_type": "sql", "details": {"query": "SELECT 1"}},
             {"execution_type": "command", "details": {"type": "query", "action": "execute_sql"}},
         ]});
-        let name = |change: fn(&mut ToldResult)| {
-            let mut told = told("success", body.clone());
-            told.action = Some("execute_sql".into());
-            change(&mut told);
-            run_events(&told, "urn:test")[1]["job"]["name"].clone()
+        let name = |change: fn(&mut ExportedResult)| {
+            let mut exported = exported_result("success", body.clone());
+            exported.action = Some("execute_sql".into());
+            change(&mut exported);
+            run_events(&exported, "urn:test")[1]["job"]["name"].clone()
         };
         assert_eq!(name(|_| {}), "birds.stage");
-        assert_eq!(name(|told| told.step_name = None), "birds.step-1");
+        assert_eq!(name(|exported| exported.step_name = None), "birds.step-1");
         assert_eq!(
-            name(|told| (told.step_name, told.pipeline) = (None, None)),
+            name(|exported| (exported.step_name, exported.pipeline) = (None, None)),
             "job-1.step-1"
         );
-        let alone = |told: &mut ToldResult| {
-            (told.step_name, told.pipeline, told.job_id) = (None, None, None);
+        let alone = |exported: &mut ExportedResult| {
+            (exported.step_name, exported.pipeline, exported.job_id) = (None, None, None);
         };
         assert_eq!(name(alone), "query.step-1");
         // A request that nobody gave a step: the registry knows no more of it than its Result says.
         assert_eq!(
-            name(|told| {
-                *told = ToldResult {
-                    body: std::mem::take(&mut told.body),
+            name(|exported| {
+                *exported = ExportedResult {
+                    body: std::mem::take(&mut exported.body),
                     status: "success".into(),
-                    ..ToldResult::default()
+                    ..ExportedResult::default()
                 };
             }),
             "query.execute_sql"
@@ -347,9 +356,9 @@ mod tests {
         ] {
             let body =
                 json!({"outputs": [{"location": "duckdb:///w#w.main.t", "metadata": metadata}]});
-            let events = run_events(&told("success", body), "urn:test");
-            let told = &events[1]["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"];
-            assert_eq!(told.as_u64(), written, "{metadata}");
+            let events = run_events(&exported_result("success", body), "urn:test");
+            let count = &events[1]["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"];
+            assert_eq!(count.as_u64(), written, "{metadata}");
         }
     }
 }

@@ -60,7 +60,7 @@ mod tests {
 
     const COMMIT: &str = "693e35482bc2e526ced2b5f9f76ef83dec6ec691";
 
-    fn told(repository: Value) -> Option<Value> {
+    fn facet(repository: Value) -> Option<Value> {
         let body = json!({"data": {"logic_repository": repository, "logic_version": COMMIT}});
         location(body.as_object().expect("an object"))
     }
@@ -84,19 +84,20 @@ mod tests {
                 Some("my dbt"),
             ),
         ] {
-            let told = told(repository.into()).expect("a location");
+            let exported = facet(repository.into()).expect("a location");
             let folder = path.map_or(String::new(), |path| {
                 format!("/{}", path.replace(' ', "%20"))
             });
-            assert_eq!(told["url"], format!("{url}{COMMIT}{folder}"));
-            assert_eq!(told["version"], COMMIT);
-            assert_eq!(told.get("path").and_then(Value::as_str), path);
+            assert_eq!(exported["url"], format!("{url}{COMMIT}{folder}"));
+            assert_eq!(exported["version"], COMMIT);
+            assert_eq!(exported.get("path").and_then(Value::as_str), path);
         }
     }
 
     #[test]
     fn another_host_is_named_by_its_repository_and_no_repository_is_no_location() {
-        let other = told("git+ssh://git.example.org/org/logic.git#dbt".into()).expect("a location");
+        let other =
+            facet("git+ssh://git.example.org/org/logic.git#dbt".into()).expect("a location");
         assert_eq!(
             (&other["url"], &other["repoUrl"], &other["path"]),
             (
@@ -105,7 +106,7 @@ mod tests {
                 &json!("dbt")
             )
         );
-        assert_eq!(told(Value::Null), None);
+        assert_eq!(facet(Value::Null), None);
         let body = json!({"data": {"logic_repository": "git+https://github.com/org/logic", "logic_version": null}});
         assert_eq!(location(body.as_object().expect("an object")), None);
     }

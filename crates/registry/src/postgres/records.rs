@@ -148,8 +148,8 @@ pub(super) async fn get_step(session: &Session<'_>, step_id: &str) -> Result<Opt
     no_nul("step_id", step_id)?;
     let sql = [
         queries::STEP,
-        queries::SAID_OF_STEP,
-        queries::CLAIMS_OF_STEP,
+        queries::RESULTS_OF_STEP,
+        queries::MISMATCHES_OF_STEP,
     ];
     Ok(steps(session, sql, step_id).await?.pop())
 }
@@ -158,8 +158,8 @@ pub(super) async fn get_job_steps(session: &Session<'_>, job_id: &str) -> Result
     no_nul("job_id", job_id)?;
     let sql = [
         queries::STEPS_OF_JOB,
-        queries::SAID_OF_JOB,
-        queries::CLAIMS_OF_JOB,
+        queries::RESULTS_OF_JOB,
+        queries::MISMATCHES_OF_JOB,
     ];
     steps(session, sql, job_id).await
 }
@@ -167,18 +167,21 @@ pub(super) async fn get_job_steps(session: &Session<'_>, job_id: &str) -> Result
 /// Steps, what is said of them, and what is claimed.
 async fn steps(
     session: &Session<'_>,
-    [steps, said, claims]: [&str; 3],
+    [steps, results, mismatches]: [&str; 3],
     id: &str,
 ) -> Result<Vec<Step>, Error> {
     let steps = rows(session, steps, &[&id]).await?;
     let steps: Result<Vec<_>, Error> = steps.iter().map(|row| queries::step(row)).collect();
-    let said = rows(session, said, &[&id]).await?;
+    let results = rows(session, results, &[&id]).await?;
     let relocations = relocations(session).await?;
-    let said = said
+    let results = results
         .iter()
         .map(|row| (row.get(0), relocations.body(row.get(2), row.get(1))))
         .collect();
-    let claims = rows(session, claims, &[&id]).await?;
-    let claims: Result<Vec<_>, Error> = claims.iter().map(|row| queries::claim(row)).collect();
-    Ok(queries::complete(steps?, said, claims?))
+    let mismatches = rows(session, mismatches, &[&id]).await?;
+    let mismatches: Result<Vec<_>, Error> = mismatches
+        .iter()
+        .map(|row| queries::mismatch(row))
+        .collect();
+    Ok(queries::complete(steps?, results, mismatches?))
 }

@@ -8,7 +8,7 @@ use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
     Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
-use crate::openlineage::ToldResult;
+use crate::openlineage::ExportedResult;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
 use async_trait::async_trait;
@@ -199,7 +199,7 @@ impl RegistryStore for PostgresRegistry {
         events::after(&self.session().await?, cursor, limit).await
     }
 
-    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error> {
+    async fn exported_after(&self, after: i64, limit: u64) -> Result<Vec<ExportedResult>, Error> {
         outbox::after(&self.session().await?, after, limit).await
     }
 
@@ -208,12 +208,12 @@ impl RegistryStore for PostgresRegistry {
         limit: u64,
         now_ms: u64,
         until_ms: u64,
-    ) -> Result<Vec<ToldResult>, Error> {
+    ) -> Result<Vec<ExportedResult>, Error> {
         outbox::take(&self.session().await?, limit, now_ms, until_ms).await
     }
 
-    async fn told(&self, rows: Vec<i64>) -> Result<(), Error> {
-        outbox::told(&self.session().await?, &rows).await
+    async fn mark_exported(&self, rows: Vec<i64>) -> Result<(), Error> {
+        outbox::mark_exported(&self.session().await?, &rows).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {

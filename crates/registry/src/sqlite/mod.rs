@@ -20,7 +20,7 @@ use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
     Relocated, Step, StepUpdate, StoredEvent, StoredResult, UpdateJob,
 };
-use crate::openlineage::ToldResult;
+use crate::openlineage::ExportedResult;
 use crate::queries;
 use crate::store::{Applied, Incoming, IncomingEvent, RegistryStore};
 use crate::walk;
@@ -375,12 +375,12 @@ impl RegistryStore for SqliteRegistry {
             .await
     }
 
-    async fn told_after(&self, after: i64, limit: u64) -> Result<Vec<ToldResult>, Error> {
+    async fn exported_after(&self, after: i64, limit: u64) -> Result<Vec<ExportedResult>, Error> {
         self.read(move |connection| {
             let params = rusqlite::params![after, limit];
             let relocations = relocate::relocations(connection)?;
-            columns::all(connection, queries::TOLD_AFTER, params, |row| {
-                queries::told(row, &relocations)
+            columns::all(connection, queries::EXPORT_AFTER, params, |row| {
+                queries::exported(row, &relocations)
             })
         })
         .await
@@ -391,7 +391,7 @@ impl RegistryStore for SqliteRegistry {
         limit: u64,
         now_ms: u64,
         until_ms: u64,
-    ) -> Result<Vec<ToldResult>, Error> {
+    ) -> Result<Vec<ExportedResult>, Error> {
         // Most of the time there is nothing to take, and who only looks is in nobody's way.
         let is_empty = self.read(move |connection| {
             let sql = "SELECT 1 FROM outbox WHERE taken_until_ms <= ? LIMIT 1";
@@ -408,8 +408,8 @@ impl RegistryStore for SqliteRegistry {
             .await
     }
 
-    async fn told(&self, rows: Vec<i64>) -> Result<(), Error> {
-        self.write(move |change| outbox::told(&change.transaction, &rows))
+    async fn mark_exported(&self, rows: Vec<i64>) -> Result<(), Error> {
+        self.write(move |change| outbox::mark_exported(&change.transaction, &rows))
             .await
     }
 

@@ -3,7 +3,7 @@
 use super::columns::{all, run};
 use super::relocate::relocations;
 use crate::error::{Error, sqlite_error};
-use crate::openlineage::ToldResult;
+use crate::openlineage::ExportedResult;
 use crate::queries;
 use rusqlite::{Connection, params};
 
@@ -12,7 +12,7 @@ pub(super) fn take(
     limit: u64,
     now_ms: u64,
     until_ms: u64,
-) -> Result<Vec<ToldResult>, Error> {
+) -> Result<Vec<ExportedResult>, Error> {
     let taker = queries::new_id("taker");
     run(
         connection,
@@ -21,12 +21,12 @@ pub(super) fn take(
         params![taker, until_ms, now_ms, limit],
     )?;
     let relocations = relocations(connection)?;
-    all(connection, queries::TOLD_TAKEN, [taker], |row| {
-        queries::told(row, &relocations)
+    all(connection, queries::EXPORT_TAKEN, [taker], |row| {
+        queries::exported(row, &relocations)
     })
 }
 
-pub(super) fn told(connection: &Connection, rows: &[i64]) -> Result<(), Error> {
+pub(super) fn mark_exported(connection: &Connection, rows: &[i64]) -> Result<(), Error> {
     let mut statement = connection
         .prepare_cached("DELETE FROM outbox WHERE result = ?")
         .map_err(sqlite_error)?;

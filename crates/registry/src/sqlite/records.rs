@@ -134,25 +134,29 @@ pub(super) fn get_step(connection: &Connection, step_id: &str) -> Result<Option<
     let found = first(connection, queries::STEP, [step_id], |row| {
         queries::step(row)
     })?;
-    let said = said(connection, queries::SAID_OF_STEP, step_id)?;
-    let claims = claims(connection, queries::CLAIMS_OF_STEP, step_id)?;
-    Ok(queries::complete(found.into_iter().collect(), said, claims).pop())
+    let results = results(connection, queries::RESULTS_OF_STEP, step_id)?;
+    let mismatches = mismatches(connection, queries::MISMATCHES_OF_STEP, step_id)?;
+    Ok(queries::complete(found.into_iter().collect(), results, mismatches).pop())
 }
 
 pub(super) fn get_job_steps(connection: &Connection, job_id: &str) -> Result<Vec<Step>, Error> {
     let steps = all(connection, queries::STEPS_OF_JOB, [job_id], |row| {
         queries::step(row)
     })?;
-    let said = said(connection, queries::SAID_OF_JOB, job_id)?;
-    let claims = claims(connection, queries::CLAIMS_OF_JOB, job_id)?;
-    Ok(queries::complete(steps, said, claims))
+    let results = results(connection, queries::RESULTS_OF_JOB, job_id)?;
+    let mismatches = mismatches(connection, queries::MISMATCHES_OF_JOB, job_id)?;
+    Ok(queries::complete(steps, results, mismatches))
 }
 
-fn claims(connection: &Connection, sql: &str, id: &str) -> Result<Vec<queries::ClaimRow>, Error> {
-    all(connection, sql, [id], |row| queries::claim(row))
+fn mismatches(
+    connection: &Connection,
+    sql: &str,
+    id: &str,
+) -> Result<Vec<queries::MismatchRow>, Error> {
+    all(connection, sql, [id], |row| queries::mismatch(row))
 }
 
-fn said(connection: &Connection, sql: &str, id: &str) -> Result<Vec<(i64, String)>, Error> {
+fn results(connection: &Connection, sql: &str, id: &str) -> Result<Vec<(i64, String)>, Error> {
     let relocations = relocations(connection)?;
     all(connection, sql, [id], |row| {
         Ok((

@@ -264,7 +264,7 @@ mod tests {
             let applied = registry.apply(vec![incoming]).await.expect("applied");
             let expected = match counts {
                 true => crate::store::Applied::Applied,
-                false => crate::store::Applied::Claimed,
+                false => crate::store::Applied::Mismatched,
             };
             assert_eq!(applied, [expected], "{step} {id}");
             let found = registry

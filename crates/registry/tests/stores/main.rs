@@ -1,8 +1,8 @@
 //! What every store of the registry promises, on each of them.
 
 mod bench;
-mod claims;
 mod lineage;
+mod mismatches;
 mod order;
 mod outbox;
 mod pairs;
@@ -59,9 +59,9 @@ promises! {
         what_was_added_stays, what_was_changed_keeps_what_was_there, what_was_replaced_is_gone,
         changes_that_were_recorded_before_keep_what_was_there, spellings_of_a_table_are_one_dataset,
         spellings_that_were_recorded_before_become_one, what_stayed_is_read_again_with_what_was_added, writes_of_one_instant_are_all_shown, a_change_of_rows_reads_the_table_itself, downstream_ends_where_data_was_replaced;
-    claims: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
+    mismatches: a_finished_step_is_not_flipped_by_another_sender, a_declared_step_is_its_own_whatever_came_first,
         the_first_of_an_undeclared_step_decides_whose_it_is, a_step_that_is_sent_again_declares_its_new_id,
-        an_update_names_the_right_job, a_time_in_the_future_counts_as_of_now, a_claim_is_neither_told_nor_kept_for_ever,
+        an_update_names_the_right_job, a_time_in_the_future_counts_as_of_now, a_mismatch_is_not_exported_and_is_pruned_in_time,
         what_a_step_is_outlives_the_result_that_said_so, a_job_that_declared_all_of_its_steps_takes_no_others,
         a_job_that_has_not_declared_all_of_its_steps_takes_whoever_names_it;
     records: a_job_and_its_steps_are_filled_in_whatever_came_first, jobs_are_found_by_time_and_version_and_come_in_pages, a_job_ends_when_all_expected_steps_did,

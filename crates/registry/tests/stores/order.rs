@@ -62,7 +62,7 @@ enum Arrival {
 struct Model {
     status: String,
     job: Option<String>,
-    claims: u64,
+    mismatches: u64,
     inputs: BTreeSet<String>,
     outputs: BTreeSet<String>,
 }
@@ -107,7 +107,7 @@ impl Model {
             ];
             let contradicts = |n: usize| own[n].is_some() && said[n].is_some() && own[n] != said[n];
             if (0..4).any(contradicts) {
-                model.claims += 1;
+                model.mismatches += 1;
                 continue;
             }
             for (own, said) in own.iter_mut().zip(said) {
@@ -126,9 +126,9 @@ impl Model {
                 Status::Success => (2, "Success"),
                 Status::Error => (2, "Failed"),
             };
-            let claim = Some((rank, us, status == "Failed", identity));
-            if claim > decided {
-                (decided, model.status) = (claim, status.into());
+            let precedence = Some((rank, us, status == "Failed", identity));
+            if precedence > decided {
+                (decided, model.status) = (precedence, status.into());
             }
         }
         model.job = own[0].clone();
@@ -150,7 +150,7 @@ impl Model {
         Self {
             status: format!("{:?}", step.status),
             job: step.job_id.clone(),
-            claims: step.claims.count,
+            mismatches: step.mismatches.count,
             inputs: locations(&step.inputs),
             outputs: locations(&step.outputs),
         }
@@ -165,8 +165,8 @@ const LOCATIONS: [&str; 4] = [
 ];
 
 /// All that the registry tells, but for numbers of rows and times of recording.
-async fn told(store: &dyn RegistryStore) -> Vec<String> {
-    let mut told = vec![
+async fn view(store: &dyn RegistryStore) -> Vec<String> {
+    let mut view = vec![
         format!("{:?}", store.get_job("job-1").await.expect("asked")),
         format!("{:?}", store.get_job_steps("job-1").await.expect("asked")),
         format!("{:?}", store.get_job("job-2").await.expect("asked")),
@@ -176,10 +176,10 @@ async fn told(store: &dyn RegistryStore) -> Vec<String> {
     let mut results = store.results_of("r-1").await.expect("asked");
     results.extend(store.results_of("r-2").await.expect("asked"));
     results.sort_by(|one, other| one.identity.cmp(&other.identity));
-    told.extend(
+    view.extend(
         results
             .into_iter()
-            .map(|result| format!("{} {:?} {}", result.identity, result.claims, result.body)),
+            .map(|result| format!("{} {:?} {}", result.identity, result.mismatch, result.body)),
     );
     for location in LOCATIONS {
         let query = HopQuery {
@@ -189,7 +189,7 @@ async fn told(store: &dyn RegistryStore) -> Vec<String> {
             as_of: None,
             max_nodes: 500,
         };
-        told.push(format!("{:?}", store.one_hop(query).await.expect("asked")));
+        view.push(format!("{:?}", store.one_hop(query).await.expect("asked")));
         for direction in [Walk::Upstream, Walk::Downstream] {
             for all_runs in [false, true] {
                 for as_of in [None, Some(TIMES[0]), Some(TIMES[3])] {
@@ -203,7 +203,7 @@ async fn told(store: &dyn RegistryStore) -> Vec<String> {
                         .map(|edge| format!("{} {} {:?}", edge.last_run, edge.count, edge.step))
                         .collect();
                     counts.sort();
-                    told.push(format!(
+                    view.push(format!(
                         "{:?} {counts:?} {}",
                         edges(&graph),
                         graph.truncated
@@ -212,7 +212,7 @@ async fn told(store: &dyn RegistryStore) -> Vec<String> {
             }
         }
     }
-    told
+    view
 }
 
 /// What the registry tells after the arrivals, in batches of so many.
@@ -261,7 +261,7 @@ async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String
         Model::of(arrivals),
         "{arrivals:#?}"
     );
-    told(&*registry).await
+    view(&*registry).await
 }
 
 /// Equal instants written differently, and times apart.
@@ -410,11 +410,11 @@ pub async fn a_batch_and_one_by_one_are_the_same(bench: &Bench) {
     for result in &results {
         apply(&*registry, std::slice::from_ref(result)).await;
     }
-    let expected = told(&*registry).await;
+    let expected = view(&*registry).await;
     bench.clear();
     let registry = bench.open().await;
     apply(&*registry, &results).await;
-    assert_eq!(told(&*registry).await, expected);
+    assert_eq!(view(&*registry).await, expected);
 }
 
 pub async fn two_at_once_apply_each_result_once(bench: &Bench) {

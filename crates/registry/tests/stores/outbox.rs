@@ -2,11 +2,12 @@
 
 use crate::bench::{Bench, apply};
 use pudato_protocol::Status;
-use pudato_registry::openlineage::ToldResult;
+use pudato_registry::openlineage::ExportedResult;
 
-fn steps(told: &[ToldResult]) -> Vec<&str> {
-    told.iter()
-        .filter_map(|told| told.step_id.as_deref())
+fn steps(exported: &[ExportedResult]) -> Vec<&str> {
+    exported
+        .iter()
+        .filter_map(|exported| exported.step_id.as_deref())
         .collect()
 }
 
@@ -31,8 +32,8 @@ pub async fn every_result_is_told_once(bench: &Bench) {
     assert_eq!(steps(&first), ["s0", "s1", "s2"]);
     let rest = store.take_outbox(3, 0, 1_000).await.expect("asked");
     assert_eq!(steps(&rest), ["s3", "s4"]);
-    let rows = first.iter().chain(&rest).map(|told| told.row);
-    store.told(rows.collect()).await.expect("told");
+    let rows = first.iter().chain(&rest).map(|exported| exported.row);
+    store.mark_exported(rows.collect()).await.expect("exported");
     assert!(
         store
             .take_outbox(10, 5_000, 6_000)
@@ -40,9 +41,9 @@ pub async fn every_result_is_told_once(bench: &Bench) {
             .expect("asked")
             .is_empty()
     );
-    let all = store.told_after(0, 100).await.expect("asked");
+    let all = store.exported_after(0, 100).await.expect("asked");
     assert_eq!(steps(&all), ["before", "s0", "s1", "s2", "s3", "s4"]);
-    let later = store.told_after(all[3].row, 1).await.expect("asked");
+    let later = store.exported_after(all[3].row, 1).await.expect("asked");
     assert_eq!(steps(&later), ["s3"]);
 }
 
@@ -82,14 +83,14 @@ pub async fn each_run_of_a_step_is_told_apart(bench: &Bench) {
         result.status = status;
     }
     apply(&*store, &results).await;
-    let told = store.take_outbox(10, 0, 1_000).await.expect("asked");
-    let runs: Vec<_> = told
+    let exported = store.take_outbox(10, 0, 1_000).await.expect("asked");
+    let runs: Vec<_> = exported
         .iter()
-        .map(|told| {
+        .map(|exported| {
             (
-                told.status.as_str(),
-                told.runs_before,
-                told.status_before.as_deref(),
+                exported.status.as_str(),
+                exported.runs_before,
+                exported.status_before.as_deref(),
             )
         })
         .collect();

@@ -135,16 +135,16 @@ pub async fn a_folder_that_moved_keeps_its_lineage(bench: &Bench) {
         .expect("a step");
     assert_eq!(locations(&step.inputs), [object(NEW)]);
     assert_eq!(locations(&step.outputs), [table(NEW)]);
-    let told = store.told_after(0, 100).await.expect("told");
-    let told: Vec<String> = told
+    let exported = store.exported_after(0, 100).await.expect("exported");
+    let exported: Vec<String> = exported
         .iter()
-        .flat_map(|told| openlineage::run_events(told, "urn:test"))
+        .flat_map(|exported| openlineage::run_events(exported, "urn:test"))
         .map(|event| event.to_string())
         .collect();
-    assert!(told.iter().any(|event| event.contains(NEW)));
+    assert!(exported.iter().any(|event| event.contains(NEW)));
     assert!(
-        !told.iter().any(|event| event.contains("/old/.pudato/")),
-        "{told:#?}"
+        !exported.iter().any(|event| event.contains("/old/.pudato/")),
+        "{exported:#?}"
     );
     // The Result itself is as it was published.
     let published = store.results_of("make").await.expect("asked");

@@ -80,11 +80,11 @@ pub async fn what_is_not_over_or_not_told_is_kept(bench: &Bench) {
     running.status = Status::Pending;
     apply(&*store, &[running]).await;
     assert_eq!(prune(&*store, &later(), false).await.results, 0);
-    let told = store.take_outbox(10, 0, 1_000).await.expect("taken");
+    let exported = store.take_outbox(10, 0, 1_000).await.expect("taken");
     store
-        .told(told.iter().map(|told| told.row).collect())
+        .mark_exported(exported.iter().map(|exported| exported.row).collect())
         .await
-        .expect("told");
+        .expect("exported");
     assert_eq!(prune(&*store, &later(), false).await.results, 1);
     assert!(store.get_step("running").await.expect("asked").is_some());
 }

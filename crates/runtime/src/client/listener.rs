@@ -84,7 +84,7 @@ impl Listener {
                 let results = results.map_err(|error| CallError::Unavailable(error.to_string()))?;
                 let mut new: Vec<Reply> = Vec::new();
                 for stored in &results {
-                    let is_claim = self.step_id.is_some() && stored.claims.is_some();
+                    let is_claim = self.step_id.is_some() && stored.mismatch.is_some();
                     if is_claim || !before.insert(stored.identity.clone()) {
                         continue;
                     }
@@ -92,7 +92,7 @@ impl Listener {
                     let is_of =
                         |result: &Reply| self.step_id.is_none() || result.step_id == self.step_id;
                     if let Some(result) = result.filter(is_of) {
-                        self.claims = stored.claims;
+                        self.claims = stored.mismatch;
                         new.push(result);
                     }
                 }

@@ -333,7 +333,7 @@ impl<'a> Runner<'a> {
                 correlation_id,
                 attempt: 1 + results
                     .iter()
-                    .filter(|stored| stored.claims.is_none() && is_final(&stored.body))
+                    .filter(|stored| stored.mismatch.is_none() && is_final(&stored.body))
                     .count(),
                 results: results.into_iter().map(|stored| stored.identity).collect(),
                 is_done: succeeded && !(again && *wanted),

@@ -97,14 +97,14 @@ pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
         let result = foreign(bench, change);
         assert_eq!(
             applied(&*store, &result).await,
-            Applied::Claimed,
+            Applied::Mismatched,
             "{difference:?}"
         );
         let step = step(&*store).await;
         assert_eq!((step.status, step.error), (StepStatus::Success, None));
         assert_eq!((step.inputs.len(), step.executions.len()), (1, 1));
-        assert_eq!(step.claims.count, n as u64 + 1);
-        let shown = &step.claims.latest[0];
+        assert_eq!(step.mismatches.count, n as u64 + 1);
+        let shown = &step.mismatches.latest[0];
         assert_eq!(shown.differs_in, Some(difference));
         assert_eq!(
             (&*shown.correlation_id, &*shown.status),
@@ -114,7 +114,7 @@ pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
             .results_of(&result.correlation_id)
             .await
             .expect("asked");
-        assert_eq!(stored.last().expect("kept").claims, Some(difference));
+        assert_eq!(stored.last().expect("kept").mismatch, Some(difference));
     }
     let job = store.get_job("job-s").await.expect("asked").expect("a job");
     assert_eq!(job.status, JobStatus::Success);
@@ -143,7 +143,10 @@ pub async fn a_declared_step_is_its_own_whatever_came_first(bench: &Bench) {
     assert_eq!(before.expect("a job").status, JobStatus::Running);
     store.add_step(declared(), now()).await.expect("added");
     let found = step(&*store).await;
-    assert_eq!((found.status, found.claims.count), (StepStatus::Pending, 1));
+    assert_eq!(
+        (found.status, found.mismatches.count),
+        (StepStatus::Pending, 1)
+    );
     assert_eq!(found.job_id.as_deref(), Some("job-s"));
     let after = store.get_job("job-other").await.expect("asked");
     assert_eq!(after.expect("a job").status, JobStatus::Pending);
@@ -159,8 +162,8 @@ pub async fn a_declared_step_is_its_own_whatever_came_first(bench: &Bench) {
     );
     apply(&*store, &[own(bench, &["s3://x/in"], &["s3://x/out"])]).await;
     assert_eq!(step(&*store).await.status, StepStatus::Success);
-    let told = store.take_outbox(10, 0, 1_000).await.expect("taken");
-    assert_eq!(told.len(), 1);
+    let exported = store.take_outbox(10, 0, 1_000).await.expect("taken");
+    assert_eq!(exported.len(), 1);
 }
 
 pub async fn the_first_of_an_undeclared_step_decides_whose_it_is(bench: &Bench) {
@@ -177,7 +180,10 @@ pub async fn the_first_of_an_undeclared_step_decides_whose_it_is(bench: &Bench) 
             applied(&*store, result).await;
         }
         let found = step(&*store).await;
-        assert_eq!((found.status, found.claims.count), (StepStatus::Success, 1));
+        assert_eq!(
+            (found.status, found.mismatches.count),
+            (StepStatus::Success, 1)
+        );
         assert_eq!(found.correlation_id.as_deref(), Some("s"));
         let graph = walk(&*store, "s3://x/out", Walk::Upstream, |_| {}).await;
         assert!(graph.edges.is_empty(), "{:?}", edges(&graph));
@@ -198,14 +204,17 @@ pub async fn a_step_that_is_sent_again_declares_its_new_id(bench: &Bench) {
         .insert("action".into(), "execute_script".into());
     again.executions[0].details.shift_remove("action_names");
     // It comes before the step is declared to be sent again.
-    assert_eq!(applied(&*store, &again).await, Applied::Claimed);
+    assert_eq!(applied(&*store, &again).await, Applied::Mismatched);
     assert_eq!(step(&*store).await.status, StepStatus::Failed);
     let mut declaration = declared();
     declaration.action = "execute_script".into();
     declaration.correlation_id = Some("second".into());
     store.add_step(declaration, now()).await.expect("added");
     let found = step(&*store).await;
-    assert_eq!((found.status, found.claims.count), (StepStatus::Success, 0));
+    assert_eq!(
+        (found.status, found.mismatches.count),
+        (StepStatus::Success, 0)
+    );
     // What was said under the first id is still the step's.
     assert_eq!((found.inputs.len(), found.executions.len()), (1, 2));
     let mut update = update(Some("job-s"));
@@ -304,13 +313,15 @@ pub async fn a_time_in_the_future_counts_as_of_now(bench: &Bench) {
     );
 }
 
-pub async fn a_claim_is_neither_told_nor_kept_for_ever(bench: &Bench) {
+pub async fn a_mismatch_is_not_exported_and_is_pruned_in_time(bench: &Bench) {
     let store = bench.open_with(true).await;
     store.add_step(declared(), now()).await.expect("added");
-    let mut claim = foreign(bench, |reply| reply.correlation_id = "other".into());
-    claim.data = Some(Object::new());
-    claim.inputs.push(DataReference::new("file", "s3://x/more"));
-    apply(&*store, &[claim]).await;
+    let mut mismatch = foreign(bench, |reply| reply.correlation_id = "other".into());
+    mismatch.data = Some(Object::new());
+    mismatch
+        .inputs
+        .push(DataReference::new("file", "s3://x/more"));
+    apply(&*store, &[mismatch]).await;
     assert!(
         store
             .take_outbox(10, 0, 1_000)
@@ -318,7 +329,7 @@ pub async fn a_claim_is_neither_told_nor_kept_for_ever(bench: &Bench) {
             .expect("taken")
             .is_empty()
     );
-    assert!(store.told_after(0, 10).await.expect("asked").is_empty());
+    assert!(store.exported_after(0, 10).await.expect("asked").is_empty());
     let prune = Prune {
         before: Timestamp::parse("2030-01-01T00:00:00Z").expect("a time"),
         after: None,
@@ -352,11 +363,11 @@ pub async fn what_a_step_is_outlives_the_result_that_said_so(bench: &Bench) {
     // Older than all that is left, it would say what the step is.
     assert_eq!(
         applied(&*store, &result(5, "other")).await,
-        Applied::Claimed
+        Applied::Mismatched
     );
     let found = step(&*store).await;
     assert_eq!(
-        (found.correlation_id.as_deref(), found.claims.count),
+        (found.correlation_id.as_deref(), found.mismatches.count),
         (Some("s"), 2)
     );
     assert_eq!(found.completed_at.as_deref(), Some(at(30).as_str()));
@@ -426,11 +437,11 @@ pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench)
             });
             assert_eq!(graph.await.edges.len(), count, "{location}");
         }
-        let told = store.told_after(0, 100).await.expect("told");
-        let other = told
+        let exported = store.exported_after(0, 100).await.expect("exported");
+        let other = exported
             .iter()
-            .find(|told| told.step_id.as_deref() == Some("other"));
-        let other = other.expect("it is told");
+            .find(|exported| exported.step_id.as_deref() == Some("other"));
+        let other = other.expect("it is exported");
         assert_eq!((&other.job_id, &other.pipeline), (&None, &None));
     }
     // It is one of the job's as soon as the job says so.
