@@ -5,7 +5,7 @@ use crate::publisher::now_ms;
 use crate::up::{Up, role, target};
 use pudato_runtime::messaging::local::LocalFabric;
 use pudato_runtime::messaging::{
-    Consumer, Outgoing, Publisher, QueueConfig, Receive, Subscription, SystemClock, Topology,
+    Consumer, Message, Publisher, QueueConfig, Receive, Subscription, SystemClock, Topology,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
@@ -96,7 +96,7 @@ pub fn wakes(count: usize) -> Outcome<Vec<f64>> {
         let printed = waiter.stdout.take().ok_or("no output")?;
         tokio::time::sleep(Duration::from_millis(300)).await;
         for _ in 0..count {
-            let message = Outgoing {
+            let message = Message {
                 body: format!("{{\"sent_ms\":{}}}", now_ms()),
                 attributes: BTreeMap::new(),
             };

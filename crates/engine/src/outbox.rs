@@ -1,8 +1,8 @@
 //! Messages as they are published: their attributes, and a claim where they are over the limit.
 
-use pudato_messaging::{ClaimStore, Clock, Error, ErrorKind, Limits, Outgoing, Publisher, claims};
+use pudato_messaging::{ClaimStore, Clock, Error, ErrorKind, Limits, Message, Publisher, claims};
 use pudato_protocol::{
-    CLAIM_KEYS_MAX, Command, Event, KEYS_MAX, Message, Result as Reply, Status, encode, keys,
+    CLAIM_KEYS_MAX, Command, Event, KEYS_MAX, Result as Reply, Status, encode, keys,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The topic cannot be asked what it carries, or the claim cannot be stored.
-    pub async fn command(&self, topic: &str, command: &Command) -> Result<Outgoing, Error> {
+    pub async fn command(&self, topic: &str, command: &Command) -> Result<Message, Error> {
         let limits = self.publisher.limits(topic).await?;
         self.follow_up(&limits, command).await
     }
@@ -32,7 +32,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The claim cannot be stored.
-    pub async fn follow_up(&self, limits: &Limits, command: &Command) -> Result<Outgoing, Error> {
+    pub async fn follow_up(&self, limits: &Limits, command: &Command) -> Result<Message, Error> {
         let attributes = attributes([
             ("type", command.r#type.as_str()),
             ("action", command.action.as_str()),
@@ -45,7 +45,7 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`Outbox::command`].
-    pub async fn result(&self, topic: &str, result: &Reply) -> Result<Outgoing, Error> {
+    pub async fn result(&self, topic: &str, result: &Reply) -> Result<Message, Error> {
         let status = match result.status {
             Status::Success => "success",
             Status::Error => "error",
@@ -56,27 +56,27 @@ impl Outbox {
             ("correlation_id", result.correlation_id.as_str()),
             ("handler", result.handler.as_deref().unwrap_or_default()),
         ]);
-        let outgoing = Outgoing {
+        let message = Message {
             body: encode(result),
             attributes,
         };
-        let keys = keys(&outgoing.body);
+        let keys = keys(&message.body);
         if keys > CLAIM_KEYS_MAX {
             let what = format!("the Result has {keys} keys; {CLAIM_KEYS_MAX} at most");
             return Err(Error::new(ErrorKind::TooLarge, what));
         }
         if keys > KEYS_MAX {
-            return claims::put(outgoing, &*self.claims, &*self.clock).await;
+            return claims::put(message, &*self.claims, &*self.clock).await;
         }
         let limits = self.publisher.limits(topic).await?;
-        claims::offload(outgoing, &limits, &*self.claims, &*self.clock).await
+        claims::offload(message, &limits, &*self.claims, &*self.clock).await
     }
 
     /// An Event, ready to be published to `topic`.
     ///
     /// # Errors
     /// As [`Outbox::command`].
-    pub async fn event(&self, topic: &str, event: &Event) -> Result<Outgoing, Error> {
+    pub async fn event(&self, topic: &str, event: &Event) -> Result<Message, Error> {
         let attributes = attributes([
             ("type", event.r#type.as_str()),
             ("correlation_id", event.correlation_id.as_str()),
@@ -85,17 +85,17 @@ impl Outbox {
         self.ready(&limits, event, attributes).await
     }
 
-    async fn ready<M: Message>(
+    async fn ready<M: pudato_protocol::Message>(
         &self,
         limits: &Limits,
         message: &M,
         attributes: BTreeMap<String, String>,
-    ) -> Result<Outgoing, Error> {
-        let outgoing = Outgoing {
+    ) -> Result<Message, Error> {
+        let message = Message {
             body: encode(message),
             attributes,
         };
-        claims::offload(outgoing, limits, &*self.claims, &*self.clock).await
+        claims::offload(message, limits, &*self.claims, &*self.clock).await
     }
 }
 

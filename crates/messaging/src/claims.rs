@@ -1,7 +1,7 @@
 //! Messages over the limit travel as claims: the body lies in an object store, a pointer travels in its place. The pointer
 //! is that of AWS's extended clients, so that they and pudato read each other's claims.
 
-use crate::{Clock, Error, ErrorKind, Limits, Outgoing};
+use crate::{Clock, Error, ErrorKind, Limits, Message};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -43,11 +43,11 @@ pub trait ClaimStore: Send + Sync {
 /// # Errors
 /// As [`ClaimStore::put`].
 pub async fn offload(
-    message: Outgoing,
+    message: Message,
     limits: &Limits,
     store: &dyn ClaimStore,
     clock: &dyn Clock,
-) -> Result<Outgoing, Error> {
+) -> Result<Message, Error> {
     if message.bytes() <= limits.message_bytes_max {
         return Ok(message);
     }
@@ -59,11 +59,11 @@ pub async fn offload(
 /// # Errors
 /// As [`ClaimStore::put`].
 pub async fn put(
-    message: Outgoing,
+    message: Message,
     store: &dyn ClaimStore,
     clock: &dyn Clock,
-) -> Result<Outgoing, Error> {
-    let Outgoing {
+) -> Result<Message, Error> {
+    let Message {
         body,
         mut attributes,
     } = message;
@@ -74,12 +74,12 @@ pub async fn put(
     attributes.insert(SIZE_ATTRIBUTE.into(), size.to_string());
     let body =
         json!([POINTER_CLASS, {"s3BucketName": store.container(), "s3Key": key}]).to_string();
-    Ok(Outgoing { body, attributes })
+    Ok(Message { body, attributes })
 }
 
 /// Whether a message that is sent is a pointer.
 #[cfg(feature = "aws")]
-pub(crate) fn is_claim(message: &Outgoing) -> bool {
+pub(crate) fn is_claim(message: &Message) -> bool {
     message.attributes.contains_key(SIZE_ATTRIBUTE)
 }
 
@@ -217,14 +217,14 @@ mod tests {
         }
     }
 
-    fn large() -> Outgoing {
-        Outgoing {
+    fn large() -> Message {
+        Message {
             body: format!("{{\"x\":\"{}\"}}", "a".repeat(2_000_000)),
             attributes: BTreeMap::from([("type".into(), "storage".into())]),
         }
     }
 
-    async fn offloaded(store: &InMemory) -> Outgoing {
+    async fn offloaded(store: &InMemory) -> Message {
         // 2026-11-23T00:00:00Z
         let clock = ManualClock::at(1_795_392_000_000);
         offload(large(), &Limits::SQS, store, &clock)
@@ -300,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_that_fits_is_left_as_it_is() {
-        let message = Outgoing {
+        let message = Message {
             body: "{}".into(),
             attributes: BTreeMap::new(),
         };

@@ -13,12 +13,12 @@ pub mod conformance;
 #[doc(hidden)]
 pub mod fuzzing;
 mod idempotency;
+mod limits;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod operations;
-mod outgoing;
 mod port;
 mod topology;
 
@@ -27,7 +27,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use idempotency::{BeginOutcome, IdempotencyRecord, IdempotencyStore, Key, RunningRequest};
 pub use operations::{Counts, Operations, Stored, replay_paced};
 pub use port::{
-    Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Outgoing, Publisher,
+    Consumer, DeadLetter, Deleted, Delivery, Hold, Kept, Lease, Limits, Message, Publisher,
     Receive, Settlement,
 };
 pub use pudato_protocol::{Code, Error, ErrorKind, Retry};

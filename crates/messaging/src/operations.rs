@@ -1,4 +1,4 @@
-use crate::{DeadLetter, Error, Outgoing};
+use crate::{DeadLetter, Error, Message};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -124,7 +124,7 @@ pub trait Operations: Send + Sync {
         dead_letters: &str,
         message_id: &str,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<bool, Error>;
 }
 

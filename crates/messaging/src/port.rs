@@ -36,7 +36,7 @@ pub struct DeadLetter {
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct Message {
     /// The body, which is JSON.
     pub body: String,
     /// Attributes for filters and tracing; contract.md names them.
@@ -131,9 +131,9 @@ pub struct Settlement {
     /// The message that was handled.
     pub lease: Lease,
     /// What is published: topic and message.
-    pub publish: Vec<(String, Outgoing)>,
+    pub publish: Vec<(String, Message)>,
     /// What is sent to the consumer's own queue later.
-    pub schedule: Vec<(Duration, Outgoing)>,
+    pub schedule: Vec<(Duration, Message)>,
     /// The answer to keep, so that the same message is answered the same when it comes again.
     pub answered: Option<IdempotencyRecord>,
 }
@@ -168,7 +168,7 @@ pub trait Publisher: Send + Sync {
     async fn publish(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error>;
 }
 
@@ -236,7 +236,7 @@ pub trait Consumer: Send + Sync {
         &self,
         lease: Lease,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<(), Error>;
 
     /// Sends each message to this queue, to be received no sooner than its delay; the answers stand in the order of the
@@ -246,7 +246,7 @@ pub trait Consumer: Send + Sync {
     /// As [`Publisher::publish`], and `Invalid` for a delay over [`Limits::delay_max`].
     async fn schedule(
         &self,
-        messages: Vec<(Duration, Outgoing)>,
+        messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error>;
 
     /// Publishes, schedules, and only then deletes. Where the backend has transactions it is one; elsewhere a crash

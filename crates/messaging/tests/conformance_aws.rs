@@ -10,7 +10,7 @@ use pudato_messaging::aws::{AwsFabric, Places};
 use pudato_messaging::conformance::{Bench, PROMISES};
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    ClaimStore, Clock, Consumer, Error, ErrorKind, IdempotencyStore, Limits, Operations, Outgoing,
+    ClaimStore, Clock, Consumer, Error, ErrorKind, IdempotencyStore, Limits, Message, Operations,
     Publisher, QueueConfig, Receive, Subscription, SystemClock, Topology,
 };
 use pudato_testing::{Emulator, skipped};
@@ -42,7 +42,7 @@ impl Publisher for Arriving {
     async fn publish(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         let published = self.publisher.publish(topic, messages).await;
         tokio::time::sleep(self.after).await;
@@ -238,7 +238,7 @@ async fn what_a_deleted_queue_would_have_got_is_kept_and_the_subscription_stays_
     let deleted = sqs.delete_queue().queue_url(url).send().await;
     deleted.expect("deleted");
     for n in 0..2_u64 {
-        let message = Outgoing {
+        let message = Message {
             body: format!("{{\"n\":{n}}}"),
             attributes: Default::default(),
         };
@@ -273,7 +273,7 @@ async fn a_message_with_too_many_attributes_is_refused_before_anything_is_sent()
         ..Topology::default()
     };
     bench.declare(topology).await.expect("declared");
-    let message = Outgoing {
+    let message = Message {
         body: "{}".into(),
         attributes: (0..11).map(|n| (format!("a{n}"), "x".into())).collect(),
     };
@@ -298,7 +298,7 @@ async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
         subscriptions: vec![Subscription::new("to-dead", "dead")],
     };
     bench.declare(topology).await.expect("declared");
-    let message = |n: usize| Outgoing {
+    let message = |n: usize| Message {
         body: format!("{{\"n\":{n}}}"),
         attributes: [("kind".to_owned(), "test".to_owned())].into(),
     };
@@ -351,11 +351,11 @@ async fn messages_share_calls_up_to_ten_and_to_the_bytes_of_a_batch() {
             subscriptions: vec![Subscription::new("commands", "work")],
         };
         bench.declare(topology).await.expect("declared");
-        let message = |_| Outgoing {
+        let message = |_| Message {
             body: format!("\"{}\"", "x".repeat(bytes)),
             attributes: Default::default(),
         };
-        let all: Vec<Outgoing> = (0..count).map(message).collect();
+        let all: Vec<Message> = (0..count).map(message).collect();
         let sends = all
             .chunks(size)
             .map(|some| bench.publisher.publish("commands", some.to_vec()));
@@ -422,7 +422,7 @@ async fn the_limit_in_force_is_read_and_a_dead_letter_over_it_is_a_claim_that_ot
     let consumer = consumer.with_claims(Arc::clone(&claims) as Arc<dyn ClaimStore>);
     assert_eq!(consumer.limits().message_bytes_max, 2_048);
     let body = format!("\"{}\"", "x".repeat(1_700));
-    let message = Outgoing {
+    let message = Message {
         body: body.clone(),
         attributes: [("kind".to_owned(), "test".to_owned())].into(),
     };

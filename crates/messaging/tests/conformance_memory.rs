@@ -62,7 +62,7 @@ async fn messages_that_no_queue_hears_are_counted() {
         ..Topology::default()
     };
     bench.fabric.declare(topology).await.expect("declared");
-    let message = pudato_messaging::Outgoing {
+    let message = pudato_messaging::Message {
         body: "{}".into(),
         attributes: std::collections::BTreeMap::new(),
     };

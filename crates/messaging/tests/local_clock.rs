@@ -3,7 +3,7 @@
 
 use pudato_messaging::local::{LocalConsumer, LocalFabric};
 use pudato_messaging::{
-    Clock, Consumer, Deleted, Delivery, ManualClock, Operations, Outgoing, Publisher, QueueConfig,
+    Clock, Consumer, Deleted, Delivery, ManualClock, Message, Operations, Publisher, QueueConfig,
     Receive, Subscription, Topology,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn send(&self, body: &str) {
-        let message = Outgoing {
+        let message = Message {
             body: body.into(),
             attributes: BTreeMap::new(),
         };
@@ -81,7 +81,7 @@ async fn busy() -> (Bench, Delivery) {
     bench.send("leased").await;
     let leased = bench.take(1).await.remove(0);
     bench.send("waiting").await;
-    let later = Outgoing {
+    let later = Message {
         body: "scheduled".into(),
         attributes: BTreeMap::new(),
     };

@@ -2,8 +2,8 @@
 
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
-    Consumer, Delivery, Error, ErrorKind, ManualClock, Operations, Outgoing, Publisher,
-    QueueConfig, Receive, Subscription, Topology,
+    Consumer, Delivery, Error, ErrorKind, ManualClock, Message, Operations, Publisher, QueueConfig,
+    Receive, Subscription, Topology,
 };
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ async fn declared(root: &Path) -> LocalFabric {
 }
 
 async fn send(fabric: &LocalFabric, body: &str) {
-    let message = Outgoing {
+    let message = Message {
         body: body.into(),
         attributes: BTreeMap::from([("trace".into(), body.into())]),
     };

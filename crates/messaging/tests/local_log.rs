@@ -1,7 +1,7 @@
 //! The write-ahead log of the embedded fabric.
 
 use pudato_messaging::local::LocalFabric;
-use pudato_messaging::{Outgoing, Publisher, QueueConfig, Subscription, SystemClock, Topology};
+use pudato_messaging::{Message, Publisher, QueueConfig, Subscription, SystemClock, Topology};
 use std::sync::Arc;
 
 /// Together more than the log may keep once nobody reads (`WAL_PAGES_MAX` in `local/schema.rs`: 64 MiB).
@@ -22,7 +22,7 @@ async fn a_log_that_grew_under_a_long_read_is_made_small_again() {
     let publish = async |count: usize, bytes: usize| {
         for _ in 0..count {
             let body = format!("\"{}\"", "x".repeat(bytes));
-            let message = Outgoing {
+            let message = Message {
                 body,
                 attributes: Default::default(),
             };

@@ -2,7 +2,7 @@
 
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
-    Consumer, IdempotencyStore, Key, Outgoing, Publisher, QueueConfig, Receive, RunningRequest,
+    Consumer, IdempotencyStore, Key, Message, Publisher, QueueConfig, Receive, RunningRequest,
     Subscription, SystemClock, Topology,
 };
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use tokio::task::{JoinSet, yield_now};
 const PUBLISHES: usize = 2_000;
 const VISIBILITY: Duration = Duration::from_secs(60);
 
-fn message(n: usize) -> Outgoing {
-    Outgoing {
+fn message(n: usize) -> Message {
+    Message {
         body: format!("{{\"n\": {n}}}"),
         attributes: BTreeMap::new(),
     }

@@ -6,7 +6,7 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::QueueAttributeName;
 use pudato_messaging::aws::{AwsFabric, Places};
 use pudato_messaging::{
-    ClaimStore, Consumer, Error, ErrorKind, Limits, Operations, Outgoing, Publisher, QueueConfig,
+    ClaimStore, Consumer, Error, ErrorKind, Limits, Message, Operations, Publisher, QueueConfig,
     Receive, Subscription, SystemClock, Topology,
 };
 use pudato_testing::{Emulator, skipped};
@@ -91,14 +91,14 @@ fn topology() -> Topology {
     }
 }
 
-fn message(bytes: usize) -> Outgoing {
-    Outgoing {
+fn message(bytes: usize) -> Message {
+    Message {
         body: format!("\"{}\"", "x".repeat(bytes)),
         attributes: Default::default(),
     }
 }
 
-async fn published(bench: &Bench, messages: Vec<Outgoing>) {
+async fn published(bench: &Bench, messages: Vec<Message>) {
     let sent = bench.fabric.publisher().publish("commands", messages).await;
     for one in sent.expect("sent") {
         one.expect("accepted");

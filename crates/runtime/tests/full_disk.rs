@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use pudato_messaging::claims::ClaimStore;
 use pudato_messaging::memory::MemoryFabric;
 use pudato_messaging::{
-    Counts, Error, Operations, Outgoing, Publisher, QueueConfig, Subscription, SystemClock,
-    Topology,
+    Counts, Error, Message, Operations, Publisher, QueueConfig, Subscription, SystemClock, Topology,
 };
 use pudato_protocol::{Object, Result as Reply, encode};
 use pudato_registry::{RegistryStore, SqliteRegistry};
@@ -84,7 +83,7 @@ async fn child(folder: &Path) {
         data.insert("text".into(), "x".repeat(10_000).into());
         let mut result = Reply::success(format!("request-{n}"), data);
         result.step_id = Some(format!("step-{n}"));
-        let message = Outgoing {
+        let message = Message {
             body: encode(&result),
             attributes: BTreeMap::new(),
         };

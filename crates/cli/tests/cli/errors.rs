@@ -2,7 +2,7 @@
 
 use crate::support::{Installation, Serving, wait, write};
 use pudato_runtime::messaging::local::LocalFabric;
-use pudato_runtime::messaging::{Outgoing, Publisher, SystemClock};
+use pudato_runtime::messaging::{Message, Publisher, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn publish_raw(installation: &Installation, body: &str) {
     runtime.block_on(async {
         let fabric =
             LocalFabric::open(&installation.data(), Arc::new(SystemClock)).expect("opened");
-        let message = Outgoing {
+        let message = Message {
             body: body.into(),
             attributes: BTreeMap::new(),
         };

@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use super::senders::Order;
-use pudato_runtime::messaging::Outgoing;
+use pudato_runtime::messaging::Message;
 use pudato_runtime::protocol::Command;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +23,7 @@ pub enum Sends {
     Raw {
         correlation_id: String,
         topic: Topic,
-        message: Outgoing,
+        message: Message,
     },
     /// The engine's process is killed.
     Kill,
@@ -110,7 +110,7 @@ pub fn sends_raw(
         sends: Sends::Raw {
             correlation_id,
             topic,
-            message: Outgoing { body, attributes },
+            message: Message { body, attributes },
         },
         ends,
     }

@@ -7,7 +7,7 @@ use super::hostile::{HOSTILE, Hostile};
 use super::judge;
 use super::random::Random;
 use super::senders::{Expects, HONEST, Order, Places, Plan};
-use pudato_runtime::messaging::Outgoing;
+use pudato_runtime::messaging::Message;
 use pudato_runtime::protocol::{Result as Reply, Status};
 use pudato_runtime::{Client, Pudato};
 use serde_json::Value;
@@ -246,7 +246,7 @@ impl Day<'_> {
         }
     }
 
-    async fn raw(&self, topic: Topic, message: Outgoing) -> Result<(), String> {
+    async fn raw(&self, topic: Topic, message: Message) -> Result<(), String> {
         let topic = match topic {
             Topic::Commands(service) => self.pudato.names.commands(service),
             Topic::Results => self.pudato.names.results(),

@@ -117,7 +117,7 @@ async fn settle(consumer: &dyn Consumer, batch: Vec<(Settlement, Answer)>) -> us
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use pudato_messaging::{Delivery, Lease, Limits, ManualClock, Outgoing, Receive};
+    use pudato_messaging::{Delivery, Lease, Limits, ManualClock, Message, Receive};
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
@@ -154,13 +154,13 @@ mod tests {
             &self,
             _: Lease,
             _: &str,
-            _: Vec<(String, Outgoing)>,
+            _: Vec<(String, Message)>,
         ) -> Result<(), Error> {
             Ok(())
         }
         async fn schedule(
             &self,
-            _: Vec<(Duration, Outgoing)>,
+            _: Vec<(Duration, Message)>,
         ) -> Result<Vec<Result<String, Error>>, Error> {
             Ok(Vec::new())
         }

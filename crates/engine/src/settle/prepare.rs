@@ -3,7 +3,7 @@
 use crate::outbox::Outbox;
 use crate::process::Outcome;
 use pudato_handler::FollowUp;
-use pudato_messaging::{Error, ErrorKind, IdempotencyRecord, Lease, Limits, Outgoing, Settlement};
+use pudato_messaging::{Error, ErrorKind, IdempotencyRecord, Lease, Limits, Message, Settlement};
 use pudato_protocol::Result as Reply;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub struct Preparer<'a> {
 
 /// The answer to a handled message, ready to be sent as often as it takes.
 pub struct Prepared {
-    publish: Vec<(String, Outgoing)>,
-    schedule: Vec<(Duration, Outgoing)>,
+    publish: Vec<(String, Message)>,
+    schedule: Vec<(Duration, Message)>,
     answered: Option<IdempotencyRecord>,
 }
 
@@ -69,7 +69,7 @@ impl Preparer<'_> {
     ///
     /// # Errors
     /// As [`Preparer::prepare`].
-    pub async fn result(&self, result: Option<&Reply>) -> Result<Vec<(String, Outgoing)>, Error> {
+    pub async fn result(&self, result: Option<&Reply>) -> Result<Vec<(String, Message)>, Error> {
         let Some(result) = result else {
             return Ok(Vec::new());
         };

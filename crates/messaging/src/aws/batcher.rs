@@ -8,7 +8,7 @@ use super::entries::Answers;
 use super::error::failed;
 use super::publisher::MESSAGE_BYTES;
 use super::wire;
-use crate::{ClaimStore, Clock, Error, ErrorKind, Limits, Outgoing, claims};
+use crate::{ClaimStore, Clock, Error, ErrorKind, Limits, Message, claims};
 use aws_sdk_sns::types::PublishBatchRequestEntry;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 /// A message and who waits for its id.
 struct Waiting {
-    message: Outgoing,
+    message: Message,
     answer: oneshot::Sender<Result<String, Error>>,
 }
 
@@ -62,7 +62,7 @@ impl Batcher {
     /// Sends what is a message, together where there is room; the answers, and what was none, stand in the order of the messages.
     pub(super) async fn send(
         &self,
-        messages: Vec<Result<Outgoing, Error>>,
+        messages: Vec<Result<Message, Error>>,
     ) -> Vec<Result<String, Error>> {
         let gone = || Error::new(ErrorKind::Unavailable, "publish: the program ends");
         let (mut group, mut answers) = (Vec::new(), Vec::with_capacity(messages.len()));
@@ -144,7 +144,7 @@ impl Sender {
     /// Sends a batch; entries that fail alone are tried again alone.
     async fn send(&self, mut batch: Vec<Waiting>) {
         for turn in 1.. {
-            let messages: Vec<&Outgoing> = batch.iter().map(|waiting| &waiting.message).collect();
+            let messages: Vec<&Message> = batch.iter().map(|waiting| &waiting.message).collect();
             let answers = self.call(&messages).await;
             let answers = self.smaller(&messages, answers).await;
             let mut again = Vec::new();
@@ -171,7 +171,7 @@ impl Sender {
     /// was the size, and the topic is believed no more.
     async fn smaller(
         &self,
-        batch: &[&Outgoing],
+        batch: &[&Message],
         mut answers: Vec<Result<String, Error>>,
     ) -> Vec<Result<String, Error>> {
         let bytes: usize = batch.iter().map(|message| message.bytes()).sum();
@@ -212,7 +212,7 @@ impl Sender {
     }
 
     /// One call; the answers stand in the order of the batch.
-    async fn call(&self, batch: &[&Outgoing]) -> Vec<Result<String, Error>> {
+    async fn call(&self, batch: &[&Message]) -> Vec<Result<String, Error>> {
         let mut answers = Answers::new("publish");
         let mut entries = Vec::new();
         for message in batch {

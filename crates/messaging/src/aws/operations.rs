@@ -7,10 +7,10 @@ use super::sqs::dead_letters::{labelled, shortened, with_others};
 use super::sqs::settle::one;
 use super::wire;
 use crate::operations::replay_by_ids;
-use crate::{Counts, Error, ErrorKind, Limits, Operations, Outgoing, Publisher, Stored};
+use crate::{Counts, Error, ErrorKind, Limits, Message, Operations, Publisher, Stored};
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, Message, MessageAttributeValue,
+    ChangeMessageVisibilityBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
     MessageSystemAttributeName as System, QueueAttributeName,
 };
 use std::collections::{HashMap, HashSet};
@@ -37,7 +37,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// The next messages, up to `max` and [`BATCH`]; `None` where there are no more.
-    async fn next(&mut self, max: usize) -> Result<Option<Vec<Message>>, Error> {
+    async fn next(&mut self, max: usize) -> Result<Option<Vec<SqsMessage>>, Error> {
         while self.empty < EMPTY_MAX && max > 0 {
             let call = self
                 .fabric
@@ -54,11 +54,11 @@ impl Walk<'_> {
             let received =
                 received.map_err(|error| failed(&format!("queue {}", self.queue), error))?;
             let messages = received.messages.unwrap_or_default().into_iter();
-            let is_new = |message: &Message| {
+            let is_new = |message: &SqsMessage| {
                 let id = message.message_id.clone().unwrap_or_default();
                 self.seen.insert(id)
             };
-            let new: Vec<Message> = messages.filter(is_new).collect();
+            let new: Vec<SqsMessage> = messages.filter(is_new).collect();
             if !new.is_empty() {
                 self.empty = 0;
                 return Ok(Some(new));
@@ -69,7 +69,7 @@ impl Walk<'_> {
     }
 }
 
-fn id(message: &Message) -> &str {
+fn id(message: &SqsMessage) -> &str {
     message.message_id.as_deref().unwrap_or_default()
 }
 
@@ -85,7 +85,7 @@ impl AwsFabric {
     }
 
     /// Finds messages by their ids; looks no further than it must, and gives back what it met on the way.
-    async fn find_by_ids(&self, queue: &str, ids: &[String]) -> Result<Vec<Message>, Error> {
+    async fn find_by_ids(&self, queue: &str, ids: &[String]) -> Result<Vec<SqsMessage>, Error> {
         let mut walk = self.walk(queue).await?;
         let (mut found, mut rest) = (Vec::new(), Vec::new());
         while found.len() < ids.len() {
@@ -103,7 +103,7 @@ impl AwsFabric {
         Ok(found)
     }
 
-    async fn give_back(&self, url: &str, messages: &[Message]) {
+    async fn give_back(&self, url: &str, messages: &[SqsMessage]) {
         for batch in messages.chunks(BATCH) {
             let entries = batch.iter().enumerate().filter_map(|(n, message)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -133,7 +133,7 @@ impl AwsFabric {
         }
     }
 
-    async fn delete(&self, url: &str, message: &Message) -> Result<(), Error> {
+    async fn delete(&self, url: &str, message: &SqsMessage) -> Result<(), Error> {
         let call = self
             .shared
             .sqs
@@ -145,7 +145,7 @@ impl AwsFabric {
     }
 
     /// Sends a message as it is, without what says why it was given up.
-    async fn send_copy(&self, queue: &str, message: &Message) -> Result<(), Error> {
+    async fn send_copy(&self, queue: &str, message: &SqsMessage) -> Result<(), Error> {
         let mut attributes = message.message_attributes.clone().unwrap_or_default();
         attributes.retain(|name, _| !wire::is_label(name));
         let body = message.body.clone().unwrap_or_default();
@@ -173,7 +173,7 @@ impl AwsFabric {
     }
 }
 
-fn stored(queue: &str, message: &Message) -> Stored {
+fn stored(queue: &str, message: &SqsMessage) -> Stored {
     let (attributes, dead_letter) = wire::attributes(message);
     let sent_at_ms = wire::number(message, System::SentTimestamp).unwrap_or(0);
     let receive_count = wire::number(message, System::ApproximateReceiveCount).unwrap_or(0);
@@ -227,7 +227,7 @@ impl Operations for AwsFabric {
 
     async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error> {
         let mut walk = self.walk(queue).await?;
-        let mut found: Vec<Message> = Vec::new();
+        let mut found: Vec<SqsMessage> = Vec::new();
         while let Some(messages) = walk.next(max - found.len()).await? {
             found.extend(messages);
         }
@@ -393,7 +393,7 @@ impl Operations for AwsFabric {
         dead_letters: &str,
         message_id: &str,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<bool, Error> {
         for (topic, _) in &publish {
             self.shared.topic(topic)?;
@@ -417,8 +417,8 @@ impl Operations for AwsFabric {
         let others = others.remove(id(&message)).unwrap_or_default();
         let attributes = with_others(&copy.attributes, others)?;
         let publisher = self.publisher();
-        for (topic, outgoing) in publish {
-            one(publisher.publish(&topic, vec![outgoing]).await?)?;
+        for (topic, message) in publish {
+            one(publisher.publish(&topic, vec![message]).await?)?;
         }
         self.send_to(dead_letters, copy.body, attributes).await?;
         self.delete(&url, &message).await?;

@@ -4,7 +4,7 @@ use super::Shared;
 use super::batcher::{Batcher, Sender};
 use super::error::failed;
 use super::sqs::queue::FILL;
-use crate::{ClaimStore, Error, ErrorKind, Limits, Outgoing, Publisher};
+use crate::{ClaimStore, Error, ErrorKind, Limits, Message, Publisher};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ impl SnsPublisher {
     }
 
     /// Refuses a message above the limit that `topic` states.
-    pub(super) async fn check(&self, topic: &str, message: &Outgoing) -> Result<(), Error> {
+    pub(super) async fn check(&self, topic: &str, message: &Message) -> Result<(), Error> {
         self.topic(topic).await?.said.check(message)
     }
 
@@ -68,7 +68,7 @@ impl SnsPublisher {
     pub(super) async fn publish_any(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         let topic = self.topic(topic).await?;
         // SNS drops silently what a queue cannot take: it is refused here.
@@ -140,7 +140,7 @@ impl Publisher for SnsPublisher {
     async fn publish(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         let said = self.topic(topic).await?.said;
         said.check_batch(messages.iter())?;

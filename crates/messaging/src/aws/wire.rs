@@ -2,7 +2,7 @@
 
 use super::sqs::receipt;
 use crate::claims;
-use crate::{DeadLetter, Delivery, Error, ErrorKind, Lease, Outgoing};
+use crate::{DeadLetter, Delivery, Error, ErrorKind, Lease, Message};
 use aws_sdk_sns::types as sns;
 use aws_sdk_sqs::types as sqs;
 use aws_sdk_sqs::types::MessageSystemAttributeName as System;
@@ -26,7 +26,7 @@ fn unbuilt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 pub(super) fn sns_attributes(
-    message: &Outgoing,
+    message: &Message,
 ) -> Result<HashMap<String, sns::MessageAttributeValue>, Error> {
     let attribute = |(name, value): (&String, &String)| {
         let built = sns::MessageAttributeValue::builder()

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::steps::*;
-use crate::{ErrorKind, Outgoing};
+use crate::{ErrorKind, Message};
 
 /// Lines 50 and 62.
 pub async fn a_batch_of_none_or_too_many_is_refused_and_nothing_is_queued(bench: &dyn Bench) {
@@ -76,7 +76,7 @@ pub async fn a_receive_returns_no_more_than_it_was_asked_for(bench: &dyn Bench) 
     assert_eq!(bodies(&received), expected);
 }
 
-fn numbered(count: usize) -> Vec<Outgoing> {
+fn numbered(count: usize) -> Vec<Message> {
     (0..count)
         .map(|number| message(&number.to_string()))
         .collect()

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::{
-    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Outgoing, QueueConfig, Receive,
+    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Message, QueueConfig, Receive,
     Subscription, Topology,
 };
 use std::collections::BTreeMap;
@@ -23,14 +23,14 @@ pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn message(body: &str) -> Outgoing {
-    Outgoing {
+pub(super) fn message(body: &str) -> Message {
+    Message {
         body: body.to_owned(),
         attributes: BTreeMap::new(),
     }
 }
 
-pub(super) fn with(mut message: Outgoing, name: &str, value: &str) -> Outgoing {
+pub(super) fn with(mut message: Message, name: &str, value: &str) -> Message {
     message.attributes.insert(name.into(), value.into());
     message
 }
@@ -75,7 +75,7 @@ pub(super) fn brief(name: &str) -> QueueConfig {
     queue
 }
 
-pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Outgoing) -> String {
+pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Message) -> String {
     let sent = bench.publisher().publish(topic, vec![message]).await;
     let mut entries = sent.expect("the call is accepted");
     assert_eq!(entries.len(), 1, "one answer per message");
@@ -83,7 +83,7 @@ pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Outgoing) -> S
 }
 
 /// What a single message is refused with, be it by the call or by its entry.
-pub(super) async fn refusal(bench: &dyn Bench, topic: &str, message: Outgoing) -> ErrorKind {
+pub(super) async fn refusal(bench: &dyn Bench, topic: &str, message: Message) -> ErrorKind {
     let sent = bench.publisher().publish(topic, vec![message]).await;
     match sent {
         Err(error) => error.kind,

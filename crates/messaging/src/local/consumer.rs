@@ -11,7 +11,7 @@ use super::send;
 use super::settle;
 use super::writer::Durability;
 use crate::{
-    Consumer, Deleted, Delivery, Error, ErrorKind, Hold, Kept, Lease, Limits, Outgoing, Receive,
+    Consumer, Deleted, Delivery, Error, ErrorKind, Hold, Kept, Lease, Limits, Message, Receive,
     RunningRequest, Settlement,
 };
 use async_trait::async_trait;
@@ -200,7 +200,7 @@ impl Consumer for LocalConsumer {
         &self,
         lease: Lease,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<(), Error> {
         let receipt = self.receipt(&lease)?;
         let (queue, reason) = (self.queue.clone(), reason.to_owned());
@@ -215,7 +215,7 @@ impl Consumer for LocalConsumer {
 
     async fn schedule(
         &self,
-        messages: Vec<(Duration, Outgoing)>,
+        messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         Limits::SQS.check_batch(messages.iter().map(|(_, message)| message))?;
         let (queue, now_ms) = (self.queue.id, self.fabric.now_ms());

@@ -21,7 +21,7 @@ pub use consumer::LocalConsumer;
 
 use crate::{
     BeginOutcome, Clock, Error, ErrorKind, IdempotencyRecord, IdempotencyStore, Key, Limits,
-    Outgoing, Publisher, RunningRequest, Topology,
+    Message, Publisher, RunningRequest, Topology,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -179,7 +179,7 @@ impl Publisher for LocalFabric {
     async fn publish(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         Limits::SQS.check_batch(messages.iter())?;
         let (topic, now_ms) = (topic.to_owned(), self.now_ms());

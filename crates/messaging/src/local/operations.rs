@@ -7,7 +7,7 @@ use super::schema::database_error;
 use super::send::run;
 use super::settle::publish_all;
 use super::writer::{Durability, Transaction};
-use crate::{Counts, DeadLetter, Error, ErrorKind, Operations, Outgoing, Stored};
+use crate::{Counts, DeadLetter, Error, ErrorKind, Message, Operations, Stored};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -165,7 +165,7 @@ impl Operations for LocalFabric {
         dead_letters: &str,
         message_id: &str,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<bool, Error> {
         let (queue, id) = (dead_letters.to_owned(), message_id.to_owned());
         let (reason, now_ms) = (reason.to_owned(), self.now_ms());

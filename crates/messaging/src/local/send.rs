@@ -3,7 +3,7 @@
 use super::schema::database_error;
 use super::writer::Transaction;
 use crate::topology::passes;
-use crate::{Error, ErrorKind, Limits, Outgoing};
+use crate::{Error, ErrorKind, Limits, Message};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub(super) struct Route {
 pub(super) fn route(
     transaction: &Transaction<'_>,
     topic: &str,
-    message: &Outgoing,
+    message: &Message,
 ) -> Result<Route, Error> {
     Limits::SQS.check(message)?;
     let queues = subscribed(transaction, topic)?;
@@ -39,7 +39,7 @@ pub(super) fn route(
 pub(super) fn send(
     transaction: &Transaction<'_>,
     route: &Route,
-    message: &Outgoing,
+    message: &Message,
     now_ms: i64,
 ) -> Result<String, Error> {
     if route.queues.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn send(
 pub(super) fn publish(
     transaction: &Transaction<'_>,
     topic: &str,
-    message: &Outgoing,
+    message: &Message,
     now_ms: i64,
 ) -> Result<String, Error> {
     let route = route(transaction, topic, message)?;
@@ -69,7 +69,7 @@ pub(super) fn publish(
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     queue: i64,
-    message: &Outgoing,
+    message: &Message,
     now_ms: i64,
     visible_at_ms: i64,
 ) -> Result<String, Error> {

@@ -8,7 +8,7 @@ use super::schema::database_error;
 use super::send::{self, insert, publish, run};
 use super::writer::Transaction;
 use crate::topology::LEASE_MAX;
-use crate::{Deleted, Error, ErrorKind, Limits, Outgoing, Settlement};
+use crate::{Deleted, Error, ErrorKind, Limits, Message, Settlement};
 use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
@@ -194,7 +194,7 @@ pub(super) fn settle(
 
 pub(super) fn publish_all(
     transaction: &Transaction<'_>,
-    messages: &[(String, Outgoing)],
+    messages: &[(String, Message)],
     now_ms: i64,
 ) -> Result<(), Error> {
     for (topic, message) in messages {

@@ -4,7 +4,7 @@ use super::MemoryFabric;
 use super::receipt::Receipt;
 use super::state::milliseconds;
 use crate::{
-    Consumer, Deleted, Delivery, Error, Lease, Limits, Outgoing, QueueConfig, Receive, Settlement,
+    Consumer, Deleted, Delivery, Error, Lease, Limits, Message, QueueConfig, Receive, Settlement,
 };
 use async_trait::async_trait;
 use std::pin::pin;
@@ -100,7 +100,7 @@ impl Consumer for MemoryConsumer {
         &self,
         lease: Lease,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<(), Error> {
         let now_ms = self.fabric.now_ms();
         let receipt = self.receipt(&lease)?;
@@ -110,7 +110,7 @@ impl Consumer for MemoryConsumer {
 
     async fn schedule(
         &self,
-        messages: Vec<(Duration, Outgoing)>,
+        messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         Limits::SQS.check_batch(messages.iter().map(|(_, message)| message))?;
         let (name, now_ms) = (&self.queue.name, self.fabric.now_ms());

@@ -1,7 +1,7 @@
 //! How messages are handed out, and how those that nobody manages to handle are moved.
 
 use super::receipt::Receipt;
-use super::state::{Message, Queue, State, milliseconds};
+use super::state::{Queue, State, StoredMessage, milliseconds};
 use crate::{DeadLetter, Delivery, Error};
 
 impl State {
@@ -46,7 +46,7 @@ impl State {
         to: &str,
         source: &str,
         number: u64,
-        mut message: Message,
+        mut message: StoredMessage,
         reason: Option<String>,
         now_ms: u64,
     ) -> Result<(), Error> {
@@ -59,7 +59,7 @@ impl State {
     }
 }
 
-impl Message {
+impl StoredMessage {
     /// Receives that count.
     fn attempts(&self) -> u32 {
         self.receive_count.saturating_sub(self.excused)
@@ -67,7 +67,7 @@ impl Message {
 }
 
 impl Queue {
-    fn hand_out(&mut self, number: u64, mut message: Message, now_ms: u64) -> Delivery {
+    fn hand_out(&mut self, number: u64, mut message: StoredMessage, now_ms: u64) -> Delivery {
         message.receive_count += 1;
         message.first_received_ms.get_or_insert(now_ms);
         let receipt = Receipt {

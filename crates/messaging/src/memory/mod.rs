@@ -15,7 +15,7 @@ mod state;
 pub use consumer::MemoryConsumer;
 
 use crate::{
-    BeginOutcome, Clock, Error, IdempotencyRecord, IdempotencyStore, Key, Limits, Outgoing,
+    BeginOutcome, Clock, Error, IdempotencyRecord, IdempotencyStore, Key, Limits, Message,
     Publisher, Topology,
 };
 use async_trait::async_trait;
@@ -84,7 +84,7 @@ impl Publisher for MemoryFabric {
     async fn publish(
         &self,
         topic: &str,
-        messages: Vec<Outgoing>,
+        messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         Limits::SQS.check_batch(messages.iter())?;
         let now_ms = self.now_ms();

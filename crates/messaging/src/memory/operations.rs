@@ -1,8 +1,8 @@
 //! Looking at queues, replaying and purging them.
 
 use super::MemoryFabric;
-use super::state::{Message, Place, Queue, State};
-use crate::{Counts, Error, ErrorKind, Operations, Outgoing, Stored};
+use super::state::{Place, Queue, State, StoredMessage};
+use crate::{Counts, Error, ErrorKind, Message, Operations, Stored};
 use async_trait::async_trait;
 
 #[async_trait]
@@ -94,12 +94,12 @@ impl Operations for MemoryFabric {
         dead_letters: &str,
         message_id: &str,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<bool, Error> {
         let now_ms = self.now_ms();
         let mut state = self.state();
         let queue = state.queue(dead_letters)?;
-        let dead_letter = |message: &Message| message.dead_letter.clone();
+        let dead_letter = |message: &StoredMessage| message.dead_letter.clone();
         let at = queue.locate(message_id);
         let found = at.and_then(|at| Some((at, queue.messages.get(&at).and_then(dead_letter)?)));
         let Some((at, mut dead_letter)) = found.filter(|(_, found)| found.reason.is_none()) else {

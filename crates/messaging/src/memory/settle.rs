@@ -2,9 +2,9 @@
 //! refused before it changes anything, which makes it one transaction under the fabric's lock.
 
 use super::receipt::Receipt;
-use super::state::{Message, State, milliseconds};
+use super::state::{State, StoredMessage, milliseconds};
 use crate::topology::LEASE_MAX;
-use crate::{DeadLetter, Deleted, Error, ErrorKind, Limits, Outgoing, QueueConfig, Settlement};
+use crate::{DeadLetter, Deleted, Error, ErrorKind, Limits, Message, QueueConfig, Settlement};
 use std::time::Duration;
 
 impl State {
@@ -67,7 +67,7 @@ impl State {
         queue: &QueueConfig,
         receipt: &Receipt,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
         now_ms: u64,
     ) -> Result<(), Error> {
         let Some(redrive) = &queue.redrive else {
@@ -113,7 +113,7 @@ impl State {
         Ok(deleted)
     }
 
-    pub(super) fn check_publish(&self, messages: &[(String, Outgoing)]) -> Result<(), Error> {
+    pub(super) fn check_publish(&self, messages: &[(String, Message)]) -> Result<(), Error> {
         for (topic, message) in messages {
             Limits::SQS.check(message)?;
             self.unheard(topic)?;
@@ -121,7 +121,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn publish_all(&mut self, messages: Vec<(String, Outgoing)>, now_ms: u64) {
+    pub(super) fn publish_all(&mut self, messages: Vec<(String, Message)>, now_ms: u64) {
         for (topic, message) in messages {
             self.publish(&topic, message, now_ms);
         }
@@ -176,7 +176,7 @@ impl State {
     }
 
     /// The message, as long as the receipt is good.
-    fn held(&self, receipt: &Receipt) -> Result<Option<&Message>, Error> {
+    fn held(&self, receipt: &Receipt) -> Result<Option<&StoredMessage>, Error> {
         let message = self.queue(&receipt.queue)?.messages.get(&receipt.at());
         Ok(message.filter(|message| message.receive_count == receipt.receive_count))
     }

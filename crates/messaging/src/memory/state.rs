@@ -2,7 +2,7 @@
 
 use super::idempotency::Requests;
 use crate::topology::passes;
-use crate::{DeadLetter, Error, ErrorKind, Outgoing, QueueConfig, Topology};
+use crate::{DeadLetter, Error, ErrorKind, Message, QueueConfig, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,15 +27,15 @@ pub(super) type Place = (u64, u64);
 
 pub(super) struct Queue {
     pub(super) config: QueueConfig,
-    pub(super) messages: BTreeMap<Place, Message>,
+    pub(super) messages: BTreeMap<Place, StoredMessage>,
     /// Wakes receives that wait, the one that waits longest first.
     pub(super) arrivals: Arc<Notify>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Message {
+pub(super) struct StoredMessage {
     pub(super) message_id: String,
-    pub(super) content: Outgoing,
+    pub(super) content: Message,
     pub(super) sent_at_ms: u64,
     pub(super) receive_count: u32,
     /// Receives that were no attempts: their leases ended while their holders lived.
@@ -102,7 +102,7 @@ impl State {
     }
 
     /// Copies a message that was checked to every queue that hears `topic`, which exists; answers its id.
-    pub(super) fn publish(&mut self, topic: &str, message: Outgoing, now_ms: u64) -> String {
+    pub(super) fn publish(&mut self, topic: &str, message: Message, now_ms: u64) -> String {
         let subscribed = self.subscriptions.iter();
         let queues: Vec<String> = subscribed
             .filter(|((of, _), filter)| of == topic && passes(filter, &message.attributes))
@@ -125,13 +125,13 @@ impl State {
     pub(super) fn insert(
         &mut self,
         queue: &str,
-        content: Outgoing,
+        content: Message,
         now_ms: u64,
         due_ms: u64,
     ) -> Option<String> {
         let number = self.number();
         let message_id = message_id(number);
-        let message = Message {
+        let message = StoredMessage {
             message_id: message_id.clone(),
             content,
             sent_at_ms: now_ms,
@@ -162,7 +162,7 @@ impl Queue {
     }
 
     /// Puts a copy on the queue and wakes who waits.
-    pub(super) fn put(&mut self, due_ms: u64, number: u64, message: Message) {
+    pub(super) fn put(&mut self, due_ms: u64, number: u64, message: StoredMessage) {
         self.messages.insert((due_ms, number), message);
         self.arrivals.notify_waiters();
     }

@@ -3,7 +3,7 @@
 use pudato_messaging::local::{LocalConsumer, LocalFabric};
 use pudato_messaging::{Consumer, Receive};
 use pudato_messaging::{
-    Delivery, Operations, Outgoing, Publisher, QueueConfig, Stored, Subscription, SystemClock,
+    Delivery, Message, Operations, Publisher, QueueConfig, Stored, Subscription, SystemClock,
     Topology,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +42,8 @@ fn topology() -> Topology {
 }
 
 /// A message of some pages, so that a commit takes a while.
-pub fn message(name: &str) -> Outgoing {
-    Outgoing {
+pub fn message(name: &str) -> Message {
+    Message {
         body: format!("{name} {}", "x".repeat(20_000)),
         attributes: BTreeMap::new(),
     }

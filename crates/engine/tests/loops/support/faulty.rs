@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pudato_engine::Jitter;
 use pudato_messaging::memory::MemoryConsumer;
 use pudato_messaging::{
-    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Limits, Outgoing, Receive, Settlement,
+    Consumer, Deleted, Delivery, Error, ErrorKind, Lease, Limits, Message, Receive, Settlement,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +101,7 @@ impl Consumer for Faulty {
         &self,
         lease: Lease,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<(), Error> {
         match self.fault() {
             Some(Fault::Before) => Err(down()),
@@ -111,7 +111,7 @@ impl Consumer for Faulty {
 
     async fn schedule(
         &self,
-        messages: Vec<(Duration, Outgoing)>,
+        messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         self.inner.schedule(messages).await
     }

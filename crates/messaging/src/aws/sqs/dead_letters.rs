@@ -5,7 +5,7 @@ use super::queue::SqsConsumer;
 use super::settle::one;
 use crate::aws::error::failed;
 use crate::aws::wire::{self, ATTEMPTS, REASON, SOURCE};
-use crate::{Consumer, Error, ErrorKind, Lease, Limits, Outgoing, Publisher, claims};
+use crate::{Consumer, Error, ErrorKind, Lease, Limits, Message, Publisher, claims};
 use aws_sdk_sqs::types::MessageAttributeValue;
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ pub(super) async fn give_up(
     consumer: &SqsConsumer,
     mut lease: Lease,
     reason: &str,
-    publish: Vec<(String, Outgoing)>,
+    publish: Vec<(String, Message)>,
 ) -> Result<(), Error> {
     let Some(arn) = &consumer.dead_letters else {
         let what = format!("{}: it has no dead-letter queue", consumer.context());
@@ -71,7 +71,7 @@ async fn send(
     consumer: &SqsConsumer,
     url: &str,
     name: &str,
-    message: &Outgoing,
+    message: &Message,
     others: &HashMap<String, MessageAttributeValue>,
 ) -> Result<(), Error> {
     let attributes = with_others(&message.attributes, others.clone())?;
@@ -111,7 +111,7 @@ pub(in crate::aws) fn labelled(
     reason: &str,
     queue: &str,
     attempts: Option<u32>,
-) -> Outgoing {
+) -> Message {
     // Reason, source, and the size of a claim, which it may become.
     let room = Limits::SQS.attributes_max - 3;
     let mut text = reason.to_owned();
@@ -137,11 +137,11 @@ pub(in crate::aws) fn labelled(
     {
         attributes.insert(ATTEMPTS.into(), attempts.to_string());
     }
-    Outgoing { body, attributes }
+    Message { body, attributes }
 }
 
 /// The same with a reason that is cut until all of it fits, as far as that helps.
-pub(in crate::aws) fn shortened(mut message: Outgoing, bytes_max: usize) -> Outgoing {
+pub(in crate::aws) fn shortened(mut message: Message, bytes_max: usize) -> Message {
     let over = message.bytes().saturating_sub(bytes_max);
     if let Some(reason) = message.attributes.get_mut(REASON) {
         let keep = reason.len().saturating_sub(over);

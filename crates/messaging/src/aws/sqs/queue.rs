@@ -11,7 +11,7 @@ use crate::aws::publisher::SnsPublisher;
 use crate::aws::wire;
 use crate::{
     ClaimStore, Consumer, Deleted, Delivery, Error, Hold, IdempotencyRecord, IdempotencyStore, Kept, Lease,
-    Limits, Outgoing, Receive, Settlement,
+    Limits, Message, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
@@ -207,14 +207,14 @@ impl Consumer for SqsConsumer {
         &self,
         lease: Lease,
         reason: &str,
-        publish: Vec<(String, Outgoing)>,
+        publish: Vec<(String, Message)>,
     ) -> Result<(), Error> {
         dead_letters::give_up(self, lease, reason, publish).await
     }
 
     async fn schedule(
         &self,
-        messages: Vec<(Duration, Outgoing)>,
+        messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         self.limits
             .check_batch(messages.iter().map(|(_, message)| message))?;

@@ -2,7 +2,7 @@
 //! to be delivered again; the answer that was kept is then given again without running anything twice.
 
 use super::queue::SqsConsumer;
-use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Outgoing, Settlement};
+use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Message, Settlement};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -15,7 +15,7 @@ const RENEWALS: u32 = 4;
 /// How far a settlement came.
 struct State {
     lease: Option<Lease>,
-    schedule: Vec<(Duration, Outgoing)>,
+    schedule: Vec<(Duration, Message)>,
     outcome: Result<Deleted, Error>,
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn settle(
 async fn begin(
     consumer: &SqsConsumer,
     settlements: Vec<Settlement>,
-) -> (Vec<State>, Vec<Vec<(String, Outgoing)>>) {
+) -> (Vec<State>, Vec<Vec<(String, Message)>>) {
     let checked = join_all(settlements.iter().map(|one| consumer.check(one))).await;
     let (mut states, mut publishes) = (Vec::new(), Vec::new());
     let (mut places, mut answers) = (Vec::new(), Vec::new());
@@ -96,7 +96,7 @@ async fn begin(
 async fn publish_and_hold(
     consumer: &SqsConsumer,
     states: &mut [State],
-    publishes: Vec<Vec<(String, Outgoing)>>,
+    publishes: Vec<Vec<(String, Message)>>,
 ) {
     let mut leases: Vec<Option<Lease>> = states.iter_mut().map(|one| one.lease.take()).collect();
     {
@@ -123,9 +123,9 @@ async fn publish_and_hold(
 async fn publish(
     consumer: &SqsConsumer,
     states: &mut [State],
-    publishes: Vec<Vec<(String, Outgoing)>>,
+    publishes: Vec<Vec<(String, Message)>>,
 ) {
-    let mut topics: BTreeMap<String, (Vec<usize>, Vec<Outgoing>)> = BTreeMap::new();
+    let mut topics: BTreeMap<String, (Vec<usize>, Vec<Message>)> = BTreeMap::new();
     for (place, publish) in publishes.into_iter().enumerate() {
         if states[place].is_open() {
             for (topic, message) in publish {

@@ -1,5 +1,5 @@
 use crate::topology::{DELAY_MAX, LEASE_MAX};
-use crate::{Error, ErrorKind, Limits, Outgoing, Receive};
+use crate::{Error, ErrorKind, Limits, Message, Receive};
 use std::time::Duration;
 
 /// The type name of a text attribute on the wire; it counts towards the size.
@@ -32,14 +32,14 @@ impl Limits {
     /// `Invalid`: no entry or too many. `TooLarge`: too many bytes.
     pub fn check_batch<'a>(
         &self,
-        messages: impl ExactSizeIterator<Item = &'a Outgoing>,
+        messages: impl ExactSizeIterator<Item = &'a Message>,
     ) -> Result<(), Error> {
         let (count, max) = (messages.len(), self.batch_entries_max);
         if count == 0 || count > max {
             let what = format!("batch: expected 1 to {max} messages, found {count}");
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        let bytes: usize = messages.map(Outgoing::bytes).sum();
+        let bytes: usize = messages.map(Message::bytes).sum();
         // A single message over the limit is that entry's own error.
         if count > 1 && bytes > self.batch_bytes_max {
             let max = self.batch_bytes_max;
@@ -54,7 +54,7 @@ impl Limits {
     /// # Errors
     /// `TooLarge`: over `message_bytes_max`. `Invalid`: no body, characters that SQS refuses, too many attributes, an
     /// attribute that is empty.
-    pub fn check(&self, message: &Outgoing) -> Result<(), Error> {
+    pub fn check(&self, message: &Message) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         if message.body.is_empty() {
             return invalid("body: expected a text, found nothing".into());
@@ -121,7 +121,7 @@ impl Limits {
     }
 }
 
-impl Outgoing {
+impl Message {
     /// What counts towards the size limit: the body, and names, types and values of the attributes (behaviours.md row 2).
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();
