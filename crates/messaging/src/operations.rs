@@ -75,7 +75,7 @@ pub trait Operations: Send + Sync {
     ///
     /// # Errors
     /// `NotFound` for an unknown topic; `Denied`: it may not be asked.
-    async fn is_heard(&self, topic: &str) -> Result<bool, Error>;
+    async fn has_subscribers(&self, topic: &str) -> Result<bool, Error>;
 
     /// Messages on any queue whose attribute `name` is `value`.
     ///

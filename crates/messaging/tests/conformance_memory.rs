@@ -68,5 +68,5 @@ async fn messages_that_no_queue_hears_are_counted() {
     };
     let sent = bench.fabric.publish("news", vec![message]).await;
     assert!(sent.expect("accepted").iter().all(Result::is_ok));
-    assert_eq!(bench.fabric.unheard("news").await.expect("known"), 1);
+    assert_eq!(bench.fabric.undelivered("news").await.expect("known"), 1);
 }

@@ -236,8 +236,8 @@ async fn messages_that_no_queue_hears_are_counted() {
     fabric.declare(topology).await.expect("declared");
     send(&fabric, "{}").await;
     send(&fabric, "{}").await;
-    assert_eq!(fabric.unheard("work").await.expect("known"), 2);
-    let unknown = fabric.unheard("unknown").await;
+    assert_eq!(fabric.undelivered("work").await.expect("known"), 2);
+    let unknown = fabric.undelivered("unknown").await;
     assert_eq!(unknown.expect_err("unknown").kind, ErrorKind::NotFound);
 }
 

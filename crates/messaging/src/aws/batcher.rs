@@ -4,7 +4,7 @@
 //! are ten entries, the bytes of a batch, or 50 ms have passed.
 
 use super::calls::Calls;
-use super::entries::Answers;
+use super::entries::BatchOutcome;
 use super::error::failed;
 use super::publisher::MESSAGE_BYTES;
 use super::wire;
@@ -213,7 +213,7 @@ impl Sender {
 
     /// One call; the answers stand in the order of the batch.
     async fn call(&self, batch: &[&Message]) -> Vec<Result<String, Error>> {
-        let mut answers = Answers::new("publish");
+        let mut answers = BatchOutcome::new("publish");
         let mut entries = Vec::new();
         for message in batch {
             match wire::sns_attributes(message) {

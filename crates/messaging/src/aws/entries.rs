@@ -3,19 +3,19 @@
 use super::error::entry;
 use crate::{Error, ErrorKind};
 
-/// Answers in the order of the entries. One that the call says nothing of counts as unknown.
-pub(super) struct Answers<T> {
+/// BatchOutcome in the order of the entries. One that the call says nothing of counts as unknown.
+pub(super) struct BatchOutcome<T> {
     what: &'static str,
-    answers: Vec<Answer<T>>,
+    answers: Vec<EntryOutcome<T>>,
 }
 
-enum Answer<T> {
+enum EntryOutcome<T> {
     /// It was sent, and nothing was said of it yet.
     Waits,
     Is(Result<T, Error>),
 }
 
-impl<T> Answers<T> {
+impl<T> BatchOutcome<T> {
     /// Of calls that do `what`.
     pub(super) fn new(what: &'static str) -> Self {
         Self {
@@ -26,24 +26,24 @@ impl<T> Answers<T> {
 
     /// Adds an entry that is sent; answers the id under which.
     pub(super) fn sent(&mut self) -> String {
-        self.answers.push(Answer::Waits);
+        self.answers.push(EntryOutcome::Waits);
         (self.answers.len() - 1).to_string()
     }
 
     /// Adds an entry that is not.
     pub(super) fn refused(&mut self, error: Error) {
-        self.answers.push(Answer::Is(Err(error)));
+        self.answers.push(EntryOutcome::Is(Err(error)));
     }
 
     /// The place of an entry that was sent.
     pub(super) fn place(&self, id: &str) -> Option<usize> {
         let place = id.parse().ok()?;
-        matches!(self.answers.get(place), Some(Answer::Waits)).then_some(place)
+        matches!(self.answers.get(place), Some(EntryOutcome::Waits)).then_some(place)
     }
 
     /// What the call said of the entry at `place`.
     pub(super) fn set(&mut self, place: usize, answer: Result<T, Error>) {
-        self.answers[place] = Answer::Is(answer);
+        self.answers[place] = EntryOutcome::Is(answer);
     }
 
     /// The call said that an entry failed.
@@ -56,8 +56,8 @@ impl<T> Answers<T> {
     /// The call itself failed, and all that was sent with it.
     pub(super) fn all_failed(&mut self, error: &Error) {
         for answer in &mut self.answers {
-            if matches!(answer, Answer::Waits) {
-                *answer = Answer::Is(Err(error.clone()));
+            if matches!(answer, EntryOutcome::Waits) {
+                *answer = EntryOutcome::Is(Err(error.clone()));
             }
         }
     }
@@ -69,8 +69,8 @@ impl<T> Answers<T> {
         let answers = self.answers.into_iter();
         answers
             .map(|answer| match answer {
-                Answer::Waits => Err(silence()),
-                Answer::Is(answer) => answer,
+                EntryOutcome::Waits => Err(silence()),
+                EntryOutcome::Is(answer) => answer,
             })
             .collect()
     }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn each_entry_has_its_own_answer_and_silence_is_unknown() {
-        let mut answers = Answers::new("delete");
+        let mut answers = BatchOutcome::new("delete");
         assert_eq!(answers.sent(), "0");
         answers.refused(Error::new(ErrorKind::Invalid, "no receipt"));
         assert_eq!(answers.sent(), "2");
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_call_that_fails_fails_what_was_sent_with_it_alone() {
-        let mut answers = Answers::<()>::new("renew");
+        let mut answers = BatchOutcome::<()>::new("renew");
         answers.refused(Error::new(ErrorKind::Invalid, "no receipt"));
         answers.sent();
         answers.all_failed(&Error::new(ErrorKind::NotFound, "queue"));

@@ -21,7 +21,7 @@ pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
 pub use connect::{Places, http_client, sdk_config};
 pub use idempotency::DynamoIdempotencyStore;
 pub use publisher::SnsPublisher;
-pub use replies::{Heard, ReplyQueue};
+pub use replies::{Reply, ReplyQueue};
 pub use signature::{Fetch, OldestSignature, Signatures};
 pub use sqs::SqsConsumer;
 pub use topology::{Difference, Wrong};

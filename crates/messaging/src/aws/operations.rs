@@ -259,7 +259,7 @@ impl Operations for AwsFabric {
         Ok(found)
     }
 
-    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
+    async fn has_subscribers(&self, topic: &str) -> Result<bool, Error> {
         let asked = self.shared.sns.list_subscriptions_by_topic();
         let asked = asked.topic_arn(self.shared.topic(topic)?);
         let mut pages = asked.into_paginator().items().send();

@@ -31,7 +31,7 @@ pub struct ReplyQueue {
 
 /// A message that a [`ReplyQueue`] heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct Reply {
     /// Its body, as it was published.
     pub body: Vec<u8>,
     /// The attributes that came with it.
@@ -156,7 +156,7 @@ impl ReplyQueue {
     ///
     /// # Errors
     /// `NotFound`: somebody removed the queue; `Unavailable`, `Denied`.
-    pub async fn receive(&self, wait: Duration) -> Result<Vec<Heard>, Error> {
+    pub async fn receive(&self, wait: Duration) -> Result<Vec<Reply>, Error> {
         let wait = wait
             .as_millis()
             .div_ceil(1_000)
@@ -184,7 +184,7 @@ impl ReplyQueue {
                 tracing::debug!(error = %failed(&title, error), "not deleted");
             }
         }
-        let heard = messages.into_iter().map(|message| Heard {
+        let heard = messages.into_iter().map(|message| Reply {
             attributes: wire::attributes(&message).0,
             body: message.body.unwrap_or_default().into_bytes(),
         });

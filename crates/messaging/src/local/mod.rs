@@ -95,7 +95,7 @@ impl LocalFabric {
     ///
     /// # Errors
     /// `NotFound` for an unknown topic.
-    pub async fn unheard(&self, topic: &str) -> Result<u64, Error> {
+    pub async fn undelivered(&self, topic: &str) -> Result<u64, Error> {
         self.read(|connection| {
             let sql = "SELECT unheard FROM topic WHERE name = ?";
             connection
@@ -172,7 +172,7 @@ impl LocalFabric {
 impl Publisher for LocalFabric {
     async fn limits(&self, topic: &str) -> Result<Limits, Error> {
         let topic = topic.to_owned();
-        self.unheard(&topic).await?;
+        self.undelivered(&topic).await?;
         Ok(Limits::SQS)
     }
 

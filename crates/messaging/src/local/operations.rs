@@ -68,8 +68,8 @@ impl Operations for LocalFabric {
         })
     }
 
-    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
-        self.unheard(topic).await?;
+    async fn has_subscribers(&self, topic: &str) -> Result<bool, Error> {
+        self.undelivered(topic).await?;
         self.read(|connection| {
             let sql = "SELECT EXISTS (SELECT 1 FROM subscription WHERE topic = ?)";
             connection

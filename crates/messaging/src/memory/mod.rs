@@ -60,8 +60,8 @@ impl MemoryFabric {
     ///
     /// # Errors
     /// `NotFound` for an unknown topic.
-    pub async fn unheard(&self, topic: &str) -> Result<u64, Error> {
-        self.state().unheard(topic)
+    pub async fn undelivered(&self, topic: &str) -> Result<u64, Error> {
+        self.state().undelivered(topic)
     }
 
     fn now_ms(&self) -> u64 {
@@ -78,7 +78,7 @@ impl MemoryFabric {
 #[async_trait]
 impl Publisher for MemoryFabric {
     async fn limits(&self, topic: &str) -> Result<Limits, Error> {
-        self.unheard(topic).await.map(|_| Limits::SQS)
+        self.undelivered(topic).await.map(|_| Limits::SQS)
     }
 
     async fn publish(
@@ -89,7 +89,7 @@ impl Publisher for MemoryFabric {
         Limits::SQS.check_batch(messages.iter())?;
         let now_ms = self.now_ms();
         let mut state = self.state();
-        state.unheard(topic)?;
+        state.undelivered(topic)?;
         let entries = messages.into_iter();
         Ok(entries
             .map(|message| {

@@ -36,8 +36,8 @@ impl Operations for MemoryFabric {
         Ok(found)
     }
 
-    async fn is_heard(&self, topic: &str) -> Result<bool, Error> {
-        self.state().is_heard(topic)
+    async fn has_subscribers(&self, topic: &str) -> Result<bool, Error> {
+        self.state().has_subscribers(topic)
     }
 
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error> {

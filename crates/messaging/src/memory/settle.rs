@@ -116,7 +116,7 @@ impl State {
     pub(super) fn check_publish(&self, messages: &[(String, Message)]) -> Result<(), Error> {
         for (topic, message) in messages {
             Limits::SQS.check(message)?;
-            self.unheard(topic)?;
+            self.undelivered(topic)?;
         }
         Ok(())
     }

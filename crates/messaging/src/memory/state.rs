@@ -56,13 +56,13 @@ impl State {
         queue.ok_or_else(|| unknown("queue", name))
     }
 
-    pub(super) fn unheard(&self, topic: &str) -> Result<u64, Error> {
+    pub(super) fn undelivered(&self, topic: &str) -> Result<u64, Error> {
         let found = self.topics.get(topic).copied();
         found.ok_or_else(|| unknown("topic", topic))
     }
 
-    pub(super) fn is_heard(&self, topic: &str) -> Result<bool, Error> {
-        self.unheard(topic)?;
+    pub(super) fn has_subscribers(&self, topic: &str) -> Result<bool, Error> {
+        self.undelivered(topic)?;
         Ok(self.subscriptions.keys().any(|(heard, _)| heard == topic))
     }
 

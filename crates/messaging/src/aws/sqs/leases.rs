@@ -2,7 +2,7 @@
 
 use super::queue::{BATCH, SqsConsumer, ms, seconds};
 use super::receipt;
-use crate::aws::entries::Answers;
+use crate::aws::entries::BatchOutcome;
 use crate::aws::error::{failed, without_namespace};
 use crate::{Deleted, Error, ErrorKind, Lease};
 use aws_sdk_sqs::types::{
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 impl SqsConsumer {
     pub(super) async fn delete_batch(&self, leases: &[Lease]) -> Vec<Result<Deleted, Error>> {
-        let mut answers = Answers::new("delete");
+        let mut answers = BatchOutcome::new("delete");
         let mut entries = Vec::new();
         for lease in leases {
             match receipt::read(&self.queue, lease) {
@@ -40,7 +40,10 @@ impl SqsConsumer {
         match call.send().await {
             Err(error) => answers.all_failed(&failed(&self.context(), error)),
             Ok(done) => {
-                let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut handled = self
+                    .recently_deleted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 for deleted in done.successful() {
                     let Some(n) = answers.place(deleted.id()) else {
                         continue;
@@ -84,7 +87,7 @@ impl SqsConsumer {
         want: Duration,
     ) -> Vec<Result<(), Error>> {
         let now_ms = self.now_ms();
-        let mut answers = Answers::new("renew");
+        let mut answers = BatchOutcome::new("renew");
         let mut entries = Vec::new();
         for lease in leases.iter() {
             match self.check_renewal(lease, want, now_ms) {

@@ -2,12 +2,12 @@
 
 pub(super) mod dead_letters;
 mod event_source;
-mod handled;
 mod held;
 mod leases;
 pub(super) mod queue;
 pub(super) mod receipt;
 mod receive;
+mod recently_deleted;
 pub(super) mod settle;
 
 pub use queue::SqsConsumer;

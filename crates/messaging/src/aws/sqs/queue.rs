@@ -1,11 +1,11 @@
 //! One SQS queue: its attributes, and the port that the other files of this folder implement together.
 
 use super::event_source::EventSource;
-use super::handled::Handled;
 use super::held::Held;
+use super::recently_deleted::RecentlyDeleted;
 use super::{dead_letters, receipt, settle};
 use crate::aws::Shared;
-use crate::aws::entries::Answers;
+use crate::aws::entries::BatchOutcome;
 use crate::aws::error::failed;
 use crate::aws::publisher::SnsPublisher;
 use crate::aws::wire;
@@ -38,7 +38,7 @@ pub struct SqsConsumer {
     /// The ARN of the dead-letter queue.
     pub(super) dead_letters: Option<String>,
     pub(super) limits: Limits,
-    pub(super) handled: Mutex<Handled>,
+    pub(super) recently_deleted: Mutex<RecentlyDeleted>,
     /// Messages in hand: SQS does not give one a second time to who must send it elsewhere.
     pub(super) held: Mutex<HashMap<String, Held>>,
     /// Before this no receive begins.
@@ -99,7 +99,7 @@ impl SqsConsumer {
                 batch_fill: FILL,
                 ..Limits::SQS
             },
-            handled: Mutex::default(),
+            recently_deleted: Mutex::default(),
             held: Mutex::default(),
             next_receive: Mutex::default(),
             answers: None,
@@ -218,7 +218,7 @@ impl Consumer for SqsConsumer {
     ) -> Result<Vec<Result<String, Error>>, Error> {
         self.limits
             .check_batch(messages.iter().map(|(_, message)| message))?;
-        let mut answers = Answers::new("schedule");
+        let mut answers = BatchOutcome::new("schedule");
         let mut entries = Vec::new();
         for (delay, message) in &messages {
             let checked = self

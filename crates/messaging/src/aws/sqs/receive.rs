@@ -72,7 +72,10 @@ impl SqsConsumer {
     /// Deletes again what was deleted before: its handler ran, and SQS forgot.
     async fn delete_again(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let handled = |delivery: &Delivery| {
-            let handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+            let handled = self
+                .recently_deleted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             handled.contains(&delivery.message_id)
         };
         let (again, new): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(handled);

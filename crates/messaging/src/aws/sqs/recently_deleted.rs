@@ -7,12 +7,12 @@ const COUNT_MAX: usize = 10_000;
 const KEEP_MS: u64 = 15 * 60 * 1_000;
 
 #[derive(Default)]
-pub(super) struct Handled {
+pub(super) struct RecentlyDeleted {
     ids: HashSet<String>,
     order: VecDeque<(u64, String)>,
 }
 
-impl Handled {
+impl RecentlyDeleted {
     pub(super) fn insert(&mut self, id: &str, now_ms: u64) {
         if self.ids.insert(id.to_owned()) {
             self.order.push_back((now_ms, id.to_owned()));
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn what_was_handled_is_remembered_for_a_while_and_not_for_ever() {
-        let mut handled = Handled::default();
+        let mut handled = RecentlyDeleted::default();
         handled.insert("old", 0);
         handled.insert("new", KEEP_MS + 1);
         assert!(!handled.contains("old") && handled.contains("new"));
