@@ -1,4 +1,4 @@
-//! The registry: jobs, their steps, every Result that came, and the lineage between datasets that follows from them.
+//! The registry: jobs, their steps, all Results, and the lineage between datasets that follows from them.
 //!
 //! A [`RegistryStore`] keeps it: [`SqliteRegistry`] in one file, [`PostgresRegistry`] on a server; [`RegistryHandler`] answers the
 //! Commands of the service `registry`. Both stores also remember which requests were answered, as
@@ -46,7 +46,7 @@ pub use store::{Applied, Incoming, IncomingEvent, RegistryStore};
 
 use pudato_protocol::Timestamp;
 
-/// Microseconds since the Unix epoch: the precision in which messages are written.
+/// Microseconds since the Unix epoch, the precision of timestamps in messages.
 fn micros(at: &Timestamp) -> i64 {
     let micros = at.instant().unix_timestamp_nanos() / 1_000;
     i64::try_from(micros).unwrap_or(i64::MAX)

@@ -1,25 +1,25 @@
-//! Which migrations a database still needs. They only go forward; one that was released never changes.
+//! Finds the migrations that a database still needs. They only go forward; a released migration never changes.
 
 use crate::error::{Error, ErrorKind};
 use crate::hash::sha256_hex;
 
-/// A migration that a database has.
+/// A migration that was applied to a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Migration {
-    /// Counted from 1.
+    /// Counts from 1.
     pub(crate) version: i64,
     pub(crate) checksum: String,
 }
 
-/// Tells one migration from another.
+/// Identifies the text of a migration.
 pub(crate) fn checksum(sql: &str) -> String {
     sha256_hex(&[sql.as_bytes()])
 }
 
-/// Those of `known` that are still to be done, with their versions.
+/// Returns the migrations of `known` that were not applied yet, with their versions.
 ///
 /// # Errors
-/// `Invalid`: the database has one that is not known here, or another one under the same number.
+/// `Invalid`: the database has an unknown migration, or another one under the same number.
 pub(crate) fn missing<'a>(
     known: &[&'a str],
     applied: &[Migration],

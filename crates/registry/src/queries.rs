@@ -1,5 +1,5 @@
-//! Queries that every SQL store runs alike, and how their rows are read. Parameters first appear in their order, because SQLite
-//! counts them so.
+//! SQL that all stores share, and the code that reads its rows. Parameters first appear in the order of their numbers, because SQLite
+//! counts them in order of appearance.
 
 use crate::batch::{KnownStep, StepChange, Verdict};
 use crate::error::Error;
@@ -11,7 +11,7 @@ use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The columns of a row, by number.
+/// Reads the columns of a row by number.
 pub(crate) trait Columns {
     fn text(&self, column: usize) -> Result<String, Error> {
         Ok(self.optional_text(column)?.unwrap_or_default())
@@ -23,7 +23,7 @@ pub(crate) trait Columns {
     fn optional_number(&self, column: usize) -> Result<Option<i64>, Error>;
 }
 
-/// Whether a job has declared as many steps as it expects, as `pudato run` does: then naming the job no longer adds a step.
+/// Whether a job has declared as many steps as it expects, as `pudato run` does. A step can then no longer join the job by naming it.
 macro_rules! is_complete {
     () => {
         "(expected_steps > 0 AND declared_steps >= expected_steps)"
@@ -31,7 +31,7 @@ macro_rules! is_complete {
 }
 pub(crate) use is_complete;
 
-/// Whether a step is of the job that it names, where both are joined.
+/// Whether a step belongs to the job that it names, in a join of both.
 macro_rules! is_of_job {
     () => {
         concat!("(step.declared = 1 OR ", is_complete!(), " IS NOT TRUE)")
@@ -39,8 +39,8 @@ macro_rules! is_of_job {
 }
 pub(crate) use is_of_job;
 
-/// The state from update_job; without it, from the declared number of steps; without that, from whether anything began. In a job that declared all of
-/// its steps, other steps do not count.
+/// The status that `update_job` set; otherwise it follows from the expected number of steps, or from whether any step began. Undeclared
+/// steps do not count in a job that has declared all of its steps.
 macro_rules! job_status {
     () => {
         concat!(
@@ -122,7 +122,7 @@ pub(crate) fn job(row: &dyn Columns) -> Result<Job, Error> {
     })
 }
 
-/// When the last of a job's steps ended.
+/// When the last step of a job ended.
 pub(crate) const LAST_ENDED: &str = "SELECT MAX(at_us) FROM step WHERE job = $1 AND rank = 2";
 
 pub(crate) const JOB_ENDED: &str = "UPDATE job SET ended_us = $1, ended_at = $2 WHERE id = $3";
@@ -160,16 +160,16 @@ macro_rules! select_known_step {
     };
 }
 
-/// What must be known of a step before anything about it is written.
+/// The columns of a step that a batch needs before it writes.
 pub(crate) const KNOWN_STEP: &str = concat!(select_known_step!(), "= $1");
 
-/// As [`KNOWN_STEP`], for many, which are locked in one order: two transactions never wait for each other in a circle.
+/// As [`KNOWN_STEP`], for many steps. The rows are locked in a fixed order, so that two transactions cannot deadlock.
 pub(crate) const KNOWN_STEPS: &str = concat!(
     select_known_step!(),
     "= ANY($1) ORDER BY step_id FOR NO KEY UPDATE"
 );
 
-/// A step and its id.
+/// Reads a step and its id.
 pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error> {
     let status = StepStatus::parse(&row.text(3)?).unwrap_or(StepStatus::Pending);
     let has_precedence = row.number(4)? >= 0;
@@ -199,7 +199,7 @@ pub(crate) fn known_step(row: &dyn Columns) -> Result<(String, KnownStep), Error
     Ok((row.text(1)?, step))
 }
 
-/// What was declared of a step beside the first correlation id, service and action, as it is kept.
+/// The further correlation ids, services and actions that were declared, as JSON.
 pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
     let (ids, work) = (
         step.ids.get(1..).unwrap_or_default(),
@@ -209,7 +209,7 @@ pub(crate) fn also(step: &StepChange<'_>) -> Option<String> {
     is_any.then(|| serde_json::json!({"ids": ids, "work": work}).to_string())
 }
 
-/// What the Results of a step say of it, the earliest first.
+/// The lineage of the Results of a step, the earliest first.
 pub(crate) const RESULTS_OF_STEP: &str = "SELECT step, COALESCE(lineage, body), id FROM result
     WHERE step = (SELECT id FROM step WHERE step_id = $1) AND standing < 2 ORDER BY at_us, identity";
 
@@ -218,7 +218,7 @@ pub(crate) const RESULTS_OF_JOB: &str = "SELECT step, COALESCE(lineage, body), i
     WHERE step IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1)) AND standing < 2
     ORDER BY at_us, identity";
 
-/// Mismatches of a step that are shown, the latest of them.
+/// The latest mismatches of steps, with their total number.
 macro_rules! select_mismatches {
     ($steps:literal) => {
         concat!(
@@ -232,7 +232,7 @@ macro_rules! select_mismatches {
     };
 }
 
-/// What others claim of a step: how many there are, and the latest of them.
+/// The number of mismatches of a step, and the latest of them.
 pub(crate) const MISMATCHES_OF_STEP: &str =
     select_mismatches!("= (SELECT id FROM step WHERE step_id = $1)");
 
@@ -241,7 +241,7 @@ pub(crate) const MISMATCHES_OF_JOB: &str = select_mismatches!(
     "IN (SELECT id FROM step WHERE job = (SELECT id FROM job WHERE job_id = $1))"
 );
 
-/// Step, how many claims it has, and one of them.
+/// A step, the number of its mismatches, and one of them.
 pub(crate) type MismatchRow = (i64, i64, Mismatch);
 
 pub(crate) fn mismatch(row: &dyn Columns) -> Result<MismatchRow, Error> {
@@ -254,10 +254,10 @@ pub(crate) fn mismatch(row: &dyn Columns) -> Result<MismatchRow, Error> {
     Ok((row.number(0)?, row.number(1)?, mismatch))
 }
 
-/// All that was said of a step, but for bodies that are large.
+/// The body of a Result whose row stores it outside the main query because it is large.
 pub(crate) const RESULT_BODY: &str = "SELECT body FROM result WHERE id = $1";
 
-/// A step without what its Results say, and its row.
+/// Reads a step and its row, without the data from its Results.
 pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
     let step = Step {
         step_id: row.text(1)?,
@@ -281,7 +281,7 @@ pub(crate) fn step(row: &dyn Columns) -> Result<(i64, Step), Error> {
     Ok((row.number(0)?, step))
 }
 
-/// Adds what the Results say: each dataset once, as the latest of them describes it; and what others claim.
+/// Adds the data from Results: each dataset once, as the latest Result describes it, and the mismatches.
 pub(crate) fn complete(
     steps: Vec<(i64, Step)>,
     results: Vec<(i64, String)>,
@@ -329,10 +329,10 @@ fn items(body: &mut Object, field: &str) -> Vec<Value> {
     }
 }
 
-/// A body from so many bytes on has its lineage kept beside it, so that who looks at a step need not read a large answer.
+/// Above this size the lineage is stored beside the body, so that reading a step does not load a large answer.
 const BODY_LARGE: usize = 65_536;
 
-/// What is kept beside the body.
+/// The lineage to store beside a large body.
 pub(crate) fn lineage_of(body: &str) -> Option<String> {
     if body.len() < BODY_LARGE {
         return None;
@@ -358,7 +358,7 @@ macro_rules! select_step_node {
 
 pub(crate) const STEP_NODE: &str = concat!(select_step_node!(), "= $1");
 
-/// As [`STEP_NODE`], for many.
+/// As [`STEP_NODE`], for many steps.
 pub(crate) const STEP_NODES: &str = concat!(select_step_node!(), "= ANY($1)");
 
 pub(crate) fn step_node(row: &dyn Columns) -> Result<(i64, Node), Error> {
@@ -376,7 +376,7 @@ pub(crate) fn step_node(row: &dyn Columns) -> Result<(i64, Node), Error> {
     Ok((row.number(0)?, node))
 }
 
-/// A Result: identity, body, when it was recorded, how it stands.
+/// Reads a Result: identity, body, time of recording, verdict.
 pub(crate) fn stored_result(row: &dyn Columns) -> Result<StoredResult, Error> {
     Ok(StoredResult {
         identity: row.text(0)?,
@@ -407,7 +407,7 @@ pub(crate) const EXPORT_AFTER: &str = concat!(
     "WHERE r.id > $1 AND r.standing < 2 ORDER BY r.id LIMIT $2"
 );
 
-/// Those that [`take`](crate::RegistryStore::take_outbox) took.
+/// The Results that [`take`](crate::RegistryStore::take_outbox) has leased.
 pub(crate) const EXPORT_TAKEN: &str = concat!(
     select_told!(),
     "WHERE r.id IN (SELECT result FROM outbox WHERE taken_by = $1) ORDER BY r.id"
@@ -436,7 +436,7 @@ pub(crate) fn exported(
     })
 }
 
-/// The folders of warehouses and of objects, as the names of datasets have them.
+/// The folders of warehouses and of objects, as they appear in dataset names.
 pub(crate) const DATA_FOLDERS: [&str; 2] = [
     "SELECT substr(namespace, 10, length(namespace) - 26), COUNT(*) FROM dataset
         WHERE namespace LIKE 'duckdb:///%/warehouse.duckdb' GROUP BY 1",
@@ -444,7 +444,7 @@ pub(crate) const DATA_FOLDERS: [&str; 2] = [
         WHERE namespace = 'file' AND instr(name, '/objects/') > 1 GROUP BY 1",
 ];
 
-/// The next Results that are looked at, and whether they go: row, step, instant, 1 where it goes.
+/// The next Results to look at: row, step, instant, and 1 if the Result can be removed.
 pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.step IS NULL OR r.standing > 1 OR step.rank = 2)
         AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.result = r.id)
         AND NOT EXISTS (SELECT 1 FROM edge AS e WHERE e.step = r.step AND e.result = r.id AND e.kind <> 0
@@ -457,12 +457,12 @@ pub(crate) const PRUNE_PAGE: &str = "SELECT r.id, r.step, r.at_us, CASE WHEN (r.
 pub(crate) const EVENTS_AFTER: &str =
     "SELECT id, body, recorded_at FROM event WHERE id > $1 ORDER BY id LIMIT $2";
 
-/// The last of them.
+/// The last Events.
 pub(crate) const EVENTS_LAST: &str =
     "SELECT id, body, recorded_at FROM (SELECT id, body, recorded_at FROM event WHERE id > $1
     ORDER BY id DESC LIMIT $2) AS latest ORDER BY id";
 
-/// An Event: its number, body, when it was recorded.
+/// Reads an Event: its number, body, and time of recording.
 pub(crate) fn stored_event(row: &dyn Columns) -> Result<StoredEvent, Error> {
     Ok(StoredEvent {
         cursor: row.number(0)?,

@@ -9,13 +9,13 @@ use pudato_protocol::{Dataset, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Most names that an error or an answer lists.
+/// The most names that an error or an answer lists.
 pub(crate) const LISTED_MAX: usize = 10;
 
-/// A folder's names that moved.
+/// A relocation of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// The row of the last Result that was recorded before.
+    /// The row of the last Result that was recorded before the relocation.
     pub(crate) upto: i64,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -45,13 +45,13 @@ impl Relocate {
         Ok(())
     }
 
-    /// Whether the same relocation ran before: then a late Result created the dataset that exists under both names.
+    /// Whether the same relocation ran before. In that case a late Result created the dataset that exists under both names.
     pub(crate) fn was_said_before(&self, known: &Relocations) -> bool {
         let is_it = |one: &Moved| one.to == self.to && self.from.contains(&one.from);
         known.0.iter().any(is_it)
     }
 
-    /// What a dataset is called afterwards; `None` where its name stays.
+    /// The new name of a dataset; `None` if its name stays.
     pub(crate) fn renamed(&self, dataset: &Dataset) -> Option<Dataset> {
         let from = self.from.iter().filter(|from| **from != self.to);
         from.filter_map(|from| moved(dataset, from, &self.to))
@@ -60,7 +60,7 @@ impl Relocate {
 }
 
 /// # Errors
-/// `Invalid`: two datasets would become one without `merge`; `clashes` has their old and new names.
+/// `Invalid`: two datasets would become one without `merge`; `clashes` holds their old and new names.
 pub(crate) fn check_clashes(clashes: &[(Dataset, Dataset)]) -> Result<(), Error> {
     if clashes.is_empty() {
         return Ok(());
@@ -79,13 +79,13 @@ pub(crate) fn check_clashes(clashes: &[(Dataset, Dataset)]) -> Result<(), Error>
     Err(Error::new(ErrorKind::Invalid, context))
 }
 
-/// The rest of `path` behind `folder`, where it is the folder or lies below it.
+/// The rest of `path` behind `folder`, if it is the folder or lies below it.
 fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(folder)?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// A file's name is its path; of the tables in a database file the path is in the namespace (`duckdb:///folder/file`).
+/// The name of a file is its path. For tables in a database file the path is in the namespace (`duckdb:///folder/file`).
 fn moved(dataset: &Dataset, from: &str, to: &str) -> Option<Dataset> {
     if dataset.namespace == "file" {
         let rest = below(&dataset.name, from)?;
@@ -100,7 +100,7 @@ fn moved(dataset: &Dataset, from: &str, to: &str) -> Option<Dataset> {
     })
 }
 
-/// Each folder once, however it was found: by its warehouse (the first kind, as namespaces are written) or by its objects.
+/// Sums up each folder, whether it was found through its warehouse (the first kind, as namespaces are written) or through its objects.
 pub(crate) fn summed(found: Vec<(usize, String, u64)>) -> Vec<(String, u64)> {
     let mut folders = BTreeMap::new();
     for (kind, folder, count) in found {
@@ -113,7 +113,7 @@ pub(crate) fn summed(found: Vec<(usize, String, u64)>) -> Vec<(String, u64)> {
     folders.into_iter().collect()
 }
 
-/// All relocations there were, the first of them first.
+/// All relocations, the earliest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Relocations(pub(crate) Vec<Moved>);
 
@@ -157,7 +157,7 @@ impl Relocations {
                 items(from).iter_mut().for_each(rename);
             }
         }
-        // dbt says of each of its nodes which dataset it is about.
+        // dbt records the dataset of each of its nodes.
         for record in items(said.get_mut("executions")) {
             let details = record.get_mut("details");
             details
@@ -256,7 +256,7 @@ mod tests {
         for (row, said, read) in [
             (5, "/a", "/c"),
             (9, "/b", "/c"),
-            // After the first move that folder was another one.
+            // After the first move this folder is a different one.
             (6, "/a", "/a"),
             (10, "/b", "/b"),
         ] {

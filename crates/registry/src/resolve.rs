@@ -1,21 +1,21 @@
-//! From what people type to a dataset: the dataset of that very location; else the only one whose location ends in `/typed`,
-//! `.typed` or `#typed`.
+//! Resolves a typed text to a dataset: the one with exactly this location, else the only one whose location ends in `/text`, `.text` or
+//! `#text`.
 
 use crate::batch::no_nul;
 use crate::error::{Error, ErrorKind};
 use pudato_protocol::{Dataset, canonical};
 use std::borrow::Cow;
 
-/// Most candidates that an error lists.
+/// The most candidates that an error lists.
 pub(crate) const CANDIDATES_MAX: usize = 10;
 
-/// A dataset that was asked for; `id` is `None` where nobody named it yet.
+/// A resolved dataset; `id` is `None` if the registry does not know it.
 pub(crate) struct Found {
     pub(crate) id: Option<i64>,
     pub(crate) dataset: Dataset,
 }
 
-/// What was typed.
+/// A typed text that is being resolved.
 pub(crate) struct Resolver<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) dataset: Dataset,
@@ -23,7 +23,7 @@ pub(crate) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     /// # Errors
-    /// `Invalid`: there is a NUL in it.
+    /// `Invalid`: the text contains a NUL.
     pub(crate) fn new(text: &'a str) -> Result<Self, Error> {
         no_nul("payload.location", text)?;
         let text = canonical(text);
@@ -31,7 +31,7 @@ impl<'a> Resolver<'a> {
         Ok(Self { text, dataset })
     }
 
-    /// It is that very location.
+    /// Resolves to the dataset with exactly this location.
     pub(crate) fn exact(self, id: i64) -> Found {
         Found {
             id: Some(id),
@@ -39,8 +39,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Where locations that end in it lie among all that are written backwards: from the first text on, before the second. Tables of
-    /// engines whose names have no case are in small letters.
+    /// The ranges of backwards locations (from the first text, up to but not including the second) whose location ends in the text. Engines
+    /// with case-insensitive names store them in lower case, so the lower-case text is searched as well.
     pub(crate) fn ranges(&self) -> Vec<(String, String)> {
         if self.text.is_empty() {
             return Vec::new();
@@ -51,7 +51,7 @@ impl<'a> Resolver<'a> {
         let ranges = texts.flat_map(|text| {
             let backwards: String = text.chars().rev().collect();
             ['/', '.', '#'].map(|separator| {
-                // The next text after all that begin so ends in the next character.
+                // The first text after all that have this prefix ends in the next character.
                 let next = char::from(separator as u8 + 1);
                 (
                     format!("{backwards}{separator}"),
@@ -62,7 +62,7 @@ impl<'a> Resolver<'a> {
         ranges.collect()
     }
 
-    /// Whether a location that was found ends in what was typed, as its engine compares names.
+    /// Whether the dataset's location ends in the text, compared the way its engine compares names.
     fn is_end_of(&self, dataset: &Dataset) -> bool {
         let location = dataset.location();
         let Some(start) = location.len().checked_sub(self.text.len()) else {
@@ -75,15 +75,15 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The only candidate.
+/// Returns the only candidate.
 ///
 /// # Errors
-/// `Invalid`: there are several; they are listed.
+/// `Invalid`: there are several candidates; the error lists them.
 pub(crate) fn choose(
     typed: Resolver<'_>,
     mut candidates: Vec<(i64, Dataset)>,
 ) -> Result<Found, Error> {
-    // Other spellings that were recorded once have no edges any more.
+    // Spellings that were recorded before names were made canonical have no edges.
     candidates.retain(|(_, dataset)| {
         let location = dataset.location();
         typed.is_end_of(dataset) && canonical(&location) == location

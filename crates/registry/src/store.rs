@@ -1,3 +1,5 @@
+//! The port of a registry store, and the messages that callers hand to it.
+
 use crate::error::Error;
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,
@@ -9,7 +11,7 @@ use pudato_protocol::{Event, Result as Reply, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A Result that arrived.
+/// A Result to record.
 #[derive(Debug, Clone)]
 pub struct Incoming {
     /// The SHA-256 of its JSON as published, in hex.
@@ -25,7 +27,7 @@ pub struct Incoming {
 /// An Event that arrived.
 #[derive(Debug, Clone)]
 pub struct IncomingEvent {
-    /// Tells it from every other; a redelivered Event has the same.
+    /// Identifies the Event. A redelivered Event has the same identity.
     pub identity: String,
     /// Its JSON as published.
     pub body: Arc<str>,
@@ -35,55 +37,55 @@ pub struct IncomingEvent {
     pub recorded_at: Timestamp,
 }
 
-/// What a Result changed.
+/// The outcome of a Result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It decides the state of its step now.
+    /// The Result now decides the status of its step.
     Applied,
-    /// It was there already; nothing changed.
+    /// The registry had the Result already. Nothing changed.
     Duplicate,
-    /// It and its lineage are kept; another Result decides the state of the step.
+    /// The registry stored the Result and its lineage. Another Result decides the status of the step.
     Superseded,
-    /// It has no step; it is kept.
+    /// The registry stored the Result, which names no step.
     Skipped,
-    /// It names a step and does not agree with what the step is: it is kept as somebody's claim, and changes nothing.
+    /// The Result names a step but does not match it. The registry stored it and changed nothing else.
     Mismatched,
 }
 
-/// Keeps jobs, steps, Results and lineage.
+/// Stores jobs, steps, Results and lineage.
 ///
-/// What a call answered is durable. Each call is one transaction: it happens as a whole or not at all, and a call that
-/// failed leaves the store ready for the next. Applying the same Results in another order, again, or in other batches gives
-/// the same registry.
+/// When a call returns, its effect is durable. Each call is one transaction: it takes effect as a whole or not at all, and a failed call
+/// leaves the store ready for the next one. Applying the same Results in another order, again, or in other batches leads to the same
+/// registry.
 #[async_trait]
 pub trait RegistryStore: Send + Sync {
-    /// Writes Results and their lineage; the answers stand in the order of the Results. A Result whose step or job is
-    /// unknown creates it. One that does not agree with what its step is (job, service, action, correlation ids) is kept as a
-    /// claim, and changes nothing.
+    /// Records Results and their lineage, and returns one outcome for each, in their order. A Result whose step or job is unknown creates
+    /// it. A Result that does not match the job, service, action or correlation ids of its step is stored as a mismatch and changes
+    /// nothing.
     ///
     /// # Errors
-    /// `Unavailable`: try again. `Invalid`: one of them can never be written; none was.
+    /// `Unavailable`: try again. `Invalid`: one of the Results can never be written; none was.
     async fn apply(&self, results: Vec<Incoming>) -> Result<Vec<Applied>, Error>;
 
-    /// Writes Events; those that are there already change nothing.
+    /// Records Events. An Event that the registry has already changes nothing.
     ///
     /// # Errors
     /// As [`RegistryStore::apply`].
     async fn record_events(&self, events: Vec<IncomingEvent>) -> Result<(), Error>;
 
-    /// Creates a job, or fills in one that only Results spoke of. A job that was created before stays as it is.
+    /// Creates a job, or completes one that only Results mentioned so far. A job that was created before stays as it is.
     ///
     /// # Errors
-    /// `Unavailable`. `Invalid`: one of its texts is too long to be looked up.
+    /// `Unavailable`. `Invalid`: a text is too long for an index.
     async fn create_job(&self, job: NewJob, now: Timestamp) -> Result<Job, Error>;
 
-    /// Finds a job.
+    /// Returns a job.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn get_job(&self, job_id: &str) -> Result<Option<Job>, Error>;
 
-    /// Changes a job; `None` where it is unknown.
+    /// Changes a job. Returns `None` if the job is unknown.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -94,62 +96,62 @@ pub trait RegistryStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Job>, Error>;
 
-    /// Finds jobs, the newest first.
+    /// Returns the jobs that match the filter, the newest first.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn query_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, Error>;
 
-    /// Declares a step, or fills in one that only Results spoke of: those that do not agree with the declaration are claims from then
-    /// on. One that was declared before stays as it is, but for a correlation id, which is added to those that it has.
+    /// Declares a step, or completes one that only Results mentioned so far: Results that do not match the declaration become mismatches. A
+    /// step that was declared before stays as it is, except that it gains the correlation id.
     ///
     /// # Errors
-    /// `Unavailable`. `Invalid`: it was declared as a step of another job.
+    /// `Unavailable`. `Invalid`: the step was declared as part of another job.
     async fn add_step(&self, step: NewStep, now: Timestamp) -> Result<Step, Error>;
 
-    /// Finds a step.
+    /// Returns a step.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn get_step(&self, step_id: &str) -> Result<Option<Step>, Error>;
 
-    /// The steps of a job, in the order in which the registry heard of them.
+    /// Returns the steps of a job, in the order in which the registry first saw them.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn get_job_steps(&self, job_id: &str) -> Result<Vec<Step>, Error>;
 
-    /// Says something about a step; `None` where it is unknown.
+    /// Records an update of a step. Returns `None` if the step is unknown.
     ///
     /// # Errors
-    /// `Unavailable`; `Invalid` as [`RegistryStore::apply`], or it names a job that the step does not belong to.
+    /// `Unavailable`; `Invalid` as [`RegistryStore::apply`], or the update names a job that the step does not belong to.
     async fn update_step(&self, update: StepUpdate) -> Result<Option<Step>, Error>;
 
-    /// The steps next to a dataset. A short name is completed; a dataset that nobody named has none.
+    /// Returns the steps that read or wrote a dataset. A short name is completed; an unknown dataset has no steps.
     ///
     /// # Errors
-    /// `Invalid`: a short name that several datasets have; the error lists them. `Unavailable`.
+    /// `Invalid`: several datasets match a short name; the error lists them. `Unavailable`.
     async fn one_hop(&self, query: HopQuery) -> Result<OneHop, Error>;
 
-    /// Walks the lineage.
+    /// Walks the lineage graph.
     ///
     /// # Errors
     /// As [`RegistryStore::one_hop`].
     async fn graph(&self, query: GraphQuery) -> Result<Graph, Error>;
 
-    /// The Results of a correlation id, in the order of their timestamps.
+    /// Returns the Results with this correlation id, in the order of their timestamps.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn results_of(&self, correlation_id: &str) -> Result<Vec<StoredResult>, Error>;
 
-    /// The Events of a correlation id, in the order in which they were recorded.
+    /// Returns the Events with this correlation id, in the order of recording.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn events_of(&self, correlation_id: &str) -> Result<Vec<StoredEvent>, Error>;
 
-    /// The Events recorded after `cursor`, the oldest first; `None` begins at the last `limit` of them.
+    /// Returns the Events recorded after `cursor`, the oldest first. `None` starts with the last `limit` Events.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -159,14 +161,14 @@ pub trait RegistryStore: Send + Sync {
         limit: u64,
     ) -> Result<Vec<StoredEvent>, Error>;
 
-    /// Results recorded after the row `after`, the oldest first, as they are told to others.
+    /// Returns the Results recorded after the row `after`, the oldest first, in the form in which they are exported.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn exported_after(&self, after: i64, limit: u64) -> Result<Vec<ExportedResult>, Error>;
 
-    /// Results of the outbox, the oldest first, which are the caller's to tell until `until_ms` (milliseconds since the Unix
-    /// epoch, as `now_ms`). A store that was opened without an outbox has none.
+    /// Leases Results of the outbox to the caller until `until_ms` (milliseconds since the Unix epoch, as `now_ms`), the oldest first. A
+    /// store without an outbox returns none.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -177,20 +179,19 @@ pub trait RegistryStore: Send + Sync {
         until_ms: u64,
     ) -> Result<Vec<ExportedResult>, Error>;
 
-    /// Removes Results, by their rows, from the outbox.
+    /// Removes exported Results, by their rows, from the outbox.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn mark_exported(&self, rows: Vec<i64>) -> Result<(), Error>;
 
-    /// Removes what was recorded before an instant and is no longer needed, some of it; see [`Prune`].
+    /// Removes part of the data that is older than an instant and no longer needed; see [`Prune`].
     ///
     /// # Errors
     /// `Unavailable`.
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error>;
 
-    /// Removes Events that were recorded before an instant, at most `limit` of them; answers how many. With `dry_run` it counts them
-    /// all.
+    /// Removes at most `limit` Events that were recorded before an instant, and returns how many. With `dry_run` it counts all of them.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -201,27 +202,28 @@ pub trait RegistryStore: Send + Sync {
         dry_run: bool,
     ) -> Result<u64, Error>;
 
-    /// Renames the files and database files of a folder that moved. Results stay as they are, but the registry shows the new names
-    /// wherever it reads older Results. Calling it again changes nothing.
+    /// Renames the files and database files of a folder that moved. Results stay as they were published, but the registry shows the new
+    /// names whenever it reads older Results. A second call changes nothing.
     ///
     /// # Errors
-    /// `Unavailable`. `Invalid`: a folder that is none or lies within the other; a dataset that is there already under its new name,
-    /// unless they are said to be the same, now or by the same relocation before.
+    /// `Unavailable`. `Invalid`: a path is not a folder or lies within the other one; or a dataset with a new name exists already, and
+    /// neither this call nor an earlier one merges them.
     async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error>;
 
-    /// Folders that look like data folders in the names of datasets (`objects/`, `warehouse.duckdb`), each with the number of such names.
+    /// Returns the folders in dataset names that look like data folders (`objects/`, `warehouse.duckdb`), each with the number of such
+    /// names.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn data_folders(&self) -> Result<Vec<(String, u64)>, Error>;
 
-    /// Reads every page and says what is wrong; empty when nothing is.
+    /// Reads every page and returns the problems that it finds.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
     async fn check(&self) -> Result<Vec<String>, Error>;
 
-    /// Writes a copy to a file that does not exist yet.
+    /// Copies the registry to a file that does not exist yet.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -6,13 +6,13 @@ use pudato_protocol::{Fields, Object, Timestamp};
 use serde_json::json;
 
 const STATUSES: [&str; 5] = ["pending", "running", "success", "failed", "cancelled"];
-/// Jobs of an answer where nobody says how many.
+/// The number of jobs in an answer, by default.
 const LIMIT_DEFAULT: u64 = 50;
-/// Most jobs of an answer.
+/// The most jobs in an answer.
 const LIMIT_MAX: u64 = 1_000;
-/// Most jobs that are left out before.
+/// The most jobs that can be skipped.
 const OFFSET_MAX: u64 = 1_000_000;
-/// Most steps that a job can declare.
+/// The most steps that a job can declare.
 const STEPS_MAX: u64 = 1_000_000;
 
 pub(super) async fn create(

@@ -5,10 +5,10 @@ use pudato_handler::Failure;
 use pudato_protocol::{Fields, Object};
 
 const DIRECTIONS: [&str; 5] = ["producers", "consumers", "both", "upstream", "downstream"];
-/// Steps that a walk is deep where nobody says.
+/// The depth of a walk, by default.
 const DEPTH_DEFAULT: u64 = 10;
 const DEPTH_MAX: u64 = 100;
-/// Nodes of an answer where nobody says.
+/// The number of nodes in an answer, by default.
 const NODES_DEFAULT: u64 = 500;
 const NODES_MAX: u64 = 10_000;
 

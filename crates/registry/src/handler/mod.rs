@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The actions of the service `registry`.
 pub const ACTIONS: &[Action] = &[
-    // Without an id in the payload they make one, so a second run would make a second job or step.
+    // If the payload has no id, these generate one, so a second run would create a second job or step.
     Action::new("create_job", Effect::Once).fields(&[
         "pipeline",
         "job_id",
@@ -90,7 +90,7 @@ pub struct RegistryHandler {
 }
 
 impl RegistryHandler {
-    /// Answers from `store`; `now` gives the time that jobs and updates carry.
+    /// Serves `store`; `now` returns the time for jobs and updates.
     pub fn new(
         store: Arc<dyn RegistryStore>,
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -131,16 +131,16 @@ impl Handler for RegistryHandler {
     }
 }
 
-/// A record as `Result.data`.
+/// Serializes a record as `Result.data`.
 fn data(record: &impl Serialize) -> Object {
     match serde_json::to_value(record) {
         Ok(Value::Object(object)) => object,
-        // Records are structs with text keys; nothing else can be written.
+        // Records are structs with string keys, which always serialize to an object.
         _ => Object::new(),
     }
 }
 
-/// A record that was looked for.
+/// Serializes the answer to a lookup.
 fn found<T: Serialize>(record: Option<&T>) -> Object {
     let mut data = record.map(data).unwrap_or_default();
     data.insert("found".into(), record.is_some().into());

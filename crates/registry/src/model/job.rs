@@ -4,24 +4,24 @@ use pudato_protocol::{Object, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The state of a job.
+/// The status of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
     /// None of its steps has begun.
     Pending,
-    /// Some step has begun, and nobody said that it ended.
+    /// A step has begun, and the job has not ended.
     Running,
-    /// It ended well.
+    /// The job succeeded.
     Success,
-    /// It ended badly.
+    /// The job failed.
     Failed,
-    /// It was given up.
+    /// The job was cancelled.
     Cancelled,
 }
 
 impl JobStatus {
-    /// Its name in the contract.
+    /// The name in the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -32,7 +32,7 @@ impl JobStatus {
         }
     }
 
-    /// Reads its name.
+    /// Parses the name in the contract.
     pub fn parse(name: &str) -> Option<Self> {
         [
             Self::Pending,
@@ -49,65 +49,66 @@ impl JobStatus {
 /// A run of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Job {
-    /// Its id.
+    /// The id of the job.
     pub job_id: String,
-    /// The pipeline; `None` where only Results spoke of the job so far.
+    /// The pipeline; `None` if only Results mentioned the job so far.
     pub pipeline: Option<String>,
-    /// Where it runs: `dev`, `prod`, ...
+    /// The environment: `dev`, `prod`, ...
     pub environment: Option<String>,
-    /// What its names are kept apart by.
+    /// Separates the names of this job from those of other tenants or projects.
     pub namespace: Option<String>,
     /// The version of the logic that ran.
     pub logic_version: Option<String>,
-    /// Its state.
+    /// The status of the job.
     pub status: JobStatus,
-    /// How many steps it will have, where that was declared.
+    /// The number of steps that the job will have, if it was declared.
     pub expected_steps: Option<u64>,
-    /// How many other steps name this job. Once a job has declared as many steps as it expects, a step cannot join it by naming it.
+    /// The number of undeclared steps that name this job. Once a job has declared as many steps as it expects, a step cannot join it by
+    /// naming it.
     pub undeclared_steps: u64,
-    /// What asked for it.
+    /// The request that started the job.
     pub request: Value,
-    /// Its arguments.
+    /// The arguments of the job.
     pub parameters: Value,
-    /// The scheduler's own id of the run.
+    /// The scheduler's id of the run.
     pub dag_run_id: Option<String>,
-    /// Why it failed.
+    /// The error, if the job failed.
     pub error: Option<String>,
-    /// When it was created.
+    /// When the job was created.
     pub created_at: String,
-    /// When it ended.
+    /// When the job ended.
     pub completed_at: Option<String>,
-    /// Context.
+    /// Additional context.
     pub metadata: Value,
 }
 
-/// A job as it is created.
+/// A job to create.
 #[derive(Debug, Clone, Default)]
 pub struct NewJob {
-    /// Its id; one is made where it is `None`.
+    /// The id of the job; `None` generates one.
     pub job_id: Option<String>,
     /// The pipeline.
     pub pipeline: String,
-    /// Where it runs.
+    /// The environment.
     pub environment: String,
-    /// What its names are kept apart by.
+    /// Separates the names of this job from those of other tenants or projects.
     pub namespace: String,
     /// The version of the logic.
     pub logic_version: Option<String>,
-    /// What asked for it.
+    /// The request that started the job.
     pub request: Object,
-    /// Its arguments.
+    /// The arguments of the job.
     pub parameters: Object,
-    /// The scheduler's own id.
+    /// The scheduler's id of the run.
     pub dag_run_id: Option<String>,
-    /// How many steps it will have.
+    /// The number of steps that the job will have.
     pub expected_steps: Option<u64>,
-    /// Context.
+    /// Additional context.
     pub metadata: Object,
 }
 
 impl NewJob {
-    /// Its texts, by their names.
+    /// Its texts, with the names of their fields.
     pub(crate) fn texts(&self) -> [(&'static str, &str); 6] {
         fn optional(text: &Option<String>) -> &str {
             text.as_deref().unwrap_or_default()
@@ -123,42 +124,42 @@ impl NewJob {
     }
 }
 
-/// What changes about a job; `None` stays.
+/// Changes of a job. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateJob {
-    /// Its state.
+    /// The new status.
     pub status: Option<JobStatus>,
     /// The version of the logic.
     pub logic_version: Option<String>,
-    /// How many steps it will have.
+    /// The number of steps that the job will have.
     pub expected_steps: Option<u64>,
-    /// Why it failed.
+    /// The error.
     pub error: Option<String>,
-    /// Keys that are added to its metadata.
+    /// Keys to add to the metadata.
     pub metadata: Object,
 }
 
-/// Which jobs are asked for; `None` means any.
+/// Selects jobs. `None` matches any value.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     /// The pipeline.
     pub pipeline: Option<String>,
-    /// Where they run.
+    /// The environment.
     pub environment: Option<String>,
-    /// What their names are kept apart by.
+    /// The namespace.
     pub namespace: Option<String>,
-    /// Their state.
+    /// The status.
     pub status: Option<JobStatus>,
-    /// The scheduler's own id.
+    /// The scheduler's id of the run.
     pub dag_run_id: Option<String>,
-    /// Only jobs that ran this commit of the logic.
+    /// The version of the logic.
     pub logic_version: Option<String>,
-    /// Only jobs created after this time.
+    /// Matches jobs created after this time.
     pub created_after: Option<Timestamp>,
-    /// Only jobs created before this time.
+    /// Matches jobs created before this time.
     pub created_before: Option<Timestamp>,
-    /// Most jobs to answer.
+    /// The most jobs to return.
     pub limit: u64,
-    /// How many of the newest jobs to skip.
+    /// The number of matching jobs to skip, from the newest on.
     pub offset: u64,
 }

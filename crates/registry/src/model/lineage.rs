@@ -5,139 +5,139 @@ use pudato_protocol::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Which way one hop goes.
+/// The direction of one hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// The steps that wrote it.
+    /// The steps that wrote the dataset.
     Producers,
-    /// The steps that read it.
+    /// The steps that read the dataset.
     Consumers,
-    /// Both.
+    /// Both kinds of steps.
     Both,
 }
 
-/// A step next to a dataset.
+/// A step that read or wrote a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hop {
-    /// The step's job.
+    /// The job of the step.
     pub job_id: Option<String>,
-    /// The step.
+    /// The id of the step.
     pub step_id: String,
-    /// Its name in the pipeline; the action where nobody named it.
+    /// The step's name in the pipeline, or its action if it has no name.
     pub step_name: Option<String>,
-    /// The job's pipeline.
+    /// The pipeline of the job.
     pub pipeline: Option<String>,
-    /// The step's state.
+    /// The status of the step.
     pub status: StepStatus,
-    /// When it ended.
+    /// When the step ended.
     pub completed_at: Option<String>,
 }
 
-/// What one hop asks for.
+/// A query for one hop.
 #[derive(Debug, Clone)]
 pub struct HopQuery {
     /// The dataset: a full location or a short name.
     pub location: String,
-    /// Which way.
+    /// The direction of the hop.
     pub direction: Direction,
-    /// Only steps of jobs in this environment.
+    /// Limits the answer to steps of jobs in this environment.
     pub environment: Option<String>,
-    /// Only what Results until then say.
+    /// Ignores Results after this time.
     pub as_of: Option<Timestamp>,
-    /// Most steps on each side.
+    /// The most steps in each direction.
     pub max_nodes: u64,
 }
 
-/// One hop of lineage.
+/// The steps next to a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OneHop {
-    /// The dataset, by its full location.
+    /// The full location of the dataset.
     pub location: String,
-    /// Who wrote it, the latest first.
+    /// The steps that wrote the dataset, the latest first.
     pub producers: Vec<Hop>,
-    /// Who read it, the latest first.
+    /// The steps that read the dataset, the latest first.
     pub consumers: Vec<Hop>,
-    /// Whether there are more on some side.
+    /// Whether a list was cut off.
     pub truncated: bool,
 }
 
-/// Which way a walk goes.
+/// The direction of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
-    /// To what it was made from.
+    /// To the inputs.
     Upstream,
-    /// To what was made from it.
+    /// To the outputs.
     Downstream,
 }
 
-/// What a walk asks for.
+/// A query for a lineage graph.
 #[derive(Debug, Clone)]
 pub struct GraphQuery {
-    /// Where it begins: a full location or a short name.
+    /// The dataset to start from: a full location or a short name.
     pub location: String,
-    /// Which way.
+    /// The direction of the walk.
     pub walk: Walk,
-    /// How many steps deep.
+    /// The most steps from the start to any node.
     pub depth: u64,
-    /// Most nodes.
+    /// The most nodes.
     pub max_nodes: u64,
-    /// Only what Results until then say.
+    /// Ignores Results after this time.
     pub as_of: Option<Timestamp>,
-    /// Only steps of jobs in this environment.
+    /// Limits the walk to steps of jobs in this environment.
     pub environment: Option<String>,
-    /// All runs, instead of those that made what the consumer read.
+    /// Follows all runs, not only those that made the data which a step read.
     pub all_runs: bool,
 }
 
-/// The id of the only node of a graph whose dataset nobody named yet.
+/// The id of the only node in the graph of an unknown dataset.
 pub(crate) const UNKNOWN: &str = "dataset:0";
 
-/// A dataset or a step in a graph. A step that knows which of its outputs was made from what stands once for each of them.
+/// A dataset or a step in a graph. A step that reports the inputs of each output has one node for each output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Node {
-    /// Data.
+    /// A dataset.
     Dataset {
-        /// Unique in the graph.
+        /// Unique within the graph.
         id: String,
-        /// Where it lives.
+        /// The system that holds the dataset.
         namespace: String,
-        /// Its name there.
+        /// The name of the dataset within its namespace.
         name: String,
-        /// Both, printed.
+        /// The full location: namespace and name.
         location: String,
-        /// The step that wrote it last, as far as the walk asked.
+        /// The step that wrote the dataset last, within the limits of the walk.
         last_run: Option<String>,
-        /// Its rows, as that step counted them; if no step wrote it, as the last step in the graph that read it counted them.
+        /// The row count that `last_run` reported; if no step wrote the dataset, the count that its latest reader in the graph reported.
         row_count: Option<u64>,
-        /// Rows that that step inserted, updated or deleted.
+        /// The number of rows that `last_run` inserted, updated or deleted.
         rows_changed: Option<u64>,
     },
-    /// Work.
+    /// A step.
     Step {
-        /// Unique in the graph.
+        /// Unique within the graph.
         id: String,
-        /// The step.
+        /// The id of the step.
         step_id: String,
-        /// Its job.
+        /// The job of the step.
         job_id: Option<String>,
-        /// Its name in the pipeline; `None` if it has none.
+        /// The step's name in the pipeline, if it has one.
         step_name: Option<String>,
-        /// The job's pipeline.
+        /// The pipeline of the job.
         pipeline: Option<String>,
         /// The service.
         handler: Option<String>,
         /// The action.
         action: Option<String>,
-        /// Its state.
+        /// The status of the step.
         status: StepStatus,
-        /// When it ended.
+        /// When the step ended.
         completed_at: Option<String>,
     },
 }
 
 impl Node {
-    /// Its id in the graph.
+    /// The id of the node within the graph.
     pub fn id(&self) -> &str {
         match self {
             Self::Dataset { id, .. } | Self::Step { id, .. } => id,
@@ -151,34 +151,34 @@ impl Node {
     }
 }
 
-/// Data that flows from a node to another.
+/// A flow of data between two nodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edge {
-    /// Id of the node it comes from.
+    /// The id of the source node.
     pub from: String,
-    /// Id of the node it goes to.
+    /// The id of the target node.
     pub to: String,
-    /// The step that read or wrote.
+    /// The step that read or wrote the data.
     pub step: String,
-    /// Rows of the dataset, as the step counted them last.
+    /// The row count of the dataset, as the step reported it last.
     pub row_count: Option<u64>,
-    /// Rows that it inserted, updated or deleted then.
+    /// The number of rows that the step last inserted, updated or deleted.
     pub rows_changed: Option<u64>,
-    /// When a Result said so last.
+    /// The timestamp of the latest Result that reports this edge.
     pub last_run: String,
-    /// How many Results said so.
+    /// The number of Results that report this edge.
     pub count: u64,
 }
 
-/// A part of the lineage.
+/// A lineage graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Graph {
-    /// Where the walk began, by its full location.
+    /// The full location of the dataset where the walk started.
     pub location: String,
-    /// The asked dataset first, then in the order of the walk.
+    /// The start first, then in the order of the walk.
     pub nodes: Vec<Node>,
-    /// What connects them.
+    /// The edges between the nodes.
     pub edges: Vec<Edge>,
-    /// `false`, or why there is more than is shown: `"depth"` or `"max_nodes"`.
+    /// `false`, or the limit that cut the graph off: `"depth"` or `"max_nodes"`.
     pub truncated: Value,
 }

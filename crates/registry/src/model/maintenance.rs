@@ -3,38 +3,38 @@
 use pudato_protocol::Timestamp;
 use serde::Serialize;
 
-/// What is removed. Results go whose timestamp is before an instant, unless one of them is the last that wrote a dataset (then it
-/// and what it says is kept, so that every dataset still has its origin), its step is not over, or others are still to be told of it.
-/// Steps go of whose Results nothing is left, and jobs of whose steps nothing is.
+/// Selects what to remove: Results with a timestamp before an instant. A Result stays if it is the last that wrote a dataset (so that every
+/// dataset keeps its origin), if its step has not ended, or if it still has to be exported. Steps without Results and jobs without steps
+/// are removed as well.
 #[derive(Debug, Clone)]
 pub struct Prune {
-    /// Only what is older than this.
+    /// Removes only data that is older than this.
     pub before: Timestamp,
-    /// Where the call before ended; `None` begins with the oldest.
+    /// The position where the previous call ended; `None` starts with the oldest.
     pub after: Option<(i64, i64)>,
-    /// Most Results that one call looks at: it is one transaction, which others wait for.
+    /// The most Results that one call looks at. A call is one transaction, and other writers wait for it.
     pub limit: u64,
-    /// Only count.
+    /// Counts without removing anything.
     pub dry_run: bool,
 }
 
-/// What was removed, or would be.
+/// The numbers of removed rows, or of rows that would be removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Results.
+    /// Removed Results.
     pub results: u64,
-    /// What they said that was read or written.
+    /// Removed lineage edges.
     pub edges: u64,
-    /// Steps.
+    /// Removed steps.
     pub steps: u64,
-    /// Jobs.
+    /// Removed jobs.
     pub jobs: u64,
-    /// Where the next call begins; `None`: there is nothing more.
+    /// The position where the next call starts; `None` if nothing is left.
     #[serde(skip)]
     pub next: Option<(i64, i64)>,
 }
 
-/// A folder that moved: its files and database files get names with the new path.
+/// Renames the files and database files of a folder that moved.
 #[derive(Debug, Clone)]
 pub struct Relocate {
     /// The old folder as it appears in names: absolute, without a trailing slash. Several paths if one place had several names.
@@ -43,17 +43,17 @@ pub struct Relocate {
     pub to: String,
     /// If a dataset with the new name already exists, treat both as the same data.
     pub merge: bool,
-    /// Only count.
+    /// Counts without changing anything.
     pub dry_run: bool,
 }
 
-/// Which names changed, or would change.
+/// The names that changed, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Relocated {
-    /// How many datasets get another name.
+    /// The number of datasets with a new name.
     pub datasets: u64,
-    /// How many of them were merged with a dataset that already had that name.
+    /// The number of datasets that were merged with one that already had the new name.
     pub merged: u64,
-    /// The first few: old name and new name.
+    /// The first few changes, as pairs of old and new name.
     pub examples: Vec<(String, String)>,
 }

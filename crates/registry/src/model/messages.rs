@@ -3,7 +3,7 @@
 use crate::batch::Difference;
 use serde::Serialize;
 
-/// A Result as it is kept.
+/// A stored Result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredResult {
     /// The SHA-256 of its JSON as published.
@@ -12,15 +12,15 @@ pub struct StoredResult {
     pub body: String,
     /// When it was written to the registry.
     pub recorded_at: String,
-    /// In what it differs from the step that it names: it is a claim then, and not applied. `None` where it counts.
+    /// The field in which the Result differs from its step, if it does not match and was not applied. `None` if it counts.
     #[serde(rename = "claims")]
     pub mismatch: Option<Difference>,
 }
 
-/// An Event as it is kept.
+/// A stored Event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredEvent {
-    /// Grows with each Event that is recorded.
+    /// Grows with each recorded Event.
     pub cursor: i64,
     /// Its JSON.
     pub body: String,

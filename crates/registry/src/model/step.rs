@@ -6,112 +6,112 @@ use pudato_protocol::{DataReference, ExecutionRecord, Object, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A step of a job: one Command, and what it is sent again as.
+/// A step of a job: one Command, including its retries.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// Its id.
+    /// The id of the step.
     pub step_id: String,
-    /// Its job.
+    /// The job of the step.
     pub job_id: Option<String>,
-    /// Its name in the pipeline; the action where nobody named it.
+    /// The step's name in the pipeline, or its action if it has no name.
     pub step_name: Option<String>,
     /// The service.
     pub handler_type: Option<String>,
     /// The action.
     pub action: Option<String>,
-    /// That of its Command.
+    /// The correlation id of its Command.
     pub correlation_id: Option<String>,
-    /// Its state.
+    /// The status of the step.
     pub status: StepStatus,
-    /// What it read.
+    /// The datasets that the step read.
     pub inputs: Vec<DataReference>,
-    /// What it wrote.
+    /// The datasets that the step wrote.
     pub outputs: Vec<DataReference>,
-    /// What was executed.
+    /// The work that was executed, such as SQL statements.
     pub executions: Vec<ExecutionRecord>,
-    /// Why it failed.
+    /// The error, if the step failed.
     pub error: Option<String>,
-    /// How long the Result that decides its state took.
+    /// The duration in the Result that decides the status.
     pub duration_ms: Option<u64>,
-    /// When its first Result began.
+    /// When its first run began.
     pub started_at: Option<String>,
-    /// When it ended.
+    /// When the step ended.
     pub completed_at: Option<String>,
-    /// When it ended as its Result says, where that is too far ahead of the registry's clock to be believed.
+    /// When the step ended according to its Result, if that is too far ahead of the registry's clock to be believed.
     pub stated_at: Option<String>,
-    /// Results that name it and are not its own.
+    /// Results that name the step but do not match it.
     #[serde(rename = "claims")]
     pub mismatches: Mismatches,
-    /// Context.
+    /// Additional context.
     pub metadata: Value,
 }
 
-/// Results that name a step and do not agree with what it is: they are kept, and change nothing.
+/// Results that name a step but do not match it. The registry stores them and does not apply them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Mismatches {
-    /// How many there are.
+    /// The number of mismatches.
     pub count: u64,
-    /// The latest ten of them.
+    /// The latest ten mismatches.
     pub latest: Vec<Mismatch>,
 }
 
-/// A Result that names a step and is not its own.
+/// A Result that names a step but does not match it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
-    /// That of its Command, under which all of it is found.
+    /// The correlation id of its Command; `pudato trace` shows the whole Result.
     pub correlation_id: String,
-    /// What it says about the step.
+    /// The status that the Result reports.
     pub status: String,
-    /// In what it differs from the step.
+    /// The field in which the Result differs from the step.
     pub differs_in: Option<Difference>,
-    /// When it was written to the registry.
+    /// When the registry recorded the Result.
     pub recorded_at: String,
 }
 
-/// A step as it is declared.
+/// A step to declare.
 #[derive(Debug, Clone, Default)]
 pub struct NewStep {
-    /// Its id; one is made where it is `None`.
+    /// The id of the step; `None` generates one.
     pub step_id: Option<String>,
-    /// Its job.
+    /// The job of the step.
     pub job_id: String,
-    /// Its name in the pipeline.
+    /// The name of the step in the pipeline.
     pub step_name: String,
     /// The service.
     pub handler_type: String,
     /// The action.
     pub action: String,
-    /// That of its Command.
+    /// The correlation id of its Command.
     pub correlation_id: Option<String>,
-    /// Context.
+    /// Additional context.
     pub metadata: Object,
 }
 
-/// What is said about a step otherwise than by a Result; it counts like one.
+/// An update of a step by a caller. It counts like a Result.
 #[derive(Debug, Clone)]
 pub struct StepUpdate {
-    /// The step.
+    /// The id of the step.
     pub step_id: String,
-    /// The job that it must belong to, where that is said.
+    /// The job that the step must belong to, if given.
     pub job_id: Option<String>,
-    /// A correlation id under which it is sent from now on, beside those that it has.
+    /// A further correlation id under which the step's Command is sent.
     pub correlation_id: Option<String>,
-    /// Its state.
+    /// The status of the step.
     pub status: Option<StepStatus>,
-    /// What it read.
+    /// The datasets that the step read.
     pub inputs: Vec<DataReference>,
-    /// What it wrote.
+    /// The datasets that the step wrote.
     pub outputs: Vec<DataReference>,
-    /// What was executed.
+    /// The work that was executed.
     pub executions: Vec<ExecutionRecord>,
-    /// How long it took.
+    /// How long the step took.
     pub duration_ms: Option<u64>,
-    /// Why it failed.
+    /// The error.
     pub error: Option<String>,
-    /// When it began.
+    /// When the step began.
     pub started_at: Option<Timestamp>,
-    /// When it ended; the time of the update where it is `None`.
+    /// When the step ended; `None` means the time of the update.
     pub completed_at: Option<Timestamp>,
-    /// When this was said.
+    /// The time of the update.
     pub timestamp: Timestamp,
 }

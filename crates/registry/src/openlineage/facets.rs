@@ -1,16 +1,16 @@
-//! The facets of an event.
+//! The facets of an OpenLineage event.
 
 use super::{ExportedResult, job_run_id, source};
 use pudato_protocol::{Dataset, Object, canonical};
 use serde_json::{Value, json};
 
-/// Makes facets; each says who made it and which schema it has.
+/// Builds facets; each names its producer and its schema.
 pub(super) struct Facets<'a> {
     pub(super) exported: &'a ExportedResult,
     pub(super) producer: &'a str,
 }
 
-/// The dialect of SQL whose engine does not say one.
+/// The dialect of SQL, for engines that report none.
 const SQL: &str = "sql";
 
 impl Facets<'_> {
@@ -68,7 +68,7 @@ impl Facets<'_> {
                 self.of_spec("1-0-1", "ErrorMessageRunFacet", error),
             );
         }
-        // The ids as pudato knows them; OpenLineage's are made from them.
+        // pudato's own ids, from which the ids of OpenLineage are derived.
         let ids = json!({
             "jobId": exported.job_id, "stepId": exported.step_id, "correlationId": exported.correlation_id,
             "run": exported.runs_before + 1,
@@ -82,7 +82,7 @@ impl Facets<'_> {
 
     pub(super) fn job(&self, body: &Object) -> Object {
         let mut facets = Object::new();
-        // dbt has a statement for each node, and no one of them is the job's.
+        // dbt runs one statement for each node, and none of them is the job's.
         let is_dbt = body.get("handler").and_then(Value::as_str) == Some("transform");
         let is_sql = !is_dbt && executions(body).any(|details| details.contains_key("query"));
         let (integration, kind) = match (is_dbt, is_sql) {
@@ -159,11 +159,11 @@ impl Facets<'_> {
         )
     }
 
-    /// OpenLineage wants the number of rows written to the dataset, which is all of its rows only if the step made it from scratch.
+    /// OpenLineage wants the number of rows written to the dataset. That equals all of its rows only if the step made it from scratch.
     pub(super) fn written(&self, metadata: &Object) -> Object {
         let rows = match metadata.get("operation").and_then(Value::as_str) {
             None | Some("create" | "overwrite" | "replace") => Some("row_count"),
-            // What is deleted or renamed is not written.
+            // Deleting and renaming do not write rows.
             Some("delete" | "truncate" | "alter" | "rename") => None,
             Some(_) => Some("rows_changed"),
         };
@@ -202,7 +202,7 @@ impl Facets<'_> {
     }
 }
 
-/// Details of what was executed.
+/// The details of the execution records.
 fn executions(body: &Object) -> impl Iterator<Item = &Object> {
     let records = body.get("executions").and_then(Value::as_array);
     let records = records.map(Vec::as_slice).unwrap_or_default();
@@ -211,14 +211,14 @@ fn executions(body: &Object) -> impl Iterator<Item = &Object> {
         .filter_map(|record| record.get("details")?.as_object())
 }
 
-/// The action that the Result answers, as the runtime writes it down.
+/// The action that the Result answers, from the record that the runtime adds.
 pub(super) fn action(body: &Object) -> Option<&str> {
     let records = body.get("executions")?.as_array()?;
     let is_command = |record: &&Value| record["execution_type"] == "command";
     records.iter().find(is_command)?["details"]["action"].as_str()
 }
 
-/// What each output was made from, where the Result says so.
+/// The inputs of each output, if the Result reports them.
 fn pairs(body: &Object) -> Vec<Value> {
     let outputs = body.get("outputs").and_then(Value::as_array);
     let outputs = outputs.map(Vec::as_slice).unwrap_or_default();

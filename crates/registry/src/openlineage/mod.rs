@@ -1,8 +1,8 @@
-//! Results as OpenLineage RunEvents (specification 2-0-2), for Marquez, DataHub and all others that read them.
+//! Results as OpenLineage RunEvents (specification 2-0-2), for Marquez, DataHub and other consumers.
 //!
-//! Each run of a step is a run: `START` with the first of its Results, `RUNNING` with a pending one, `COMPLETE` or `FAIL` with the one
-//! that ends it. A step that is run again, because its Command was sent again, is a new run with an id of its own. Facets have the
-//! versions of the schemas in `schemas/openlineage`.
+//! Each run of a step becomes an OpenLineage run: `START` with its first Result, `RUNNING` with a pending one, `COMPLETE` or `FAIL` with
+//! the one that ends it. A step that runs again, because its Command was sent again, is a new run with its own id. The versions of the
+//! facets are those of the schemas in `schemas/openlineage`.
 
 mod facets;
 mod source;
@@ -15,41 +15,41 @@ use uuid::Uuid;
 
 const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
-/// What run ids are made from: the same step has the same id wherever it is told, whoever tells it.
+/// The UUID namespace of run ids. A step has the same run id whoever exports it.
 const RUNS: Uuid = Uuid::from_u128(0x9f27_6d1c_5f0a_4e0b_9a54_4d1f_3f6d_9a01);
 
-/// A Result, and what else must be known of it to tell it to others.
+/// A Result with everything that its export needs.
 #[derive(Debug, Clone, Default)]
 pub struct ExportedResult {
-    /// Its row; grows with each Result that is recorded.
+    /// The row of the Result, which grows with each recorded Result.
     pub row: i64,
-    /// Its JSON as published; of an update, what it says.
+    /// The JSON as published, or the stored form of an update.
     pub body: String,
-    /// What it says about its step.
+    /// The status that the Result reports.
     pub status: String,
-    /// Its timestamp, in microseconds since the Unix epoch.
+    /// The timestamp, in microseconds since the Unix epoch.
     pub at_us: i64,
     /// The Command's correlation id; empty for an update.
     pub correlation_id: String,
-    /// Its step.
+    /// The id of the step.
     pub step_id: Option<String>,
-    /// The step's name; `None` where nobody named it.
+    /// The name of the step, if it has one.
     pub step_name: Option<String>,
     /// The service.
     pub handler: Option<String>,
     /// The action.
     pub action: Option<String>,
-    /// Its job.
+    /// The id of the job.
     pub job_id: Option<String>,
-    /// The job's pipeline.
+    /// The pipeline of the job.
     pub pipeline: Option<String>,
-    /// The job's environment.
+    /// The environment of the job.
     pub environment: Option<String>,
-    /// The job's namespace.
+    /// The namespace of the job.
     pub namespace: Option<String>,
-    /// How many runs of the step had ended before it.
+    /// The number of runs of the step that ended before this Result.
     pub runs_before: i64,
-    /// What the Result of the same step before it said, if there was one.
+    /// The status in the previous Result of the step, if there was one.
     pub status_before: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl ExportedResult {
         before.is_none_or(StepStatus::is_terminal)
     }
 
-    /// The id of the run: that of the step, or of the request where there is no step.
+    /// The id of the run: that of the step, or of the request if there is no step.
     fn run_id(&self) -> Uuid {
         let name = match &self.step_id {
             Some(step) if self.runs_before == 0 => format!("step/{step}"),
@@ -69,7 +69,7 @@ impl ExportedResult {
         Uuid::new_v5(&RUNS, name.as_bytes())
     }
 
-    /// `pudato/{environment}/{namespace}`; `pudato` where nobody created the job.
+    /// `pudato/{environment}/{namespace}`, or `pudato` if nobody created the job.
     fn job_namespace(&self) -> String {
         match (&self.environment, &self.namespace) {
             (Some(environment), Some(namespace)) => format!("pudato/{environment}/{namespace}"),
@@ -98,7 +98,7 @@ impl ExportedResult {
     }
 }
 
-/// The events of one Result, in their order. `producer` is the URI of the program that tells them.
+/// The events of one Result, in order. `producer` is the URI of the program that exports them.
 pub fn run_events(exported: &ExportedResult, producer: &str) -> Vec<Value> {
     let Ok(Value::Object(body)) = serde_json::from_str(&exported.body) else {
         return Vec::new();
@@ -164,7 +164,7 @@ fn event(
     })
 }
 
-/// Inputs or outputs, each dataset once.
+/// The inputs or outputs, each dataset once.
 fn datasets(facets: &Facets<'_>, body: &Object, field: &str) -> Vec<Value> {
     let Some(Value::Array(references)) = body.get(field) else {
         return Vec::new();
@@ -181,7 +181,7 @@ fn datasets(facets: &Facets<'_>, body: &Object, field: &str) -> Vec<Value> {
         }
         let dataset = Dataset::parse(&location);
         let mut value = Object::new();
-        // A name without a namespace is one of this program's alone.
+        // A name without a namespace is known to this program only.
         let namespace = if dataset.namespace.is_empty() {
             "pudato"
         } else {
@@ -206,7 +206,7 @@ fn datasets(facets: &Facets<'_>, body: &Object, field: &str) -> Vec<Value> {
     datasets
 }
 
-/// The parent of a step's run: its job.
+/// The run id of the job, which is the parent of the step's run.
 fn job_run_id(job_id: &str) -> Uuid {
     Uuid::new_v5(&RUNS, format!("job/{job_id}").as_bytes())
 }
@@ -314,7 +314,7 @@ mod tests {
             (exported.step_name, exported.pipeline, exported.job_id) = (None, None, None);
         };
         assert_eq!(name(alone), "query.step-1");
-        // A request that nobody gave a step: the registry knows no more of it than its Result says.
+        // A request without a step: the registry knows only what the Result reports.
         assert_eq!(
             name(|exported| {
                 *exported = ExportedResult {

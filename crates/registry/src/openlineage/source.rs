@@ -1,4 +1,4 @@
-//! Where the logic of a run is kept, for `sourceCodeLocation`.
+//! The source code of a run, for the facet `sourceCodeLocation`.
 
 use pudato_protocol::Object;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(super) fn location(body: &Object) -> Option<Value> {
     Some(fields)
 }
 
-/// The page that shows the folder at that commit, for hosts whose page names are known.
+/// The web page of the folder at that commit, for hosts whose URLs are known.
 fn page(repository: &str, commit: &str, folder: Option<&str>) -> Option<String> {
     let (scheme, rest) = repository.split_once("://")?;
     let (host, path) = rest.split_once('/')?;
@@ -42,7 +42,7 @@ fn page(repository: &str, commit: &str, folder: Option<&str>) -> Option<String> 
     let path = path.strip_suffix(".git").unwrap_or(path);
     let mut page = format!("https://{host}/{path}/{tree}/{commit}");
     if let Some(folder) = folder.filter(|folder| !folder.is_empty()) {
-        // A folder may have characters that a URL writes otherwise.
+        // Some characters of a folder name must be escaped in a URL.
         for byte in format!("/{folder}").bytes() {
             match byte {
                 b'/' | b'-' | b'_' | b'.' | b'~' => page.push(char::from(byte)),

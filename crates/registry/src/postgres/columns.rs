@@ -1,4 +1,4 @@
-//! Rows of Postgres for the queries that all stores share.
+//! Reads rows of PostgreSQL for the queries that all stores share.
 
 use crate::error::{Error, postgres_error};
 use crate::queries::Columns;

@@ -1,4 +1,4 @@
-//! How the server is reached: its URL, TLS, and what bounds every connection.
+//! Connects to the server: its URL, TLS, and the limits of every connection.
 
 use super::pools::Pools;
 use crate::error::{Error, ErrorKind};
@@ -13,22 +13,21 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The schema that holds everything.
+/// The schema that contains all tables.
 pub(super) const SCHEMA: &str = "pudato";
 
-/// Connections of one process, unless it is told otherwise.
+/// The number of connections of one process, by default.
 const CONNECTIONS_MAX: usize = 8;
-/// Whom servers of Amazon RDS are vouched for by: authorities of RDS's own, which no machine trusts by itself (RDS user guide, "Using SSL/TLS
-/// to encrypt a connection"). Regions that are newer than the file need `sslrootcert`.
+/// The certificate authorities of Amazon RDS, which no operating system trusts by default (RDS user guide, "Using SSL/TLS to encrypt a
+/// connection"). Regions newer than this file need `sslrootcert`.
 const RDS_ROOTS: &[u8] = include_bytes!("rds-roots.pem");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for one of the pool's connections.
+/// The longest wait for a free connection of the pool.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that vanished without a word is noticed after this long.
+/// A server that vanished without closing its connections is noticed after this time.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What every session is told (behaviours.md, security line 28): no statement, wait for a lock or forgotten transaction lasts for
-/// ever.
+/// The settings of every session: no statement, wait for a lock, or forgotten transaction lasts for ever.
 pub(super) const SETTINGS: [(&str, &str); 4] = [
     ("search_path", SCHEMA),
     ("statement_timeout", "30000"),
@@ -36,13 +35,13 @@ pub(super) const SETTINGS: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "60000"),
 ];
 
-/// A server's URL, understood.
+/// A parsed URL.
 #[derive(Debug)]
 pub(super) struct Address {
     config: Config,
-    /// `None`: no TLS.
+    /// `None` means no TLS.
     tls: Option<Roots>,
-    /// Whether the URL has options of its own.
+    /// Whether the URL sets `options`.
     has_options: bool,
 }
 
@@ -50,14 +49,14 @@ pub(super) struct Address {
 enum Roots {
     /// The certificates that this machine trusts.
     Machine,
-    /// Those, and the ones of Amazon RDS.
+    /// The certificates that this machine trusts, and those of Amazon RDS.
     Rds,
-    /// Those of a file.
+    /// The certificates in a file.
     File(String),
 }
 
 fn invalid(what: impl std::fmt::Display) -> Error {
-    // The URL itself is not repeated: it may hold a password.
+    // The message does not repeat the URL, which may contain a password.
     let context = format!(
         "REGISTRY_DATABASE_URL: {what}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
     );
@@ -65,8 +64,8 @@ fn invalid(what: impl std::fmt::Display) -> Error {
 }
 
 impl Address {
-    /// Reads a URL. Beside what tokio-postgres reads it may say `sslmode` (`verify-full` or `disable`; default: `verify-full`
-    /// unless the server is this machine) and `sslrootcert` (a file of certificates).
+    /// Parses a URL. In addition to the parameters of tokio-postgres it may contain `sslmode` (`verify-full` or `disable`; the default is
+    /// `verify-full` unless the server is this machine) and `sslrootcert` (a file of certificates).
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut mode, mut file, mut rest) = (None, None, Vec::new());
@@ -120,7 +119,7 @@ impl Address {
         })
     }
 
-    /// Whom it names, and the password.
+    /// The role and the password in the URL.
     pub(super) fn role(&self) -> Result<(String, String), Error> {
         let role = self.config.get_user().unwrap_or_default().to_owned();
         let password = self.config.get_password().map(<[u8]>::to_vec);
@@ -131,7 +130,7 @@ impl Address {
         Ok((role, password))
     }
 
-    /// What people may see of it.
+    /// The address without secrets, for messages.
     pub(super) fn printed(&self) -> String {
         let hosts = self.config.get_hosts().iter().map(|host| match host {
             Host::Tcp(name) => name.clone(),
@@ -179,7 +178,7 @@ impl Address {
 }
 
 impl Roots {
-    /// A client that checks the server's certificate and that it was made for the host's name.
+    /// A TLS client that checks the server's certificate against the host name.
     fn client(&self) -> Result<ClientConfig, Error> {
         let mut roots = RootCertStore::empty();
         match self {
@@ -216,7 +215,7 @@ impl Roots {
     }
 }
 
-/// Whether the server is one of Amazon RDS: the name is AWS's, and the certificate must be for it.
+/// Whether the server belongs to Amazon RDS. The host name is AWS's, and the certificate must match it.
 fn is_rds(host: &Host) -> bool {
     match host {
         #[cfg(unix)]
@@ -228,7 +227,7 @@ fn is_rds(host: &Host) -> bool {
     }
 }
 
-/// Whether nobody can listen in between.
+/// Whether the connection stays on this machine, so that nobody can intercept it.
 fn is_local(host: &Host) -> bool {
     match host {
         #[cfg(unix)]
@@ -284,7 +283,7 @@ mod tests {
         let listed: Vec<_> = listed.collect::<Result<_, _>>().expect("certificates");
         let mut roots = RootCertStore::empty();
         let (taken, refused) = roots.add_parsable_certificates(listed);
-        // Three authorities for each region.
+        // RDS has three authorities for each region.
         assert!(
             taken >= 81 && taken % 3 == 0 && refused == 0,
             "{taken} {refused}"

@@ -5,7 +5,7 @@ use crate::batch::Plan;
 use crate::error::Error;
 use tokio_postgres::types::ToSql;
 
-/// `steps` and `results` are the rows of those of the plan.
+/// Writes the edges. `steps` and `results` are the rows of the plan's steps and Results.
 pub(super) async fn write(
     session: &Session<'_>,
     plan: &Plan<'_>,
@@ -38,7 +38,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// As [`write`], what outputs were made from.
+/// Writes the inputs of each output, as [`write`].
 pub(super) async fn write_pairs(
     session: &Session<'_>,
     plan: &Plan<'_>,

@@ -19,7 +19,7 @@ pub(super) async fn record(session: &Session<'_>, events: &[IncomingEvent]) -> R
         .map(|event| event.recorded_at.as_str())
         .collect();
     let bodies: Vec<&str> = events.iter().map(|event| &*event.body).collect();
-    // Whoever follows the Events asks for those after a number, so numbers must be seen in their order: one writer at a time.
+    // Readers follow the Events by their numbers, which must therefore become visible in order: one writer at a time.
     session.begin().await?;
     run(session, "SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let sql = "INSERT INTO event (identity, type, correlation_id, recorded_at, body)
@@ -35,7 +35,7 @@ pub(super) async fn record(session: &Session<'_>, events: &[IncomingEvent]) -> R
 
 const LOCK: i64 = 0x0070_7564_6174_6f01;
 
-/// Postgres keeps no NUL; the body has it escaped.
+/// PostgreSQL cannot store NULs. In the body they are escaped.
 fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -7,7 +7,7 @@ use crate::queries;
 use pudato_protocol::Timestamp;
 use tokio_postgres::types::ToSql;
 
-/// Columns of jobs.
+/// One array for each column of the new jobs.
 #[derive(Default)]
 struct Rows<'a> {
     id: Vec<i64>,
@@ -31,7 +31,7 @@ const COLUMNS: &str = "unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]
 const INSERT: &str = "INSERT INTO job (id, job_id, created_at, created_us, steps_begun, steps_ended, steps_failed, ended_us,
     ended_at, declared_steps, declared_begun, declared_ended, declared_failed) SELECT * FROM ";
 
-/// Until somebody creates it, a job is as old as its first Result, whichever comes first.
+/// Until it is created explicitly, a job is as old as its earliest Result.
 const UPDATE: &str = "UPDATE job SET
     created_at = CASE WHEN declared = 0 AND new.created_us < job.created_us THEN new.created_at ELSE job.created_at END,
     created_us = CASE WHEN declared = 0 AND new.created_us < job.created_us THEN new.created_us ELSE job.created_us END,
@@ -69,13 +69,13 @@ impl Rows<'_> {
     }
 }
 
-/// `ids` are the rows of the plan's jobs.
+/// Writes the jobs. `ids` are the rows of the plan's jobs.
 pub(super) async fn write(
     session: &Session<'_>,
     plan: &Plan<'_>,
     ids: &[i64],
 ) -> Result<(), Error> {
-    // The same instant can be written in several ways; which came first must not show.
+    // One instant can be written in several ways. The stored text must not depend on the order of arrival.
     let text = |us: i64| Timestamp::from_unix_us(us).as_str().to_owned();
     let (mut new, mut known) = (Rows::default(), Rows::default());
     for (id, job) in ids.iter().zip(&plan.jobs) {
@@ -104,7 +104,7 @@ pub(super) async fn write(
     all([new, known]).map(|_| ())
 }
 
-/// Says of jobs, of which steps were worked out anew, when the last of their steps ended.
+/// Updates the end of jobs whose steps were rebuilt.
 pub(super) async fn ended(
     session: &Session<'_>,
     plan: &Plan<'_>,

@@ -1,4 +1,4 @@
-//! What the walk asks. Every query is an index walk; each is asked once for many datasets or steps.
+//! Reads lineage for the walk. Every query uses an index and serves many datasets or steps at once.
 
 use super::session::{Session, all, rows};
 use crate::error::{Error, ErrorKind};
@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 
 pub(super) struct PostgresLineage<'a>(pub(super) &'a Session<'a>);
 
-/// Whether the edge `e` is of a job in the environment `$env`.
+/// Whether the edge `e` belongs to a job in the environment `$env`.
 macro_rules! in_environment {
     ($param:literal) => {
         concat!(
@@ -27,7 +27,7 @@ macro_rules! in_environment {
     };
 }
 
-/// The last write of `a.dataset` until `a.until_us` by another step than `a.not_step`.
+/// The last write of `a.dataset` until `a.until_us` by a step other than `a.not_step`.
 macro_rules! last_writer {
     ($env:literal) => {
         concat!(
@@ -45,7 +45,7 @@ macro_rules! last_writer {
     };
 }
 
-/// Clocks are coarse: several may have written it at the instant of the last.
+/// Clocks are coarse: several steps may have written at the instant of the last write.
 const LAST_WRITERS: &str = concat!(
     "SELECT a.n, same.step, same.kind, same.at_us, same.row_count, same.rows_changed
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (n, dataset, until_us, not_step) CROSS JOIN ",
@@ -70,7 +70,8 @@ const WRITERS: &str = concat!(
     " ORDER BY e.seen_us DESC LIMIT $5)) AS both_kinds ORDER BY seen_us DESC LIMIT $5) AS w ORDER BY a.n, w.seen_us DESC"
 );
 
-/// Reads from `a.from_us` on until the dataset is replaced after it, and writes of those who read it again; a `from_us` of null means all.
+/// The reads from `a.from_us` until the next write that replaces the dataset, and the writes of steps that read it again; a null `from_us`
+/// selects all.
 const READERS: &str = concat!(
     "SELECT a.n, r.step, r.kind, r.at_us, r.row_count, r.rows_changed FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
        AS a (n, dataset, from_us)
@@ -207,7 +208,7 @@ impl LineageReader for PostgresLineage<'_> {
             rows(self.0, PAIRS, &[&ids, &until_us]),
         )
         .await;
-        // All of them answered, or what failed is told.
+        // If one of them failed, report that error.
         let mut answers = all([started, neighbours, pairs])?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let (started, neighbours, pairs) = (next(), next(), next());

@@ -33,13 +33,13 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use write::Datasets;
 
-/// The registry on a PostgreSQL server (tests ran with 15, 16 and 18). Clones share its connections.
+/// The registry on a PostgreSQL server (tested with 15, 16 and 18). Clones share its connections.
 #[derive(Clone)]
 pub struct PostgresRegistry {
     pools: Arc<Pools>,
-    /// Host and database, without what is secret.
+    /// The host and the database, without secrets.
     printed: Arc<str>,
-    /// Set when the tables were found or made.
+    /// Set once the tables exist.
     ready: Arc<OnceCell<()>>,
     datasets: Arc<Datasets>,
     has_outbox: bool,
@@ -47,12 +47,12 @@ pub struct PostgresRegistry {
 }
 
 impl PostgresRegistry {
-    /// A registry at `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert`). A server that is not
-    /// this machine must show a certificate for its name, unless the URL says `sslmode=disable`. Nothing is connected yet: a server
-    /// that is down keeps nobody from starting, and is `Unavailable` to who asks it.
+    /// Creates a registry at `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert`). A remote server must
+    /// present a certificate for its name, unless the URL says `sslmode=disable`. This does not connect yet: a program can start while the
+    /// server is down, and each call then returns `Unavailable`.
     ///
     /// # Errors
-    /// `Invalid`: the URL.
+    /// `Invalid`: the URL is wrong.
     pub fn new(url: &str) -> Result<Self, Error> {
         let address = Address::parse(url)?;
         Ok(Self {
@@ -65,25 +65,26 @@ impl PostgresRegistry {
         })
     }
 
-    /// Keeps at most so many connections, 1 or more: a server has room for a certain number, which all programs share.
+    /// Limits the number of connections, to 1 or more. All programs share the connections that the server allows.
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         self.pools.resize(connections.max(1));
         self
     }
 
-    /// As [`Self::new`], and connects: makes the tables in the schema `pudato` where they are not there and the role may make them.
+    /// Creates a registry as [`Self::new`], and connects. If the schema `pudato` has no tables yet and the role may create them, it does
+    /// so.
     ///
     /// # Errors
-    /// As [`Self::new`]. `Invalid`: tables of a newer pudato, or a role that may not make them. `Unavailable`: the server cannot be
-    /// reached.
+    /// As [`Self::new`]. `Invalid`: the tables belong to a newer pudato, or the role may not create them. `Unavailable`: the server cannot
+    /// be reached.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let registry = Self::new(url)?;
         registry.migrated().await?;
         Ok(registry)
     }
 
-    /// Sees to it, once, that the tables are there.
+    /// Makes sure, once, that the tables exist.
     async fn migrated(&self) -> Result<(), Error> {
         let migrate = async || {
             let mut client = self.pools.first().await?;
@@ -95,10 +96,10 @@ impl PostgresRegistry {
             .map_err(|error: Error| error.within(&self.printed))
     }
 
-    /// Lets `role` read and write the tables and nothing else, for the programs that run every day.
+    /// Allows `role` to read and write the tables, and nothing else. The programs that run every day use such a role.
     ///
     /// # Errors
-    /// `Unavailable`: there is no such role, or this one may not grant.
+    /// `Unavailable`: the role does not exist, or the current role may not grant.
     pub async fn grant(&self, role: &str) -> Result<(), Error> {
         no_nul("role", role)?;
         self.migrated().await?;
@@ -106,7 +107,7 @@ impl PostgresRegistry {
         roles::grant(&mut client, role, Purpose::Registry).await
     }
 
-    /// Whether the server is reached through a pooler that gives each transaction another session, as its first connection showed.
+    /// Whether the first connection showed that the server is behind a pooler that changes sessions between transactions.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -115,10 +116,11 @@ impl PostgresRegistry {
         Ok(self.pools.is_pooled())
     }
 
-    /// Makes the role that `url` names, with its password, or gives the one that is there this password; it may do what `purpose` needs, and nothing else.
+    /// Creates the role in `url` with its password, or changes the password of an existing role, and grants what `purpose` needs and
+    /// nothing else.
     ///
     /// # Errors
-    /// `Invalid`: the URL has no role or no password, or the role is this one. `Unavailable`: this one may make no roles.
+    /// `Invalid`: the URL has no role or no password, or the role is the current one. `Unavailable`: the current role may not create roles.
     pub async fn make_role(&self, url: &str, purpose: Purpose) -> Result<(), Error> {
         let (role, password) = Address::parse(url)?.role()?;
         self.migrated().await?;
@@ -127,14 +129,14 @@ impl PostgresRegistry {
         roles::grant(&mut client, &role, purpose).await
     }
 
-    /// Takes the time from `clock`, where it remembers which requests were answered; the machine's own without it.
+    /// Takes the time of kept answers from `clock`. The default is the clock of the machine.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].
+    /// Also puts every future Result into the outbox, for [`RegistryStore::take_outbox`].
     #[must_use]
     pub fn with_outbox(mut self) -> Self {
         self.has_outbox = true;
@@ -142,14 +144,14 @@ impl PostgresRegistry {
     }
 
     async fn session(&self) -> Result<Session<'_>, Error> {
-        // No message is to blame for the tables: whoever brought one keeps it.
+        // A message is not to blame for missing tables, so it must be kept and retried.
         self.migrated()
             .await
             .map_err(|error| error.with_kind(ErrorKind::Unavailable))?;
         Session::of(&self.pools).await
     }
 
-    /// A session that sees one moment of the registry.
+    /// A session with a consistent snapshot of the registry.
     async fn reading(&self) -> Result<Session<'_>, Error> {
         let session = self.session().await?;
         session.begin_reading().await?;

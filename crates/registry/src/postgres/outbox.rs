@@ -1,4 +1,4 @@
-//! Results that are still to be told to others.
+//! Results that still have to be exported.
 
 use super::relocate::relocations;
 use super::session::{Session, rows, run};

@@ -1,5 +1,5 @@
-//! Connections to the server itself, or through a pooler that runs each transaction on a different server connection: pgbouncer in `transaction`
-//! mode, RDS Proxy.
+//! Connects to the server directly, or through a pooler that runs each transaction on a different server connection: pgbouncer in
+//! `transaction` mode, RDS Proxy.
 //!
 //! Such a pooler does not preserve sessions. It refuses a session's settings (`options` at its start) or loses them, and a statement that one transaction
 //! prepared is missing in the next. So each transaction sends its own settings, and statements have no names.
@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-/// The connections of one process. Its first connection shows which kind it needs, or later a prepared statement that has disappeared.
+/// The connections of one process. The first connection, or later a missing prepared statement, shows which kind is needed.
 pub(super) struct Pools {
     direct: Pool,
     pooled: Pool,
-    /// Whether the URL has options of its own, which only a session can have.
+    /// Whether the URL sets `options`, which only a session can have.
     has_options: bool,
     is_pooled: AtomicBool,
 }
@@ -35,7 +35,7 @@ impl Pools {
         self.pooled.resize(connections);
     }
 
-    /// Whether sessions go through a pooler, as far as this process knows.
+    /// Whether connections go through a pooler, as far as this process knows.
     pub(super) fn is_pooled(&self) -> bool {
         self.is_pooled.load(Ordering::Relaxed)
     }
@@ -43,7 +43,7 @@ impl Pools {
     pub(super) async fn get(&self) -> Result<Object, Error> {
         if !self.is_pooled() {
             match self.direct.get().await {
-                // Whatever is wrong beside that shows without them.
+                // Any other problem shows up again without them.
                 Err(error) if refuses_options(&error) => {
                     let client = self.pooled().await?;
                     self.set_pooled();
@@ -55,7 +55,7 @@ impl Pools {
         self.pooled().await
     }
 
-    /// Opens the first connection of a process. A server that silently drops a session's settings is a pooler, too.
+    /// Opens the first connection of a process. A server that silently drops a session's settings is a pooler as well.
     pub(super) async fn first(&self) -> Result<Object, Error> {
         let client = self.get().await?;
         if self.is_pooled() || has_settings(&client).await? {
@@ -74,7 +74,7 @@ impl Pools {
         self.pooled.get().await.map_err(pool_error)
     }
 
-    /// Learns from an error: if a statement that this session prepared is missing, there is a pooler.
+    /// Learns from an error that there is a pooler: a statement that this session prepared is missing.
     pub(super) fn learn(&self, error: &Error) {
         let is_lost = [
             SqlState::INVALID_SQL_STATEMENT_NAME,
@@ -111,7 +111,7 @@ async fn has_settings(client: &Client) -> Result<bool, Error> {
     Ok(row.get::<_, String>(0) == SCHEMA)
 }
 
-/// What a transaction through a pooler begins with.
+/// The settings that each transaction behind a pooler starts with.
 pub(super) fn local_settings() -> String {
     let local = SETTINGS
         .iter()

@@ -1,4 +1,4 @@
-//! Removes what is old.
+//! Removes old data.
 
 use super::session::{Session, rows, run};
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(super) async fn prune(session: &Session<'_>, prune: &Prune) -> Result<Pruned
     run(session, sql, &[&steps, &results]).await?;
     let sql = "DELETE FROM result WHERE id = ANY($1)";
     let removed = run(session, sql, &[&results]).await?;
-    // Whoever writes a Result of a step holds its row; once it is ours, what is left of the step is certain.
+    // A writer of Results locks the row of their step. Once this transaction holds the lock, the remaining Results of the step are known.
     let sql = "SELECT id FROM step WHERE id = ANY($1) ORDER BY step_id FOR UPDATE";
     rows(session, sql, &[&steps]).await?;
     let sql = "DELETE FROM step WHERE id = ANY($1) AND NOT EXISTS (SELECT 1 FROM result WHERE step = step.id) RETURNING job";
@@ -61,7 +61,7 @@ pub(super) async fn events(
         let count: i64 = counted.first().map_or(0, |row| row.get(0));
         return Ok(u64::try_from(count).unwrap_or(0));
     }
-    // The oldest have the smallest numbers.
+    // The oldest Events have the smallest numbers.
     let sql = "DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT $1) AND recorded_at < $2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     run(session, sql, &[&limit, &before.as_str()]).await

@@ -1,4 +1,4 @@
-//! Jobs and steps.
+//! Reads and writes jobs and steps.
 
 use super::relocate::relocations;
 use super::session::{Session, rows, run};
@@ -66,7 +66,7 @@ pub(super) async fn update_job(
     now: &Timestamp,
 ) -> Result<Option<Job>, Error> {
     session.begin().await?;
-    // Two updates at once add their metadata one after the other.
+    // Concurrent updates add their metadata one after the other.
     let sql = "SELECT 1 FROM job WHERE job_id = $1 FOR NO KEY UPDATE";
     no_nul("job_id", job_id)?;
     rows(session, sql, &[&job_id]).await?;
@@ -164,7 +164,7 @@ pub(super) async fn get_job_steps(session: &Session<'_>, job_id: &str) -> Result
     steps(session, sql, job_id).await
 }
 
-/// Steps, what is said of them, and what is claimed.
+/// Reads steps with the data from their Results and with their mismatches.
 async fn steps(
     session: &Session<'_>,
     [steps, results, mismatches]: [&str; 3],

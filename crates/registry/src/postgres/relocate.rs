@@ -8,7 +8,7 @@ use crate::relocate::{LISTED_MAX, Moved, Relocations, check_clashes};
 use pudato_protocol::{Dataset, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 
-/// All relocations there were.
+/// Reads all relocations.
 pub(super) async fn relocations(session: &Session<'_>) -> Result<Relocations, Error> {
     let sql = "SELECT upto, old, new FROM relocation ORDER BY id";
     let moved = rows(session, sql, &[]).await?;
@@ -20,10 +20,10 @@ pub(super) async fn relocations(session: &Session<'_>) -> Result<Relocations, Er
     Ok(Relocations(moved.collect()))
 }
 
-/// Grows with each relocation.
+/// The number of the last relocation, which grows with each one.
 pub(super) const LAST: &str = "SELECT COALESCE(MAX(id), 0) FROM relocation";
 
-/// Within a transaction in which nobody else names datasets.
+/// Runs in a transaction that excludes all others which name datasets.
 pub(super) async fn relocate(
     session: &Session<'_>,
     relocate: &Relocate,
@@ -62,7 +62,7 @@ pub(super) async fn relocate(
             Some(other) if relocate.merge || was_said => merged.push((id, *other)),
             Some(_) => clashes.push((from, to)),
             None => {
-                // Another one of these may have the same name from now on.
+                // Another dataset of this relocation may get the same name.
                 taken.insert(key.clone(), id);
                 free.push((id, to, key));
             }
@@ -73,7 +73,7 @@ pub(super) async fn relocate(
     rename(session, &free).await?;
     merge(session, &merged).await?;
     if done.datasets > 0 {
-        // Whatever is written from now on has a greater number.
+        // Every Result that is written from now on has a greater number.
         let upto: i64 = rows(session, "SELECT nextval('result_seq')", &[]).await?[0].get(0);
         for from in relocate.from.iter().filter(|from| **from != relocate.to) {
             let sql = "INSERT INTO relocation (upto, old, new, at) VALUES ($1, $2, $3, $4)";
@@ -83,7 +83,7 @@ pub(super) async fn relocate(
     Ok(done)
 }
 
-/// Datasets that may lie in one of the folders.
+/// Datasets that may be in one of the folders.
 async fn candidates(
     session: &Session<'_>,
     relocate: &Relocate,
@@ -125,7 +125,7 @@ async fn rename(session: &Session<'_>, free: &[(i64, Dataset, Vec<u8>)]) -> Resu
     Ok(())
 }
 
-/// Makes the lineage of each first dataset that of the second, which has its name.
+/// Moves the lineage of the first dataset of each pair to the second, which has the new name already.
 async fn merge(session: &Session<'_>, merged: &[(i64, i64)]) -> Result<(), Error> {
     let (old, new): (Vec<i64>, Vec<i64>) = merged.iter().copied().unzip();
     if old.is_empty() {
@@ -142,11 +142,11 @@ async fn merge(session: &Session<'_>, merged: &[(i64, i64)]) -> Result<(), Error
     Ok(())
 }
 
-/// Data folders that appear in names, each with the number of names; see [`RegistryStore::data_folders`](crate::RegistryStore).
+/// See [`RegistryStore::data_folders`](crate::RegistryStore).
 pub(super) async fn data_folders(session: &Session<'_>) -> Result<Vec<(String, u64)>, Error> {
     let mut folders = Vec::new();
     for (kind, sql) in crate::queries::DATA_FOLDERS.into_iter().enumerate() {
-        // PostgreSQL calls it otherwise.
+        // PostgreSQL has another name for this function.
         let sql = sql.replace("instr(", "strpos(");
         for row in rows(session, &sql, &[]).await? {
             let count: i64 = row.get(1);

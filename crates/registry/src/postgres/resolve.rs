@@ -1,4 +1,4 @@
-//! Finds a dataset by what people type.
+//! Finds a dataset by a typed text.
 
 use super::session::{Session, rows};
 use super::write::key;
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::resolve::{CANDIDATES_MAX, Found, Resolver, choose};
 use pudato_protocol::Dataset;
 
-/// Characters of a location that its index has.
+/// The number of characters of a location that the index covers.
 const INDEXED: usize = 400;
 
 pub(super) async fn resolve(session: &Session<'_>, typed: &str) -> Result<Found, Error> {

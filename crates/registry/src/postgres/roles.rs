@@ -1,4 +1,4 @@
-//! Roles of the database for the programs that run every day: none of them owns the tables, and each may touch what it needs.
+//! Database roles for the programs that run every day. None of them owns the tables, and each has only the rights that it needs.
 
 use super::connect::SCHEMA;
 use crate::batch::no_nul;
@@ -7,17 +7,17 @@ use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// What a role is for.
+/// The purpose of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The whole registry: its handler, the results consumer, and people.
+    /// The whole registry: for its handler, the results consumer, and people.
     Registry,
-    /// Kept answers alone: handlers that do nothing else with the database.
+    /// The stored answers only: for handlers that do nothing else with the database.
     Answers,
 }
 
 impl Purpose {
-    /// By its name.
+    /// Parses the name of a purpose.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "registry" => Some(Self::Registry),
@@ -27,7 +27,7 @@ impl Purpose {
     }
 }
 
-/// Lets `role` do what `purpose` needs, and takes away whatever else it was let.
+/// Grants `role` the rights for `purpose`, and revokes all others.
 pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> Result<(), Error> {
     let role = quoted(role);
     let grants = match purpose {
@@ -36,13 +36,13 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
              REVOKE INSERT, UPDATE, DELETE ON {SCHEMA}.migration FROM {role};
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {role};"
         ),
-        // Every program looks whether the tables are those that it knows.
+        // Every program checks which migrations were applied.
         Purpose::Answers => format!(
             "GRANT SELECT ON {SCHEMA}.migration TO {role};
              GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.answer TO {role};"
         ),
     };
-    // One transaction, so that a program that runs meanwhile is never without its rights.
+    // One transaction, so that a running program never loses its rights in between.
     let transaction = client.transaction().await.map_err(postgres_error)?;
     transaction
         .batch_execute(&format!(
@@ -56,11 +56,11 @@ pub(super) async fn grant(client: &mut Client, role: &str, purpose: Purpose) -> 
     transaction.commit().await.map_err(postgres_error)
 }
 
-/// Makes `role`, or gives the one that is there this password. The server gets what it verifies passwords with and not the password, which therefore is
-/// in no log of its statements.
+/// Creates `role`, or sets the password of an existing one. The server receives a verifier instead of the password, which therefore appears
+/// in no log.
 ///
 /// # Errors
-/// `Invalid`: it is the role that asks; whoever owns the tables may do everything with them.
+/// `Invalid`: the role is the current one. The owner of the tables may do everything with them anyway.
 pub(super) async fn make(client: &Client, role: &str, password: &str) -> Result<(), Error> {
     no_nul("role", role)?;
     let sql = "SELECT current_user = $1, EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";

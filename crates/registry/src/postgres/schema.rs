@@ -1,4 +1,4 @@
-//! The tables, and how older ones become newer.
+//! Creates and migrates the tables.
 
 use super::connect::SCHEMA;
 use super::pools::local_settings;
@@ -18,20 +18,20 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0007.sql"),
 ];
 
-/// Two programs that start at once migrate one after the other.
+/// The advisory lock that makes programs which start at once migrate one after the other.
 const LOCK: i64 = 0x0070_7564_6174_6f00;
 
-/// Brings the tables up to date, in one transaction. Where nothing is to do, nothing is written, so that a role that may make no
-/// tables can run everything else.
+/// Migrates the tables, in one transaction. If they are current, nothing is written, so a role that may not create tables can run
+/// everything else.
 ///
 /// # Errors
-/// `Invalid`: the tables are those of a newer pudato, or a migration was changed; or something is to do and this role may not.
+/// `Invalid`: the tables belong to a newer pudato, or a migration was changed; or a migration is missing and the role may not apply it.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     if migrations::missing(MIGRATIONS, &applied(client).await?)?.is_empty() {
         return Ok(());
     }
     let transaction = client.transaction().await.map_err(postgres_error)?;
-    // Through a pooler a session has no settings, and may meet the names of another's statements; so there are none of both.
+    // A session behind a pooler has no settings and may see another session's statement names, so this uses neither.
     transaction
         .batch_execute(local_settings().trim_start_matches("; "))
         .await
@@ -48,7 +48,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
         ))
         .await
         .map_err(not_allowed)?;
-    // Read again behind the lock: another program may have migrated while this one waited.
+    // Read again behind the lock, because another program may have migrated while this one waited.
     let applied = rows(
         &transaction
             .query_typed(

@@ -1,4 +1,4 @@
-//! One connection, and at most one transaction on it.
+//! One connection with at most one transaction.
 
 use super::pools::{Pools, local_settings};
 use crate::error::{Error, has_state, postgres_error};
@@ -10,17 +10,17 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-/// The lock of those who name datasets, and of those who give them other names.
+/// The advisory lock between transactions that name datasets and those that rename them.
 const NAMING: i64 = 0x0070_7564_6174_6f01;
 
-/// A connection of the pool. One that is dropped within a transaction, after a failure or because nobody waits any more, is closed
-/// and not used again: the next one finds nothing of it.
+/// A connection of the pool. A session that is dropped within a transaction, after a failure or a cancellation, closes its connection, so
+/// that the next user finds nothing of it.
 pub(super) struct Session<'a> {
     client: Option<Object>,
     is_open: AtomicBool,
-    /// Whether a pooler stands between: nothing lasts beyond a transaction.
+    /// Whether there is a pooler, so that nothing outlives a transaction.
     is_pooled: bool,
-    /// Sessions end before their pool.
+    /// Keeps the pool alive as long as the session.
     pools: &'a Pools,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Begins a transaction that names datasets: until it ends, nobody relocates them.
+    /// Begins a transaction that names datasets. No relocation can run until it ends.
     pub(super) async fn begin_naming(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
         let begin = self.beginning("");
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
             .map_err(postgres_error)
     }
 
-    /// Begins a transaction that relocates datasets: until it ends, nobody else names any.
+    /// Begins a transaction that relocates datasets. No other transaction can name datasets until it ends.
     pub(super) async fn begin_alone(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
         let begin = self.beginning("");
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
             .map_err(postgres_error)
     }
 
-    /// Ends the transaction; nothing of it lasts.
+    /// Rolls the transaction back.
     pub(super) async fn undo(&self) -> Result<(), Error> {
         self.client()
             .batch_execute("ROLLBACK")
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Begins a transaction in which every query sees the same registry.
+    /// Begins a transaction in which all queries see the same snapshot.
     pub(super) async fn begin_reading(&self) -> Result<(), Error> {
         self.is_open.store(true, Ordering::Relaxed);
         let sql = self.beginning(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         format!("BEGIN{how}{settings}")
     }
 
-    /// Through a pooler: a statement without a name, in the open transaction or in one of its own. The three are sent at once.
+    /// Behind a pooler: an unnamed statement, in the open transaction or in one of its own. The three messages are sent together.
     async fn pooled<T>(
         &self,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -120,7 +120,7 @@ impl<'a> Session<'a> {
         Ok(answer)
     }
 
-    /// Ends the transaction; what was written is durable then.
+    /// Commits the transaction. Its changes are durable afterwards.
     pub(super) async fn commit(self) -> Result<(), Error> {
         self.client()
             .batch_execute("COMMIT")
@@ -141,8 +141,8 @@ impl Drop for Session<'_> {
     }
 }
 
-/// What came of statements that were sent at once. Where one fails those after it only hear that the transaction is aborted: the error
-/// that says why is the one that is told.
+/// The results of statements that were sent together. After a failed statement the others only report that the transaction is aborted, so
+/// this returns the error of the one that failed.
 pub(super) fn all<T>(
     outcomes: impl IntoIterator<Item = Result<T, Error>>,
 ) -> Result<Vec<T>, Error> {
@@ -162,7 +162,7 @@ pub(super) fn all<T>(
     }
 }
 
-/// Runs a query; its statement is prepared once per connection, where that connection is one of the server's.
+/// Runs a query. Without a pooler, the statement is prepared once per connection.
 pub(super) async fn rows(
     session: &Session<'_>,
     sql: &str,
@@ -184,7 +184,7 @@ pub(super) async fn rows(
     found.inspect_err(|error| session.pools.learn(error))
 }
 
-/// Runs a statement; answers the rows that it changed.
+/// Runs a statement and returns the number of rows that it changed.
 pub(super) async fn run(
     session: &Session<'_>,
     sql: &str,
@@ -206,7 +206,7 @@ pub(super) async fn run(
     done.inspect_err(|error| session.pools.learn(error))
 }
 
-/// Parameters with the types that the server would have found for them: each of ours can be written as one of these alone.
+/// The parameters with the types that the server would infer. Each type used here has exactly one encoding.
 fn typed<'a>(params: &[&'a (dyn ToSql + Sync)]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     static TYPES: [Type; 14] = [
         Type::TEXT,
@@ -230,7 +230,7 @@ fn typed<'a>(params: &[&'a (dyn ToSql + Sync)]) -> Vec<(&'a (dyn ToSql + Sync), 
             param.to_sql_checked(r#type, &mut bytes).is_ok()
         };
         let found = TYPES.iter().find(can_be);
-        // The server is asked about any other, and says what it wants instead.
+        // For any other type the server is asked, and reports a mismatch.
         (param, found.unwrap_or(&Type::UNKNOWN).clone())
     };
     params.iter().map(|param| of(*param)).collect()

@@ -8,7 +8,7 @@ use crate::queries;
 use pudato_protocol::Timestamp;
 use tokio_postgres::types::ToSql;
 
-/// Columns of steps. Content decides their state is null where nothing does.
+/// One array for each column of the steps. The columns that describe the deciding Result are null if it stays the same.
 #[derive(Default)]
 struct Rows<'a> {
     id: Vec<i64>,
@@ -52,7 +52,7 @@ const DECIDE: &str = "UPDATE step SET status = new.status, rank = new.rank, at_u
     stated_at = new.stated_at, identity = new.identity, error = new.error, duration_ms = new.duration_ms,
     started_us = COALESCE(new.started_us, step.started_us), started_at = COALESCE(new.started_at, step.started_at) FROM ";
 
-/// Of a step that was worked out anew nothing stays.
+/// Overwrites everything in the row of a rebuilt step.
 const REBUILD: &str = "UPDATE step SET status = COALESCE(new.status, 'pending'), rank = COALESCE(new.rank, -1),
     at_us = COALESCE(new.at_us, 0), at = new.at, stated_at = new.stated_at, identity = COALESCE(new.identity, ''),
     error = new.error, duration_ms = new.duration_ms, job = new.job, started_us = new.started_us,
@@ -125,7 +125,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Takes from the steps that were worked out anew what their Results said was read and written.
+/// Removes the lineage of rebuilt steps.
 pub(super) async fn forget(session: &Session<'_>, plan: &Plan<'_>) -> Result<(), Error> {
     let rebuilt = plan.steps.iter().filter(|step| step.is_rebuilt);
     let ids: Vec<i64> = rebuilt.filter_map(|step| step.known).collect();
@@ -137,7 +137,7 @@ pub(super) async fn forget(session: &Session<'_>, plan: &Plan<'_>) -> Result<(),
     Ok(())
 }
 
-/// `ids` are the rows of the plan's steps.
+/// Writes the steps. `ids` are the rows of the plan's steps.
 pub(super) async fn write(
     session: &Session<'_>,
     batch: &Batch<'_>,

@@ -16,24 +16,24 @@ use pudato_protocol::Timestamp;
 use std::path::Path;
 use tokio_postgres::error::SqlState;
 
-/// How often a transaction is tried that another one made impossible.
+/// The most tries of a transaction that conflicts with others.
 const TRIES_MAX: u32 = 10;
 
-/// Whether another transaction was in the way, so that trying again is all that is needed: a deadlock, a conflict, or a row that
-/// both made.
+/// Whether the transaction conflicted with another one and can simply be retried: a deadlock, a serialization failure, or a row that both
+/// inserted.
 pub(super) fn is_collision(error: &Error) -> bool {
     let collisions = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
-        // A pooler took the statement away; now that this is known, statements have no names.
+        // A pooler took the prepared statement away. Now that this is known, statements have no names.
         SqlState::INVALID_SQL_STATEMENT_NAME,
         SqlState::DUPLICATE_PSTATEMENT,
     ];
     has_state(error, &collisions)
 }
 
-/// Runs `$work` on a session and commits; again where another transaction was in the way.
+/// Runs `$work` in a session and commits, and retries after a conflict.
 macro_rules! transact {
     ($registry:expr, |$session:ident| $work:expr) => {{
         let mut tries = 0;
@@ -218,7 +218,7 @@ impl RegistryStore for PostgresRegistry {
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         if prune.dry_run {
-            // Dropped without a commit, nothing of it lasts.
+            // Dropping the session without a commit rolls everything back.
             return prune::prune(&self.session().await?, &prune).await;
         }
         transact!(self, |session| prune::prune(&session, &prune))
@@ -235,7 +235,7 @@ impl RegistryStore for PostgresRegistry {
 
     async fn relocate(&self, relocate: Relocate, now: Timestamp) -> Result<Relocated, Error> {
         if relocate.dry_run {
-            // Dropped without a commit, nothing of it lasts.
+            // Dropping the session without a commit rolls everything back.
             return relocate::relocate(&self.session().await?, &relocate, &now).await;
         }
         transact!(self, |session| relocate::relocate(
@@ -248,7 +248,7 @@ impl RegistryStore for PostgresRegistry {
     }
 
     async fn check(&self) -> Result<Vec<String>, Error> {
-        // Postgres checks its own pages as it reads them (`initdb --data-checksums`, `pg_amcheck`).
+        // PostgreSQL checks its own pages when it reads them (`initdb --data-checksums`, `pg_amcheck`).
         let session = self.session().await?;
         session::rows(&session, "SELECT 1 FROM migration", &[]).await?;
         Ok(Vec::new())

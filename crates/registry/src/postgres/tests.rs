@@ -7,7 +7,7 @@ use crate::store::RegistryStore;
 use pudato_testing::{Pgbouncer, Postgres, skipped};
 use tokio_postgres::error::SqlState;
 
-/// behaviours.md, security line 28.
+/// No session can wait for ever.
 #[tokio::test]
 async fn every_session_has_its_limits() {
     let server = match Postgres::shared() {
@@ -30,13 +30,13 @@ async fn every_session_has_its_limits() {
     }
 }
 
-/// The same limits hold in each transaction of a pooler, and one that drops a session's settings without a word is noticed.
+/// The limits hold in each transaction behind a pooler, and a pooler that silently drops a session's settings is noticed.
 #[tokio::test]
 async fn a_transaction_through_a_pooler_has_its_limits() {
     let started = Postgres::shared().and_then(|server| Ok((server, Pgbouncer::before(server)?)));
     let (server, pooler) = match started {
         Ok(started) => started,
-        // CI has none either.
+        // CI has no pooler either.
         Err(why) => return eprintln!("a_transaction_through_a_pooler: skipped: {why}"),
     };
     let database = server.database().expect("a database");
@@ -80,7 +80,7 @@ async fn a_statement_that_fails_leaves_nothing_to_the_next() {
     assert!(registry.get_job("lost").await.expect("asked").is_none());
 }
 
-/// An error's kind follows from its code, whatever its text says.
+/// The kind of an error follows from its code, whatever its text.
 #[tokio::test]
 async fn an_error_is_known_by_its_code_and_not_by_its_text() {
     let server = match Postgres::shared() {
@@ -121,7 +121,7 @@ async fn an_error_is_known_by_its_code_and_not_by_its_text() {
     }
 }
 
-/// Of statements that are sent at once all fail after one did, and the answer of another may be looked at first.
+/// When statements are sent together, all that follow a failed one fail as well, and their answers may be read first.
 #[tokio::test]
 async fn what_made_a_transaction_fail_is_told_and_not_that_it_failed() {
     let server = match Postgres::shared() {
@@ -171,7 +171,7 @@ async fn tables_of_a_newer_version_are_refused_and_left_alone() {
     assert!(refused.context.contains("another migration 1"), "{refused}");
 }
 
-/// What a step's runs counted for before there were claims they count for now, and so does what is on its way.
+/// Runs that counted before the registry checked for mismatches still count, and so do those still on their way.
 #[tokio::test]
 async fn runs_of_the_tables_before_these_go_on_to_count() {
     let server = match Postgres::shared() {

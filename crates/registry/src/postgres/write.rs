@@ -1,4 +1,4 @@
-//! Writes what a batch changes: one round trip to look up what is known, one to write, however many Results there are.
+//! Writes the plan of a batch: one round trip to look up rows and one to write, however many Results there are.
 
 use super::session::{Session, all, rows, run};
 use super::{edges, jobs, relocate, steps};
@@ -15,17 +15,17 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// Datasets whose rows are remembered; all are forgotten when there are more.
+/// The most datasets whose rows are cached. A full cache is emptied.
 const DATASETS_MAX: usize = 100_000;
 
-/// Rows of locations. They are committed before they are remembered, and never removed but by a relocation.
+/// A cache of the rows of locations. Rows are committed before they are cached, and only a relocation removes them.
 #[derive(Default)]
 pub(super) struct Datasets(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
     rows: HashMap<String, i64>,
-    /// The last relocation that was known when they were remembered: after another one, they may have other names.
+    /// The last relocation when the cache was filled. Another relocation may have renamed the datasets.
     relocation: Option<i64>,
 }
 
@@ -34,10 +34,10 @@ pub(super) fn key(location: &str) -> Vec<u8> {
     Sha256::digest(location.as_bytes()).to_vec()
 }
 
-/// The bytes of a Result's identity.
+/// Decodes the identity of a Result.
 ///
 /// # Errors
-/// `Invalid`: it is no SHA-256 in hex.
+/// `Invalid`: it is not a SHA-256 in hex.
 pub(super) fn identity(hex: &str) -> Result<Vec<u8>, Error> {
     let byte = |n: usize| {
         hex.get(2 * n..2 * n + 2)
@@ -65,7 +65,7 @@ impl Datasets {
         known.rows.extend(new);
     }
 
-    /// Whether what is remembered holds, `relocation` being the last there was; else it is forgotten.
+    /// Whether the cache is valid after `relocation`, the last one in the database; otherwise it is emptied.
     fn hold(&self, relocation: i64) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = known.relocation == Some(relocation);
@@ -76,7 +76,7 @@ impl Datasets {
         holds
     }
 
-    /// The rows of `locations`; those that are new are made, outside of any transaction: a dataset without an edge harms nobody.
+    /// Returns the rows of `locations`, and inserts new ones outside of any transaction: a dataset without an edge does no harm.
     async fn rows(
         &self,
         session: &Session<'_>,
@@ -88,7 +88,7 @@ impl Datasets {
             .map(|n| (key(&locations[n]), n))
             .collect();
         if !missing.is_empty() {
-            // In one order, so that two that make the same ones do not wait for each other in a circle.
+            // A fixed order, so that two inserts of the same rows cannot deadlock.
             missing.sort_unstable();
             let keys: Vec<&[u8]> = missing.iter().map(|(key, _)| &key[..]).collect();
             let mut ids = dataset_ids(session, &keys).await?;
@@ -138,7 +138,7 @@ async fn make_datasets(session: &Session<'_>, new: &[Dataset]) -> Result<(), Err
     Ok(())
 }
 
-/// Works out what the statements change, and writes it within the session's transaction.
+/// Plans the changes and writes them within the session's transaction.
 pub(super) async fn apply<'a>(
     session: &Session<'_>,
     datasets: &Datasets,
@@ -149,7 +149,7 @@ pub(super) async fn apply<'a>(
     let batch = Batch::new(&observations)?;
     let (known, ids) = loop {
         let rows = datasets.rows(session, &batch.locations).await?;
-        // From here on nobody relocates them.
+        // From here on no relocation can run.
         session.begin_naming().await?;
         let (known, ids) = self::known(session, &batch, rows).await?;
         if datasets.hold(ids.relocation) {
@@ -163,18 +163,18 @@ pub(super) async fn apply<'a>(
     }
     let stored = read_statements(session, &to_rebuild).await?;
     let batch = Batch::with_stored(&to_rebuild, &stored, &observations)?;
-    // Whoever said any of it before made them.
+    // Those that the steps mentioned before have rows already.
     let rows = datasets.rows(session, &batch.locations).await?;
     let (known, ids) = self::known(session, &batch, rows).await?;
     write(session, &batch, &known, ids, has_outbox).await
 }
 
-/// All that was said of these steps.
+/// Reads all stored statements about these steps.
 async fn read_statements(
     session: &Session<'_>,
     steps: &[i64],
 ) -> Result<Vec<StoredStatement>, Error> {
-    // Content stands beside a body that is large is not all of it; such bodies are read one at a time.
+    // The lineage beside a large body is incomplete, so large bodies are read, one at a time.
     let sql = "SELECT id, standing, encode(identity, 'hex'), recorded_at, CASE WHEN lineage IS NULL THEN body END FROM result
         WHERE step = ANY($1) ORDER BY id";
     let relocations = relocate::relocations(session).await?;
@@ -194,16 +194,16 @@ async fn read_statements(
     Ok(stored)
 }
 
-/// Numbers for rows that may be made.
+/// Ids for rows that may be inserted.
 struct Ids {
     jobs: Vec<i64>,
     steps: Vec<i64>,
     results: Vec<i64>,
-    /// The last relocation there was.
+    /// The last relocation.
     relocation: i64,
 }
 
-/// Looks up what the batch names, and locks the steps and jobs of it until the transaction ends.
+/// Looks up the rows of the batch, and locks its steps and jobs until the transaction ends.
 async fn known(
     session: &Session<'_>,
     batch: &Batch<'_>,
@@ -291,7 +291,7 @@ async fn write(
     let results = &ids.results[..];
 
     steps::forget(session, plan).await?;
-    // All of it is sent at once, in no certain order: none of it needs another part.
+    // These statements are independent, so they are sent together.
     let jobs_written = jobs::write(session, plan, &jobs);
     let steps_written = steps::write(session, batch, plan, &jobs, &steps);
     let results_written = write_results(session, batch, plan, &steps, results, has_outbox);
@@ -316,7 +316,7 @@ async fn write(
     Ok(plan.applied.clone())
 }
 
-/// Writes how Results that were kept before stand now. Content is no longer the step's is not told, and what now is, is.
+/// Stores changed verdicts. A Result that no longer counts leaves the outbox; one that now counts enters it.
 async fn rejudge(session: &Session<'_>, plan: &Plan<'_>, has_outbox: bool) -> Result<(), Error> {
     for (result, verdict) in &plan.reevaluated {
         let sql = "UPDATE result SET standing = $1 WHERE id = $2";

@@ -1,4 +1,4 @@
-//! Rows of SQLite for the queries that all stores share.
+//! Reads rows of SQLite for the queries that all stores share.
 
 use crate::error::{Error, sqlite_error};
 use crate::queries::Columns;
@@ -14,7 +14,7 @@ impl Columns for Row<'_> {
     }
 }
 
-/// All rows.
+/// Reads all rows.
 pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
@@ -30,7 +30,7 @@ pub(super) fn all<T>(
     Ok(found)
 }
 
-/// The first row, where there is one.
+/// Reads the first row, if there is one.
 pub(super) fn first<T>(
     connection: &Connection,
     sql: &str,

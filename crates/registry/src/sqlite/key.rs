@@ -1,5 +1,4 @@
-//! Short keys for long random texts, so that their indexes stay small. Two texts may share one: the text is always compared as
-//! well.
+//! Short keys for long random texts, which keep their indexes small. Two texts may share a key, so queries also compare the text.
 
 /// FNV-1a, 64 bits.
 pub(super) fn key(text: &str) -> i64 {

@@ -1,4 +1,4 @@
-//! What the walk asks. Every query is an index walk.
+//! Reads lineage for the walk. Every query uses an index.
 
 use super::columns::{all, first};
 use crate::batch::{ADDED, READ, REPLACED};
@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 
 pub(super) struct SqliteLineage<'a>(pub(super) &'a Connection);
 
-/// Whether the edge is of a job in the environment `$env`.
+/// Whether the edge belongs to a job in the environment `$env`.
 macro_rules! in_environment {
     ($env:literal) => {
         concat!(
@@ -33,7 +33,7 @@ const LAST_WRITERS: &str = concat!(
     " ORDER BY seen_us DESC LIMIT 2"
 );
 
-/// Clocks are coarse: several may have written it at the instant of the last.
+/// Clocks are coarse: several steps may have written at the instant of the last write.
 const WRITERS_AT: &str = concat!(
     "SELECT edge.step, kind, edge.at_us, row_count, rows_changed FROM edge
      WHERE dataset = ?1 AND kind = ?2 AND seen_us = ?3 AND edge.step <> ?4 AND ",
@@ -79,7 +79,7 @@ const DATASET: &str = "SELECT namespace, name FROM dataset WHERE id = ?";
 
 const STEP_ID: &str = "SELECT step_id FROM step WHERE id = ?";
 
-/// All of them, for the test that none scans a table.
+/// All queries, for the test that none of them scans a table.
 #[cfg(test)]
 pub(super) const QUERIES: [&str; 11] = [
     LAST_WRITERS,
@@ -107,7 +107,7 @@ impl SqliteLineage<'_> {
         Ok(last.into_iter().flatten().next())
     }
 
-    /// The last two writers of each kind, those of the later kind first.
+    /// The last two writers of each kind. The kind with the later write comes first.
     fn last_writers(
         &self,
         dataset: i64,
@@ -142,7 +142,7 @@ impl SqliteLineage<'_> {
                 };
                 let mut edges: Vec<Neighbour> = last.into_iter().flatten().collect();
                 edges.retain(|neighbour| neighbour.last_us == at_us);
-                // Nearly always it is one, and that was asked for already.
+                // Nearly always there is one, which was read already.
                 if edges.len() > 1 {
                     edges.clear();
                     for kind in [REPLACED, ADDED] {
@@ -295,7 +295,7 @@ fn neighbour(row: &Row<'_>) -> Result<Neighbour, Error> {
     })
 }
 
-/// An edge leads to a row that is not there.
+/// The error for an edge that points to a missing row.
 fn gone(what: &str) -> Error {
     let context =
         format!("registry: an edge leads to a {what} that is not there; run `pudato doctor`");
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::sqlite::{SqliteRegistry, resolve};
 
-    /// At any scale.
+    /// This must hold at any scale.
     #[test]
     fn no_query_of_lineage_scans_a_table() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -37,7 +37,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Datasets whose ids are remembered; all are forgotten when there are more.
+/// The most datasets whose ids are cached. A full cache is emptied.
 const DATASETS_MAX: usize = 100_000;
 
 /// The registry in one SQLite file. Clones share its connections.
@@ -49,26 +49,26 @@ pub struct SqliteRegistry {
 }
 
 struct Shared {
-    /// `None`: in memory, where there is one connection and nothing to wait for.
+    /// `None` means in memory: there is one connection, and nothing to wait for.
     path: Option<PathBuf>,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
 }
 
-/// The connection that writes, and the ids of datasets that are committed.
+/// The connection that writes, and a cache of committed dataset ids.
 struct Writer {
     connection: Connection,
     datasets: HashMap<String, i64>,
-    /// The last relocation that was known when they were remembered: after another one, they may have other names.
+    /// The last relocation when the cache was filled. Another relocation may have renamed the datasets.
     relocation: i64,
 }
 
 impl SqliteRegistry {
-    /// Opens the registry in the file `path`, which is made for its owner alone where it does not exist.
+    /// Opens the registry in the file `path`. A new file is created for its owner alone.
     ///
     /// # Errors
-    /// `Invalid`: a symbolic link, or written by a newer pudato. `Corrupt`: no database, or a damaged one. `Unavailable`:
-    /// no permission, no space.
+    /// `Invalid`: the path is a symbolic link, or a newer pudato wrote the file. `Corrupt`: not a database, or a damaged one.
+    /// `Unavailable`: no permission, or no space.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unusable = |error: std::io::Error| {
             let context = format!("{}: the registry cannot be opened: {error}", path.display());
@@ -105,10 +105,10 @@ impl SqliteRegistry {
         })
     }
 
-    /// A registry in memory, for tests and simulations: nothing outlives it, and it uses no threads.
+    /// A registry in memory, for tests and simulations. It vanishes when dropped, and uses no threads.
     ///
     /// # Errors
-    /// `Unavailable`: no memory.
+    /// `Unavailable`: out of memory.
     pub fn in_memory() -> Result<Self, Error> {
         Ok(Self {
             shared: Arc::new(Shared {
@@ -125,14 +125,14 @@ impl SqliteRegistry {
         })
     }
 
-    /// Takes the time from `clock`, where it remembers which requests were answered; the machine's own without it.
+    /// Takes the time of kept answers from `clock`. The default is the clock of the machine.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Puts every Result that arrives from now on into the outbox as well, for [`RegistryStore::take_outbox`].
+    /// Also puts every future Result into the outbox, for [`RegistryStore::take_outbox`].
     #[must_use]
     pub fn with_outbox(mut self) -> Self {
         self.has_outbox = true;
@@ -146,7 +146,7 @@ impl SqliteRegistry {
         self.write_unless(false, operation).await
     }
 
-    /// As [`Self::write`]; with `undo` nothing of it lasts.
+    /// Writes as [`Self::write`]; with `undo` everything is rolled back.
     async fn write_unless<T: Send + 'static>(
         &self,
         undo: bool,
@@ -184,7 +184,7 @@ impl SqliteRegistry {
                 change.transaction.commit().map_err(sqlite_error)?;
                 (answer, change.found)
             };
-            // Ids that were not committed are never remembered.
+            // Only committed ids are cached.
             if datasets.len() + found.len() > DATASETS_MAX {
                 datasets.clear();
             }
@@ -208,10 +208,10 @@ impl SqliteRegistry {
                 Some(connection) => connection,
                 None => schema::open_reader(path)?,
             };
-            // One transaction, so that several queries see the same registry.
+            // One transaction, so that all queries see the same registry.
             connection.execute_batch("BEGIN").map_err(sqlite_error)?;
             let answer = query(&connection);
-            // A connection that fails to end is not used again.
+            // A connection whose commit failed is not used again.
             if connection.execute_batch("COMMIT").is_ok() {
                 lock(&shared.readers).push(connection);
             }
@@ -224,7 +224,7 @@ impl SqliteRegistry {
 /// A transaction that writes.
 pub(super) struct Change<'a> {
     pub(super) transaction: Transaction<'a>,
-    /// Rows of locations.
+    /// The cached rows of locations.
     committed: &'a HashMap<String, i64>,
     found: HashMap<String, i64>,
     has_outbox: bool,
@@ -245,11 +245,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A transaction that a panic interrupted was rolled back when it was dropped.
+    // If a panic interrupted a transaction, dropping it rolled it back.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The answer of a walk over SQLite, which waits for nothing.
+/// Polls a walk over SQLite, which is always ready at once.
 fn ready<T>(walk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(walk).poll(&mut context) {
@@ -392,7 +392,7 @@ impl RegistryStore for SqliteRegistry {
         now_ms: u64,
         until_ms: u64,
     ) -> Result<Vec<ExportedResult>, Error> {
-        // Most of the time there is nothing to take, and who only looks is in nobody's way.
+        // The outbox is usually empty. Looking first avoids a write transaction that others would wait for.
         let is_empty = self.read(move |connection| {
             let sql = "SELECT 1 FROM outbox WHERE taken_until_ms <= ? LIMIT 1";
             Ok(!connection
@@ -458,7 +458,7 @@ impl RegistryStore for SqliteRegistry {
         let to = to.to_owned();
         let shared = Arc::clone(&self.shared);
         blocking(shared.path.is_none(), move || {
-            // Made first, so that the copy is the owner's alone wherever it lies; SQLite writes into an empty file.
+            // Created first, so that only the owner can read the copy; SQLite accepts an empty file.
             let mut options = fs::OpenOptions::new();
             let made = options.write(true).create_new(true).mode(0o600).open(&to);
             made.map_err(|error| {

@@ -1,4 +1,4 @@
-//! Removes what is old.
+//! Removes old data.
 
 use super::Change;
 use super::columns::{all, first, run};
@@ -77,7 +77,7 @@ pub(super) fn events(
             .query_row(sql, [before.as_str()], |row| row.get(0))
             .map_err(sqlite_error);
     }
-    // The oldest have the smallest numbers.
+    // The oldest Events have the smallest numbers.
     let sql = "DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND recorded_at < ?";
     run(connection, sql, params![limit, before.as_str()])
 }

@@ -1,4 +1,4 @@
-//! Jobs and steps.
+//! Reads and writes jobs and steps.
 
 use super::Change;
 use super::columns::{all, first};

@@ -7,7 +7,7 @@ use crate::relocate::{LISTED_MAX, Moved, Relocations, check_clashes};
 use pudato_protocol::{Dataset, Timestamp};
 use rusqlite::{Connection, params};
 
-/// All relocations there were.
+/// Reads all relocations.
 pub(super) fn relocations(connection: &Connection) -> Result<Relocations, Error> {
     let sql = "SELECT upto, old, new FROM relocation ORDER BY id";
     let moved = all(connection, sql, [], |row| {
@@ -20,7 +20,7 @@ pub(super) fn relocations(connection: &Connection) -> Result<Relocations, Error>
     Ok(Relocations(moved))
 }
 
-/// Grows with each relocation.
+/// The number of the last relocation, which grows with each one.
 pub(super) fn last(connection: &Connection) -> Result<i64, Error> {
     let sql = "SELECT COALESCE(MAX(id), 0) FROM relocation";
     Ok(first(connection, sql, [], |row| row.get(0).map_err(sqlite_error))?.unwrap_or_default())
@@ -71,7 +71,7 @@ pub(super) fn relocate(
     Ok(done)
 }
 
-/// Datasets that may lie in one of the folders.
+/// Datasets that may be in one of the folders.
 fn candidates(connection: &Connection, relocate: &Relocate) -> Result<Vec<(i64, Dataset)>, Error> {
     let mut found = std::collections::BTreeMap::new();
     for from in &relocate.from {
@@ -99,7 +99,7 @@ fn rename(connection: &Connection, id: i64, renamed: &Dataset) -> Result<(), Err
     Ok(())
 }
 
-/// Makes the lineage of each first dataset that of the second, which has its name.
+/// Moves the lineage of the first dataset of each pair to the second, which has the new name already.
 fn merge(connection: &Connection, merged: &[(i64, i64)]) -> Result<(), Error> {
     if merged.is_empty() {
         return Ok(());
@@ -112,7 +112,7 @@ fn merge(connection: &Connection, merged: &[(i64, i64)]) -> Result<(), Error> {
         let sql = "INSERT INTO temp.merged (old, new) VALUES (?, ?)";
         run(connection, sql, [old, new])?;
     }
-    // A Result that said both of one dataset says it once.
+    // A Result may have named both datasets; its edges become one.
     connection.execute_batch(
         "UPDATE OR IGNORE edge SET dataset = (SELECT new FROM temp.merged WHERE old = dataset)
              WHERE dataset IN (SELECT old FROM temp.merged);
@@ -127,7 +127,7 @@ fn merge(connection: &Connection, merged: &[(i64, i64)]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Data folders that appear in names, each with the number of names; see [`RegistryStore::data_folders`](crate::RegistryStore).
+/// See [`RegistryStore::data_folders`](crate::RegistryStore).
 pub(super) fn data_folders(connection: &Connection) -> Result<Vec<(String, u64)>, Error> {
     let mut folders = Vec::new();
     for (kind, sql) in crate::queries::DATA_FOLDERS.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Finds a dataset by what people type.
+//! Finds a dataset by a typed text.
 
 use super::columns::{all, first};
 use crate::error::{Error, sqlite_error};

@@ -1,4 +1,4 @@
-//! The tables, and how older ones become newer.
+//! Opens the database and migrates its tables.
 
 use super::columns::all;
 use crate::error::{Error, ErrorKind, sqlite_error};
@@ -8,21 +8,21 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// SQLite from this version on is free of the WAL-reset corruption (behaviours.md, fault 20).
+/// SQLite versions from this one on are free of the WAL-reset corruption.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// Longest wait for another process's transaction (behaviours.md, fault 21).
+/// The longest wait for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two tries where SQLite does not wait itself.
+/// The pause between two tries, for operations where SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
-/// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. The
-/// larger it is, the more often a page changes in it before it is copied once.
+/// The pages that the write-ahead log may hold before they are copied into the database: 64 MiB. A larger log lets a page change more often
+/// before it is copied once.
 const WAL_PAGES_MAX: i64 = 16_384;
 const PAGE_BYTES: i64 = 4_096;
 
-/// Most memory for pages of the connection that writes: the indexes of a large registry are changed all over.
+/// The page cache of the connection that writes. Writes change the indexes of a large registry all over.
 const WRITER_CACHE_KIB: i64 = 65_536;
 
-/// Each makes the next version of the format out of the one before; never changed once released.
+/// Each migration turns one version of the format into the next. A released one never changes.
 const MIGRATIONS: &[&str] = &[
     include_str!("0001.sql"),
     include_str!("0002.sql"),
@@ -34,7 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0008.sql"),
 ];
 
-/// Opens a connection that may write, and brings the tables up to date.
+/// Opens a connection for writing, and migrates the tables.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         let context = format!(
@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     connection
         .pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)
         .map_err(sqlite_error)?;
-    // A program that reads for long keeps the log growing; once it is gone the file is made small again.
+    // A program that reads for long keeps the log growing. Afterwards the file shrinks again.
     connection
         .pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)
         .map_err(sqlite_error)?;
@@ -63,8 +63,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Turns the write-ahead log on. Of several that open a new file at once, one does it, and SQLite tells the others that the file
-/// is locked without letting them wait.
+/// Turns the write-ahead log on. If several processes open a new file at once, one of them does it, and SQLite reports "locked" to the
+/// others instead of letting them wait.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     let started = Instant::now();
     loop {
@@ -80,7 +80,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Opens a connection that only reads; readers wait for nobody.
+/// Opens a connection for reading. Readers never wait.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(sqlite_error)?;
     settle(&connection).map_err(sqlite_error)?;
@@ -102,7 +102,7 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Which migrations the file has. The first format had no list of them.
+/// The migrations that were applied to the file. The first format had no list of them.
 fn applied(connection: &Connection, version: usize) -> Result<Vec<Migration>, Error> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT",
@@ -131,7 +131,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite_error)?;
-    // Read inside the transaction: another process may have migrated while this one waited.
+    // Read inside the transaction, because another process may have migrated while this one waited.
     let version: usize = transaction
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sqlite_error)?;
@@ -165,7 +165,7 @@ mod tests {
     use crate::sqlite::SqliteRegistry;
     use crate::store::RegistryStore;
 
-    /// A registry as the first format wrote it.
+    /// Rows in the first format.
     const FIRST: &str = "
         INSERT INTO job (job_id, created_at, created_us) VALUES ('job-1', '2026-01-01T00:00:00Z', 0);
         INSERT INTO step (step_id, job, status, rank, at_us, at, identity, started_us)
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// What the format before this one wrote: a step with runs under two correlation ids, one that was declared, and one of one run.
+    /// Rows in the second format: a step with runs under two correlation ids, a declared one, and one with a single run.
     const BEFORE: &str = "
         INSERT INTO job (job_id, created_at, created_us) VALUES ('job-1', '2026-01-01T00:00:00Z', 0);
         INSERT INTO step (step_id, job, status, rank, at_us, at, identity, seen_handler, seen_correlation_id) VALUES
@@ -306,7 +306,7 @@ mod tests {
         assert!(refused.contains("newer pudato (format 99"), "{refused}");
     }
 
-    /// Lineage of changes as it was before rows of a table and rows that were changed were told apart.
+    /// Lineage from before the registry distinguished the rows of a table from the rows that changed.
     const ONE_NUMBER: &str = "
         INSERT INTO step (step_id, status, rank, at_us, at, identity, seen_handler) VALUES
             ('sql', 'success', 2, 2000, '2026-01-01T00:00:00Z', 'r1', 'query'),

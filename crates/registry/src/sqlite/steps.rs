@@ -8,7 +8,7 @@ use crate::queries;
 use pudato_protocol::Timestamp;
 use rusqlite::{Connection, params};
 
-/// Answers the rows of the plan's steps; `jobs` are those of its jobs.
+/// Writes the steps and returns their rows. `jobs` are the rows of the plan's jobs.
 pub(super) fn write(
     connection: &Connection,
     batch: &Batch<'_>,
@@ -55,7 +55,7 @@ pub(super) fn write(
     Ok(rows)
 }
 
-/// Takes from a step all that its Results said.
+/// Removes everything that a step's Results contributed.
 fn forget(connection: &Connection, id: i64) -> Result<(), Error> {
     for sql in [
         "DELETE FROM edge WHERE step = ?",
@@ -68,7 +68,7 @@ fn forget(connection: &Connection, id: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes what its Results agree with.
+/// Writes the values that the step's Results must match.
 fn agree(
     connection: &Connection,
     step: &StepChange<'_>,

@@ -1,4 +1,4 @@
-//! Writes what a batch changes.
+//! Writes the plan of a batch.
 
 use super::Change;
 use super::columns::{all, first, run};
@@ -12,7 +12,7 @@ use crate::store::Applied;
 use pudato_protocol::{Dataset, Timestamp};
 use rusqlite::{Connection, params};
 
-/// Works out what the statements change, and writes it.
+/// Plans the changes and writes them.
 pub(super) fn apply<'a>(
     change: &mut Change<'_>,
     observations: impl IntoIterator<Item = Observation<'a>>,
@@ -30,7 +30,7 @@ pub(super) fn apply<'a>(
     write(change, &batch, &known)
 }
 
-/// All that was said of these steps.
+/// Reads all stored statements about these steps.
 fn read_statements(connection: &Connection, steps: &[i64]) -> Result<Vec<StoredStatement>, Error> {
     let sql = "SELECT id, standing, identity, recorded_at FROM result WHERE step = ? ORDER BY id";
     let relocations = relocations(connection)?;
@@ -38,7 +38,7 @@ fn read_statements(connection: &Connection, steps: &[i64]) -> Result<Vec<StoredS
     for step in steps {
         stored.extend(all(connection, sql, [step], |row| {
             let id: i64 = row.get(0).map_err(sqlite_error)?;
-            // One at a time: bodies may be large.
+            // One at a time, because bodies may be large.
             let body = first(connection, queries::RESULT_BODY, [id], |row| {
                 row.get::<_, String>(0).map_err(sqlite_error)
             })?;
@@ -132,7 +132,7 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
     for (result, verdict) in &plan.reevaluated {
         let sql = "UPDATE result SET standing = ? WHERE id = ?";
         run(connection, sql, [verdict.number(), *result])?;
-        // What is no longer the step's is not told, and what is now is.
+        // A Result that no longer counts leaves the outbox; one that now counts enters it.
         if !verdict.counts() {
             let sql = "DELETE FROM outbox WHERE result = ?";
             run(connection, sql, [result])?;
@@ -186,7 +186,7 @@ fn write(change: &Change<'_>, batch: &Batch<'_>, known: &Known) -> Result<Vec<Ap
     Ok(plan.applied)
 }
 
-/// Says of a job, one of whose steps was worked out anew, when the last of its steps ended.
+/// Updates the end of a job one of whose steps was rebuilt.
 fn ended(connection: &Connection, job: i64) -> Result<(), Error> {
     let last = first(connection, queries::LAST_ENDED, [job], |row| {
         row.get::<_, Option<i64>>(0).map_err(sqlite_error)
@@ -202,11 +202,11 @@ fn ended(connection: &Connection, job: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers the rows of the plan's jobs.
+/// Writes the jobs and returns their rows.
 fn jobs(connection: &Connection, plan: &Plan<'_>) -> Result<Vec<i64>, Error> {
     let mut rows = Vec::with_capacity(plan.jobs.len());
     for job in &plan.jobs {
-        // The same instant can be written in several ways; which came first must not show.
+        // One instant can be written in several ways. The stored text must not depend on the order of arrival.
         let created_at = Timestamp::from_unix_us(job.created_us);
         let id = match job.known {
             Some(id) => id,
