@@ -1,5 +1,5 @@
-//! Messages over the limit travel as claims: the body lies in an object store, a pointer travels in its place. The pointer
-//! is that of AWS's extended clients, so that they and pudato read each other's claims.
+//! Claim checks: a message over the limit is stored in an object store, and a pointer travels in its place. The pointer has the format of
+//! AWS's extended clients, so that they and pudato can read each other's claims.
 
 use crate::{Clock, Error, ErrorKind, Limits, Message};
 use async_trait::async_trait;
@@ -8,37 +8,36 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The class name by which AWS's extended clients know a pointer.
+/// The class name that marks a pointer in AWS's extended clients.
 const POINTER_CLASS: &str = "software.amazon.payloadoffloading.PayloadS3Pointer";
-/// The attribute that AWS's extended clients look for; its value is the number of bytes offloaded.
+/// The attribute that marks a pointer in AWS's extended clients. Its value is the size of the stored body in bytes.
 pub const SIZE_ATTRIBUTE: &str = "ExtendedPayloadSize";
-/// The same, as older clients write it.
+/// The same attribute in older clients.
 pub const SIZE_ATTRIBUTE_OLD: &str = "SQSLargePayloadSize";
 
 /// All attributes that mark a pointer.
 pub(crate) const SIZES: [&str; 2] = [SIZE_ATTRIBUTE, SIZE_ATTRIBUTE_OLD];
 
-/// Where claims lie. Their lifecycle is longer than that of any message that points at them; consumers never delete them.
+/// The store of claims. Its lifecycle must keep a claim longer than any message that points at it can live; consumers never delete claims.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
-    /// The container that pointers name; a pointer to any other is refused.
+    /// The container that pointers name. A pointer to any other container is refused.
     fn container(&self) -> &str;
 
-    /// Stores `bytes` under a key that is new; durable when this returns.
+    /// Stores `bytes` under a new key. The claim is durable when this returns.
     ///
     /// # Errors
-    /// `Unavailable`: nothing is stored, or what is stored is nobody's.
+    /// `Unavailable`: nothing is stored, or only a claim that no message points at.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
 
-    /// Reads what lies under `key`.
+    /// Reads the claim under `key`.
     ///
     /// # Errors
-    /// `NotFound`: nothing lies there. `TooLarge`: more than the store allows a claim to have. `Unavailable`.
+    /// `NotFound`: there is no such claim. `TooLarge`: the object is larger than a claim may be. `Unavailable`.
     async fn get(&self, key: &str) -> Result<Vec<u8>, Error>;
 }
 
-/// Turns a message that is over `limits` into a pointer; others are given back as they are. The claim is durable when this
-/// returns.
+/// Turns a message over `limits` into a pointer, and returns other messages unchanged. The claim is durable when this returns.
 ///
 /// # Errors
 /// As [`ClaimStore::put`].
@@ -77,26 +76,26 @@ pub async fn put(
     Ok(Message { body, attributes })
 }
 
-/// Whether a message that is sent is a pointer.
+/// Whether a message to send is a pointer.
 #[cfg(feature = "aws")]
 pub(crate) fn is_claim(message: &Message) -> bool {
     message.attributes.contains_key(SIZE_ATTRIBUTE)
 }
 
-/// What a received body stands for.
+/// A received body, after its claim was fetched.
 #[derive(Debug)]
 pub struct Resolved<'a> {
-    /// The message itself.
+    /// The body of the message.
     pub body: Cow<'a, [u8]>,
-    /// Whether it came as a claim; then it may be larger than any message.
+    /// Whether the body was stored as a claim. It may then be larger than any message.
     pub is_claim: bool,
 }
 
-/// Fetches what a pointer points at; other bodies are given back as they are.
+/// Fetches the claim if the body is a pointer, and returns other bodies unchanged.
 ///
 /// # Errors
-/// `Invalid`: a pointer that cannot be read, or that names another container; nothing is fetched then. `NotFound`: it
-/// points at nothing. `Corrupt`: what lies there is not what was put there. `TooLarge`, `Unavailable`: see [`ClaimStore::get`].
+/// `Invalid`: a pointer that is malformed or names another container; nothing is fetched then. `NotFound`: there is no such claim.
+/// `Corrupt`: the bytes are not those that were stored. `TooLarge`, `Unavailable`: see [`ClaimStore::get`].
 pub async fn resolve<'a>(
     body: &'a [u8],
     attributes: &BTreeMap<String, String>,
@@ -109,7 +108,7 @@ pub async fn resolve<'a>(
         });
     };
     let bytes = store.get(&key).await?;
-    // The key of a claim that pudato made ends in the hash; one that an AWS client made has none to check.
+    // A claim of pudato has a hash at the end of its key. Claims of AWS's clients have none, so there is nothing to check.
     if let Some((_, hash)) = key.rsplit_once('.')
         && is_hash(hash)
         && hex(&Sha256::digest(&bytes)) != hash
@@ -123,14 +122,14 @@ pub async fn resolve<'a>(
     })
 }
 
-/// The key that a body points at, or `None` where it is no pointer.
+/// The key in a pointer; `None` if the body is not a pointer.
 fn pointer(
     body: &[u8],
     attributes: &BTreeMap<String, String>,
     container: &str,
 ) -> Result<Option<String>, Error> {
     let is_marked = SIZES.iter().any(|name| attributes.contains_key(*name));
-    // A message is an object and a pointer an array, so a body tells by itself what it is where the attribute was lost.
+    // A message is a JSON object and a pointer a JSON array, so the body is unambiguous even if the attribute was lost.
     let text = match enveloped_pointer(body) {
         Some(text) => text.into_bytes(),
         None if body.starts_with(b"[") || is_marked => body.to_vec(),
@@ -146,7 +145,7 @@ fn pointer(
     let (Some(bucket), Some(key)) = (text("s3BucketName"), text("s3Key")) else {
         return Err(invalid("s3BucketName and s3Key: expected texts"));
     };
-    // AWS's older clients name the class differently; its last part is the same.
+    // AWS's older clients use another class name with the same last part.
     if !class.ends_with("S3Pointer") {
         return Err(invalid("the pointer's class is not known"));
     }
@@ -158,7 +157,7 @@ fn pointer(
     Ok(Some(key.to_owned()))
 }
 
-/// The text of a pointer that stands in an SNS envelope, as those who check envelopes read it.
+/// The text of a pointer in an SNS envelope, read in the same way as the check of envelopes.
 fn enveloped_pointer(body: &[u8]) -> Option<String> {
     let mentions = |what: &[u8]| body.windows(what.len()).any(|part| part == what);
     if !body.starts_with(b"{") || body.len() > POINTER_BYTES_MAX || !mentions(b"S3Pointer") {
@@ -183,12 +182,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The UTC day, `YYYY-MM-DD`.
+/// The date in UTC, `YYYY-MM-DD`.
 fn date(now_ms: u64) -> String {
     let seconds = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
     match time::OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(at) => at.date().to_string(),
-        // A clock beyond the year 9999 still gives a key.
+        // A clock beyond the year 9999 still yields a key.
         Err(_) => "undated".into(),
     }
 }
@@ -263,7 +262,7 @@ mod tests {
         let pointer = offloaded(&store).await;
         let envelope =
             json!({"Type": "Notification", "TopicArn": "arn:x", "Message": pointer.body});
-        // Whoever checks envelopes refuses a text with a key twice, and is told of none.
+        // The check of envelopes refuses an envelope with a duplicate key, so no pointer may be read from it.
         let twice = envelope
             .to_string()
             .replacen('{', "{\"Type\":\"Notification\",", 1);

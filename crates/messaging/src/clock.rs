@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-/// The time, as an argument: tests move it instead of sleeping.
+/// Tells the time. It is an argument, so that tests move it instead of sleeping.
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch.
@@ -14,7 +14,7 @@ pub trait Clock: Send + Sync {
     async fn sleep_until(&self, at_ms: u64);
 }
 
-/// The machine's own clock.
+/// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -26,18 +26,18 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, at_ms: u64) {
-        // Slept once: asked again, a clock that is set back meanwhile would make the sleep that much longer.
+        // Computed once: if the clock is set back during the sleep, asking again would prolong it.
         let left_ms = at_ms.saturating_sub(self.now_ms());
         if left_ms == 0 {
-            // A sleep of nothing may still wait for the timer's next turn, and what is too late would begin meanwhile.
+            // Even a sleep of zero may wait for the next turn of the timer, and other work would start in between.
             return;
         }
         tokio::time::sleep(Duration::from_millis(left_ms)).await;
     }
 }
 
-/// A clock that stands still until it is moved. Who sleeps is woken in the order of the times, then of the falling asleep:
-/// the same every time, so that a seeded simulation can be run again.
+/// A clock that stands still until a test moves it. Sleepers wake in the order of their times, then in the order in which they fell asleep,
+/// so that a seeded simulation repeats exactly.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     state: Arc<Mutex<Manual>>,
@@ -51,7 +51,7 @@ struct Manual {
 }
 
 impl ManualClock {
-    /// A clock that shows `now_ms`.
+    /// Creates a clock that shows `now_ms`.
     pub fn at(now_ms: u64) -> Self {
         Self {
             state: Arc::new(Mutex::new(Manual {
@@ -61,13 +61,13 @@ impl ManualClock {
         }
     }
 
-    /// Moves the clock on and wakes whoever slept until then.
+    /// Moves the clock forward and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.set(self.now_ms().saturating_add(by_ms));
     }
 
-    /// Sets the clock, also back, as somebody may set a machine's.
+    /// Sets the clock, possibly back, as an administrator may do on a machine.
     pub fn set(&self, now_ms: u64) {
         let due = {
             let mut state = self.lock();
@@ -83,7 +83,7 @@ impl ManualClock {
     }
 }
 
-/// A sleep that leaves its place when it is dropped.
+/// A sleep. It is removed from the queue of sleepers when it is dropped.
 struct Sleep<'a> {
     clock: &'a ManualClock,
     at_ms: u64,

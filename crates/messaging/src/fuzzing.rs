@@ -1,4 +1,4 @@
-//! What holds for every body whatever. The fuzzers (`fuzz/`) run this with what they make up, the tests with the fuzzers' corpus.
+//! Properties of every body. The fuzzers (`fuzz/`) check them with generated bodies, the tests with the fuzzers' corpus.
 
 use crate::claims::{self, ClaimStore, SIZE_ATTRIBUTE};
 use crate::{Error, ErrorKind};
@@ -8,10 +8,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// The container of the claims.
+/// The container of claims.
 const CONTAINER: &str = "pudato-claims";
 
-/// Has one claim under every key, and remembers nothing.
+/// Returns the same claim for every key, and stores nothing.
 struct Store;
 
 #[async_trait]
@@ -27,11 +27,11 @@ impl ClaimStore for Store {
     }
 }
 
-/// Resolves a body as a claim, marked as one and not. Nothing panics; what is no pointer stays as it is; a pointer that is followed
-/// names the container; and an envelope around it is told to those who check envelopes.
+/// Resolves a body, with and without the attribute that marks a pointer. Nothing panics; a body that is not a pointer stays as it is; a
+/// pointer that is followed names the container; and the check of envelopes notices an envelope around it.
 ///
 /// # Panics
-/// This does not hold.
+/// If one of the properties does not hold.
 pub fn body(body: &[u8]) {
     for attributes in [
         BTreeMap::new(),
@@ -40,7 +40,7 @@ pub fn body(body: &[u8]) {
         match now(claims::resolve(body, &attributes, &Store)) {
             Ok(resolved) if resolved.is_claim => {
                 let text = String::from_utf8_lossy(body);
-                // Escapes may hide it in the text.
+                // The name may be written with escapes.
                 assert!(text.contains(CONTAINER) || text.contains("\\u"), "{text}");
                 let is_told = !pudato_protocol::envelopes(body).is_empty();
                 assert!(
@@ -57,7 +57,7 @@ pub fn body(body: &[u8]) {
     }
 }
 
-/// What a future says that has nothing to wait for.
+/// The output of a future that never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,

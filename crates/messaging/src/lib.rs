@@ -1,4 +1,4 @@
-//! The ports of the message fabric, and the backends behind them. A backend is one module that implements the ports and
+//! The ports of the message fabric, and the backends behind them. A backend is a module that implements the ports and
 //! passes the suite in `conformance`.
 //!
 //! Without features this crate has the ports alone. `local`, `memory` and `aws` each add a backend, and `conformance` the suite.

@@ -2,14 +2,13 @@ use crate::topology::{DELAY_MAX, LEASE_MAX};
 use crate::{Error, ErrorKind, Limits, Message, Receive};
 use std::time::Duration;
 
-/// The type name of a text attribute on the wire; it counts towards the size.
+/// The type name of a text attribute on the wire. It counts towards the size.
 const ATTRIBUTE_TYPE: &str = "String";
-/// Longest long poll (SQS, behaviours.md row 14).
+/// The longest long poll of SQS.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 impl Limits {
-    /// SQS's numbers (behaviours.md rows 1, 3, 8, 11, 13); the embedded backends keep to them, so that who moves to
-    /// SQS meets no new limit.
+    /// The limits of SQS. The embedded backends use the same ones, so that an installation that moves to SQS meets no new limits.
     pub const SQS: Self = Self {
         message_bytes_max: 1_048_576,
         batch_entries_max: 10,
@@ -29,7 +28,7 @@ impl Limits {
     /// Checks a batch as a whole.
     ///
     /// # Errors
-    /// `Invalid`: no entry or too many. `TooLarge`: too many bytes.
+    /// `Invalid`: no entries, or too many. `TooLarge`: too many bytes.
     pub fn check_batch<'a>(
         &self,
         messages: impl ExactSizeIterator<Item = &'a Message>,
@@ -40,7 +39,7 @@ impl Limits {
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         let bytes: usize = messages.map(Message::bytes).sum();
-        // A single message over the limit is that entry's own error.
+        // A single message over the limit is reported as the error of that entry.
         if count > 1 && bytes > self.batch_bytes_max {
             let max = self.batch_bytes_max;
             let what = format!("batch: {bytes} bytes; at most {max}");
@@ -52,8 +51,8 @@ impl Limits {
     /// Checks one message.
     ///
     /// # Errors
-    /// `TooLarge`: over `message_bytes_max`. `Invalid`: no body, characters that SQS refuses, too many attributes, an
-    /// attribute that is empty.
+    /// `TooLarge`: over `message_bytes_max`. `Invalid`: an empty body, characters that SQS refuses, too many attributes, or an empty
+    /// attribute.
     pub fn check(&self, message: &Message) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         if message.body.is_empty() {
@@ -90,7 +89,7 @@ impl Limits {
     /// Checks a delay.
     ///
     /// # Errors
-    /// `Invalid`: over `delay_max`, or the backend has no delay.
+    /// `Invalid`: over `delay_max`, or the backend supports no delay.
     pub fn check_delay(&self, delay: Duration) -> Result<(), Error> {
         match self.delay_max {
             Some(max) if delay <= max => Ok(()),
@@ -103,10 +102,10 @@ impl Limits {
         }
     }
 
-    /// Checks what a receive asks for.
+    /// Checks the arguments of a receive.
     ///
     /// # Errors
-    /// `Invalid`: a number out of its range.
+    /// `Invalid`: a number is out of its range.
     pub fn check_receive(&self, receive: Receive) -> Result<(), Error> {
         let max = self.batch_entries_max;
         if receive.max == 0 || receive.max > max {
@@ -122,7 +121,7 @@ impl Limits {
 }
 
 impl Message {
-    /// What counts towards the size limit: the body, and names, types and values of the attributes (behaviours.md row 2).
+    /// The size that counts towards the limit: the body, and the names, types and values of the attributes.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();
         let attributes =
@@ -131,7 +130,7 @@ impl Message {
     }
 }
 
-/// The characters that SQS accepts (behaviours.md row 7).
+/// Whether SQS accepts the character.
 fn is_legal(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }

@@ -3,21 +3,21 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many messages a queue holds, by state.
+/// The numbers of messages on a queue, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Ready to be received.
+    /// Messages that can be received.
     pub visible: u64,
-    /// Received and not settled.
+    /// Messages that were received and not settled.
     pub in_flight: u64,
-    /// Not yet due.
+    /// Messages that are not due yet.
     pub delayed: u64,
 }
 
-/// A message as it stands on a queue, looked at without receiving it.
+/// A message on a queue, seen without receiving it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The queue it stands on.
+    /// The queue that holds the message.
     pub queue: String,
     /// The backend's id of this copy.
     pub message_id: String,
@@ -27,67 +27,67 @@ pub struct Stored {
     pub attributes: BTreeMap<String, String>,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_at_ms: u64,
-    /// From when on it can be received.
+    /// The earliest time at which it can be received.
     pub visible_at_ms: u64,
-    /// How often it was received; on SQS looking at it is receiving it, and counts.
+    /// The number of receives. On SQS, browsing counts as a receive.
     pub receive_count: u32,
-    /// How often a worker received it; looking at it does not count. `None` if the number is unknown.
+    /// The number of times that a worker received it, without browsing. `None` if the number is unknown.
     pub attempts: Option<u32>,
-    /// When it was first received; `None` also if that was only a look.
+    /// When it was first received; `None` also if that was by browsing.
     pub first_received_ms: Option<u64>,
-    /// Set on a dead-letter queue.
+    /// The reason and the origin, on a dead-letter queue.
     pub dead_letter: Option<DeadLetter>,
 }
 
 // Backends ask it; SQLite answers the same question in SQL.
 #[cfg(any(feature = "aws", feature = "memory"))]
 impl Stored {
-    /// Whether the broker moved it to a dead-letter queue, and nobody was told of it yet.
+    /// Whether the broker moved it to a dead-letter queue and its sender was not notified yet.
     pub(crate) fn is_unexplained(&self) -> bool {
         let dead = self.dead_letter.as_ref();
         dead.is_some_and(|dead| dead.reason.is_none())
     }
 }
 
-/// What people do with queues: look, replay, purge. Handlers and loops do not need it.
+/// Operations for administrators: browse, replay, purge. Handlers and loops do not need them.
 #[async_trait]
 pub trait Operations: Send + Sync {
-    /// How many messages `queue` holds.
+    /// Counts the messages of `queue`.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
     async fn counts(&self, queue: &str) -> Result<Counts, Error>;
 
-    /// Looks at the oldest messages of `queue`, at most `max`; nothing changes.
+    /// Returns the oldest messages of `queue`, at most `max`, without changing anything.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
     async fn browse(&self, queue: &str, max: usize) -> Result<Vec<Stored>, Error>;
 
-    /// Looks at messages of a dead-letter queue that the broker moved there and nobody gave a reason to, at most `max`, however many
-    /// others stand before them; nothing changes.
+    /// Returns messages of a dead-letter queue that the broker moved there and that have no reason yet, at most `max`, wherever they are in
+    /// the queue. Nothing changes.
     ///
     /// # Errors
     /// As [`Operations::browse`].
     async fn unexplained(&self, dead_letters: &str, max: usize) -> Result<Vec<Stored>, Error>;
 
-    /// Whether anything subscribes to `topic`: what is published there otherwise is accepted and dropped.
+    /// Whether `topic` has a subscriber. A message to a topic without subscribers is accepted and dropped.
     ///
     /// # Errors
-    /// `NotFound` for an unknown topic; `Denied`: it may not be asked.
+    /// `NotFound` for an unknown topic; `Denied`: the caller may not list the subscriptions.
     async fn has_subscribers(&self, topic: &str) -> Result<bool, Error>;
 
-    /// Messages on any queue whose attribute `name` is `value`.
+    /// Returns the messages on any queue whose attribute `name` is `value`.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn find(&self, name: &str, value: &str) -> Result<Vec<Stored>, Error>;
 
-    /// Sends messages of a dead-letter queue back to `to`, or each to the queue it came from; body, attributes and age are
-    /// kept, attempts start anew. Answers how many were moved; one that is gone is not counted.
+    /// Sends messages of a dead-letter queue to `to`, or each back to the queue it came from. Body, attributes and age are kept, and
+    /// attempts start again. Returns how many were moved; a message that is gone is not counted.
     ///
     /// # Errors
-    /// `NotFound` where a queue or the way back is unknown; nothing is moved then.
+    /// `NotFound`: a queue or the way back is unknown; nothing is moved then.
     async fn replay(
         &self,
         dead_letters: &str,
@@ -95,10 +95,10 @@ pub trait Operations: Send + Sync {
         to: Option<&str>,
     ) -> Result<u64, Error>;
 
-    /// Sends all messages of a dead-letter queue to `to`, at most `per_second` of them a second; answers how many.
+    /// Sends all messages of a dead-letter queue to `to`, at most `per_second` per second, and returns how many.
     ///
     /// # Errors
-    /// As [`Operations::replay`]; what was moved by then stays moved.
+    /// As [`Operations::replay`]; messages that were moved by then stay moved.
     async fn replay_all(
         &self,
         dead_letters: &str,
@@ -108,17 +108,17 @@ pub trait Operations: Send + Sync {
         replay_by_ids(self, dead_letters, to, per_second).await
     }
 
-    /// Deletes messages of `queue` by their ids, or all of them; answers how many.
+    /// Deletes messages of `queue` by their ids, or all of them, and returns how many.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
     async fn purge(&self, queue: &str, message_ids: Option<&[String]>) -> Result<u64, Error>;
 
-    /// Gives a reason to a message that the broker moved to a dead-letter queue, and publishes what tells its sender.
-    /// Answers false where the message is gone, came from no other queue or has a reason.
+    /// Adds a reason to a message that the broker moved to a dead-letter queue, and publishes the messages that notify its sender. Returns
+    /// false if the message is gone, came from no other queue, or has a reason already.
     ///
     /// # Errors
-    /// `NotFound` for an unknown queue or topic; nothing is changed or published then.
+    /// `NotFound` for an unknown queue or topic; nothing changes then.
     async fn explain(
         &self,
         dead_letters: &str,
@@ -128,7 +128,7 @@ pub trait Operations: Send + Sync {
     ) -> Result<bool, Error>;
 }
 
-/// Looks at what there is, and replays it message by message.
+/// Browses the queue and replays it message by message.
 pub(crate) async fn replay_by_ids<O: Operations + ?Sized>(
     operations: &O,
     dead_letters: &str,

@@ -3,100 +3,99 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a backend can carry. Callers ask instead of assuming one cloud's numbers.
+/// The limits of a backend. Callers ask for them instead of assuming the numbers of one cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of one message: body, attribute names, types and values.
+    /// The most bytes of one message: body, and names, types and values of the attributes.
     pub message_bytes_max: usize,
-    /// Most entries of one batch call.
+    /// The most entries of one batch.
     pub batch_entries_max: usize,
-    /// Most bytes of one batch call.
+    /// The most bytes of one batch.
     pub batch_bytes_max: usize,
-    /// Most attributes of one message.
+    /// The most attributes of one message.
     pub attributes_max: usize,
-    /// How long it pays to wait for more before a batch that is not full is sent while others are on their way: nothing where calls
-    /// cost nothing.
+    /// How long a batch that is not full should wait for more messages while other calls are running: zero if calls cost nothing.
     pub batch_fill: Duration,
-    /// Longest lease that can be asked for.
+    /// The longest lease.
     pub lease_max: Duration,
-    /// Longest delay of a scheduled message, `None` where the backend has no delay.
+    /// The longest delay of a scheduled message; `None` if the backend supports no delay.
     pub delay_max: Option<Duration>,
     /// Longest wait of one receive.
     pub receive_wait_max: Duration,
 }
 
-/// Why and from where a message came into a dead-letter queue.
+/// Why a message is on a dead-letter queue, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The queue it came from.
+    /// The queue that it came from.
     pub source: String,
-    /// Why a consumer gave it up; `None` where the broker moved it after too many receives.
+    /// The reason that a consumer gave; `None` if the broker moved the message after too many receives.
     pub reason: Option<String>,
 }
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The body, which is JSON.
+    /// The body, as JSON.
     pub body: String,
-    /// Attributes for filters and tracing; contract.md names them.
+    /// Attributes for filters and tracing.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A received message and the right to settle it.
+/// A received message, with the right to settle it.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The backend's id of this copy, for logs. Identity comes from the body: a dead-letter copy may have a new id.
+    /// The backend's id of this copy, for logs. A message is identified by its body, because a dead-lettered copy may have a new id.
     pub message_id: String,
-    /// The body as it stands on the queue, raw or enveloped.
+    /// The body as received, raw or in an envelope.
     pub body: Vec<u8>,
-    /// The attributes that came with it.
+    /// The attributes that were sent with it.
     pub attributes: BTreeMap<String, String>,
-    /// Which attempt this is, from 1; approximate, and absent where the backend does not count.
+    /// The number of this attempt, from 1 on. It is approximate, and `None` if the backend does not count.
     pub attempt: Option<u32>,
-    /// The last attempt that the queue allows, where it has a dead-letter queue.
+    /// The last attempt that the queue allows, if it has a dead-letter queue.
     pub attempt_max: Option<u32>,
-    /// When it was first handed out, in milliseconds since the Unix epoch, where the backend keeps it.
+    /// When it was first received, in milliseconds since the Unix epoch, if the backend records it.
     pub first_received_ms: Option<u64>,
-    /// Set on a dead-letter queue.
+    /// The reason and the origin, on a dead-letter queue.
     pub dead_letter: Option<DeadLetter>,
-    /// The right to settle it.
+    /// The right to settle the message.
     pub lease: Lease,
 }
 
-/// The right to settle one delivery until its deadline. It belongs to the consumer that handed it out, and cannot be
-/// copied, so a delivery is settled once.
+/// The right to settle one delivery until its deadline. It belongs to the consumer that received the message and cannot be copied, so a
+/// delivery is settled once.
 #[derive(Debug)]
 pub struct Lease {
-    /// The backend's own handle.
+    /// The backend's handle.
     pub receipt: String,
-    /// When the lease ends, in milliseconds since the Unix epoch by the consumer's clock.
+    /// When the lease ends, in milliseconds since the Unix epoch on the consumer's clock.
     pub deadline_ms: u64,
 }
 
-/// A message in hand whose lease is renewed, and its request with it.
+/// A message in progress whose lease is to be renewed, together with its request.
 #[derive(Debug)]
 pub struct Hold<'a> {
-    /// The lease; its receipt and its deadline change when it is renewed.
+    /// The lease. A renewal changes its receipt and its deadline.
     pub lease: &'a mut Lease,
-    /// The request that the message's handler runs.
+    /// The request that the handler runs.
     pub request: Option<&'a RunningRequest>,
 }
 
-/// What was renewed.
+/// The outcome of a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// The lease, and the request where there was one.
+    /// The lease was renewed, and the request if there is one.
     All,
-    /// The lease alone: the backend keeps no requests, so that [`IdempotencyStore::renew_all`](crate::IdempotencyStore::renew_all) has to
-    /// renew this one.
+    /// Only the lease was renewed. The backend stores no requests, so the caller must renew this one with
+    /// [`IdempotencyStore::renew_all`](crate::IdempotencyStore::renew_all).
     LeaseAlone,
-    /// The lease; the request is another's by now, or was answered.
+    /// The lease was renewed. The request now belongs to another worker, or was answered.
     RequestLost,
 }
 
 impl Kept {
-    /// What a renewal of a lease says where requests are kept elsewhere.
+    /// The outcome for a backend that stores no requests, after it renewed the lease.
     pub fn renewed(request: Option<&RunningRequest>) -> Self {
         match request {
             Some(_) => Self::LeaseAlone,
@@ -105,41 +104,41 @@ impl Kept {
     }
 }
 
-/// What a receive asks for.
+/// The arguments of a receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receive {
-    /// Most messages to return, 1 to 10.
+    /// The most messages to return, 1 to 10.
     pub max: usize,
-    /// How long to wait for the first, 0 to 20 s.
+    /// How long to wait for the first message, 0 to 20 s.
     pub wait: Duration,
 }
 
-/// What is known after a delete.
+/// The outcome of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// The message is gone.
+    /// The message was deleted.
     Deleted,
-    /// Another consumer holds it now; it was left alone.
+    /// Another consumer holds the message now, so it was left alone.
     LeaseLost,
-    /// The backend accepted the call and says no more (SQS, plain Pub/Sub).
+    /// The backend accepted the call and reports nothing more (SQS, plain Pub/Sub).
     Unknown,
 }
 
 /// Everything that follows from one handled message.
 #[derive(Debug)]
 pub struct Settlement {
-    /// The message that was handled.
+    /// The lease of the handled message.
     pub lease: Lease,
-    /// What is published: topic and message.
+    /// The messages to publish, with their topics.
     pub publish: Vec<(String, Message)>,
-    /// What is sent to the consumer's own queue later.
+    /// The messages to send to the consumer's own queue after a delay.
     pub schedule: Vec<(Duration, Message)>,
-    /// The answer to keep, so that the same message is answered the same when it comes again.
+    /// The answer to store, so that a redelivery of the message gets the same answer.
     pub answered: Option<IdempotencyRecord>,
 }
 
 impl Settlement {
-    /// Deletes the message and publishes nothing.
+    /// A settlement that only deletes the message.
     pub fn of(lease: Lease) -> Self {
         Self {
             lease,
@@ -150,21 +149,21 @@ impl Settlement {
     }
 }
 
-/// Sends messages to topics.
+/// Publishes messages to topics.
 #[async_trait]
 pub trait Publisher: Send + Sync {
-    /// What `topic` can carry.
+    /// The limits of `topic`.
     ///
     /// # Errors
     /// `NotFound` for an unknown topic.
     async fn limits(&self, topic: &str) -> Result<Limits, Error>;
 
-    /// Publishes each message to every queue that subscribes to `topic`; the answers stand in the order of the
-    /// messages and hold the id each was given. When an entry answers `Ok`, it is durable. An entry that failed was
-    /// sent to no queue, unless its error is `Unavailable`: then it is unknown, and sending it again may repeat it.
+    /// Publishes each message to every queue that subscribes to `topic`. Returns the id of each message, in their order. An entry that
+    /// returns `Ok` is durable. An entry that failed was sent to no queue, unless its error is `Unavailable`: then the outcome is unknown,
+    /// and publishing it again may duplicate it.
     ///
     /// # Errors
-    /// The call itself was refused (unknown topic, too many entries) and nothing was sent.
+    /// The whole call was refused (unknown topic, too many entries); nothing was sent.
     async fn publish(
         &self,
         topic: &str,
@@ -175,35 +174,35 @@ pub trait Publisher: Send + Sync {
 /// Receives the messages of one queue and settles them.
 #[async_trait]
 pub trait Consumer: Send + Sync {
-    /// What the queue can carry.
+    /// The limits of the queue.
     fn limits(&self) -> Limits;
 
-    /// Waits for messages. Returns as soon as there is one, without waiting for more; empty after `wait`. A call that
-    /// is dropped leases no message for longer than the queue's visibility timeout.
+    /// Waits for messages. Returns as soon as there is one, without waiting for more, and empty after `wait`. A call that is dropped leases
+    /// messages for no longer than the queue's visibility timeout.
     ///
     /// # Errors
-    /// `Invalid` for numbers outside their range, `NotFound` for a queue that is gone.
+    /// `Invalid`: a number is out of its range. `NotFound`: the queue is gone.
     async fn receive(&self, receive: Receive) -> Result<Vec<Delivery>, Error>;
 
-    /// Deletes messages. Deleting twice is no error.
+    /// Deletes messages. Deleting a message twice is not an error.
     ///
     /// # Errors
-    /// `Invalid` for a receipt that this backend never wrote, per entry.
+    /// Per entry, `Invalid`: this backend did not issue the receipt.
     async fn delete(&self, leases: Vec<Lease>) -> Vec<Result<Deleted, Error>>;
 
-    /// Extends leases to `want` from now; the lease's deadline says what was granted. A lease that ended is extended as well, as long as
-    /// nobody received its message since. Where somebody did, this shows that the lease ended though its holder lives: a backend that
-    /// counts attempts itself does not count that one.
+    /// Extends leases to `want` from now; the deadline of each lease shows what was granted. A lease that has ended is extended as well,
+    /// unless another consumer has received its message since. In that case the call shows that the holder of the old lease is alive, and a
+    /// backend that counts attempts itself does not count that one.
     ///
     /// # Errors
-    /// `Invalid` where the message is gone or leased to another, per entry.
+    /// Per entry, `Invalid`: the message is gone or leased to another consumer.
     async fn renew(&self, leases: Vec<&mut Lease>, want: Duration) -> Vec<Result<(), Error>>;
 
-    /// Renews all that a worker has in hand, as [`Consumer::renew`] does, and the requests that run with it: in one write, and before
-    /// everything that waits to be written, where the backend keeps both.
+    /// Renews everything that a worker has in progress: leases as [`Consumer::renew`] does, and the requests of their handlers. A backend
+    /// that stores both does so in one write, ahead of all other waiting writes.
     ///
     /// # Errors
-    /// As `renew`; the request was not renewed then.
+    /// As [`Consumer::renew`]; the request was not renewed then.
     async fn hold(&self, held: Vec<Hold<'_>>, want: Duration) -> Vec<Result<Kept, Error>> {
         let (leases, kept): (Vec<_>, Vec<_>) = held
             .into_iter()
@@ -216,22 +215,22 @@ pub trait Consumer: Send + Sync {
             .collect()
     }
 
-    /// Says that the holder of a lease that ended lives on, so that what ended is no attempt. It does nothing where the lease did not
-    /// end or nobody received its message since, and nothing where the broker counts (SQS).
+    /// Reports that the holder of an ended lease is alive, so that it does not count as an attempt. This does nothing if the lease has not
+    /// ended, if no other consumer received the message since, or if the broker counts the attempts (SQS).
     async fn excuse(&self, _lease: &Lease) {}
 
-    /// Gives a message back, to be received again no sooner than `after`.
+    /// Releases a message, so that it can be received again after the delay `after`.
     ///
     /// # Errors
-    /// As `renew`.
+    /// As [`Consumer::renew`].
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error>;
 
-    /// Publishes `publish` (the error Result, where there is someone to tell), then moves the message to the queue's
-    /// dead-letter queue with its bytes and `reason`. Not atomic everywhere: a crash may leave the message in both
-    /// queues, never in neither.
+    /// Publishes `publish` (the error Result, if the message has a sender to notify), then moves the message to the queue's dead-letter
+    /// queue with its bytes and `reason`. This is not atomic everywhere: after a crash the message may be in both queues, but never in
+    /// neither.
     ///
     /// # Errors
-    /// As `renew`; `NotFound` where the queue has no dead-letter queue. Then the message stays where it is.
+    /// As [`Consumer::renew`]; `NotFound` if the queue has no dead-letter queue. The message then stays where it is.
     async fn dead_letter(
         &self,
         lease: Lease,
@@ -239,20 +238,19 @@ pub trait Consumer: Send + Sync {
         publish: Vec<(String, Message)>,
     ) -> Result<(), Error>;
 
-    /// Sends each message to this queue, to be received no sooner than its delay; the answers stand in the order of the
-    /// messages.
+    /// Sends each message to this queue with a delay. Returns the id of each message, in their order.
     ///
     /// # Errors
-    /// As [`Publisher::publish`], and `Invalid` for a delay over [`Limits::delay_max`].
+    /// As [`Publisher::publish`], and `Invalid` if a delay is over [`Limits::delay_max`].
     async fn schedule(
         &self,
         messages: Vec<(Duration, Message)>,
     ) -> Result<Vec<Result<String, Error>>, Error>;
 
-    /// Publishes, schedules, and only then deletes. Where the backend has transactions it is one; elsewhere a crash
-    /// leaves the message to be delivered again, and the idempotency record answers.
+    /// Publishes, schedules, and only then deletes. A backend with transactions uses a single one; with others, a crash leaves the message
+    /// to be delivered again, and the idempotency record answers the redelivery.
     ///
     /// # Errors
-    /// Per entry; then the message was not deleted.
+    /// Per entry; the message was not deleted then.
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<Deleted, Error>>;
 }

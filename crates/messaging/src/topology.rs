@@ -2,55 +2,56 @@ use crate::{Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Longest name of a topic or queue (SQS's limit, behaviours.md row 25).
+/// The longest name of a topic or queue, as on SQS.
 const NAME_CHARS_MAX: usize = 80;
 
-/// Topics, queues, and which queue hears which topic.
+/// Topics, queues, and the subscriptions between them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Topology {
-    /// Names of topics.
+    /// The names of the topics.
     pub topics: Vec<String>,
-    /// Queues; a dead-letter queue stands in the list as well.
+    /// The queues, including dead-letter queues.
     pub queues: Vec<QueueConfig>,
-    /// What is copied where.
+    /// The subscriptions of queues to topics.
     pub subscriptions: Vec<Subscription>,
 }
 
-/// A queue as it is declared.
+/// The declaration of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Its name.
+    /// The name of the queue.
     pub name: String,
     /// How long a received message is hidden from others.
     pub visibility: Duration,
-    /// How long a new message is hidden from everybody.
+    /// How long a new message is hidden from all consumers.
     pub delay: Duration,
-    /// What happens to a message that is received too often.
+    /// Where a message goes that is received too often.
     pub redrive: Option<Redrive>,
 }
 
-/// When and where a message is moved that nobody manages to handle.
+/// When a message that cannot be handled is moved, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
-    /// Receives that are allowed; the next one moves the message.
+    /// The allowed number of receives; the next one moves the message.
     pub max_receive_count: u32,
-    /// The queue it is moved to.
+    /// The queue that the message is moved to.
     pub dead_letter_queue: String,
 }
 
-/// A queue that hears a topic.
+/// The subscription of a queue to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// The topic.
     pub topic: String,
     /// The queue.
     pub queue: String,
-    /// Attribute names and the values that pass; a message passes when each named attribute has one of them. Empty: all pass.
+    /// Attribute names with the values that pass. A message passes if each named attribute has one of its values; an empty filter passes
+    /// all messages.
     pub filter: BTreeMap<String, Vec<String>>,
 }
 
 impl QueueConfig {
-    /// A queue with contract.md's visibility of 60 s, without delay and without a dead-letter queue.
+    /// A queue with a visibility timeout of 60 s, no delay and no dead-letter queue.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -72,7 +73,7 @@ impl QueueConfig {
 }
 
 impl Subscription {
-    /// Every message of `topic` is copied to `queue`.
+    /// Copies every message of `topic` to `queue`.
     pub fn new(topic: impl Into<String>, queue: impl Into<String>) -> Self {
         Self {
             topic: topic.into(),
@@ -81,7 +82,7 @@ impl Subscription {
         }
     }
 
-    /// Whether a message with these attributes passes.
+    /// Whether a message with these attributes passes the filter.
     pub fn passes(&self, attributes: &BTreeMap<String, String>) -> bool {
         passes(&self.filter, attributes)
     }
@@ -97,10 +98,10 @@ pub(crate) fn passes(
 }
 
 impl Topology {
-    /// Checks what every backend refuses.
+    /// Checks what every backend would refuse.
     ///
     /// # Errors
-    /// `Invalid`: a name, a number out of range, a dead-letter queue or subscription that points at nothing or at itself.
+    /// `Invalid`: a name or number out of range, or a dead-letter queue or subscription that refers to nothing or to itself.
     pub fn check(&self) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         for name in self
@@ -150,7 +151,7 @@ impl Topology {
 }
 
 impl Topology {
-    /// A message that nobody can handle must come to an end (behaviours.md, line 39).
+    /// A message that cannot be handled must leave the queue eventually.
     fn check_end(&self, queue: &QueueConfig) -> Result<(), Error> {
         let find = |name: &str| self.queues.iter().find(|queue| queue.name == name);
         let mut at = queue;
@@ -166,9 +167,9 @@ impl Topology {
     }
 }
 
-/// Longest lease from the receive on (SQS, behaviours.md row 11).
+/// The longest lease, counted from the receive, as on SQS.
 pub(crate) const LEASE_MAX: Duration = Duration::from_secs(43_200);
-/// Longest delay (SQS, behaviours.md row 13).
+/// The longest delay, as on SQS.
 pub(crate) const DELAY_MAX: Duration = Duration::from_secs(900);
 
 fn check_name(name: &str) -> Result<(), Error> {

@@ -1,7 +1,7 @@
-//! Puts messages of one topic together: AWS bills calls, not messages.
+//! Sends messages of one topic in batches, because AWS bills calls, not messages.
 //!
-//! A message that comes while nothing is on its way is sent at once. While calls are on their way, what comes is kept until there
-//! are ten entries, the bytes of a batch, or 50 ms have passed.
+//! A message that arrives while no call is running is sent at once. While calls are running, messages collect until there are ten entries,
+//! the bytes of a batch, or 50 ms have passed.
 
 use super::calls::Calls;
 use super::entries::BatchOutcome;
@@ -18,28 +18,28 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Batches of one topic on their way at once; more wait, and who publishes waits with them.
+/// The most concurrent calls for one topic. Beyond that, messages and their publishers wait.
 const CALLS_MAX: usize = 4;
-/// Groups of messages that wait for a batch.
+/// The most groups of messages that wait for a batch.
 const WAITING_MAX: usize = 100;
-/// How often an entry is tried that failed though its batch did not.
+/// The most tries of an entry that failed in a call that succeeded.
 const TRIES_MAX: u32 = 5;
-/// Longest wait before the second try; it doubles.
+/// The longest wait before the second try. It doubles with each further try.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// A message and who waits for its id.
+/// A message, and the publisher that waits for its id.
 struct Waiting {
     message: Message,
     answer: oneshot::Sender<Result<String, Error>>,
 }
 
-/// The messages of one topic.
+/// The queue of messages for one topic.
 #[derive(Clone)]
 pub(super) struct Batcher {
     queue: mpsc::Sender<Vec<Waiting>>,
 }
 
-/// Sends to one topic.
+/// Sends batches to one topic.
 pub(super) struct Sender {
     pub(super) sns: aws_sdk_sns::Client,
     pub(super) calls: Calls,
@@ -47,7 +47,7 @@ pub(super) struct Sender {
     pub(super) claims: Option<Arc<dyn ClaimStore>>,
     pub(super) topic_arn: String,
     pub(super) limits: Limits,
-    /// Most bytes of a message and of a batch, as far as the topic has shown; some topics take less than they say.
+    /// The most bytes of a message or a batch that the topic has proved to take. Some topics take less than they state.
     pub(super) bytes_max: Arc<AtomicUsize>,
 }
 
@@ -59,7 +59,8 @@ impl Batcher {
         Self { queue }
     }
 
-    /// Sends what is a message, together where there is room; the answers, and what was none, stand in the order of the messages.
+    /// Sends the valid messages, together where they fit. Returns the results in the order of the messages, including those for invalid
+    /// ones.
     pub(super) async fn send(
         &self,
         messages: Vec<Result<Message, Error>>,
@@ -74,7 +75,7 @@ impl Batcher {
             }));
         }
         if !group.is_empty() {
-            // Where this fails the answers do as well.
+            // If this fails, receiving the answers fails as well.
             let _ = self.queue.send(group).await;
         }
         let answers = answers.into_iter().map(|answer| async move {
@@ -100,11 +101,11 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
         let Ok(permit) = Arc::clone(&calls).acquire_owned().await else {
             return;
         };
-        // Our own call is one of them.
+        // This call has a permit as well.
         let others = CALLS_MAX - 1 - calls.available_permits();
         let until = Instant::now() + sender.limits.batch_fill;
         let batch = loop {
-            // No more than one call takes: the rest waits in the channel, whose room is what bounds it.
+            // No more than fits into one call: the rest waits in the bounded channel.
             while left.len() < sender.limits.batch_entries_max
                 && let Ok(group) = waiting.try_recv()
             {
@@ -128,7 +129,7 @@ async fn run(sender: Arc<Sender>, mut waiting: mpsc::Receiver<Vec<Waiting>>) {
     }
 }
 
-/// How many of the first fit into one call, and whether no more would.
+/// The number of messages from the front that fit into one call, and whether the call is then full.
 fn fitting(left: &VecDeque<Waiting>, entries_max: usize, bytes_max: usize) -> (usize, bool) {
     let mut bytes = 0;
     for (n, waiting) in left.iter().enumerate() {
@@ -141,7 +142,7 @@ fn fitting(left: &VecDeque<Waiting>, entries_max: usize, bytes_max: usize) -> (u
 }
 
 impl Sender {
-    /// Sends a batch; entries that fail alone are tried again alone.
+    /// Sends a batch. Entries that fail alone are retried alone.
     async fn send(&self, mut batch: Vec<Waiting>) {
         for turn in 1.. {
             let messages: Vec<&Message> = batch.iter().map(|waiting| &waiting.message).collect();
@@ -152,7 +153,7 @@ impl Sender {
                 match answer {
                     Err(error) if error.is_retryable() && turn < TRIES_MAX => again.push(waiting),
                     answer => {
-                        // Who does not wait any more is told nothing.
+                        // The publisher may be gone.
                         let _ = waiting.answer.send(answer);
                     }
                 }
@@ -166,9 +167,9 @@ impl Sender {
         }
     }
 
-    /// A topic may take less than it says, and the code of its refusal does not tell that from what else can be wrong with a message. So what was refused in a call
-    /// of more than every topic takes is sent once more: alone, and as a claim where it is larger than that itself. Where this helps, it
-    /// was the size, and the topic is believed no more.
+    /// Retries messages that may have been refused for their size. A topic may take less than it states, and the error code does not
+    /// distinguish this from other faults of a message. A message from a call larger than every topic takes is therefore sent once more:
+    /// alone, and as a claim if it is itself that large. If that works, the size was the cause, and the stated limit is no longer trusted.
     async fn smaller(
         &self,
         batch: &[&Message],
@@ -211,7 +212,7 @@ impl Sender {
         answers
     }
 
-    /// One call; the answers stand in the order of the batch.
+    /// Makes one call. Returns the results in the order of the batch.
     async fn call(&self, batch: &[&Message]) -> Vec<Result<String, Error>> {
         let mut answers = BatchOutcome::new("publish");
         let mut entries = Vec::new();

@@ -1,4 +1,4 @@
-//! Counts calls: on AWS they are the bill.
+//! Counts the calls of AWS, which determine its bill.
 
 use aws_sdk_sqs::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -7,25 +7,25 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The name under which receives are counted that found nothing: they are among the receives as well.
+/// The name under which empty receives are counted. They also count as receives.
 pub const EMPTY_RECEIVES: &str = "empty receives";
 
-/// What follows the name of a verb under which its requests are counted beyond its calls: AWS bills every 64 KB of a call as a request.
+/// The suffix of a counter for the requests beyond the first of each call: AWS bills every 64 KB of a call as a request.
 pub const BEYOND_64_KB: &str = " beyond 64 KB";
-/// What one request may carry (<https://aws.amazon.com/sqs/pricing/>, <https://aws.amazon.com/sns/pricing/>).
+/// The size of one billed request (<https://aws.amazon.com/sqs/pricing/>, <https://aws.amazon.com/sns/pricing/>).
 const REQUEST_BYTES: usize = 64 << 10;
 
-/// How often each verb was called, by `SQS ReceiveMessage` and the like; a call that is tried again counts again.
+/// The number of calls of each operation, by names such as `SQS ReceiveMessage`. A retried call counts again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Calls {
-    /// A receive found nothing.
+    /// Counts a receive that found nothing.
     pub(super) fn empty_receive(&self) {
         self.add(EMPTY_RECEIVES.into());
     }
 
-    /// A call carried `bytes`.
+    /// Counts the bytes that a call carried.
     pub(super) fn carried(&self, verb: &str, bytes: usize) {
         let beyond = bytes.div_ceil(REQUEST_BYTES).saturating_sub(1);
         if beyond > 0 {

@@ -1,4 +1,4 @@
-//! How AWS is reached.
+//! Connects to AWS.
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -8,21 +8,21 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One attempt of a call may take so long: more than the longest long poll (20 s), and short enough that a connection that hangs is
-/// noticed within 90 s.
+/// The timeout of one attempt of a call: more than the longest long poll (20 s), and short enough to notice a hanging connection within 90
+/// s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(28);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where topics and queues are.
+/// The addresses of topics and queues.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// ARNs of topics, by the names that pudato calls them.
+    /// The ARNs of topics, by the names that pudato uses.
     pub topics: BTreeMap<String, String>,
-    /// URLs of queues, likewise; one that is not here is asked for by its name.
+    /// The URLs of queues, by the names that pudato uses. pudato asks SQS for a missing one by its name.
     pub queues: BTreeMap<String, String>,
 }
 
-/// Credentials, region, profile and endpoint by the SDK's own chain; `endpoint` is an emulator instead of AWS.
+/// Loads credentials, region, profile and endpoint with the SDK's own chain. `endpoint` is that of an emulator.
 pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -37,7 +37,7 @@ pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
     loader.load().await
 }
 
-/// How calls travel: TLS by rustls, with ring.
+/// The HTTP client of all calls: TLS with rustls and ring.
 pub fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -1,22 +1,22 @@
-//! The entries of one call, and what the call says of each: a failure inside of a success is a failure.
+//! The outcomes of the entries of one batch call. An entry can fail although the call succeeds.
 
 use super::error::entry;
 use crate::{Error, ErrorKind};
 
-/// BatchOutcome in the order of the entries. One that the call says nothing of counts as unknown.
+/// The outcomes of entries, in their order. An entry that the response does not mention has an unknown outcome.
 pub(super) struct BatchOutcome<T> {
     what: &'static str,
     answers: Vec<EntryOutcome<T>>,
 }
 
 enum EntryOutcome<T> {
-    /// It was sent, and nothing was said of it yet.
+    /// The entry was sent, and the response has not mentioned it yet.
     Waits,
     Is(Result<T, Error>),
 }
 
 impl<T> BatchOutcome<T> {
-    /// Of calls that do `what`.
+    /// For calls of the operation `what`.
     pub(super) fn new(what: &'static str) -> Self {
         Self {
             what,
@@ -24,36 +24,36 @@ impl<T> BatchOutcome<T> {
         }
     }
 
-    /// Adds an entry that is sent; answers the id under which.
+    /// Adds an entry to send, and returns its id within the call.
     pub(super) fn sent(&mut self) -> String {
         self.answers.push(EntryOutcome::Waits);
         (self.answers.len() - 1).to_string()
     }
 
-    /// Adds an entry that is not.
+    /// Adds an entry that is refused without being sent.
     pub(super) fn refused(&mut self, error: Error) {
         self.answers.push(EntryOutcome::Is(Err(error)));
     }
 
-    /// The place of an entry that was sent.
+    /// The index of a sent entry, by its id.
     pub(super) fn place(&self, id: &str) -> Option<usize> {
         let place = id.parse().ok()?;
         matches!(self.answers.get(place), Some(EntryOutcome::Waits)).then_some(place)
     }
 
-    /// What the call said of the entry at `place`.
+    /// Sets the outcome of the entry at `place`.
     pub(super) fn set(&mut self, place: usize, answer: Result<T, Error>) {
         self.answers[place] = EntryOutcome::Is(answer);
     }
 
-    /// The call said that an entry failed.
+    /// Marks an entry as failed.
     pub(super) fn failed(&mut self, id: &str, code: &str, message: Option<&str>) {
         if let Some(place) = self.place(id) {
             self.set(place, Err(entry(self.what, code, message)));
         }
     }
 
-    /// The call itself failed, and all that was sent with it.
+    /// Marks all sent entries as failed, because the call itself failed.
     pub(super) fn all_failed(&mut self, error: &Error) {
         for answer in &mut self.answers {
             if matches!(answer, EntryOutcome::Waits) {
@@ -62,7 +62,7 @@ impl<T> BatchOutcome<T> {
         }
     }
 
-    /// All of them.
+    /// The outcomes of all entries.
     pub(super) fn into_vec(self) -> Vec<Result<T, Error>> {
         let what = self.what;
         let silence = || Error::new(ErrorKind::Unavailable, format!("{what}: no answer"));

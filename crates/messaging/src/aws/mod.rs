@@ -1,7 +1,7 @@
-//! SNS and SQS, used directly: a topic is an SNS topic, a queue an SQS queue that hears it.
+//! SNS and SQS without a layer in between: a topic is an SNS topic, and a queue is an SQS queue that subscribes to it.
 //!
-//! What this backend cannot tell: whether a delete with an old receipt deleted anything ([`Deleted::Unknown`](crate::Deleted)), and
-//! the messages of all queues by an attribute.
+//! This backend cannot tell whether a delete with an old receipt deleted a message ([`Deleted::Unknown`](crate::Deleted)), and it cannot
+//! find messages on all queues by an attribute.
 
 mod batcher;
 mod calls;
@@ -42,19 +42,19 @@ pub struct AwsFabric {
 struct Shared {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
-    /// For renewals alone, with connections of its own; made when the first is due, since a Lambda never renews.
+    /// A client for renewals with connections of its own. It is created with the first renewal, because a Lambda function never renews.
     renewals: OnceLock<aws_sdk_sqs::Client>,
     sts: aws_sdk_sts::Client,
     calls: Calls,
     clock: Arc<dyn Clock>,
-    /// The ARN of each topic, by the name that pudato calls it.
+    /// The ARN of each topic, by the name that pudato uses.
     topics: RwLock<BTreeMap<String, String>>,
-    /// The URL of each queue, likewise.
+    /// The URL of each queue, by the name that pudato uses.
     queues: RwLock<BTreeMap<String, String>>,
 }
 
 impl AwsFabric {
-    /// Uses what the SDK's configuration says ([`sdk_config`]); `places` says where topics and queues are.
+    /// Uses the configuration of the SDK ([`sdk_config`]). `places` holds the addresses of topics and queues.
     pub fn new(config: &aws_config::SdkConfig, places: Places, clock: Arc<dyn Clock>) -> Self {
         let calls = Calls::default();
         let sns = aws_sdk_sns::config::Builder::from(config).interceptor(calls.clone());
@@ -85,24 +85,24 @@ impl AwsFabric {
         self
     }
 
-    /// Publishes to its topics. All who publish share their batches.
+    /// A publisher for all topics. All publishers share their batches.
     pub fn publisher(&self) -> SnsPublisher {
         self.publisher.clone()
     }
 
-    /// How often each verb of SNS and SQS was called since this was made, by `SQS ReceiveMessage` and the like.
+    /// The number of calls of each operation so far, by names such as `SQS ReceiveMessage`.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.shared.calls.all()
     }
 
-    /// The ARNs of the topics that are known.
+    /// The ARNs of the known topics.
     pub fn topic_arns(&self) -> Vec<String> {
         let topics = self.shared.topics.read();
         let topics = topics.unwrap_or_else(PoisonError::into_inner);
         topics.values().cloned().collect()
     }
 
-    /// A consumer of `queue`.
+    /// Opens a consumer of `queue`.
     ///
     /// # Errors
     /// `NotFound`: the queue is unknown or gone.
@@ -123,7 +123,7 @@ impl Shared {
         find(&self.topics, "topic", name)
     }
 
-    /// The URL of a queue: that was named, or asked for by its name.
+    /// The URL of a queue: from the configuration, or from SQS.
     async fn queue(&self, name: &str) -> Result<String, Error> {
         if let Ok(known) = find(&self.queues, "queue", name) {
             return Ok(known);

@@ -1,5 +1,5 @@
-//! What people do with queues. SQS has no way to look without receiving: looking counts as a receive, hides the messages from others
-//! for some seconds, and may miss some.
+//! Browses, replays and purges queues. SQS cannot look at a message without receiving it, so browsing counts as a receive, hides the
+//! messages from consumers for a while, and may miss some.
 
 use super::AwsFabric;
 use super::error::failed;
@@ -16,17 +16,17 @@ use aws_sdk_sqs::types::{
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// How long messages that are looked at are hidden from others, in seconds: longer than it takes to look through some ten thousand.
+/// How long browsed messages are hidden, in seconds: longer than it takes to browse some ten thousand.
 const LOOK_SECONDS: i32 = 120;
-/// How long a receive waits: one that does not wait asks only some of the queue's servers, one that does asks all of them (Amazon SQS
-/// developer guide, "Amazon SQS short and long polling").
+/// How long a receive waits, in seconds. A receive that does not wait asks only some of the queue's servers (Amazon SQS developer guide,
+/// "Amazon SQS short and long polling").
 const WAIT_SECONDS: i32 = 1;
-/// Empty receives after which a queue counts as seen.
+/// The number of empty receives that end a walk.
 const EMPTY_MAX: u32 = 1;
-/// Messages of one receive, and entries of one batch.
+/// The most messages of one receive, and entries of one batch.
 const BATCH: usize = 10;
 
-/// A walk through a queue, a receive at a time. What it finds is hidden from others until it is given back.
+/// A walk through a queue, one receive at a time. The messages it finds are hidden from consumers until they are released.
 struct Walk<'a> {
     fabric: &'a AwsFabric,
     queue: &'a str,
@@ -36,7 +36,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The next messages, up to `max` and [`BATCH`]; `None` where there are no more.
+    /// Returns the next messages, up to `max` and [`BATCH`]; `None` if there are no more.
     async fn next(&mut self, max: usize) -> Result<Option<Vec<SqsMessage>>, Error> {
         while self.empty < EMPTY_MAX && max > 0 {
             let call = self
@@ -84,7 +84,7 @@ impl AwsFabric {
         })
     }
 
-    /// Finds messages by their ids; looks no further than it must, and gives back what it met on the way.
+    /// Finds messages by their ids. Stops when all are found, and releases the others that it met.
     async fn find_by_ids(&self, queue: &str, ids: &[String]) -> Result<Vec<SqsMessage>, Error> {
         let mut walk = self.walk(queue).await?;
         let (mut found, mut rest) = (Vec::new(), Vec::new());
@@ -144,7 +144,7 @@ impl AwsFabric {
         Ok(())
     }
 
-    /// Sends a message as it is, without what says why it was given up.
+    /// Sends a copy of a message without the attributes that explain why it was dead-lettered.
     async fn send_copy(&self, queue: &str, message: &SqsMessage) -> Result<(), Error> {
         let mut attributes = message.message_attributes.clone().unwrap_or_default();
         attributes.retain(|name, _| !wire::is_label(name));
@@ -193,7 +193,7 @@ fn stored(queue: &str, message: &SqsMessage) -> Stored {
             Some(_) => wire::attempts_of_dead_letter(message),
             None => Some(receive_count),
         },
-        // Of the copy that pudato sent to a dead-letter queue it is the first look.
+        // For a copy that pudato sent to a dead-letter queue, this was the first browse.
         first_received_ms: first_received_ms.filter(|_| !is_copy),
         dead_letter,
     }
@@ -249,7 +249,7 @@ impl Operations for AwsFabric {
                 if stored.is_unexplained() && found.len() < max {
                     found.push(stored);
                 }
-                // There may be thousands: what gives it back is enough.
+                // There may be thousands, and releasing a message needs no body.
                 message.body = None;
                 met.push(message);
             }
@@ -265,7 +265,7 @@ impl Operations for AwsFabric {
         let mut pages = asked.into_paginator().items().send();
         while let Some(found) = pages.next().await {
             let found = found.map_err(|error| failed(&format!("topic {topic}"), error))?;
-            // One that nobody confirmed, or that was removed, has a word in the place of its ARN.
+            // An unconfirmed or removed subscription has a word in place of its ARN.
             let arn = found.subscription_arn.unwrap_or_default();
             if arn.starts_with("arn:") {
                 return Ok(true);
@@ -312,8 +312,8 @@ impl Operations for AwsFabric {
         Ok(moved)
     }
 
-    /// By SQS itself, which moves what it has without handing it to anybody. The destination is always named: it does not know where
-    /// a message came from that pudato gave up.
+    /// Uses SQS's own redrive, which moves messages without receiving them. The destination is always given, because SQS does not know
+    /// where a message came from that pudato dead-lettered.
     async fn replay_all(
         &self,
         dead_letters: &str,
@@ -336,7 +336,7 @@ impl Operations for AwsFabric {
             .await;
         match started.map_err(|error| failed(&what, error)) {
             Ok(_) => {}
-            // Not every emulator has it (ministack 1.5.33).
+            // Some emulators do not support it (ministack 1.5.33).
             Err(error)
                 if matches!(
                     error.aws_code(),
@@ -408,7 +408,7 @@ impl Operations for AwsFabric {
             self.give_back(&url, &[message]).await;
             return Ok(false);
         };
-        // Made before anybody is told: what cannot be sent would be told again and again.
+        // Prepared before anybody is notified: a message that cannot be sent would cause the same notification again and again.
         let body = message.body.clone().unwrap_or_default();
         let copy = labelled(body, attributes, reason, &dead_letter.source, None);
         let copy = shortened(copy, Limits::SQS.message_bytes_max);

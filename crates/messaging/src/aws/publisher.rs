@@ -11,22 +11,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
-/// What SNS takes if the topic states no limit (behaviours.md, row 5), and also whatever limit it states.
+/// What SNS takes if the topic states no limit, and at least whatever limit it states.
 pub(super) const MESSAGE_BYTES: usize = 262_144;
 
 /// Publishes to topics, in batches. Clones share their batches.
 #[derive(Clone)]
 pub struct SnsPublisher {
     shared: Arc<Shared>,
-    /// Each is asked for once, however many want it at the same time.
+    /// The topics. Concurrent publishers ask SNS once for each.
     topics: Arc<Mutex<HashMap<String, Arc<OnceCell<Topic>>>>>,
-    /// Stores messages that their topic refuses for their size.
+    /// Stores messages that a topic refuses for their size.
     claims: Option<Arc<dyn ClaimStore>>,
 }
 
 #[derive(Clone)]
 struct Topic {
-    /// The limit that the topic states: pudato sends messages prepared for it, and may turn them into claims on the way.
+    /// The limit that the topic states. Messages are prepared for it, and may still become claims on the way.
     said: Limits,
     /// The limit that the topic has shown in practice.
     bytes_max: Arc<AtomicUsize>,
@@ -64,14 +64,14 @@ impl SnsPublisher {
         self.topic(topic).await?.said.check(message)
     }
 
-    /// As [`Publisher::publish`], of any number and size.
+    /// As [`Publisher::publish`], for any number and size of messages.
     pub(super) async fn publish_any(
         &self,
         topic: &str,
         messages: Vec<Message>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         let topic = self.topic(topic).await?;
-        // SNS drops silently what a queue cannot take: it is refused here.
+        // SNS silently drops characters that a queue cannot carry, so they are refused here.
         let checked = messages.into_iter().map(|message| {
             topic.said.check(&message)?;
             Ok(message)
@@ -79,7 +79,7 @@ impl SnsPublisher {
         Ok(topic.batcher.send(checked.collect()).await)
     }
 
-    /// The topic, with the limit that is in force there.
+    /// The topic, with its effective limit.
     async fn topic(&self, name: &str) -> Result<Topic, Error> {
         let known = {
             let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,8 @@ impl SnsPublisher {
             Ok(found) => found
                 .attributes
                 .and_then(|mut all| all.remove("MaximumMessageSize")),
-            // Who may publish and not ask publishes what every topic takes: a handler's role has `sns:Publish` alone.
+            // A role may be allowed to publish but not to ask for the limit, such as a handler's with `sns:Publish` alone. It then
+            // publishes what every topic takes.
             Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Invalid) => {
                 tracing::debug!(%error, "the limits of every topic are used");
                 None

@@ -1,4 +1,4 @@
-//! A queue of a caller's own that hears one correlation id, for callers that cannot reach where Results are kept.
+//! A queue for the replies to one Command, for callers that cannot reach the registry.
 
 use super::error::failed;
 use super::topology::{account, queue_policy};
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the name of such a queue has after its prefix; then come the second it was made in and eight hexadecimal digits.
+/// The part of the queue's name after the prefix. The second of its creation and eight hexadecimal digits follow.
 const INFIX: &str = "-reply-";
-/// How long it keeps what nobody reads: who has it reads all the time.
+/// How long the queue keeps messages. Its owner reads it all the time.
 const RETENTION_SECONDS: u64 = 3_600;
-/// Who has waited for so long is gone, and its queue is a stray.
+/// A queue older than this has lost its caller.
 const STRAY_SECONDS: u64 = 86_400;
-/// Longest long poll, and most messages of a receive (behaviours.md, row 14).
+/// The longest long poll, and the most messages of a receive.
 const WAIT_SECONDS_MAX: u64 = 20;
 const RECEIVE_MAX: i32 = 10;
 
-/// A queue that hears what a topic says under one correlation id. Whoever has it closes it; what is left behind by one that was
-/// killed is swept away a day later ([`AwsFabric::sweep_replies`]).
+/// A queue that receives the messages of one topic with one correlation id. Its owner closes it; if the owner is killed,
+/// [`AwsFabric::sweep_replies`] removes the queue a day later.
 pub struct ReplyQueue {
     shared: Arc<Shared>,
     name: String,
@@ -29,21 +29,21 @@ pub struct ReplyQueue {
     subscription: Option<String>,
 }
 
-/// A message that a [`ReplyQueue`] heard.
+/// A message that a [`ReplyQueue`] received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Its body, as it was published.
+    /// The body as published.
     pub body: Vec<u8>,
-    /// The attributes that came with it.
+    /// The attributes that were sent with it.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl AwsFabric {
-    /// Makes a queue `PREFIX-reply-SECOND-DIGITS` that hears what is published to `topic` under `correlation_id` from now on. It
-    /// hears that topic alone, over TLS alone, and is encrypted.
+    /// Creates a queue `PREFIX-reply-SECOND-DIGITS` that receives what is published to `topic` with this `correlation_id` from now on. Its
+    /// policy accepts only this topic, and only over TLS; its messages are encrypted.
     ///
     /// # Errors
-    /// `NotFound` for an unknown topic, `Denied` for who may make no queue, `Unavailable`. Then nothing is left behind.
+    /// `NotFound` for an unknown topic; `Denied` if the caller may not create queues; `Unavailable`. Nothing is left behind then.
     pub async fn listen(
         &self,
         prefix: &str,
@@ -55,7 +55,7 @@ impl AwsFabric {
         let digits = uuid::Uuid::new_v4().simple().to_string();
         let name = format!("{prefix}{INFIX}{second}-{}", &digits[..8]);
         let arn = account(&self.shared).await?.arn("sqs", &name);
-        // The topic's own account, which may be another than the caller's: arn:aws:sns:REGION:ACCOUNT:NAME.
+        // The account of the topic, which may differ from the caller's: arn:aws:sns:REGION:ACCOUNT:NAME.
         let sender = topic_arn.split(':').nth(4).unwrap_or_default();
         let policy = queue_policy(&arn, std::slice::from_ref(&topic_arn), sender);
         let call = self
@@ -104,10 +104,10 @@ impl AwsFabric {
         }
     }
 
-    /// Removes queues for replies whose callers are gone, and what they heard `topic` by; answers how many.
+    /// Removes reply queues whose callers are gone, with their subscriptions to `topic`, and returns how many.
     ///
     /// # Errors
-    /// They cannot be listed or removed; others are removed by the next.
+    /// The queues cannot be listed, or one cannot be removed; the next call removes the others.
     pub async fn sweep_replies(&self, prefix: &str, topic: &str) -> Result<usize, Error> {
         let shared = &self.shared;
         let now = shared.clock.now_ms() / 1_000;
@@ -151,10 +151,10 @@ impl AwsFabric {
 }
 
 impl ReplyQueue {
-    /// What came; waits for the first, up to `wait` in whole seconds and at most 20. What it answers does not come again, but for
-    /// the rare message that SQS delivers twice.
+    /// Returns the messages that arrived. Waits up to `wait` for the first, in whole seconds and at most 20. A message is not returned
+    /// again, except for the rare one that SQS delivers twice.
     ///
-    /// # Errors
+    /// `NotFound`: the queue was removed; `Unavailable`, `Denied`.
     /// `NotFound`: somebody removed the queue; `Unavailable`, `Denied`.
     pub async fn receive(&self, wait: Duration) -> Result<Vec<Reply>, Error> {
         let wait = wait
@@ -180,7 +180,7 @@ impl ReplyQueue {
         if !entries.is_empty() {
             let call = sqs.delete_message_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
-                // They come again, and say the same again.
+                // They are delivered again, with the same content.
                 tracing::debug!(error = %failed(&title, error), "not deleted");
             }
         }
@@ -191,7 +191,7 @@ impl ReplyQueue {
         Ok(heard.collect())
     }
 
-    /// Removes the queue and its subscription. What cannot be removed is said in the log, and swept away later.
+    /// Removes the queue and its subscription. A failure is logged, and the sweep removes the rest later.
     pub async fn close(self) {
         let Self {
             shared,
@@ -213,13 +213,13 @@ impl ReplyQueue {
     }
 }
 
-/// Whether `name` is that of a queue for replies whose caller may still wait.
+/// Whether `name` is that of a reply queue whose caller may still wait.
 pub(super) fn is_in_use(prefix: &str, name: &str, now_ms: u64) -> bool {
     let made = made_at(prefix, name);
     made.is_some_and(|made| made + STRAY_SECONDS >= now_ms / 1_000)
 }
 
-/// The second since the Unix epoch in which a queue for replies was made; `None` for the name of any other queue.
+/// The second since the Unix epoch in which a reply queue was created; `None` for the name of any other queue.
 fn made_at(prefix: &str, name: &str) -> Option<u64> {
     let rest = name.strip_prefix(prefix)?.strip_prefix(INFIX)?;
     let (second, digits) = rest.split_once('-')?;

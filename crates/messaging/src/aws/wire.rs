@@ -1,4 +1,4 @@
-//! Messages as SNS and SQS have them.
+//! Converts messages to and from the types of SNS and SQS.
 
 use super::sqs::receipt;
 use crate::claims;
@@ -8,7 +8,7 @@ use aws_sdk_sqs::types as sqs;
 use aws_sdk_sqs::types::MessageSystemAttributeName as System;
 use std::collections::{BTreeMap, HashMap};
 
-/// The type of an attribute. AWS's extended clients send and look for the size of a claim as a number; all others are texts.
+/// The data type of an attribute. AWS's extended clients write the size of a claim as a number; all other attributes are strings.
 fn data_type(name: &str) -> &'static str {
     match claims::SIZES.contains(&name) {
         true => "Number",
@@ -16,7 +16,7 @@ fn data_type(name: &str) -> &'static str {
     }
 }
 
-/// Attributes of a message that pudato itself moved to a dead-letter queue.
+/// The attributes that pudato adds when it dead-letters a message.
 pub(super) const REASON: &str = "dead_letter_reason";
 pub(super) const SOURCE: &str = "dead_letter_source";
 pub(super) const ATTEMPTS: &str = "dead_letter_attempts";
@@ -51,7 +51,7 @@ pub(super) fn sqs_attributes(
     attributes.iter().map(attribute).collect()
 }
 
-/// Attributes of messages that are no texts, by the messages' ids: pudato reads texts alone, and passes the others on as they came.
+/// The attributes of messages that are not strings, by message id. pudato reads strings only and passes the others on unchanged.
 pub(super) fn other_attributes(messages: &[sqs::Message]) -> OtherAttributes {
     let of = |message: &sqs::Message| {
         let all = message.message_attributes.iter().flatten();
@@ -67,13 +67,13 @@ pub(super) fn other_attributes(messages: &[sqs::Message]) -> OtherAttributes {
 
 pub(super) type OtherAttributes = HashMap<String, HashMap<String, sqs::MessageAttributeValue>>;
 
-/// Whether an attribute says why a message was given up.
+/// Whether an attribute explains why a message was dead-lettered.
 pub(super) fn is_label(name: &str) -> bool {
     [REASON, SOURCE, ATTEMPTS].contains(&name)
 }
 
-/// How often a dead letter was handed to a worker before it became one. SQS counts looks as receives and goes on counting on the dead-letter
-/// queue, so its count says nothing; what pudato gave up carries it, and what SQS moved itself does not.
+/// How often a worker received a message before it was dead-lettered. SQS counts browsing as a receive and continues to count on the
+/// dead-letter queue, so its count is useless here. A message that pudato dead-lettered carries the number; one that SQS moved does not.
 pub(super) fn attempts_of_dead_letter(message: &sqs::Message) -> Option<u32> {
     if system(message, System::DeadLetterQueueSourceArn).is_some() {
         return None;
@@ -82,7 +82,7 @@ pub(super) fn attempts_of_dead_letter(message: &sqs::Message) -> Option<u32> {
     attempts.string_value.as_ref()?.parse().ok()
 }
 
-/// What is known of the queue that a message came from.
+/// The queue that a message came from.
 pub(super) struct Origin<'a> {
     pub(super) queue: &'a str,
     pub(super) received_ms: u64,
@@ -90,7 +90,7 @@ pub(super) struct Origin<'a> {
     pub(super) attempt_max: Option<u32>,
 }
 
-/// Attributes as texts, without those that say why the message is here.
+/// The attributes as strings, without those that explain why the message was dead-lettered.
 pub(super) fn attributes(message: &sqs::Message) -> (BTreeMap<String, String>, Option<DeadLetter>) {
     let given = message.message_attributes.iter().flatten();
     let texts = given.filter_map(|(name, value)| {
@@ -101,11 +101,11 @@ pub(super) fn attributes(message: &sqs::Message) -> (BTreeMap<String, String>, O
     let reason = attributes.remove(REASON);
     let source = attributes.remove(SOURCE);
     attributes.remove(ATTEMPTS);
-    // The broker says where a message came from that it moved itself.
+    // The broker reports the origin of a message that it moved itself.
     let moved_from = system(message, System::DeadLetterQueueSourceArn);
     let moved_from = moved_from.map(|arn| arn.rsplit(':').next().unwrap_or(arn).to_owned());
     let dead_letter = match moved_from {
-        // The reason is that of an earlier death, from which it was replayed: of this one nobody was told yet.
+        // This reason belongs to an earlier death, from which the message was replayed. The sender was not notified of the current one yet.
         Some(source) => Some(DeadLetter {
             source,
             reason: None,

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A receive that waits looks again after this time even when nothing woke it: a wake-up is a help, not a promise.
+/// A waiting receive looks again after this time even if nothing woke it, because a wake-up can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Receives and settles the messages of one queue.
@@ -33,7 +33,7 @@ impl LocalConsumer {
         Ok(Self { fabric, queue })
     }
 
-    /// When the next message is due, and when the last one was sent.
+    /// Returns when the next message is due, and when the last one was sent.
     fn look(&self) -> Result<(Option<i64>, Option<u64>), Error> {
         self.fabric.read(|connection| {
             connection
@@ -75,18 +75,18 @@ impl Consumer for LocalConsumer {
         Limits::SQS.check_receive(receive)?;
         let fabric = &self.fabric;
         let deadline_ms = fabric.now_ms() + milliseconds(receive.wait);
-        // Listening begins before looking, so that nothing can arrive unnoticed in between.
+        // Starts listening before it looks, so that no arrival goes unnoticed in between.
         let mut arrivals = fabric.wake.listen(self.queue.id);
         loop {
             arrivals.mark_unchanged();
             let (next_ms, sent_ms) = self.look()?;
-            // Another process may have sent it before the clock was set back.
+            // Another process may have sent the message before the clock was set back.
             let now_ms = fabric.time.at_least(sent_ms.unwrap_or(0));
             if next_ms.is_some_and(|next_ms| next_ms <= now_ms) {
                 let (queue, time) = (self.queue.clone(), Arc::clone(&fabric.time));
                 let received = fabric
                     .write(Durability::Written, move |transaction| {
-                        // A lease begins when its message is handed out, and not when this began to wait for its turn.
+                        // The lease begins when the message is handed out, not when the operation began to wait for the writer.
                         receive::receive(transaction, &queue, receive.max, time.now_ms())
                     })
                     .await?;
@@ -103,7 +103,7 @@ impl Consumer for LocalConsumer {
                 .min(deadline_ms)
                 .min(now_ms + milliseconds(LOOK_AGAIN));
             tokio::select! {
-                // The sender lives in `fabric`, so this cannot fail.
+                // The sender is owned by `fabric`, so this cannot fail.
                 _ = arrivals.changed() => {}
                 () = fabric.time.sleep_until(until_ms) => {}
             }
@@ -177,7 +177,7 @@ impl Consumer for LocalConsumer {
             return;
         };
         let time = Arc::clone(&self.fabric.time);
-        // Where it cannot be written the attempt counts.
+        // If this cannot be written, the attempt counts.
         let _ = self
             .fabric
             .write(Durability::Written, move |transaction| {
@@ -254,8 +254,8 @@ impl Consumer for LocalConsumer {
     }
 }
 
-/// Entry by entry: what is refused is refused alone. A failure of the disk may have stopped an entry half-way, so it
-/// fails them all, and all of them are rolled back.
+/// Runs an operation for each entry. A refused entry fails alone. A disk error may have stopped an entry half-way, so it fails all of them,
+/// and all are rolled back.
 fn each<T, U>(
     entries: Vec<Result<T, Error>>,
     mut run: impl FnMut(T) -> Result<U, Error>,
@@ -271,7 +271,7 @@ fn each<T, U>(
         .collect()
 }
 
-/// When the commit failed, it failed for every entry.
+/// A failed commit fails every entry.
 fn spread<T>(outcome: Result<Vec<Result<T, Error>>, Error>, count: usize) -> Vec<Result<T, Error>> {
     match outcome {
         Ok(entries) => entries,

@@ -1,11 +1,11 @@
-//! The data folder: who may read it, and which version of pudato wrote it.
+//! The data folder: its permissions, and the version of pudato that wrote it.
 
 use crate::{Error, ErrorKind};
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Makes the folder for its owner alone, or checks the one that is there.
+/// Creates the folder for its owner alone, or checks an existing one.
 pub(super) fn prepare(root: &Path) -> Result<PathBuf, Error> {
     let wrong =
         |what: String| Error::new(ErrorKind::Invalid, format!("{}: {what}", root.display()));
@@ -27,7 +27,7 @@ pub(super) fn prepare(root: &Path) -> Result<PathBuf, Error> {
     root.canonicalize().map_err(unreadable)
 }
 
-/// Makes an empty file for its owner alone; one that exists is refused, be it a symbolic link.
+/// Creates an empty file for its owner alone. An existing file or symbolic link is refused.
 pub(super) fn new_file(path: &Path) -> Result<(), Error> {
     let made = fs::OpenOptions::new()
         .write(true)
@@ -40,7 +40,7 @@ pub(super) fn new_file(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Opens a file of the folder, made for its owner alone; a symbolic link in its place is refused.
+/// Opens a file of the folder, or creates it for its owner alone. A symbolic link is refused.
 pub(super) fn file(root: &Path, name: &str) -> Result<fs::File, Error> {
     let path = root.join(name);
     if path.is_symlink() {

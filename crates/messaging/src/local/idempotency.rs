@@ -1,4 +1,4 @@
-//! Which requests were answered; kept in the same file, so that an answer and its message are settled together.
+//! Idempotency records. They are in the same file as the queues, so that an answer and its message are settled in one transaction.
 
 use super::queue::milliseconds;
 use super::schema::database_error;
@@ -67,7 +67,7 @@ pub(super) fn begin(
     Ok(BeginOutcome::New)
 }
 
-/// Renews a request that runs; answers whether it is still its owner's.
+/// Renews a running request, and returns whether it still belongs to its owner.
 pub(super) fn renew(
     transaction: &Transaction<'_>,
     running: &RunningRequest,
@@ -83,7 +83,7 @@ pub(super) fn renew(
     Ok(begun == BeginOutcome::New)
 }
 
-/// Answers whether the request is the owner's.
+/// Stores an answer, and returns whether the request belongs to the owner.
 pub(super) fn finish(
     transaction: &Transaction<'_>,
     answered: &IdempotencyRecord,

@@ -1,5 +1,5 @@
-//! Holders of leases that ended while they live: a machine may be busier than a lease is long. What nobody received since is theirs
-//! again; and where somebody did, the attempt that ended so is not counted.
+//! Handles leases that ended while their holder was alive, because a machine can be busier than a lease is long. If no other consumer
+//! received the message since, the holder gets it back; otherwise the attempt does not count.
 
 use super::queue::Queue;
 use super::receipt::Receipt;
@@ -9,7 +9,7 @@ use super::writer::Transaction;
 use crate::Error;
 use rusqlite::{OptionalExtension, params};
 
-/// How many receives of a message were no attempts.
+/// The number of receives of a message that do not count as attempts.
 pub(super) fn excused(transaction: &Transaction<'_>, message: i64) -> Result<i64, Error> {
     transaction
         .connection
@@ -22,17 +22,17 @@ pub(super) fn excused(transaction: &Transaction<'_>, message: i64) -> Result<i64
         .map_err(|error| database_error("excused attempts", error))
 }
 
-/// Excuses the attempt of a lease that ended, where its message was received since.
+/// Excuses the attempt of an ended lease, if another consumer has received the message since.
 pub(super) fn excuse(
     transaction: &Transaction<'_>,
     receipt: Receipt,
     now_ms: i64,
 ) -> Result<(), Error> {
     if receipt.visible_at_ms > now_ms {
-        // It did not end: its holder gave the message back.
+        // The lease did not end: its holder released the message.
         return Ok(());
     }
-    // What was received since is due later than the lease was, so few rows are looked at.
+    // A message that was received since is due later than the lease was, so this looks at few rows.
     run(
         transaction,
         "INSERT INTO excused (message, attempts, receive)
@@ -50,7 +50,7 @@ pub(super) fn excuse(
     Ok(())
 }
 
-/// Takes back a message that was moved after its last attempt, where nobody received or explained it since.
+/// Takes back a message that was moved after its last attempt, if nobody has received or explained it since.
 pub(super) fn take_back(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -78,7 +78,7 @@ pub(super) fn take_back(
     Ok(changed == 1)
 }
 
-/// Forgets what was excused of a message that is gone, or counts anew.
+/// Removes the excused attempts of a message that is gone or whose count restarts.
 pub(super) fn forget(transaction: &Transaction<'_>, message: i64) -> Result<(), Error> {
     let sql = "DELETE FROM excused WHERE message = ?";
     run(transaction, sql, [message]).map(|_| ())

@@ -1,5 +1,5 @@
-//! The embedded fabric: topics, queues and dead-letter queues in one SQLite file, for any number of processes on one
-//! machine. What was answered `Ok` survives a crash of the process, and but for receives a power failure too.
+//! The embedded fabric: topics, queues and dead-letter queues in one SQLite file, for any number of processes on one machine. An operation
+//! that returned `Ok` survives a crash of the process and, except for receives and renewals, a power failure.
 
 mod consumer;
 mod folder;
@@ -33,7 +33,7 @@ use turn::Turn;
 use wake::Wake;
 use writer::{Durability, Transaction, Writer};
 
-/// Name of the database in the data folder.
+/// The name of the database in the data folder.
 const DATABASE: &str = "fabric.db";
 
 /// The embedded fabric of one data folder. Clones share its connections.
@@ -47,18 +47,18 @@ pub struct LocalFabric {
 }
 
 impl LocalFabric {
-    /// Opens the fabric in the folder `root`, which is made for its owner alone where it does not exist.
+    /// Opens the fabric in the folder `root`. A new folder is created for its owner alone.
     ///
     /// # Errors
-    /// `Invalid`: the folder is a symbolic link, or a newer pudato wrote it. `Corrupt`: the file is no database or is
-    /// damaged. `Unavailable`: no permission, no space.
+    /// `Invalid`: the folder is a symbolic link, or a newer pudato wrote it. `Corrupt`: the file is not a database, or is damaged.
+    /// `Unavailable`: no permission, or no space.
     pub fn open(root: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let root = folder::prepare(root)?;
         let turn = Turn::open(&root)?;
-        // Made before SQLite opens it, so that it is the owner's alone; its companions take after it.
+        // Created before SQLite opens it, so that only its owner can read it. SQLite gives its companion files the same permissions.
         drop(folder::file(&root, DATABASE)?);
         let path = root.join(DATABASE);
-        // One process at a time makes the tables.
+        // One process at a time creates the tables.
         let connection = turn.take(|| schema::open(&path))?;
         let reader = schema::open_reader(&path)?;
         let wake = Wake::start(&root)?;
@@ -72,10 +72,10 @@ impl LocalFabric {
         })
     }
 
-    /// Declares topics, queues and subscriptions. What exists with the same attributes stays as it is.
+    /// Declares topics, queues and subscriptions. Those that exist with the same attributes stay as they are.
     ///
     /// # Errors
-    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes. Nothing is changed then.
+    /// `Invalid`: see [`Topology::check`], or one exists with other attributes. Nothing changes then.
     pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
         self.write(Durability::Synced, move |transaction| {
             queue::declare(transaction, &topology)
@@ -83,7 +83,7 @@ impl LocalFabric {
         .await
     }
 
-    /// A consumer of `queue`.
+    /// Opens a consumer of `queue`.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
@@ -91,7 +91,7 @@ impl LocalFabric {
         LocalConsumer::open(self.clone(), queue)
     }
 
-    /// How many messages were published to `topic` that no queue heard.
+    /// Counts the messages that were published to `topic` while no queue subscribed to it.
     ///
     /// # Errors
     /// `NotFound` for an unknown topic.
@@ -110,10 +110,10 @@ impl LocalFabric {
         })
     }
 
-    /// Reads every page of the database and says what is wrong with it; empty when nothing is.
+    /// Reads every page of the database and returns the problems that it finds.
     ///
     /// # Errors
-    /// `Corrupt` or `Unavailable` where not even that can be read.
+    /// `Corrupt` or `Unavailable` if the database cannot be read at all.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
         self.read(|connection| {
             let failed = |error| schema::database_error(DATABASE, error);
@@ -124,7 +124,7 @@ impl LocalFabric {
         })
     }
 
-    /// Writes a copy of the fabric to `path`, as it is at this moment; the fabric may go on meanwhile.
+    /// Copies the current state of the fabric to `path`. Other operations continue meanwhile.
     ///
     /// # Errors
     /// `Unavailable`: the file exists or cannot be written.
@@ -132,7 +132,7 @@ impl LocalFabric {
         let database = self.root.join(DATABASE);
         let path = path.to_owned();
         let copied = tokio::task::spawn_blocking(move || {
-            // Made first, so that the copy is the owner's alone wherever it lies; SQLite writes into an empty file.
+            // Created first, so that only the owner can read the copy; SQLite accepts an empty file.
             folder::new_file(&path)?;
             let connection = schema::open_reader(&database)?;
             let to = path.display().to_string();
@@ -154,7 +154,7 @@ impl LocalFabric {
         self.time.now_ms()
     }
 
-    /// Reads on the calling thread: every query is an index walk over a few rows, and readers wait for nobody.
+    /// Reads on the calling thread. Every query reads a few rows through an index, and readers never wait.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -185,7 +185,7 @@ impl Publisher for LocalFabric {
         let (topic, now_ms) = (topic.to_owned(), self.now_ms());
         self.write(Durability::Synced, move |transaction| {
             send::known_topic(transaction, &topic)?;
-            // An entry is refused before anything of it is written; a failure of the disk fails the whole call.
+            // An entry is refused before any of it is written. A disk error fails the whole call.
             messages
                 .iter()
                 .map(|message| match Limits::SQS.check(message) {

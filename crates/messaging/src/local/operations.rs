@@ -1,4 +1,4 @@
-//! Looking at queues, replaying and purging them.
+//! Browses, replays and purges queues.
 
 use super::LocalFabric;
 use super::late;
@@ -102,7 +102,7 @@ impl Operations for LocalFabric {
         self.write(Durability::Synced, move |transaction| {
             let from = queue::find(transaction.connection, &from)?;
             if let Some(to) = &to {
-                // Refused even where there is nothing to move.
+                // An unknown queue is refused even if there is nothing to move.
                 queue::find(transaction.connection, to)?;
             }
             let mut moved = 0;
@@ -190,7 +190,7 @@ impl Operations for LocalFabric {
     }
 }
 
-/// The row of a message on `queue`, and the queue it came from.
+/// Returns the row of a message on `queue`, and the queue that it came from.
 fn locate(
     transaction: &Transaction<'_>,
     queue: i64,

@@ -1,4 +1,4 @@
-//! What is stored about queues, and how a topology is declared.
+//! The rows of queues, and the declaration of a topology.
 
 use super::schema::database_error;
 use super::send::run;
@@ -7,13 +7,13 @@ use crate::{Error, ErrorKind, QueueConfig, Topology};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::time::Duration;
 
-/// A queue as the verbs need it.
+/// A queue, as the operations need it.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     pub(super) id: i64,
     pub(super) name: String,
     pub(super) visibility_ms: i64,
-    /// Receives that are allowed, and the queue that a message is moved to after them.
+    /// The allowed number of receives, and the queue that a message is then moved to.
     pub(super) redrive: Option<(u32, i64)>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn find(connection: &Connection, name: &str) -> Result<Queue, Error> 
     })
 }
 
-/// Declares what is not there; what is there must be the same.
+/// Creates what does not exist. Existing entries must have the same attributes.
 pub(super) fn declare(transaction: &Transaction<'_>, topology: &Topology) -> Result<(), Error> {
     topology.check()?;
     for topic in &topology.topics {

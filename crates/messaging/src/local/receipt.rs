@@ -1,5 +1,5 @@
-//! What a receipt says: which delivery, as it was when it was handed out. Whoever receives or renews the message changes
-//! that, so an old receipt finds nothing (fencing).
+//! Receipts identify a delivery in its state at the time of the receive. Receiving or renewing the message changes that state, so an old
+//! receipt matches nothing (fencing).
 
 use crate::{Error, ErrorKind};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How messages are handed out, and how those that nobody manages to handle are moved.
+//! Hands out messages, and moves those that were received too often.
 
 use super::late;
 use super::queue::Queue;
@@ -20,7 +20,7 @@ struct Due {
     reason: Option<String>,
 }
 
-/// Hands out up to `max` messages that are due.
+/// Hands out up to `max` due messages.
 pub(super) fn receive(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -36,7 +36,7 @@ pub(super) fn receive(
         for due in batch {
             deliveries.extend(hand_out(transaction, queue, due, now_ms)?);
         }
-        // A lease of no length leaves messages due; they are handed out once per receive.
+        // With a visibility timeout of zero, messages stay due. A receive hands each of them out once.
         if queue.visibility_ms == 0 {
             break;
         }

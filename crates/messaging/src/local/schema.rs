@@ -1,4 +1,4 @@
-//! The tables of the embedded fabric, and the version they have.
+//! The tables of the embedded fabric, and their version.
 
 use crate::{Code, Error, ErrorKind};
 use rusqlite::config::DbConfig;
@@ -6,17 +6,17 @@ use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 use std::time::Duration;
 
-/// `user_version` of the database; a newer one is refused by name.
+/// The `user_version` of the database. A newer one is refused.
 pub(super) const FORMAT_VERSION: i64 = 1;
 
-/// SQLite from this version on is free of the WAL-reset corruption (behaviours.md, fault 20).
+/// SQLite versions from this one on are free of the WAL-reset corruption.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// Longest wait for another process's transaction; the lock file makes it rare (behaviours.md, fault 21).
+/// The longest wait for another process's transaction. The lock file makes such waits rare.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages that the write-ahead log may hold before it is copied into the database: 64 MiB. A larger log means fewer
-/// copies of the few pages that every commit changes.
+/// The pages that the write-ahead log may hold before they are copied into the database: 64 MiB. A larger log means fewer copies of the few
+/// pages that every commit changes.
 pub(super) const WAL_PAGES_MAX: i64 = 16_384;
 const PAGE_BYTES: i64 = 4_096;
 
@@ -71,8 +71,8 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Attempts that ended though their holder lived on, which are none. A table of its own, so that a program that does not know it still
-/// reads the folder, and a message that is handled at once costs nothing.
+/// Attempts that ended while their holder was alive, which do not count. They have a table of their own, so that an older program can still
+/// read the folder, and a message that is handled at once costs nothing extra.
 const EXCUSED: &str = "
 CREATE TABLE IF NOT EXISTS excused (
     message INTEGER PRIMARY KEY,
@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS excused (
 ) STRICT;
 ";
 
-/// A connection that only reads; the tables must be there.
+/// Opens a connection for reading. The tables must exist.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let failed = |error| database_error(&format!("{}", path.display()), error);
     let connection = Connection::open(path).map_err(failed)?;
@@ -96,7 +96,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Opens the database, makes or checks its tables.
+/// Opens the database, and creates or checks its tables.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         let context = format!(
@@ -131,7 +131,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
-    // A program that reads for long keeps the log growing; once it is gone the file is made small again.
+    // A program that reads for long keeps the log growing. Afterwards the file shrinks again.
     connection.pragma_update(None, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Otherwise SQLite parses and plans a kept statement again whenever a parameter is bound that could change its plan.
@@ -139,14 +139,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes the tables that are not there.
+/// Creates missing tables.
 fn create(mut connection: Connection) -> rusqlite::Result<Connection> {
     if connection.table_exists(None, "excused")? {
         return Ok(connection);
     }
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have made the tables while this one waited for its turn.
+    // Another process may have created the tables while this one waited for its turn.
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         transaction.execute_batch(TABLES)?;

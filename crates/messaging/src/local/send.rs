@@ -1,4 +1,4 @@
-//! How a message comes onto a queue.
+//! Puts messages on queues.
 
 use super::schema::database_error;
 use super::writer::Transaction;
@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 type Filter = BTreeMap<String, Vec<String>>;
 
-/// Where a message goes: what can be refused is known before anything is written.
+/// The destination of a message. It is resolved before anything is written, so that a refusal changes nothing.
 pub(super) struct Route {
     topic: String,
-    /// Id and delay of each queue that hears it.
+    /// The id and the delay of each subscribed queue.
     queues: Vec<(i64, i64)>,
 }
 
-/// Finds the queues that hear a message.
+/// Finds the queues that subscribe to a message.
 pub(super) fn route(
     transaction: &Transaction<'_>,
     topic: &str,
@@ -35,7 +35,7 @@ pub(super) fn route(
     })
 }
 
-/// Copies a message to every queue of its route; answers the message's id.
+/// Copies a message to every queue of its route, and returns the message's id.
 pub(super) fn send(
     transaction: &Transaction<'_>,
     route: &Route,
@@ -54,7 +54,7 @@ pub(super) fn send(
     Ok(id)
 }
 
-/// Copies a message to every queue that hears `topic`; answers the message's id.
+/// Copies a message to every queue that subscribes to `topic`, and returns the message's id.
 pub(super) fn publish(
     transaction: &Transaction<'_>,
     topic: &str,
@@ -98,7 +98,7 @@ pub(super) fn insert(
     Ok(id)
 }
 
-/// The queues that hear `topic`: id, delay, filter.
+/// The subscriptions to `topic`: queue id, delay, filter.
 fn subscribed(
     transaction: &Transaction<'_>,
     topic: &str,

@@ -1,4 +1,4 @@
-//! How a delivery ends: deleted, renewed, released, dead-lettered, settled.
+//! Ends deliveries: deletes, renews, releases, dead-letters and settles them.
 
 use super::idempotency;
 use super::late;
@@ -12,7 +12,7 @@ use crate::{Deleted, Error, ErrorKind, Limits, Message, Settlement};
 use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
-/// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
+/// Deletes the delivery with this receipt. A message that another consumer holds is left alone.
 pub(super) fn delete(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -37,7 +37,7 @@ pub(super) fn delete(
     Ok(Deleted::LeaseLost)
 }
 
-/// Removes the delivery and its message, if it is still as the receipt says.
+/// Removes the delivery and its message, if the receipt is still current.
 fn remove(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error> {
     let deleted = run(
         transaction,
@@ -59,7 +59,7 @@ fn remove(transaction: &Transaction<'_>, receipt: Receipt) -> Result<bool, Error
     Ok(deleted == 1)
 }
 
-/// As [`remove`], also where the message was moved after its last attempt meanwhile, and nobody received it since.
+/// As [`remove`], but also finds a message that was moved after its last attempt, if nobody has received it since.
 fn remove_late(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -76,8 +76,8 @@ fn remove_late(
     remove(transaction, receipt)
 }
 
-/// Hides the delivery until `want` from now and answers its new receipt; also after the lease ended, as long as nobody received the
-/// message since.
+/// Hides the delivery until `want` from now and returns its new receipt. This also works after the lease has ended, as long as no other
+/// consumer has received the message.
 pub(super) fn hide(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -110,7 +110,7 @@ pub(super) fn hide(
     Ok(receipt)
 }
 
-/// As [`hide`], and wakes who waits.
+/// As [`hide`], and wakes waiting receives.
 pub(super) fn release(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -123,7 +123,7 @@ pub(super) fn release(
     Ok(())
 }
 
-/// Moves the delivery to the queue's dead-letter queue; body, attributes, age and count stay.
+/// Moves the delivery to the queue's dead-letter queue. Body, attributes, age and count stay.
 pub(super) fn dead_letter(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -157,7 +157,7 @@ pub(super) fn dead_letter(
     Ok(())
 }
 
-/// Deletes the message; and if it was still the caller's, publishes, schedules and keeps the answer.
+/// Deletes the message. If the caller still held it, also publishes, schedules and stores the answer.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     queue: &Queue,
@@ -165,7 +165,7 @@ pub(super) fn settle(
     now_ms: i64,
 ) -> Result<Deleted, Error> {
     let receipt: Receipt = settlement.lease.receipt.parse()?;
-    // Everything that can be refused is looked at first: what follows must not stop half-way.
+    // Checks everything that can be refused first, because the rest must not stop half-way.
     let routes = settlement
         .publish
         .iter()

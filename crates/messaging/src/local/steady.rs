@@ -1,5 +1,5 @@
-//! The fabric's time: the clock's, but for that it never goes back. What is on a queue has its times in it, so a clock that is
-//! set back would hide it until the clock is where it was.
+//! The time of the fabric: that of the clock, except that it never goes back. Rows contain times, so setting the clock back would hide
+//! messages until it caught up.
 
 use crate::Clock;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ impl SteadyTime {
         self.at_least(0)
     }
 
-    /// The same; `seen_ms` was somebody's present or past, so it cannot be the future.
+    /// The same, but at least `seen_ms`, which another process has already reached.
     pub(super) fn at_least(&self, seen_ms: u64) -> i64 {
         let clock_ms = self.clock.now_ms();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,7 +41,7 @@ impl SteadyTime {
         i64::try_from(state.last_ms).unwrap_or(i64::MAX)
     }
 
-    /// Returns at `at_ms` of the fabric's time.
+    /// Returns when the fabric's time reaches `at_ms`.
     pub(super) async fn sleep_until(&self, at_ms: i64) {
         let ahead_ms = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

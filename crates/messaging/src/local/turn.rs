@@ -1,11 +1,11 @@
-//! Gives the processes of a folder their turn to write, without polling, and one after the other.
+//! Lets the processes of a folder write in turn, fairly and without polling.
 
 use super::folder;
 use crate::Error;
 use std::fs::File;
 use std::path::Path;
 
-/// Two locks: who waits for its turn holds the gate meanwhile, so that who just had it cannot have it again before.
+/// Two locks. A waiting process holds the gate, so that the process that has just written cannot overtake it.
 pub(super) struct Turn {
     gate: File,
     floor: File,
@@ -19,8 +19,7 @@ impl Turn {
         })
     }
 
-    /// Runs `work` in this process's turn. Where locks fail, SQLite's own busy timeout still keeps processes apart, only
-    /// less evenly.
+    /// Runs `work` in this process's turn. If the locks fail, SQLite's busy timeout still separates the processes, only less fairly.
     pub(super) fn take<T>(&self, work: impl FnOnce() -> T) -> T {
         let _ = self.gate.lock();
         let _ = self.floor.lock();

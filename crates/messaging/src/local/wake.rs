@@ -1,4 +1,4 @@
-//! Wakes receives that wait: in this process at once, in others through files that they watch.
+//! Wakes waiting receives: those in this process directly, those in other processes through watched files.
 
 use crate::{Error, ErrorKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// One number per queue that grows with each arrival, and a file per queue that tells other processes.
+/// A counter per queue that grows with each arrival, and a file per queue that signals other processes.
 pub(super) struct Wake {
     folder: PathBuf,
     queues: Mutex<HashMap<i64, Bell>>,
-    // Watching ends when this is dropped.
+    // Dropping the watcher stops it.
     watcher: Mutex<Option<RecommendedWatcher>>,
 }
 
@@ -50,7 +50,7 @@ impl Wake {
         Ok(wake)
     }
 
-    /// Watches the files, from the first receive on: a process that only publishes needs no wake-ups.
+    /// Starts watching the files with the first receive: a process that only publishes needs no wake-ups.
     fn watch(self: &Arc<Self>) {
         let mut watching = lock(&self.watcher);
         if watching.is_some() {
@@ -70,7 +70,7 @@ impl Wake {
                 }
             }
         });
-        // Where the system gives no watch (its limit is reached), receives still look once a second.
+        // If the system allows no further watch, receives still look once a second.
         if let Ok(mut watcher) = watcher
             && watcher
                 .watch(&self.folder, RecursiveMode::NonRecursive)
@@ -80,7 +80,7 @@ impl Wake {
         }
     }
 
-    /// Something arrived at `queue` and is committed; wakes receives in other processes.
+    /// Wakes receives in other processes, after an arrival at `queue` was committed.
     pub(super) fn arrived_elsewhere(&self, queue: i64) {
         let mut queues = lock(&self.queues);
         let bell = queues.entry(queue).or_insert_with(Bell::new);
@@ -88,7 +88,7 @@ impl Wake {
             bell.file = self.file(queue);
         }
         if let Some(file) = &bell.file {
-            // When it fails, receives in other processes look once a second.
+            // If this fails, receives in other processes look once a second.
             let _ = file.write_at(b".", 0);
         }
     }
@@ -99,15 +99,15 @@ impl Wake {
         options.open(self.folder.join(queue.to_string())).ok()
     }
 
-    /// Something arrived at `queue` and is committed; wakes receives in this process.
+    /// Wakes receives in this process, after an arrival at `queue` was committed.
     pub(super) fn arrived_here(&self, queue: i64) {
-        // A queue that nobody here waits at has no bell.
+        // A queue without waiting receives has no bell.
         if let Some(bell) = lock(&self.queues).get(&queue) {
             bell.arrivals.send_modify(|arrivals| *arrivals += 1);
         }
     }
 
-    /// Changes with each arrival at `queue` from now on.
+    /// A receiver that changes with each arrival at `queue`.
     pub(super) fn listen(self: &Arc<Self>, queue: i64) -> watch::Receiver<u64> {
         self.watch();
         let mut queues = lock(&self.queues);
@@ -126,6 +126,6 @@ impl Bell {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // What is guarded stays whole when a thread panics: each change is one assignment.
+    // Each change is a single assignment, so a panicking thread leaves the value intact.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! One thread writes; what waits while it commits goes into the next commit together (group commit). Renewals go first, in a commit of
-//! their own: they wait for the commit that runs, and for nothing else.
+//! The writer thread. Operations that wait while a commit runs go into the next commit together (group commit). Renewals overtake them in a
+//! commit of their own: they wait for the running commit and for nothing else.
 
 use super::schema::{WAL_PAGES_MAX, database_error};
 use super::turn::Turn;
@@ -14,31 +14,31 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Most operations of one commit; bounds how long the first of them waits.
+/// The most operations in one commit. It bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
-/// Operations that may wait for the writer; beyond it callers wait, which is the back-pressure.
+/// The most operations that may wait for the writer. Beyond that, callers wait, which is the back-pressure.
 const WAITING_MAX: usize = 4_096;
 
-/// What an operation works with.
+/// The transaction of an operation, and what it needs beside it.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
     arrivals: RefCell<BTreeSet<i64>>,
 }
 
 impl Transaction<'_> {
-    /// Wakes who waits at `queue`, once this is committed.
+    /// Wakes receives at `queue` once the transaction is committed.
     pub(super) fn arrived(&self, queue: i64) {
         self.arrivals.borrow_mut().insert(queue);
     }
 }
 
-/// Whether an operation may be forgotten by a power failure. A crash of the process loses neither.
+/// Whether a power failure may undo an operation. A crash of the process undoes none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// Synced to disk before the caller has its answer.
+    /// Synced to disk before the caller gets its answer.
     Synced,
-    /// Written, and synced with the next commit that is. A receive is such: when it is forgotten, the message is there
-    /// again, which is what an expired lease means as well.
+    /// Written, and synced with the next synced commit. If a receive is undone, the message can be received again, as after an expired
+    /// lease.
     Written,
 }
 
@@ -46,16 +46,16 @@ type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Run = Box<dyn FnOnce(&Transaction<'_>) -> Option<Answer> + Send>;
 
 enum Operation {
-    /// One of the common lane.
+    /// An operation of the ordinary lane.
     Run(Run, Durability),
-    /// Something waits in the lane that goes first; this wakes the writer.
+    /// Wakes the writer, because a renewal waits in the priority lane.
     Look,
 }
 
 #[derive(Clone)]
 pub(super) struct Writer {
     operations: mpsc::SyncSender<Operation>,
-    /// The lane that goes first. It has no limit: whoever uses it waits for its answer before it sends the next.
+    /// The priority lane. It needs no limit, because each sender waits for its answer before it sends again.
     first: mpsc::Sender<Run>,
 }
 
@@ -88,17 +88,17 @@ impl Writer {
                     };
                     renewals.extend(thread.renewals());
                     if matches!(next, Operation::Look) && renewals.is_empty() {
-                        // They went with an earlier turn.
+                        // An earlier commit took these renewals.
                         continue;
                     }
-                    // What arrives while this process waits for its turn is in the same commit.
+                    // Operations that arrive while this process waits for its turn join the same commit.
                     let (arrived, (answers, committed)) = turn.take(|| {
                         let arrived = thread.renew(std::mem::take(&mut renewals));
                         (arrived, thread.write(gather(next, &waiting)))
                     });
                     calls.arrived(arrived);
                     calls.arrived(answer(answers, committed));
-                    // Who sent one meanwhile may have woken a writer that was awake.
+                    // A sender that finds the writer awake does not wake it, so look once more.
                     renewals = thread.renewals();
                 }
             })
@@ -108,8 +108,8 @@ impl Writer {
         Ok(Self { operations, first })
     }
 
-    /// Runs `operation` in a transaction of the writer. When this returns `Ok`, its effect is committed; after an error
-    /// none of it happened. An operation whose caller is gone before it begins is not run.
+    /// Runs `operation` in a transaction of the writer. If this returns `Ok`, the effect is committed; after an error there is none. An
+    /// operation is skipped if its caller is gone before it begins.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         durability: Durability,
@@ -128,14 +128,14 @@ impl Writer {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// The same, before everything that waits and without a sync: the commit that runs is all it waits for.
+    /// As [`Self::call`], but ahead of all waiting operations and without a sync: it waits only for the running commit.
     pub(super) async fn call_first<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (run, answer) = prepare(operation);
         self.first.send(run).map_err(|_| stopped())?;
-        // Where the common lane is full the writer does not sleep.
+        // If the ordinary lane is full, the writer is awake anyway.
         let _ = self.operations.try_send(Operation::Look);
         answer.await.map_err(|_| stopped())?
     }
@@ -147,7 +147,7 @@ fn stopped() -> Error {
 
 type Outcome<T> = oneshot::Receiver<Result<T, Error>>;
 
-/// An operation as the writer runs it, and where its outcome arrives.
+/// Wraps an operation for the writer, and returns the receiver of its outcome.
 fn prepare<T: Send + 'static>(
     operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
 ) -> (Run, Outcome<T>) {
@@ -158,7 +158,7 @@ fn prepare<T: Send + 'static>(
         }
         let outcome = in_savepoint(transaction, operation);
         let answer: Answer = Box::new(move |committed| {
-            // A caller that went away needs no answer.
+            // The caller may be gone.
             let _ = reply.send(committed.and(outcome));
         });
         Some(answer)
@@ -166,7 +166,7 @@ fn prepare<T: Send + 'static>(
     (run, answer)
 }
 
-/// What the thread works with.
+/// The state of the writer thread.
 struct Thread {
     connection: Connection,
     /// Whether a commit is synced.
@@ -177,19 +177,19 @@ struct Thread {
 type Committed = (Vec<Answer>, Result<BTreeSet<i64>, rusqlite::Error>);
 
 impl Thread {
-    /// Renewals that wait.
+    /// Takes the waiting renewals.
     fn renewals(&self) -> Vec<Run> {
         self.renewals.try_iter().collect()
     }
 
-    /// Commits renewals, with those that came since, and answers them.
+    /// Commits renewals, including those that arrived meanwhile, and answers them.
     fn renew(&mut self, mut renewals: Vec<Run>) -> BTreeSet<i64> {
         renewals.extend(self.renewals());
         if renewals.is_empty() {
             return BTreeSet::new();
         }
         self.sync(false);
-        // A copy of the log into the database is synced; it waits for the next commit of others.
+        // A checkpoint would sync, so it is left to the next ordinary commit.
         let is_deferred = set_checkpoint(&self.connection, 0);
         let (answers, committed) = commit(&self.connection, renewals);
         if is_deferred {
@@ -198,7 +198,7 @@ impl Thread {
         answer(answers, committed)
     }
 
-    /// Commits a group.
+    /// Commits a group of operations.
     fn write(&mut self, group: Vec<(Run, Durability)>) -> Committed {
         if group.is_empty() {
             return (Vec::new(), Ok(BTreeSet::new()));
@@ -216,15 +216,15 @@ impl Thread {
     }
 }
 
-/// Wake-ups: in this process after each commit, in others at most once in [`CALL_EVERY`], which is what a wake-up costs
-/// them when much arrives.
+/// Sends wake-ups: to this process after each commit, to others at most once per [`CALL_EVERY`], because each one costs them about that
+/// much time.
 struct Calls {
     wake: Arc<Wake>,
     owed: BTreeSet<i64>,
     last: Instant,
 }
 
-/// A tenth of the 15 ms in which a receive in another process must wake (design.md, "Numbers").
+/// A tenth of the 15 ms within which a receive in another process must wake.
 const CALL_EVERY: Duration = Duration::from_micros(1_500);
 
 impl Calls {
@@ -241,7 +241,7 @@ impl Calls {
             self.wake.arrived_here(*queue);
         }
         self.owed.extend(queues);
-        // A call that nobody is owed would put off the next one.
+        // A call without a waiting queue would delay the next one.
         if !self.owed.is_empty() && self.last.elapsed() >= CALL_EVERY {
             self.pay();
         }
@@ -254,7 +254,7 @@ impl Calls {
         self.last = Instant::now();
     }
 
-    /// Waits for the next operation; `None` when no more can come.
+    /// Waits for the next operation; `None` once all senders are gone.
     fn next(&mut self, waiting: &mpsc::Receiver<Operation>) -> Option<Operation> {
         if !self.owed.is_empty() {
             let left = CALL_EVERY.saturating_sub(self.last.elapsed());
@@ -292,7 +292,7 @@ fn gather(first: Operation, waiting: &mpsc::Receiver<Operation>) -> Vec<(Run, Du
     group
 }
 
-/// Runs a group in one transaction; returns the answers to its callers and the queues where something arrived.
+/// Runs a group in one transaction. Returns the answers to its callers and the queues with arrivals.
 fn commit(connection: &Connection, group: Vec<Run>) -> Committed {
     let begun = execute(connection, "BEGIN IMMEDIATE");
     let transaction = Transaction {
@@ -311,7 +311,7 @@ fn commit(connection: &Connection, group: Vec<Run>) -> Committed {
     (answers, committed.map(|()| arrivals))
 }
 
-/// Tells the callers of a group what became of it; returns the queues where something arrived.
+/// Sends the outcome to the callers of a group, and returns the queues with arrivals.
 fn answer(
     answers: Vec<Answer>,
     committed: Result<BTreeSet<i64>, rusqlite::Error>,
@@ -330,7 +330,7 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-/// An operation that fails or panics leaves nothing behind and does not disturb its neighbours in the commit.
+/// Runs an operation in a savepoint. If it fails or panics, it leaves nothing behind and does not affect the rest of the commit.
 fn in_savepoint<T>(
     transaction: &Transaction<'_>,
     operation: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
@@ -339,7 +339,7 @@ fn in_savepoint<T>(
     let run =
         |sql| execute(connection, sql).map_err(|e| database_error("the fabric cannot write", e));
     if connection.is_autocommit() {
-        // The transaction could not begin; the commit reports why.
+        // The transaction could not begin. The commit reports the reason.
         return Err(Error::new(ErrorKind::Unavailable, "no transaction"));
     }
     run("SAVEPOINT operation")?;

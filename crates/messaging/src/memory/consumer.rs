@@ -40,7 +40,7 @@ impl Consumer for MemoryConsumer {
         let arrivals = Arc::clone(&fabric.state().queue(name)?.arrivals);
         loop {
             let mut arrived = pin!(arrivals.notified());
-            // Listening begins before looking, so that nothing can arrive unnoticed in between.
+            // Starts listening before it looks, so that no arrival goes unnoticed in between.
             arrived.as_mut().enable();
             let now_ms = fabric.now_ms();
             let next_ms = {
@@ -52,7 +52,7 @@ impl Consumer for MemoryConsumer {
                 let mut dues = state.queue(name)?.messages.keys();
                 dues.next().map_or(deadline_ms, |(due_ms, _)| *due_ms)
             };
-            // In a fixed order, so that a simulation runs the same each time.
+            // In a fixed order, so that a simulation always runs the same way.
             tokio::select! {
                 biased;
                 () = arrived => {}
@@ -85,7 +85,7 @@ impl Consumer for MemoryConsumer {
     async fn excuse(&self, lease: &Lease) {
         let now_ms = self.fabric.now_ms();
         if let Ok(receipt) = self.receipt(lease) {
-            // A queue that is gone has no attempts.
+            // A queue that is gone has no attempts to excuse.
             let _ = self.fabric.state().excuse(&receipt, now_ms);
         }
     }

@@ -1,11 +1,11 @@
-//! How messages are handed out, and how those that nobody manages to handle are moved.
+//! Hands out messages, and moves those that were received too often.
 
 use super::receipt::Receipt;
 use super::state::{Queue, State, StoredMessage, milliseconds};
 use crate::{DeadLetter, Delivery, Error};
 
 impl State {
-    /// Hands out up to `max` messages of `queue` that are due.
+    /// Hands out up to `max` due messages of `queue`.
     pub(super) fn receive(
         &mut self,
         queue: &str,
@@ -13,7 +13,7 @@ impl State {
         now_ms: u64,
     ) -> Result<Vec<Delivery>, Error> {
         let mut deliveries = Vec::new();
-        // What is handed out under a lease of no length stays due; a copy is handed out once per receive all the same.
+        // With a visibility timeout of zero, a message stays due. A receive still hands out each copy once.
         let mut handed_out: Vec<u64> = Vec::new();
         while deliveries.len() < max {
             let from = self.queue_mut(queue)?;
@@ -40,7 +40,7 @@ impl State {
         Ok(deliveries)
     }
 
-    /// Puts a copy that was taken from queue `source` on the dead-letter queue `to`; its content, age and count stay.
+    /// Moves a copy from the queue `source` to the dead-letter queue `to`. Its content, age and count stay.
     pub(super) fn move_to(
         &mut self,
         to: &str,
@@ -60,7 +60,7 @@ impl State {
 }
 
 impl StoredMessage {
-    /// Receives that count.
+    /// The number of receives that count as attempts.
     fn attempts(&self) -> u32 {
         self.receive_count.saturating_sub(self.excused)
     }

@@ -1,4 +1,4 @@
-//! Which requests were answered.
+//! Idempotency records.
 
 use super::state::milliseconds;
 use crate::{BeginOutcome, IdempotencyRecord, Key};
@@ -46,7 +46,7 @@ impl Requests {
         BeginOutcome::New
     }
 
-    /// Answers whether the request is the owner's.
+    /// Stores an answer, and returns whether the request belongs to the owner.
     pub(super) fn finish(&mut self, answered: IdempotencyRecord, now_ms: u64) -> bool {
         if let Some(fingerprint) = &answered.fingerprint {
             let IdempotencyRecord { key, owner, .. } = &answered;
@@ -66,7 +66,7 @@ impl Requests {
         }
     }
 
-    /// Answers how many.
+    /// Forgets old requests, and returns how many.
     pub(super) fn forget(&mut self, before_ms: u64) -> u64 {
         let before = self.0.len();
         self.0
@@ -74,7 +74,7 @@ impl Requests {
         (before - self.0.len()) as u64
     }
 
-    /// The request, if it is `owner`'s and not yet answered.
+    /// Returns the request if it belongs to `owner` and is not answered yet.
     fn open(&mut self, key: &Key, owner: &str) -> Option<&mut Request> {
         let request = self.0.get_mut(key)?;
         (request.owner == owner && request.answer.is_none()).then_some(request)

@@ -1,8 +1,8 @@
-//! The fabric in memory, for tests and simulations: nothing of it survives the process.
+//! The fabric in memory, for tests and simulations. Nothing survives the process.
 //!
-//! It keeps every promise of the ports that does not speak of durability. It is deterministic: one lock, no thread, no
-//! task, no randomness, no time but its clock's; ids are counted, and receives that wait are woken in the order in which
-//! they began. A simulation that wants faults wraps the ports and answers errors before or after it calls this.
+//! It keeps every promise of the ports except durability. It is deterministic: one lock, no threads, tasks or randomness, and no time but
+//! that of its clock. Ids are counted, and waiting receives wake in the order in which they began. A simulation of faults wraps the ports
+//! and returns errors before or after it calls this fabric.
 
 mod consumer;
 mod delivery;
@@ -23,7 +23,7 @@ use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The fabric in memory. Clones are the same fabric.
+/// The fabric in memory. Clones share its state.
 #[derive(Clone)]
 pub struct MemoryFabric {
     clock: Arc<dyn Clock>,
@@ -31,7 +31,7 @@ pub struct MemoryFabric {
 }
 
 impl MemoryFabric {
-    /// A fabric without topics and queues.
+    /// Creates a fabric without topics and queues.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -39,15 +39,15 @@ impl MemoryFabric {
         }
     }
 
-    /// Declares topics, queues and subscriptions. What exists with the same attributes stays as it is.
+    /// Declares topics, queues and subscriptions. Those that exist with the same attributes stay as they are.
     ///
     /// # Errors
-    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes. Nothing is changed then.
+    /// `Invalid`: see [`Topology::check`], or one exists with other attributes. Nothing changes then.
     pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
         self.state().declare(topology)
     }
 
-    /// A consumer of `queue`.
+    /// Opens a consumer of `queue`.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
@@ -56,7 +56,7 @@ impl MemoryFabric {
         Ok(MemoryConsumer::new(self.clone(), config))
     }
 
-    /// How many messages were published to `topic` that no queue heard.
+    /// Counts the messages that were published to `topic` while no queue subscribed to it.
     ///
     /// # Errors
     /// `NotFound` for an unknown topic.
@@ -68,9 +68,9 @@ impl MemoryFabric {
         self.clock.now_ms()
     }
 
-    /// The lock is held for one verb and never across an await.
+    /// Locks the state for one operation, never across an await.
     fn state(&self) -> MutexGuard<'_, State> {
-        // Verbs look at everything that can be refused before they change anything, so no panic leaves one half done.
+        // Operations check everything that can be refused before they change anything, so a panic leaves no half-done change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at queues, replaying and purging them.
+//! Browses, replays and purges queues.
 
 use super::MemoryFabric;
 use super::state::{Place, Queue, State, StoredMessage};
@@ -116,7 +116,7 @@ impl Operations for MemoryFabric {
 }
 
 impl State {
-    /// Where each message of `from` that is still there goes; every queue that is named exists.
+    /// The destination of each message of `from` that still exists. All named queues exist.
     fn routes(
         &self,
         from: &str,
@@ -146,7 +146,7 @@ impl State {
 }
 
 impl Queue {
-    /// Its messages, each with its number.
+    /// The messages of the queue, each with its number.
     fn stored(&self) -> Vec<(u64, Stored)> {
         let messages = self.messages.iter();
         messages

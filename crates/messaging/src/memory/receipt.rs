@@ -1,4 +1,4 @@
-//! What a receipt says: which copy, as it stood when it was handed out. Whoever receives or renews it changes that.
+//! Receipts identify a copy in its state at the time of the receive. Receiving or renewing the message changes that state.
 
 use super::state::Place;
 use crate::{Error, ErrorKind, Lease};
@@ -13,12 +13,12 @@ pub(super) struct Receipt {
 }
 
 impl Receipt {
-    /// Where the copy stands, as long as the receipt is good.
+    /// The place of the copy, as long as the receipt is current.
     pub(super) fn at(&self) -> Place {
         (self.due_ms, self.number)
     }
 
-    /// The lease that this is the receipt of. Names have no dots, so dots can divide.
+    /// The lease with this receipt. Names contain no dots, so dots can separate the parts.
     pub(super) fn lease(&self) -> Lease {
         let Self {
             queue,
@@ -33,7 +33,7 @@ impl Receipt {
         }
     }
 
-    /// Reads the receipt of a lease of `queue`.
+    /// Parses the receipt of a lease of `queue`.
     pub(super) fn of(lease: &Lease, queue: &str) -> Result<Self, Error> {
         let text = &lease.receipt;
         let invalid = |what: &str| {

@@ -1,5 +1,5 @@
-//! How a delivery ends: deleted, renewed, released, dead-lettered, settled. Each verb looks at everything that can be
-//! refused before it changes anything, which makes it one transaction under the fabric's lock.
+//! Ends deliveries: deletes, renews, releases, dead-letters and settles them. Each operation checks everything that can be refused before
+//! it changes anything, so that it is one transaction under the fabric's lock.
 
 use super::receipt::Receipt;
 use super::state::{State, StoredMessage, milliseconds};
@@ -8,7 +8,7 @@ use crate::{DeadLetter, Deleted, Error, ErrorKind, Limits, Message, QueueConfig,
 use std::time::Duration;
 
 impl State {
-    /// Deletes the delivery that `receipt` stands for. A message that another holds is left alone.
+    /// Deletes the delivery with this receipt. A message that another consumer holds is left alone.
     pub(super) fn delete(&mut self, receipt: &Receipt, now_ms: u64) -> Result<Deleted, Error> {
         self.take_back(receipt)?;
         if self.held(receipt)?.is_some() {
@@ -24,8 +24,8 @@ impl State {
         })
     }
 
-    /// Hides the delivery until `want` from now and answers its new receipt; also after the lease ended, as long as nobody received the
-    /// message since.
+    /// Hides the delivery until `want` from now and returns its new receipt. This also works after the lease has ended, as long as no other
+    /// consumer has received the message.
     pub(super) fn hide(
         &mut self,
         mut receipt: Receipt,
@@ -50,7 +50,7 @@ impl State {
         Ok(receipt)
     }
 
-    /// As `hide`, and wakes who waits.
+    /// As `hide`, and wakes waiting receives.
     pub(super) fn release(
         &mut self,
         receipt: Receipt,
@@ -84,7 +84,7 @@ impl State {
         Ok(())
     }
 
-    /// Deletes the message; and if it was still the caller's, publishes, schedules and keeps the answer.
+    /// Deletes the message. If the caller still held it, also publishes, schedules and stores the answer.
     pub(super) fn settle(
         &mut self,
         receipt: &Receipt,
@@ -127,10 +127,10 @@ impl State {
         }
     }
 
-    /// Excuses the attempt of a lease that ended, where its message was received since.
+    /// Excuses the attempt of an ended lease, if another consumer has received the message since.
     pub(super) fn excuse(&mut self, receipt: &Receipt, now_ms: u64) -> Result<(), Error> {
         if receipt.due_ms > now_ms {
-            // It did not end: its holder gave the message back.
+            // The lease did not end: its holder released the message.
             return Ok(());
         }
         let messages = &mut self.queue_mut(&receipt.queue)?.messages;
@@ -146,7 +146,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes back a message that was moved after its last attempt, where nobody received or explained it since.
+    /// Takes back a message that was moved after its last attempt, if nobody has received or explained it since.
     fn take_back(&mut self, receipt: &Receipt) -> Result<(), Error> {
         if self.held(receipt)?.is_some() {
             return Ok(());
@@ -175,7 +175,7 @@ impl State {
         Ok(())
     }
 
-    /// The message, as long as the receipt is good.
+    /// Returns the message, if the receipt is still current.
     fn held(&self, receipt: &Receipt) -> Result<Option<&StoredMessage>, Error> {
         let message = self.queue(&receipt.queue)?.messages.get(&receipt.at());
         Ok(message.filter(|message| message.receive_count == receipt.receive_count))

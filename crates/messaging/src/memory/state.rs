@@ -1,4 +1,4 @@
-//! What the fabric holds: topics, queues, subscriptions, and the messages on the queues.
+//! The state of the fabric: topics, queues, subscriptions and messages.
 
 use super::idempotency::Requests;
 use crate::topology::passes;
@@ -10,25 +10,25 @@ use tokio::sync::Notify;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// How many messages no queue heard, per topic.
+    /// The number of undelivered messages of each topic.
     topics: BTreeMap<String, u64>,
     pub(super) queues: BTreeMap<String, Queue>,
-    /// By topic and queue: the filter.
+    /// The filter of each subscription, by topic and queue.
     subscriptions: BTreeMap<(String, String), BTreeMap<String, Vec<String>>>,
-    /// The copies that stand on some queue; tells a lost lease from a deleted message.
+    /// The copies that are on a queue. They distinguish a lost lease from a deleted message.
     pub(super) alive: BTreeSet<u64>,
     pub(super) requests: Requests,
-    /// The number given last.
+    /// The last number that was assigned.
     last: u64,
 }
 
-/// By when a copy is due, and its number: the order of delivery, and what fences receipts.
+/// When a copy is due, and its number. This is the order of delivery, and it fences receipts.
 pub(super) type Place = (u64, u64);
 
 pub(super) struct Queue {
     pub(super) config: QueueConfig,
     pub(super) messages: BTreeMap<Place, StoredMessage>,
-    /// Wakes receives that wait, the one that waits longest first.
+    /// Wakes waiting receives, the longest-waiting first.
     pub(super) arrivals: Arc<Notify>,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct StoredMessage {
     pub(super) content: Message,
     pub(super) sent_at_ms: u64,
     pub(super) receive_count: u32,
-    /// Receives that were no attempts: their leases ended while their holders lived.
+    /// Receives that do not count as attempts, because the holder was alive when the lease ended.
     pub(super) excused: u32,
-    /// The receive that was excused last: each is excused once.
+    /// The last excused receive. Each receive is excused at most once.
     pub(super) excused_last: u32,
     pub(super) first_received_ms: Option<u64>,
     pub(super) dead_letter: Option<DeadLetter>,
@@ -69,7 +69,7 @@ impl State {
     pub(super) fn declare(&mut self, topology: Topology) -> Result<(), Error> {
         topology.check()?;
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
-        // A name that stands in the list twice is held to the first, as it would be in two calls.
+        // A name that is declared twice must have the same attributes both times, as in two calls.
         let mut queues: BTreeMap<&str, &QueueConfig> = BTreeMap::new();
         for queue in &topology.queues {
             let stored = self.queues.get(&queue.name).map(|queue| &queue.config);
@@ -101,7 +101,7 @@ impl State {
         Ok(())
     }
 
-    /// Copies a message that was checked to every queue that hears `topic`, which exists; answers its id.
+    /// Copies a checked message to every queue that subscribes to the existing `topic`, and returns its id.
     pub(super) fn publish(&mut self, topic: &str, message: Message, now_ms: u64) -> String {
         let subscribed = self.subscriptions.iter();
         let queues: Vec<String> = subscribed
@@ -121,7 +121,7 @@ impl State {
         })
     }
 
-    /// Puts a message that was checked on one queue; answers its id.
+    /// Puts a checked message on one queue, and returns its id.
     pub(super) fn insert(
         &mut self,
         queue: &str,
@@ -161,13 +161,13 @@ impl Queue {
         }
     }
 
-    /// Puts a copy on the queue and wakes who waits.
+    /// Puts a copy on the queue and wakes waiting receives.
     pub(super) fn put(&mut self, due_ms: u64, number: u64, message: StoredMessage) {
         self.messages.insert((due_ms, number), message);
         self.arrivals.notify_waiters();
     }
 
-    /// Where the message with this id stands.
+    /// The place of the message with this id.
     pub(super) fn locate(&self, message_id: &str) -> Option<Place> {
         let mut messages = self.messages.iter();
         let found = messages.find(|(_, message)| message.message_id == message_id);
@@ -179,7 +179,7 @@ pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Looks like the ids of other backends, and is the same in every run.
+/// An id that looks like those of other backends and is the same in every run.
 fn message_id(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
 }

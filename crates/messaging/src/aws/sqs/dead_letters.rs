@@ -1,5 +1,5 @@
-//! Gives messages up: SQS has no verb for it, so a copy with the reason is sent to the queue's own dead-letter queue, and then the
-//! message is deleted. A crash in between leaves it in both.
+//! Dead-letters messages. SQS has no operation for it, so pudato sends a copy with the reason to the queue's dead-letter queue and then
+//! deletes the message. After a crash in between the message is in both queues.
 
 use super::queue::SqsConsumer;
 use super::settle::one;
@@ -9,9 +9,9 @@ use crate::{Consumer, Error, ErrorKind, Lease, Limits, Message, Publisher, claim
 use aws_sdk_sqs::types::MessageAttributeValue;
 use std::collections::{BTreeMap, HashMap};
 
-/// A reason is cut so that it leaves room for the message.
+/// A reason is cut to this length, to leave room for the message.
 const REASON_CHARS: usize = 1_000;
-/// The least that a queue's `MaximumMessageSize` can be.
+/// The smallest `MaximumMessageSize` of a queue.
 const QUEUE_BYTES_MIN: usize = 1_024;
 
 pub(super) async fn give_up(
@@ -25,7 +25,7 @@ pub(super) async fn give_up(
         return Err(Error::new(ErrorKind::NotFound, what));
     };
     let held = consumer.held(&lease)?;
-    // Who lost the lease finds out here, before anything is sent.
+    // A lost lease is noticed here, before anything is sent.
     let renewed = consumer
         .renew(vec![&mut lease], consumer.visibility())
         .await;
@@ -50,7 +50,8 @@ pub(super) async fn give_up(
         None => message,
     };
     let mut sent = send(consumer, &url, name, &message, &held.others).await;
-    // A dead-letter queue may take less than its queue, and the code does not tell its refusal from others; a claim is small enough for any.
+    // A dead-letter queue may take less than its queue, and the error code does not tell this apart from other refusals. A claim is small
+    // enough for any queue.
     if let (Err(error), Some(claims)) = (&sent, &consumer.claims)
         && matches!(error.kind, ErrorKind::Invalid | ErrorKind::TooLarge)
         && message.bytes() > QUEUE_BYTES_MIN
@@ -82,14 +83,14 @@ async fn send(
     Ok(())
 }
 
-/// Attributes as SQS has them; `others`, which are no texts, as they came.
+/// Attributes in the form of SQS. `others` are not strings and are passed on unchanged.
 pub(in crate::aws) fn with_others(
     attributes: &BTreeMap<String, String>,
     others: HashMap<String, MessageAttributeValue>,
 ) -> Result<HashMap<String, MessageAttributeValue>, Error> {
     let mut attributes = wire::sqs_attributes(attributes)?;
     for (name, value) in others {
-        // One that is no text at all stood among none of the others.
+        // An attribute that replaces a string takes no extra place.
         if attributes.contains_key(&name) || attributes.len() < Limits::SQS.attributes_max {
             attributes.insert(name, value);
         }
@@ -97,14 +98,14 @@ pub(in crate::aws) fn with_others(
     Ok(attributes)
 }
 
-/// The URL of the queue `name` beside another: a queue and its dead-letter queue are of one account and region (behaviours.md, row 19), and
-/// so a handler needs no right to ask for it.
+/// The URL of another queue of the same account and region, as a dead-letter queue is. So a handler needs no permission to look it up.
 fn sibling(url: &str, name: &str) -> String {
     let beside = url.rsplit_once('/').map_or(url, |(beside, _)| beside);
     format!("{beside}/{name}")
 }
 
-/// The message with its reason, where it came from and, where an attribute is left for that, its attempts. SQS takes ten attributes; those that do not fit stand in the reason.
+/// Adds the reason, the origin and, if there is room for the attribute, the number of attempts. SQS allows ten attributes; those that do
+/// not fit become part of the reason.
 pub(in crate::aws) fn labelled(
     body: String,
     mut attributes: BTreeMap<String, String>,
@@ -112,7 +113,7 @@ pub(in crate::aws) fn labelled(
     queue: &str,
     attempts: Option<u32>,
 ) -> Message {
-    // Reason, source, and the size of a claim, which it may become.
+    // Room for the reason, the origin, and the size of a claim.
     let room = Limits::SQS.attributes_max - 3;
     let mut text = reason.to_owned();
     while attributes.len() > room {
@@ -131,7 +132,7 @@ pub(in crate::aws) fn labelled(
     };
     attributes.insert(REASON.into(), text);
     attributes.insert(SOURCE.into(), queue.to_owned());
-    // One is left for the size of a claim.
+    // One attribute is reserved for the size of a claim.
     if let Some(attempts) = attempts
         && attributes.len() + 1 < Limits::SQS.attributes_max
     {
@@ -140,12 +141,12 @@ pub(in crate::aws) fn labelled(
     Message { body, attributes }
 }
 
-/// The same with a reason that is cut until all of it fits, as far as that helps.
+/// Cuts the reason until the message fits, as far as that helps.
 pub(in crate::aws) fn shortened(mut message: Message, bytes_max: usize) -> Message {
     let over = message.bytes().saturating_sub(bytes_max);
     if let Some(reason) = message.attributes.get_mut(REASON) {
         let keep = reason.len().saturating_sub(over);
-        // One character stays: an attribute must not be empty.
+        // One character stays, because an attribute must not be empty.
         let first = reason.chars().next().map_or(0, char::len_utf8);
         reason.truncate(reason.floor_char_boundary(keep).max(first));
     }

@@ -1,5 +1,5 @@
-//! Messages that an event source of Lambda received. It deletes those that were handled and gives back those that are named as failed,
-//! so here deleting is remembering.
+//! Messages that a Lambda event source received. Lambda deletes the messages that were handled and returns those that are reported as
+//! failed, so deleting here means remembering.
 
 use super::queue::SqsConsumer;
 use super::receipt;
@@ -22,7 +22,7 @@ impl EventSource {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers that they need not come again.
+    /// Remembers that these messages need no redelivery.
     pub(super) fn delete(&self, queue: &str, leases: &[Lease]) -> Vec<Result<Deleted, Error>> {
         let mut left = self.left();
         let delete = |lease| {
@@ -34,17 +34,17 @@ impl EventSource {
 }
 
 impl SqsConsumer {
-    /// For the messages that an event source of Lambda receives and deletes: they come through [`SqsConsumer::adopt`].
+    /// Accepts the messages that a Lambda event source receives and deletes; they come through [`SqsConsumer::adopt`].
     #[must_use]
     pub fn of_event_source(mut self) -> Self {
         self.source = Some(EventSource::default());
         self
     }
 
-    /// Takes the records of an event (`{"Records": [..]}`, Lambda's developer guide, "Using Lambda with Amazon SQS") as its messages.
+    /// Accepts the records of an event (`{"Records": [..]}`, Lambda's developer guide, "Using Lambda with Amazon SQS") as deliveries.
     ///
     /// # Errors
-    /// `Invalid`: it is no event of SQS, so none of its messages can be named as failed, and the invocation must fail as a whole.
+    /// `Invalid`: it is not an SQS event. None of its messages can then be reported as failed, so the invocation must fail as a whole.
     pub fn adopt(&self, event: &Value) -> Result<Vec<Delivery>, Error> {
         let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("event: {what}"));
         let records = event.get("Records").and_then(Value::as_array);
@@ -75,14 +75,14 @@ impl SqsConsumer {
         Ok(deliveries)
     }
 
-    /// The ids of the adopted messages that must come again: all that were not deleted or dead-lettered.
+    /// The ids of the adopted messages to report as failed: those that were neither deleted nor dead-lettered.
     pub fn left(&self) -> Vec<String> {
         let left = self.source.as_ref().map(|source| source.left().clone());
         left.into_iter().flatten().collect()
     }
 }
 
-/// A record as SQS's own message; `None` where it lacks what every message has.
+/// Converts a record to an SQS message; `None` if a required field is missing.
 fn message(record: &Value) -> Option<sqs::Message> {
     let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
     let mut message = sqs::Message::builder()
@@ -123,7 +123,7 @@ mod tests {
         let message = message(&record).expect("whole");
         let attributes = message.message_attributes().expect("given");
         assert_eq!(attributes["text"].string_value(), Some("a"));
-        // Without its value it could not be sent on to a dead-letter queue.
+        // Without its value, the attribute could not be sent on to a dead-letter queue.
         let bytes = attributes["bytes"].binary_value().expect("kept");
         assert_eq!(bytes.as_ref(), [0, 1, 2]);
         assert_eq!(wire::other_attributes(&[message])["1"].len(), 1);

@@ -1,4 +1,4 @@
-//! The messages that a consumer holds: dead-lettering sends a copy, and SQS does not hand out a message's body a second time.
+//! The messages that a consumer holds. Dead-lettering sends a copy, and SQS does not return a message's body a second time.
 
 use super::queue::{SqsConsumer, ms};
 use super::receipt;
@@ -8,20 +8,20 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 
-/// A message in hand.
+/// A message in progress.
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) body: String,
     pub(super) attributes: BTreeMap<String, String>,
-    /// Those that are no texts.
+    /// The attributes that are not strings.
     pub(super) others: HashMap<String, MessageAttributeValue>,
-    /// Which attempt this is.
+    /// The number of the attempt.
     pub(super) attempt: Option<u32>,
     until_ms: u64,
 }
 
 impl SqsConsumer {
-    /// The message of a lease.
+    /// The message with this lease.
     pub(super) fn held(&self, lease: &Lease) -> Result<Held, Error> {
         let receipt = receipt::read(&self.queue, lease)?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ impl SqsConsumer {
     pub(super) fn hold(&self, deliveries: &[Delivery], mut others: OtherAttributes) {
         let now_ms = self.now_ms();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who lost a lease does not come back for its message.
+        // A consumer whose lease has ended does not ask for its message again.
         held.retain(|_, held| held.until_ms > now_ms);
         for delivery in deliveries {
             let until_ms = now_ms.saturating_add(ms(self.limits.lease_max));

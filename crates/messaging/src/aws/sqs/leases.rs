@@ -54,8 +54,8 @@ impl SqsConsumer {
                     }
                 }
                 for refused in done.failed() {
-                    // It was handed out here, so it is no forgery: it is old, and SQS says nothing more of it. (SQS itself accepts
-                    // an old one; ministack 1.5.33 does not.)
+                    // This consumer received the message, so the receipt is not forged but old, and SQS reports nothing more. (SQS itself
+                    // accepts an old receipt; ministack 1.5.33 does not.)
                     match answers.place(refused.id()) {
                         Some(n) if without_namespace(refused.code()) == "ReceiptHandleIsInvalid" => {
                             answers.set(n, Ok(Deleted::Unknown));
@@ -68,7 +68,7 @@ impl SqsConsumer {
         answers.into_vec()
     }
 
-    /// All batches at once: none waits for another's call.
+    /// Renews all batches concurrently, so that none waits for another call.
     pub(super) async fn renew_all(
         &self,
         sqs: &aws_sdk_sqs::Client,
@@ -141,7 +141,7 @@ impl SqsConsumer {
         Ok(())
     }
 
-    /// SQS refuses more than 12 hours from the receive (behaviours.md, row 11).
+    /// Checks the limit of SQS: 12 hours from the receive.
     fn check_renewal<'a>(
         &self,
         lease: &'a Lease,

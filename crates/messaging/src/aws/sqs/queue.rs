@@ -21,10 +21,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Entries of one batch (behaviours.md, row 3).
+/// The most entries of one batch.
 pub(super) const BATCH: usize = 10;
 
-/// How long a batch is filled while others are on their way.
+/// How long a batch waits for more entries while other calls are running.
 pub(in crate::aws) const FILL: Duration = Duration::from_millis(50);
 
 /// Receives the messages of one queue.
@@ -39,22 +39,22 @@ pub struct SqsConsumer {
     pub(super) dead_letters: Option<String>,
     pub(super) limits: Limits,
     pub(super) recently_deleted: Mutex<RecentlyDeleted>,
-    /// Messages in hand: SQS does not give one a second time to who must send it elsewhere.
+    /// The messages in progress. Dead-lettering needs their bodies, which SQS does not return again.
     pub(super) held: Mutex<HashMap<String, Held>>,
-    /// Before this no receive begins.
+    /// The earliest time of the next receive.
     pub(super) next_receive: Mutex<Option<Instant>>,
     pub(super) answers: Option<Arc<dyn IdempotencyStore>>,
-    /// Who receives and deletes instead.
+    /// The event source that receives and deletes in place of this consumer.
     pub(super) source: Option<EventSource>,
     pub(super) claims: Option<Arc<dyn ClaimStore>>,
 }
 
-/// Milliseconds, as far as they can be written.
+/// Milliseconds, saturating.
 pub(super) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whole seconds, rounded up: SQS knows no others.
+/// Whole seconds, rounded up, because SQS accepts no fractions.
 pub(super) fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX)
 }
@@ -82,7 +82,7 @@ impl SqsConsumer {
             .get(&QueueAttributeName::RedrivePolicy)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        // Some write the count as a number, some as a text.
+        // AWS writes the count as a number, some emulators as a text.
         let count = &redrive["maxReceiveCount"];
         let count = count
             .as_u64()
@@ -109,21 +109,21 @@ impl SqsConsumer {
         })
     }
 
-    /// Keeps answers in `answers` before what follows from them is published.
+    /// Stores answers in `answers` before the messages that follow from them are published.
     #[must_use]
     pub fn with_answers(mut self, answers: Arc<dyn IdempotencyStore>) -> Self {
         self.answers = Some(answers);
         self
     }
 
-    /// Puts a dead letter that its reason makes too large into `claims`.
+    /// Stores a dead letter in `claims` if its reason makes it too large.
     #[must_use]
     pub fn with_claims(mut self, claims: Arc<dyn ClaimStore>) -> Self {
         self.claims = Some(claims);
         self
     }
 
-    /// Checks all that a settlement would do, before any of it is done.
+    /// Checks a whole settlement before any of it is carried out.
     pub(super) async fn check(&self, settlement: &Settlement) -> Result<(), Error> {
         receipt::read(&self.queue, &settlement.lease)?;
         for (topic, message) in &settlement.publish {
@@ -136,7 +136,7 @@ impl SqsConsumer {
         Ok(())
     }
 
-    /// Keeps answers; false where a request is another's by now.
+    /// Stores answers. Returns false for a request that belongs to another worker by now.
     pub(super) async fn keep(&self, answered: Vec<IdempotencyRecord>) -> Vec<Result<bool, Error>> {
         match &self.answers {
             Some(answers) if !answered.is_empty() => answers.finish_all(answered).await,
@@ -144,7 +144,7 @@ impl SqsConsumer {
         }
     }
 
-    /// How long the queue hides a message that was received.
+    /// The visibility timeout of the queue.
     pub fn visibility(&self) -> Duration {
         self.visibility
     }
@@ -185,8 +185,7 @@ impl Consumer for SqsConsumer {
         self.renew_all(&self.shared.sqs, leases, want).await
     }
 
-    /// As the default, over connections that nothing else uses: those of the others go on with the tasks of their own runtime, which may
-    /// be busy.
+    /// As the default, but over connections reserved for renewals. Other connections share their tasks with a runtime that may be busy.
     async fn hold(&self, held: Vec<Hold<'_>>, want: Duration) -> Vec<Result<Kept, Error>> {
         let (leases, kept): (Vec<_>, Vec<_>) = held
             .into_iter()

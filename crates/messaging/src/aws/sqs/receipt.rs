@@ -1,8 +1,8 @@
-//! Receipts: SQS's own handle, with the message's id and the queue it came from, so that one of another queue is refused.
+//! Receipts: the handle of SQS together with the message id and the queue, so that a receipt of another queue is refused.
 
 use crate::{Error, ErrorKind, Lease};
 
-/// A receipt, taken apart.
+/// A parsed receipt.
 pub(super) struct Receipt<'a> {
     pub(super) message_id: &'a str,
     pub(super) handle: &'a str,
@@ -10,7 +10,7 @@ pub(super) struct Receipt<'a> {
     pub(super) received_ms: u64,
 }
 
-/// Neither queues nor ids nor numbers have one.
+/// Neither queue names nor ids nor numbers contain this character.
 const SEPARATOR: char = '|';
 
 pub(in crate::aws) fn write(

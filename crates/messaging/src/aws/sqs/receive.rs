@@ -10,8 +10,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// After a receive that found some messages and not as many as it asked for, the next begins no earlier than this: AWS bills calls,
-/// and what comes in the meantime comes in one of them.
+/// After a receive that returned fewer messages than it asked for, the next receive waits this long. AWS bills calls, and one call then
+/// returns all messages that arrive meanwhile.
 const GATHER: Duration = Duration::from_millis(20);
 
 impl SqsConsumer {
@@ -37,13 +37,13 @@ impl SqsConsumer {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All")
             .customize()
-            // Whoever receives tries again, and says so: a call that hangs shows after one attempt's time.
+            // The caller retries and logs the failure, so that a hanging call shows after the timeout of one attempt.
             .config_override(aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled()));
         let received = call.send().await;
         let received = received.map_err(|error| failed(&self.context(), error))?;
         let origin = Origin {
             queue: &self.queue,
-            // A long poll may have waited before it received.
+            // A long poll may have waited before it received the message.
             received_ms: received_ms.max(self.now_ms().saturating_sub(1_000)),
             visibility_ms: ms(self.visibility),
             attempt_max: self.attempt_max,
@@ -69,7 +69,7 @@ impl SqsConsumer {
         Ok(new)
     }
 
-    /// Deletes again what was deleted before: its handler ran, and SQS forgot.
+    /// Deletes redelivered messages whose deletion SQS forgot; their handlers have run.
     async fn delete_again(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let handled = |delivery: &Delivery| {
             let handled = self

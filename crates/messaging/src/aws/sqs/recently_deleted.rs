@@ -1,8 +1,8 @@
-//! Messages that were deleted a while ago: SQS may deliver one again (behaviours.md, row 17), and it is deleted again.
+//! Remembers deleted messages for a while. SQS may deliver one of them again, and it is then deleted again.
 
 use std::collections::{HashSet, VecDeque};
 
-/// How many are remembered, and how long.
+/// The most ids to remember, and for how long.
 const COUNT_MAX: usize = 10_000;
 const KEEP_MS: u64 = 15 * 60 * 1_000;
 

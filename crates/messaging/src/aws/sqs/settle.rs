@@ -1,5 +1,5 @@
-//! What follows from handled messages: keep the answer, publish, schedule, and only then delete. A crash in between leaves the message
-//! to be delivered again; the answer that was kept is then given again without running anything twice.
+//! Settles handled messages: stores the answer, publishes, schedules, and only then deletes. After a crash in between the message is
+//! delivered again, and the stored answer is returned without running the handler twice.
 
 use super::queue::SqsConsumer;
 use crate::{Consumer, Deleted, Error, ErrorKind, Lease, Message, Settlement};
@@ -9,10 +9,10 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Renewals in the time of one lease: the first part of it may have gone before.
+/// The number of renewals within the visibility timeout. Part of it may have passed before the first.
 const RENEWALS: u32 = 4;
 
-/// How far a settlement came.
+/// The progress of a settlement.
 struct State {
     lease: Option<Lease>,
     schedule: Vec<(Duration, Message)>,
@@ -60,7 +60,7 @@ pub(super) async fn settle(
     states.into_iter().map(|state| state.outcome).collect()
 }
 
-/// Checks the settlements, and keeps their answers together.
+/// Checks the settlements and stores their answers in one call.
 async fn begin(
     consumer: &SqsConsumer,
     settlements: Vec<Settlement>,
@@ -84,15 +84,14 @@ async fn begin(
     for (place, kept) in places.into_iter().zip(kept) {
         states[place].outcome = kept.map(|is_own| match is_own {
             true => Deleted::Unknown,
-            // Another has the request by now, and answers it.
+            // Another worker has the request by now and answers it.
             false => Deleted::LeaseLost,
         });
     }
     (states, publishes)
 }
 
-/// Publishes, and holds the leases meanwhile: SNS may take longer than they last, and what comes again before it is deleted spends
-/// attempts.
+/// Publishes, and renews the leases meanwhile. SNS may take longer than they last, and a redelivery would use up an attempt.
 async fn publish_and_hold(
     consumer: &SqsConsumer,
     states: &mut [State],
@@ -119,7 +118,7 @@ async fn publish_and_hold(
     }
 }
 
-/// Publishes what all of them say, together for each topic: so they share calls.
+/// Publishes the messages of all settlements by topic, so that they share calls.
 async fn publish(
     consumer: &SqsConsumer,
     states: &mut [State],
@@ -159,7 +158,7 @@ async fn publish(
     }
 }
 
-/// The answer for the only message of a call.
+/// The outcome of a call with a single message.
 pub(in crate::aws) fn one(mut answers: Vec<Result<String, Error>>) -> Result<String, Error> {
     answers
         .pop()
