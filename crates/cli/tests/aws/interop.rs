@@ -77,29 +77,58 @@ fn a_message_by_hand_is_understood_raw_or_not_and_with_a_key_named_message() {
     assert_eq!(difference.0, 1, "{}", difference.1);
 }
 
+/// The programs of a document in one language.
+fn programs<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+    let rest = document.split("```").skip(1).step_by(2);
+    let fenced = rest.filter_map(|fenced| fenced.split_once('\n'));
+    fenced
+        .filter(|(named, _)| *named == language)
+        .map(|(_, program)| program)
+        .collect()
+}
+
 #[test]
-fn the_python_of_the_docs_publishes_a_command_and_reads_its_result() {
-    let Some(aws) = OnAws::new("the_python_of_the_docs", "30") else {
+fn the_programs_of_the_docs_publish_and_consume_without_pudato() {
+    let Some(aws) = OnAws::new("the_programs_of_the_docs", "30") else {
         return;
     };
     let _serving = [aws.worker(), aws.consumer()];
-    let docs = include_str!("../../../../docs/aws.md");
-    let scripts: Vec<&str> = docs
-        .split("```python\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
-    assert_eq!(scripts.len(), 2, "boto3, and the extended client");
-    for (script, id) in scripts.into_iter().zip(["from-boto3", "from-extended"]) {
-        let output = aws.python(&["-c", script]);
-        let (out, error) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
+    let document = include_str!("../../../../docs/messages.md");
+    let run = |mut program: std::process::Command, script: &str| {
+        let output = program.output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{script}\n{error}");
-        assert!(out.contains("success"), "{out}");
-        aws.wait(id, || is_written(&aws, id));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let scripts = programs(document, "sh");
+    assert_eq!(scripts.len(), 1, "the AWS CLI");
+    for script in scripts {
+        let mut shell = aws.tool("sh");
+        shell.args(["-ec", script]);
+        assert!(run(shell, script).contains("MessageId"));
+        aws.wait("the AWS CLI", || is_written(&aws, "from-aws-cli"));
     }
+    let event = "SELECT COUNT(*) FROM event WHERE body LIKE '%geocode.addresses_found%'";
+    let scripts = programs(document, "python");
+    let shown = [
+        ("success", "from-boto3"),
+        ("", ""),
+        ("answered 1", "from-geocode"),
+        ("success", "from-extended"),
+    ];
+    assert_eq!(scripts.len(), shown.len(), "{scripts:?}");
+    for (script, (printed, id)) in scripts.into_iter().zip(shown) {
+        let mut python = aws.tool("python");
+        python.args(["-c", script]);
+        let out = run(python, script);
+        assert!(out.contains(printed), "{out}");
+        aws.wait(id, || match id {
+            "" => aws.installation.count("registry.db", event) == 1,
+            id => is_written(&aws, id),
+        });
+    }
+    let lineage = aws.installation.ok(&["lineage", "geocoded.csv"]);
+    assert!(lineage.contains("objects/addresses.csv"), "{lineage}");
 }
 
 #[test]

@@ -84,9 +84,17 @@ impl OnAws {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    fn tool(&self, name: &str) -> Command {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/");
-        self.installation.program(&format!("{root}{name}"))
+    /// A program of the Python environment or of the system, which finds those of the environment by their names.
+    pub fn tool(&self, name: &str) -> Command {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin");
+        let own = std::path::Path::new(root).join(name);
+        let mut tool = match own.exists() {
+            true => self.installation.program(&own.display().to_string()),
+            false => self.installation.program(name),
+        };
+        let path = std::env::var("PATH").unwrap_or_default();
+        tool.env("PATH", format!("{root}:{path}"));
+        tool
     }
 
     /// Begins to publish commands `from..to`, each of which puts an object; one every `pause`.

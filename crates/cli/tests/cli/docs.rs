@@ -1,6 +1,10 @@
 //! What the documents tell people to type works as it stands.
 
 use crate::support::{Installation, write};
+use pudato_runtime::protocol::{Command, Event, Result as Reply, decode, encode};
+use serde_json::Value;
+
+const MESSAGES: &str = include_str!("../../../../docs/messages.md");
 
 const PIPELINE: &str = "
 name: birdstrikes
@@ -20,10 +24,47 @@ steps:
 fn commands(text: &str) -> Vec<&str> {
     let lines = text.lines();
     let commands = lines.filter_map(|line| line.strip_prefix("    pudato "));
-    // These serve for ever, or need an id of the reader's.
+    // These serve until they are stopped, or need an id of the reader's.
+    let serves = |line: &str| {
+        let verb = line.split_whitespace().next();
+        verb.is_some_and(|verb| ["up", "runner", "results"].contains(&verb))
+    };
     commands
-        .filter(|line| !line.starts_with("up ") && !line.contains("CORRELATION_ID"))
+        .filter(|line| !serves(line) && !line.contains("CORRELATION_ID"))
         .collect()
+}
+
+/// The messages that a document shows, each with the title of its section.
+fn messages(text: &str) -> Vec<(&str, Value)> {
+    let mut messages = Vec::new();
+    for section in text.split("\n## ") {
+        let title = section.lines().next().unwrap_or_default();
+        let fenced = section.split("```").skip(1).step_by(2);
+        let json = fenced.filter_map(|fenced| fenced.strip_prefix("json\n"));
+        messages.extend(json.map(|json| (title, serde_json::from_str(json).expect("JSON"))));
+    }
+    messages
+}
+
+#[test]
+fn every_message_in_the_documents_is_read_and_written_with_the_same_values() {
+    let messages = messages(MESSAGES);
+    assert!(messages.len() >= 5, "{messages:?}");
+    for (title, shown) in messages {
+        let body = shown.to_string();
+        let body = body.as_bytes();
+        let written = match title {
+            "Command" => decode::<Command>(body).map(|message| encode(&message)),
+            "Result" => decode::<Reply>(body).map(|message| encode(&message)),
+            "Event" => decode::<Event>(body).map(|message| encode(&message)),
+            other => panic!("{other}: expected Command, Result or Event"),
+        };
+        let written = written.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let written: Value = serde_json::from_str(&written).expect("JSON");
+        for (name, value) in shown.as_object().expect("an object") {
+            assert_eq!(&written[name], value, "{title}: {name}");
+        }
+    }
 }
 
 #[test]
@@ -34,11 +75,18 @@ fn every_command_in_the_documents_works() {
         (include_str!("../../../../docs/sql.md"), 1),
         (include_str!("../../../../docs/lineage.md"), 7),
         (include_str!("../../../../docs/pipelines.md"), 6),
+        (MESSAGES, 8),
     ];
+    let (_, command) = &messages(MESSAGES)[0];
     for (document, least) in documents {
         let installation = Installation::new();
         write(installation.folder.path(), "a.csv", "a,b\n1,2\n");
         write(installation.folder.path(), "pipeline.yaml", PIPELINE);
+        write(
+            installation.folder.path(),
+            "commands.jsonl",
+            &command.to_string(),
+        );
         let _up = installation.up();
         let put = [
             "call",
