@@ -75,6 +75,7 @@ fn every_command_in_the_documents_works() {
         (include_str!("../../../../docs/sql.md"), 1),
         (include_str!("../../../../docs/lineage.md"), 7),
         (include_str!("../../../../docs/pipelines.md"), 6),
+        (include_str!("../../../../docs/concepts.md"), 8),
         (MESSAGES, 8),
     ];
     let (_, command) = &messages(MESSAGES)[0];
