@@ -70,7 +70,7 @@ fn every_message_in_the_documents_is_read_and_written_with_the_same_values() {
 #[test]
 fn every_command_in_the_documents_works() {
     let documents = [
-        (include_str!("../../../../README.md"), 4),
+        (include_str!("../../../../README.md"), 7),
         (include_str!("../../../../docs/commands.md"), 7),
         (include_str!("../../../../docs/sql.md"), 1),
         (include_str!("../../../../docs/lineage.md"), 7),
