@@ -2,7 +2,7 @@
 
 use super::lineage::PostgresLineage;
 use super::{PostgresRegistry, events, outbox, prune, records, relocate, resolve, session, write};
-use crate::batch::{StoredUpdate, Observation, check_indexed, no_nul};
+use crate::batch::{Observation, StoredUpdate, check_indexed, no_nul};
 use crate::error::{Error, ErrorKind, has_state};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,

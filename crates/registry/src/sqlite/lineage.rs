@@ -230,7 +230,10 @@ impl LineageReader for SqliteLineage<'_> {
         let step = |id: &i64| {
             let edges = all(self.0, NEIGHBOURS, params![id, limits.until_us], neighbour)?;
             Ok(StepNeighbours {
-                started_us: first(self.0, STARTED, [id], |row| row.get(0).map_err(sqlite_error))?.flatten(),
+                started_us: first(self.0, STARTED, [id], |row| {
+                    row.get(0).map_err(sqlite_error)
+                })?
+                .flatten(),
                 neighbours: sum_up(edges),
                 pairs: all(self.0, PAIRS, params![id, limits.until_us], |row| {
                     Ok((
@@ -255,9 +258,9 @@ impl LineageReader for SqliteLineage<'_> {
             let dataset = dataset.ok_or_else(|| gone("dataset"))?;
             let last = self.last_writer(*id, limits.until_us, 0, limits)?;
             let last_run = match &last {
-                Some(neighbour) => {
-                    first(self.0, STEP_ID, [neighbour.other], |row| row.get(0).map_err(sqlite_error))?
-                }
+                Some(neighbour) => first(self.0, STEP_ID, [neighbour.other], |row| {
+                    row.get(0).map_err(sqlite_error)
+                })?,
                 None => None,
             };
             Ok(Node::Dataset {

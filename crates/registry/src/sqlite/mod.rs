@@ -14,7 +14,7 @@ mod schema;
 mod steps;
 mod write;
 
-use crate::batch::{StoredUpdate, Observation, check_indexed};
+use crate::batch::{Observation, StoredUpdate, check_indexed};
 use crate::error::{Error, ErrorKind, sqlite_error};
 use crate::model::{
     Graph, GraphQuery, HopQuery, Job, JobFilter, NewJob, NewStep, OneHop, Prune, Pruned, Relocate,

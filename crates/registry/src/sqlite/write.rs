@@ -5,7 +5,7 @@ use super::columns::{all, first, run};
 use super::key::key;
 use super::relocate::relocations;
 use super::steps;
-use crate::batch::{Batch, Known, KnownJob, Plan, StoredStatement, Statement, Observation};
+use crate::batch::{Batch, Known, KnownJob, Observation, Plan, Statement, StoredStatement};
 use crate::error::{Error, sqlite_error};
 use crate::queries;
 use crate::store::Applied;

@@ -57,7 +57,9 @@ impl SqsConsumer {
                     // This consumer received the message, so the receipt is not forged but old, and SQS reports nothing more. (SQS itself
                     // accepts an old receipt; ministack 1.5.33 does not.)
                     match answers.place(refused.id()) {
-                        Some(n) if without_namespace(refused.code()) == "ReceiptHandleIsInvalid" => {
+                        Some(n)
+                            if without_namespace(refused.code()) == "ReceiptHandleIsInvalid" =>
+                        {
                             answers.set(n, Ok(Deleted::Unknown));
                         }
                         _ => answers.failed(refused.id(), refused.code(), refused.message()),

@@ -10,8 +10,8 @@ use crate::aws::error::failed;
 use crate::aws::publisher::SnsPublisher;
 use crate::aws::wire;
 use crate::{
-    ClaimStore, Consumer, Deleted, Delivery, Error, Hold, IdempotencyRecord, IdempotencyStore, Kept, Lease,
-    Limits, Message, Receive, Settlement,
+    ClaimStore, Consumer, Deleted, Delivery, Error, Hold, IdempotencyRecord, IdempotencyStore,
+    Kept, Lease, Limits, Message, Receive, Settlement,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
