@@ -12,29 +12,29 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 struct What {
-    /// The service: storage, query, registry, or one of your own
+    /// The service: storage, query, transform, registry, or your own
     service: String,
-    /// What it shall do
+    /// The action, e.g. put_object
     action: String,
-    /// Payload: key=text, key=@file (a regular file's contents), key:=json
+    /// Fields of the payload: key=text, key=@file (the contents of a regular file), key:=json
     #[arg(value_name = "KEY=VALUE")]
     fields: Vec<String>,
     /// The payload as a JSON object, or @file
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// The registry job it belongs to
+    /// The registry job of the command
     #[arg(long, value_name = "ID")]
     job: Option<String>,
-    /// The registry step it is; its lineage is recorded under it
+    /// The registry step of the command; without a step, pudato records no lineage
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// Ties messages together [default: a new one]
+    /// The id that ties all messages of this request together [default: a new UUID]
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
-    /// The same key with the same payload runs once, in its job (--job), else among the commands of its user or source (--metadata)
+    /// Commands with the same key and payload take effect once. A key belongs to the job (--job), otherwise to the user or source (--metadata)
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Adds to the command's metadata
+    /// A field of the command's metadata
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
 }
@@ -140,8 +140,8 @@ impl Call {
         };
         if let (Some(difference), Some(step)) = (listener.claims(), &command.step_id) {
             eprintln!(
-                "pudato: the Result was not applied to the step {step}: its {} is not the step's; name another --step, or declare it \
-                 with `registry add_step` (docs/lineage.md)",
+                "pudato: the Result was not applied to the step {step}, because its {} is not the step's. Use another --step, or declare \
+                 the command with `registry add_step` (docs/lineage.md)",
                 difference.field()
             );
         }
@@ -154,7 +154,7 @@ impl Call {
         let Some(result) = result else {
             let id = &command.correlation_id;
             let text = format!(
-                "interrupted; a command that was sent is not taken back: `pudato trace {id}` shows where it is"
+                "interrupted; a command that was already sent still runs: `pudato trace {id}` shows its state"
             );
             return Err(Failure::interrupted_with(text));
         };

@@ -60,7 +60,7 @@ impl Config {
 #[command(after_help = "Example:
   pudato schema command > command.schema.json")]
 pub struct Schema {
-    /// Which message; all of them where none is named
+    /// The message [default: all of them]
     #[arg(value_parser = ["command", "result", "event"])]
     message: Option<String>,
 }

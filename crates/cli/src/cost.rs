@@ -20,8 +20,7 @@ const PRICES: [(&str, f64); 7] = [
     ("S3", 5.00),
 ];
 
-/// Show how many calls of SNS, SQS and S3 a command cost, by verb, and what that is in money: as the programs on this data folder counted
-/// them.
+/// Show how many calls of SNS, SQS and S3 a command takes and what they cost, as counted by the programs on this data folder.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato cost")]
@@ -38,7 +37,7 @@ impl Cost {
     pub fn run(&self, context: &Context) -> Result<(), Failure> {
         let spent = spent(&context.settings.data_dir)?;
         if spent.commands == 0 {
-            let what = "no program on this data folder has written down that it handled a command on AWS; what serves writes every 10 s, and once it ends";
+            let what = "no program on this data folder has counted a command on AWS yet; a program that serves writes its counts every 10 s and when it ends";
             return Err(Failure::failed(what));
         }
         let lines = lines(&spent);
@@ -81,7 +80,7 @@ impl Cost {
         output::table(&head, &rows)?;
         let since = since.unwrap_or_default();
         output::line(&format!(
-            "{} commands since {since}; prices of us-east-1 beyond the free requests; the registry is not counted",
+            "{} commands since {since}; list prices of us-east-1, without free requests and without the registry",
             spent.commands
         ))
     }

@@ -16,10 +16,10 @@ pub enum Dlq {
     /// List dead letters with their reasons
     #[command(after_help = "Example:\n  pudato dlq list\n  pudato dlq list pudato-storage-dlq")]
     List {
-        /// One queue only
+        /// Only this dead-letter queue
         queue: Option<String>,
     },
-    /// Show one dead letter with its bytes
+    /// Show one dead letter with its body
     #[command(after_help = "Example:\n  pudato dlq show MESSAGE_ID")]
     Show {
         /// The message's id
@@ -33,24 +33,24 @@ pub enum Dlq {
     Replay {
         #[command(flatten)]
         which: Which,
-        /// Only those with this attribute, or whose reason contains the text; several must all hold
+        /// Only messages with this attribute (with `reason`, those whose reason contains the text); all of several must match
         #[arg(long = "where", value_name = "NAME=VALUE")]
         filter: Vec<String>,
-        /// At most so many a second
+        /// Maximum number of messages per second
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
         rate: Option<u32>,
-        /// Only say how many there are
+        /// Only show how many would be replayed
         #[arg(long)]
         dry_run: bool,
     },
-    /// Delete dead letters for good
+    /// Delete dead letters permanently
     #[command(
         after_help = "Example:\n  pudato dlq purge MESSAGE_ID\n  pudato dlq purge --all pudato-storage-dlq --yes"
     )]
     Purge {
         #[command(flatten)]
         which: Which,
-        /// Do it; without, it only says what would be deleted
+        /// Delete them; without this, only show how many would be deleted
         #[arg(long)]
         yes: bool,
     },
@@ -59,10 +59,10 @@ pub enum Dlq {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Which {
-    /// Ids of messages
+    /// Ids of dead letters
     #[arg(value_name = "MESSAGE_ID")]
     message_ids: Vec<String>,
-    /// Everything on this dead-letter queue
+    /// All messages on this dead-letter queue
     #[arg(long, value_name = "QUEUE")]
     all: Option<String>,
 }
@@ -98,7 +98,9 @@ impl Dlq {
                 if !yes {
                     let all: u64 = found.iter().map(|(_, ids)| ids.len() as u64).sum();
                     count(context, "would_be_purged", all)?;
-                    return Err(Failure::usage("nothing was deleted; say --yes to do it"));
+                    return Err(Failure::usage(
+                        "nothing was deleted; add --yes to delete them",
+                    ));
                 }
                 let mut purged = 0;
                 for (queue, ids) in found {
@@ -165,7 +167,7 @@ fn queues(pudato: &Pudato, one: Option<&str>) -> Result<Vec<String>, Failure> {
         None => Ok(all),
         Some(one) if all.iter().any(|queue| queue == one) => Ok(vec![one.to_owned()]),
         Some(one) => Err(Failure::usage(format!(
-            "{one:?} is no dead-letter queue; expected one of {}",
+            "{one:?} is not a dead-letter queue; expected one of {}",
             all.join(", ")
         ))),
     }
@@ -231,7 +233,7 @@ fn not_found(pudato: &Pudato, id: &str) -> Failure {
     Failure::failed(match pudato.fabric.profile.is_shared {
         false => format!("no dead letter has the id {id:?}"),
         true => format!(
-            "no dead letter that can be seen now has the id {id:?}; SQS hides those that somebody looked at for up to two minutes"
+            "no visible dead letter has the id {id:?}; after a look at a dead letter, SQS hides it for up to two minutes"
         ),
     })
 }

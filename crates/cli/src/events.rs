@@ -16,13 +16,13 @@ const LOOK_MAX: u64 = 1_000;
 /// Look at Events.
 #[derive(clap::Subcommand)]
 pub enum Events {
-    /// Print the last Events; with --follow also those to come
+    /// Print the latest Events; with --follow, also new ones
     #[command(after_help = "Example:\n  pudato events tail --follow")]
     Tail {
-        /// How many of the last to begin with
+        /// How many of the latest Events to print first
         #[arg(short, long, default_value_t = 10)]
         lines: u64,
-        /// Go on until Ctrl-C
+        /// Keep printing new Events until Ctrl-C
         #[arg(short, long)]
         follow: bool,
     },

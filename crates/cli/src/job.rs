@@ -22,7 +22,7 @@ pub enum Job {
         /// Only jobs that are pending, running, success, failed or cancelled
         #[arg(long, value_parser = parse_status)]
         status: Option<JobStatus>,
-        /// Most jobs to show
+        /// Maximum number of jobs to show
         #[arg(long, default_value_t = 20)]
         limit: u64,
     },
@@ -87,7 +87,7 @@ async fn list(context: &Context, filter: JobFilter) -> Result<(), Failure> {
 async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     let pudato = context.open().await?;
     let Some(job) = pudato.registry.get_job(job_id).await? else {
-        let hint = "`pudato job list` shows those there are";
+        let hint = "`pudato job list` lists the jobs";
         return Err(Failure::failed(format!(
             "there is no job {job_id:?}; {hint}"
         )));
@@ -142,7 +142,7 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
         let latest = step.mismatches.latest.first();
         let latest = latest.map_or("?", |claim| claim.correlation_id.as_str());
         output::line(&format!(
-            "{}: {} Results that name it are not its own and were not applied; the latest: `pudato trace {latest}`",
+            "{}: {} Results name this step but do not belong to it, and were not applied; see the latest with `pudato trace {latest}`",
             step.step_id, step.mismatches.count
         ))?;
     }

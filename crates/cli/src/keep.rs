@@ -25,7 +25,7 @@ impl Doctor {
                 output::line(&format!("- {finding}"))?;
             }
             if wrong.is_empty() {
-                output::line("nothing wrong was found")?;
+                output::line("no problems found")?;
             }
         }
         if wrong.is_empty() {
@@ -35,7 +35,7 @@ impl Doctor {
     }
 }
 
-/// Copy fabric and registry into a new folder while they are used. Objects are files: copy them as such.
+/// Copy the fabric and the registry into a new folder while programs use them. Copy objects and the warehouse yourself: they are files.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato backup /backup/monday")]
@@ -52,6 +52,8 @@ impl Backup {
         if context.json {
             return output::json(&json!({"backup": folder}));
         }
-        output::line(&format!("fabric.db and registry.db are in {folder}"))
+        output::line(&format!(
+            "copied fabric.db and registry.db to {folder}; objects and the warehouse are not copied"
+        ))
     }
 }

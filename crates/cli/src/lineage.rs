@@ -23,9 +23,9 @@ enum Format {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Runs {
-    /// For each step, those that made what it read
+    /// For each step, the runs that made the data which it read
     Latest,
-    /// All there were
+    /// Every run
     All,
 }
 
@@ -44,34 +44,34 @@ enum Runs {
 pub struct Lineage {
     #[command(subcommand)]
     what: Option<What>,
-    /// Where the data lies: a full location, or how it ends
+    /// The dataset: its full location, or the end of it
     #[arg(required = true)]
     location: Option<String>,
-    /// What it was made from (the default)
+    /// Show what the dataset was made from (the default)
     #[arg(long)]
     upstream: bool,
-    /// What was made from it
+    /// Show what was made from the dataset
     #[arg(long, conflicts_with = "upstream")]
     downstream: bool,
-    /// How many steps deep
+    /// How many steps to follow
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100))]
     depth: u64,
-    /// Most nodes
+    /// Maximum number of datasets and steps
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     max_nodes: u64,
-    /// What was known at this time (RFC 3339)
+    /// Use only Results up to this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
-    /// Only jobs in this environment
+    /// Use only jobs in this environment
     #[arg(long)]
     environment: Option<String>,
-    /// Which runs of steps are walked
+    /// Which runs of a step to follow
     #[arg(long, value_enum, default_value = "latest")]
     runs: Runs,
-    /// Draw everything, also of a large graph
+    /// Draw everything, even if the graph is large
     #[arg(long)]
     full: bool,
-    /// How it is drawn
+    /// Output format
     #[arg(long, value_enum, default_value = "tree")]
     format: Format,
     /// Write to this file instead of stdout
@@ -81,7 +81,7 @@ pub struct Lineage {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Print every Result as OpenLineage events, one a line
+    /// Print every Result as OpenLineage events, one per line
     #[command(after_help = "Example:\n  pudato lineage export --output events.jsonl")]
     Export {
         /// Only Results from this time on (RFC 3339)

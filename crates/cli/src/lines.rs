@@ -47,7 +47,10 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
     match failed {
         0 => Ok(()),
         failed => {
-            let what = format!("{failed} commands could not be published; the others were");
+            let what = match failed {
+                1 => "1 command could not be published; all others were".to_owned(),
+                failed => format!("{failed} commands could not be published; all others were"),
+            };
             Err(Failure::new(FAILED, what))
         }
     }

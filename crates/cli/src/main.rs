@@ -40,7 +40,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A typed message fabric for data operations: send commands, and know where every number came from.
+/// Runs the steps of a data pipeline, and shows where any table or file came from.
 #[derive(Parser)]
 #[command(
     name = "pudato",
@@ -51,8 +51,8 @@ Start:   pudato up                                          (in one terminal)
 Then:    pudato call storage put_object container=lake path=a.csv data=@a.csv
          pudato lineage lake/a.csv
 
-Exit codes: 0 done, 1 the operation failed, 2 usage, 3 configuration, 4 fabric or store unreachable,
-5 timed out waiting for a Result, 130 interrupted."
+Exit codes: 0 success, 1 the operation failed, 2 wrong usage, 3 wrong configuration,
+4 the fabric or a store cannot be reached, 5 no Result came in time, 130 interrupted."
 )]
 struct Arguments {
     #[command(flatten)]
@@ -63,16 +63,16 @@ struct Arguments {
 
 #[derive(clap::Args)]
 struct Global {
-    /// Folder of the embedded fabric, registry and objects [default: .pudato]
+    /// Data folder: the embedded fabric, the registry and objects [default: .pudato]
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<String>,
-    /// Settings file [default: pudato.toml, where it is there]
+    /// Settings file [default: pudato.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// What is logged to stderr, e.g. debug [default: info for up, runner and results; warn else]
+    /// Log filter for stderr, e.g. debug [default: info for up, runner and results, otherwise warn]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -93,7 +93,7 @@ enum Command {
     Call(call::Call),
     /// Show what is running now, and what it waits for
     Status(status::Status),
-    /// Look at jobs and their steps
+    /// List jobs, or show a job with its steps
     #[command(subcommand)]
     Job(job::Job),
     /// Show what a dataset was made from, or what was made from it
@@ -101,12 +101,12 @@ enum Command {
     /// Maintain the registry: remove old records, rename datasets whose folder moved, update the tables
     #[command(subcommand)]
     Registry(registry::Registry),
-    /// Show everything that happened under a correlation id
+    /// Show a command, its attempts, its Results and its Events by correlation id
     Trace(trace::Trace),
-    /// Look at dead letters, replay or purge them
+    /// List, show, replay or purge dead letters
     #[command(subcommand)]
     Dlq(dlq::Dlq),
-    /// Look at Events
+    /// Show Events
     #[command(subcommand)]
     Events(events::Events),
     /// Create, compare or remove topics and queues on AWS or an emulator
@@ -122,11 +122,11 @@ enum Command {
     Doctor(keep::Doctor),
     /// Print the JSON Schema of a message
     Schema(config::Schema),
-    /// Copy fabric and registry into a new folder while they are used
+    /// Copy the fabric and the registry into a new folder while programs use them
     Backup(keep::Backup),
 }
 
-/// What every command works with.
+/// What every command needs.
 struct Context {
     settings: Settings,
     json: bool,
@@ -137,7 +137,7 @@ impl Context {
         Ok(Pudato::open(self.settings.clone()).await?)
     }
 
-    /// For who sends commands, and needs no registry where answers come through a queue.
+    /// For a program that sends commands. It needs no registry if Results come through a queue.
     async fn open_to_call(&self) -> Result<Pudato, Failure> {
         Ok(Pudato::open_to_call(self.settings.clone()).await?)
     }
@@ -151,7 +151,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are answers; all else is a wrong use, and clap says which.
+            // Help and version are answers. Anything else is wrong usage, and clap says what is wrong.
             let _ = error.print();
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             return ExitCode::from(code);

@@ -43,7 +43,8 @@ fn field(field: &str, bytes_max: u64) -> Result<(String, Value), Failure> {
     let (key, text) = field.split_once('=').ok_or_else(wrong)?;
     if let Some(key) = key.strip_suffix(':').filter(|key| !key.is_empty()) {
         let value = serde_json::from_str(text);
-        let value = value.map_err(|error| Failure::usage(format!("{key}: no JSON: {error}")))?;
+        let value = value
+            .map_err(|error| Failure::usage(format!("{key}: expected JSON after `:=`: {error}")))?;
         return Ok((key.to_owned(), value));
     }
     if key.is_empty() {

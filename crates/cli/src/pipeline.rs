@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Run a pipeline as a job: each step when what it needs has succeeded, independent steps side by side.
+/// Run a pipeline as a job: each step when the steps that it needs have succeeded, independent steps side by side.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   pudato run pipeline.yaml --dry-run
@@ -22,18 +22,18 @@ use std::sync::{Arc, Mutex, PoisonError};
   pudato run pipeline.yaml --resume job-0123456789ab
   pudato run pipeline.yaml --from stage")]
 pub struct Run {
-    /// The pipeline's file
+    /// The pipeline file
     pipeline: PathBuf,
     /// Check the file and show what would be sent; send nothing
     #[arg(long)]
     dry_run: bool,
-    /// Go on with this job: what succeeded is not run again
+    /// Continue this job; do not repeat steps that succeeded
     #[arg(long, value_name = "JOB")]
     resume: Option<String>,
-    /// Run only this step and those that need it
+    /// Run only this step and the steps that need it
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
-    /// Let the pipeline name files outside of its own folder
+    /// Let the pipeline read files outside its own folder
     #[arg(long)]
     allow_files_outside: bool,
 }
@@ -115,10 +115,12 @@ impl Run {
         match (job, begun) {
             (None, _) | (Some(_), Begun::Nothing) => "no job was created".into(),
             (Some(job), Begun::Unknown) => {
-                format!("whether {job} was created is not known yet: `pudato job show {job}` tells")
+                format!(
+                    "pudato does not know yet whether {job} was created: see `pudato job show {job}`"
+                )
             }
             (Some(job), Begun::Job) => format!(
-                "what was sent is not taken back. To go on with the rest: pudato run {file} --resume {job}"
+                "commands that were already sent still run. To continue: pudato run {file} --resume {job}"
             ),
         }
     }
@@ -137,9 +139,9 @@ impl Run {
         }
         let is_end = |end: StepEnd| outcome.steps.iter().any(|step| step.end == end);
         let (job, file) = (&outcome.job_id, self.pipeline.display());
-        let resume = format!("after a remedy: pudato run {file} --resume {job}");
+        let resume = format!("Fix the cause, then: pudato run {file} --resume {job}");
         if is_end(StepEnd::Failed) || is_end(StepEnd::Skipped) && !is_end(StepEnd::TimedOut) {
-            return Err(Failure::failed(format!("{job} failed; {resume}")));
+            return Err(Failure::failed(format!("{job} failed. {resume}")));
         }
         if is_end(StepEnd::TimedOut) {
             let late = outcome
@@ -156,7 +158,7 @@ impl Run {
             return Err(Failure::new(
                 exit::TIMED_OUT,
                 format!(
-                    "{job}: a Result did not come in time; it may still come. {resume}\n        {late}"
+                    "{job}: a Result did not come in time, but may still come. To continue: pudato run {file} --resume {job}\n        {late}"
                 ),
             ));
         }
@@ -212,7 +214,7 @@ fn plan(context: &Context, pipeline: &Pipeline, from: Option<usize>) -> Result<(
         }));
     }
     output::line(&format!(
-        "{}  {}  {} steps; nothing is sent",
+        "{}  {}  {} steps; dry run, nothing is sent",
         pipeline.name,
         pipeline.environment,
         order.len()

@@ -21,7 +21,7 @@ pub enum Registry {
   pudato registry prune --older-than 365d --dry-run
   pudato registry prune --older-than 365d")]
     Prune {
-        /// Remove what is older than this, e.g. 365d, 12h, 30m
+        /// Remove records older than this, e.g. 365d, 12h, 30m
         #[arg(long, value_name = "TIME", value_parser = age)]
         older_than: Duration,
         /// Only show what would be removed
@@ -33,11 +33,11 @@ pub enum Registry {
   pudato registry relocate /old/.pudato /new/.pudato --dry-run
   pudato registry relocate /old/.pudato /new/.pudato")]
     Relocate(relocate::Folders),
-    /// Create or update the tables of a registry on PostgreSQL, with a role that has permission to
+    /// Create or update the tables of a registry on PostgreSQL; needs a role with that permission
     #[command(after_help = "Example:
   REGISTRY_DATABASE_URL=postgres://admin@db.example.org/registry pudato registry migrate --grant pudato")]
     Migrate {
-        /// Let this role read and write the tables, and nothing else
+        /// Give this role the permission to read and write the tables, and nothing else
         #[arg(long, value_name = "ROLE")]
         grant: Option<String>,
     },
@@ -117,7 +117,7 @@ async fn prune(context: &Context, older_than: Duration, dry_run: bool) -> Result
 async fn migrate(context: &Context, grant: Option<&str>) -> Result<(), Failure> {
     let place = pudato_runtime::registry_place(&context.settings).await?;
     let DatabasePlace::Postgres(url) = &place else {
-        let what = "REGISTRY_DATABASE_URL: expected postgres://..; a registry in a file brings itself up to date";
+        let what = "REGISTRY_DATABASE_URL: expected postgres://..; a registry in a file updates its own tables";
         return Err(Failure::configuration(what.to_owned()));
     };
     let failed = |error: pudato_runtime::registry::Error| {
@@ -127,7 +127,7 @@ async fn migrate(context: &Context, grant: Option<&str>) -> Result<(), Failure> 
     let granted = match grant {
         Some(role) => {
             registry.grant(role).await.map_err(failed)?;
-            format!("; {role} may read and write them")
+            format!("; {role} can read and write them")
         }
         None => String::new(),
     };

@@ -62,7 +62,7 @@ impl Folders {
         }
         if done.datasets == 0 {
             let old = self.old.display();
-            return output::line(&format!("no dataset is in {old}; nothing changes"));
+            return output::line(&format!("no dataset is in {old}; nothing was changed"));
         }
         for (old, new) in &done.examples {
             output::line(&format!("{old} -> {new}"))?;

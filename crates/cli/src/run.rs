@@ -24,7 +24,7 @@ impl Up {
         let services = pudato.services_with_queue();
         if pudato.settings().has_dbt_project() && !services.contains(&"transform") {
             eprintln!(
-                "pudato: a dbt project is set and transform has no queue: apply the topology with the project set, and put PUDATO_TRANSFORM_QUEUE_URL into the settings"
+                "pudato: a dbt project is set, but transform has no queue: run `pudato topology apply` with the project set, and set PUDATO_TRANSFORM_QUEUE_URL"
             );
         }
         let services = services.into_iter().map(str::to_owned);
@@ -98,7 +98,7 @@ async fn serve(context: &Context, pudato: &Pudato, roles: &[Role]) -> Result<(),
         _ = either(&mut terminate, &mut interrupt) => {}
     }
     eprintln!(
-        "pudato: {}; a second signal stops at once",
+        "pudato: {}; a second signal stops immediately",
         finishing(pudato)
     );
     drain.cancel();
@@ -106,7 +106,7 @@ async fn serve(context: &Context, pudato: &Pudato, roles: &[Role]) -> Result<(),
         ended = running => Ok(ended?),
         code = either(&mut terminate, &mut interrupt) => {
             // What is in hand comes again after its lease.
-            eprintln!("pudato: stopped at once");
+            eprintln!("pudato: stopped immediately");
             std::process::exit(code)
         }
     }
@@ -183,7 +183,7 @@ fn only_one(pudato: &Pudato) -> Result<File, Failure> {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
             return Err(Failure::configuration(format!(
-                "another `pudato up` (process {}) runs on {}; stop it, or use another --data-dir",
+                "another `pudato up` (process {}) is running on {}; stop it, or use another --data-dir",
                 pid.trim(),
                 pudato.data_dir.display()
             )));

@@ -45,9 +45,9 @@ impl Status {
         }
         match (&view.up, view.programs.is_empty()) {
             (Some(pid), true) => output::line(&format!(
-                "`pudato up` (process {pid}) runs on {folder} and has not told what it has in hand"
+                "`pudato up` (process {pid}) is running on {folder} but has not reported yet what it is working on"
             ))?,
-            (None, true) => output::line(&format!("no program of pudato serves on {folder}"))?,
+            (None, true) => output::line(&format!("no pudato program is serving {folder}"))?,
             (_, false) => {}
         }
         for outage in view.outages() {
@@ -58,7 +58,7 @@ impl Status {
             let oldest = oldest.map(|at| format!(", the oldest since {at}"));
             let (queue, count) = (&one.queue, one.count);
             output::line(&format!(
-                "{queue}: messages that wait: {count}{}",
+                "{queue}: {count} waiting{}",
                 oldest.unwrap_or_default()
             ))?;
         }
@@ -67,7 +67,7 @@ impl Status {
             .map(|(program, entry)| row(&view, program, entry))
             .collect();
         if rows.is_empty() {
-            return output::line("nothing has been in hand for more than a second");
+            return output::line("no message has been in progress for more than a second");
         }
         output::line("")?;
         let head = [

@@ -8,7 +8,7 @@ use pudato_runtime::admin::deployment::Deployment;
 use pudato_runtime::messaging::aws::{Difference, Wrong};
 use serde_json::{Value, json};
 
-/// Create, compare or remove the topics and queues of pudato on AWS or an emulator. Terraform is the way on AWS.
+/// Create, compare or remove the topics and queues of pudato on AWS or an emulator. On AWS, prefer Terraform.
 #[derive(clap::Subcommand)]
 pub enum Topology {
     /// Create what is missing, change what differs, and print the settings for pudato.toml
@@ -16,7 +16,7 @@ pub enum Topology {
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566
   pudato topology apply > pudato.toml")]
     Apply {},
-    /// Name everything that is deployed otherwise than it must be; exit 1 where anything is
+    /// List every difference between what is deployed and what pudato needs; the exit code is 1 if there is one
     #[command(after_help = "Example:
   pudato topology diff")]
     Diff {},
@@ -24,7 +24,7 @@ pub enum Topology {
     #[command(after_help = "Example:
   pudato topology destroy --yes")]
     Destroy {
-        /// Do it; without, it only says what would be removed
+        /// Remove them; without this, only show what would be removed
         #[arg(long)]
         yes: bool,
     },
@@ -59,7 +59,7 @@ async fn apply(context: &Context, deployment: &Deployment) -> Result<(), Failure
         }
     }
     if changed.is_empty() {
-        eprintln!("pudato: everything is as it must be");
+        eprintln!("pudato: everything is up to date; nothing was changed");
     }
     output::line(&settings)
 }
@@ -74,7 +74,7 @@ async fn diff(context: &Context, deployment: &Deployment) -> Result<(), Failure>
             output::line(&format!("- {difference}"))?;
         }
         if found.is_empty() {
-            output::line("everything is as it must be")?;
+            output::line("no differences")?;
         }
     }
     match found.is_empty() {
@@ -91,7 +91,9 @@ async fn destroy(context: &Context, deployment: &Deployment, yes: bool) -> Resul
         for name in names {
             eprintln!("pudato: would remove {name}");
         }
-        return Err(Failure::usage("nothing was removed; say --yes to do it"));
+        return Err(Failure::usage(
+            "nothing was removed; add --yes to remove them",
+        ));
     }
     let removed = deployment.fabric.destroy(&deployment.topology).await;
     let removed = removed.map_err(OpenError::from)?;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[command(after_help = "Example:
   pudato trace 7f9c0a3e-0b7e-4f5e-9c1b-2d1f3a4b5c6d")]
 pub struct Trace {
-    /// The id that the messages share
+    /// The correlation id of the messages
     correlation_id: String,
 }
 
@@ -51,7 +51,7 @@ impl Trace {
         }
         if trace.waiting.is_none() {
             eprintln!(
-                "pudato: SQS queues cannot be searched: messages that still wait are not shown"
+                "pudato: SQS queues cannot be searched, so messages that are still waiting are not shown"
             );
         }
         for stored in trace.waiting.iter().flatten() {
@@ -74,10 +74,10 @@ impl Trace {
             let id = &self.correlation_id;
             return Err(Failure::failed(match trace.waiting {
                 Some(_) => format!(
-                    "nothing is known about {id:?}: no queue has a message of it, and the registry no Result and no Event"
+                    "nothing is known about {id:?}: no queue has a message with this id, and the registry has no Result and no Event"
                 ),
                 None => format!(
-                    "the registry has no Result and no Event of {id:?}, and no program of this machine has it in hand; whether it waits on a queue is not known"
+                    "the registry has no Result and no Event of {id:?}, and no program on this machine is working on it; pudato cannot see whether it is waiting on a queue"
                 ),
             }));
         }

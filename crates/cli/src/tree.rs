@@ -44,11 +44,14 @@ fn rest(picture: &Picture<'_>) -> String {
     let mut out = String::new();
     if picture.hidden > 0 {
         let hidden = thousands(picture.hidden as u64);
-        let _ = writeln!(out, "... {hidden} more are not drawn; --full draws them");
+        let _ = writeln!(
+            out,
+            "... {hidden} more are not drawn; use --full to draw them"
+        );
     }
     if let Some(why) = picture.truncated {
         let option = why.replace('_', "-");
-        let _ = writeln!(out, "... there is more; raise --{option} to see it");
+        let _ = writeln!(out, "... there is more; increase --{option} to see it");
     }
     out
 }

@@ -114,7 +114,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
     let job = installation.ok(&["job", "show", "job-1", "--json"]);
     let job: Value = serde_json::from_str(&job).expect("JSON");
     assert_eq!(job["steps"].as_array().expect("steps").len(), 2);
-    assert_eq!(installation.ok(&["doctor"]), "nothing wrong was found\n");
+    assert_eq!(installation.ok(&["doctor"]), "no problems found\n");
 }
 
 #[test]

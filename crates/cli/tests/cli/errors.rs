@@ -276,7 +276,7 @@ fn a_second_up_on_one_folder_is_refused_by_name() {
     assert_eq!(code, 3, "{error}");
     assert!(
         error.contains(&format!(
-            "another `pudato up` (process {}) runs on",
+            "another `pudato up` (process {}) is running on",
             up.0.id()
         )),
         "{error}"

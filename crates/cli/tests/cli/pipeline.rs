@@ -175,7 +175,7 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
     let folder = installation.folder.path();
     let planned = installation.ok(&["run", "p.yaml", "--dry-run"]);
     assert!(
-        planned.contains("4 steps; nothing is sent") && planned.contains("load.sql"),
+        planned.contains("4 steps; dry run, nothing is sent") && planned.contains("load.sql"),
         "{planned}"
     );
     let planned = json(&installation.ok(&["run", "p.yaml", "--dry-run", "--json"]));

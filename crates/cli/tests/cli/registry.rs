@@ -48,7 +48,7 @@ fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
     let tree = installation.ok(&["lineage", "s3://x/hub", "--downstream"]);
     assert!(tree.contains("+28 more"), "{tree}");
     assert!(
-        tree.contains("56 more are not drawn; --full draws them"),
+        tree.contains("56 more are not drawn; use --full to draw them"),
         "{tree}"
     );
     let full = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--full"]);
@@ -59,7 +59,7 @@ fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
         "{svg}"
     );
     let few = installation.ok(&["lineage", "s3://x/hub", "--downstream", "--max-nodes", "5"]);
-    assert!(few.contains("raise --max-nodes"), "{few}");
+    assert!(few.contains("increase --max-nodes"), "{few}");
     let none = installation.ok(&[
         "lineage",
         "s3://x/hub",
@@ -210,7 +210,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
         r#"sources:={"s": {"container": "lake", "path": "raw/a.csv"}}"#,
     ];
     old.ok(&make);
-    assert_eq!(old.ok(&["doctor"]), "nothing wrong was found\n");
+    assert_eq!(old.ok(&["doctor"]), "no problems found\n");
     up.signal("-TERM");
     up.ended();
     let copied = std::process::Command::new("cp")
@@ -262,8 +262,11 @@ fn a_copied_data_folder_keeps_its_lineage() {
     let done: Value = serde_json::from_str(&done).expect("JSON");
     assert_eq!((&done["datasets"], &done["merged"]), (&2.into(), &0.into()));
     let again = new.ok(&["registry", "relocate", &was, &is]);
-    assert_eq!(again, format!("no dataset is in {was}; nothing changes\n"));
-    assert_eq!(new.ok(&["doctor"]), "nothing wrong was found\n");
+    assert_eq!(
+        again,
+        format!("no dataset is in {was}; nothing was changed\n")
+    );
+    assert_eq!(new.ok(&["doctor"]), "no problems found\n");
 
     // It goes on where it was.
     let _up = new.up();

@@ -55,7 +55,7 @@ fn permissions(pudato: &Pudato) -> Vec<String> {
         if mode & 0o077 != 0 {
             let path = path.display();
             wrong.push(format!(
-                "{path}: others may read it (mode {mode:o}); chmod go= {path}"
+                "{path}: other users can read it (mode {mode:o}); run: chmod go= {path}"
             ));
         }
     }
@@ -73,7 +73,7 @@ async fn dead_letters(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
         let dead = counts.visible + counts.in_flight + counts.delayed;
         if dead > 0 {
             wrong.push(format!(
-                "{queue}: {dead} dead letters; `pudato dlq list {queue}`"
+                "{queue}: {dead} dead letters; see `pudato dlq list {queue}`"
             ));
         }
     }
@@ -109,12 +109,12 @@ fn too_long(view: &View, program: &Program, entry: &InHand) -> Option<String> {
         .is_some_and(|at_ms| at_ms < view.now_ms);
     if is_over {
         return Some(format!(
-            "{called}: its time is over, and it goes on: {held}"
+            "{called}: still running after its time limit: {held}"
         ));
     }
     let waited = entry.waits_for.as_ref()?;
     let waits_long = view.now_ms.saturating_sub(waited.since_ms) > WAIT_MS_MAX;
-    waits_long.then(|| format!("{called}: waits for more than a minute: {held}"))
+    waits_long.then(|| format!("{called}: has been waiting for more than a minute: {held}"))
 }
 
 /// Names in the registry of this data folder that lead to another one: it was moved or copied.
