@@ -148,9 +148,7 @@ impl QueryHandler {
         let transaction = match self.engine.begin(work).await? {
             Begun::Ran(transaction) => transaction,
             Begun::Answered(kept) => {
-                tracing::info!(
-                    "the query was run before; the answer that was kept with its effect is given again"
-                );
+                tracing::info!("the query ran before; pudato returns the stored answer");
                 return Ok(read_kept(&kept.answer)?);
             }
         };

@@ -56,13 +56,13 @@ impl Statement {
     pub(crate) fn read(mut payload: Fields, seconds_max: u64) -> Result<Self, FieldError> {
         let sql = payload.name_text("sql")?;
         if sql.contains('\0') {
-            let reason = "expected SQL without the character NUL, which no engine can read";
+            let reason = "expected SQL without the NUL character, which no engine can read";
             return Err(FieldError::new("payload.sql", reason));
         }
         if sql.trim().is_empty() {
             return Err(FieldError::new(
                 "payload.sql",
-                "expected a statement, found spaces only",
+                "expected a statement, found only spaces",
             ));
         }
         let parameters = Parameters::read(payload.value("parameters"), "payload.parameters")?;
@@ -96,14 +96,14 @@ impl Statement {
             .as_ref()
             .is_some_and(|into| into.options != CsvOptions::default())
         {
-            let reason = "only sources have options; what is written is separated by commas or tabs, with a header";
+            let reason = "only sources have options; pudato writes csv with commas and tsv with tabs, and both with a header";
             return Err(FieldError::new("payload.into.options", reason));
         }
         if let Some(into) = &into
             && into.format == Format::Parquet
             && compression(&into.path).is_some()
         {
-            let reason = "expected a path that ends in .parquet: Parquet is packed in itself, and who reads it looks for it unpacked";
+            let reason = "expected a path that ends in .parquet: Parquet has its own compression, and other programs expect it uncompressed";
             return Err(FieldError::new("payload.into.path", reason));
         }
         let timeout_seconds = payload.whole_number("timeout_seconds", 1..=seconds_max)?;
@@ -159,7 +159,7 @@ fn object_name(value: Value, field: &str) -> Result<ObjectName, FieldError> {
             let known = Format::NAMES.join(", ");
             FieldError::new(
                 format!("{field}.format"),
-                format!("expected one of {known}, because the path {path:?} does not tell it"),
+                format!("expected one of {known}, because the ending of the path {path:?} is none of them"),
             )
         })?,
     };

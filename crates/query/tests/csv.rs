@@ -87,7 +87,7 @@ async fn a_line_that_does_not_fit_is_named_and_no_row_is_left_out() {
         ),
         ("id,name\n1,a,\n", "line 2", "it has 3 fields"),
         ("a,b\n\"x\ny\",1\n\"z\n", "line 4", "begins with \""),
-        ("a,b\n\"x\"y,2\n", "line 2", "goes on after its closing"),
+        ("a,b\n\"x\"y,2\n", "line 2", "continues after its closing"),
         ("c0\nv0\na;b\n", "line 3", "\';\'"),
     ] {
         let why = read(Format::Csv, "", text.as_bytes(), CsvOptions::default()).await;

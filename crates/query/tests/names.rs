@@ -188,7 +188,7 @@ async fn a_data_folder_whose_name_is_a_pattern_is_refused() {
     let mut read = work("SELECT * FROM s");
     read.sources = vec![source(&scratch, "s", Format::Csv, "a\n1\n")];
     let error = run(&engine, read).await.expect_err("refused");
-    assert!(error.to_string().contains("PUDATO_DATA"), "{error}");
+    assert!(error.to_string().contains("PUDATO_DATA_DIR"), "{error}");
 }
 
 #[tokio::test]
@@ -217,10 +217,10 @@ async fn a_query_never_writes_whatever_it_reads() {
     .expect("made");
     // While nobody writes, and while the file is open for writing.
     let text = refused(&engine, work("SELECT nextval('s')")).await;
-    assert!(text.contains("a query changes nothing"), "{text}");
+    assert!(text.contains("a query cannot change anything"), "{text}");
     let writer = engine.begin(work("INSERT INTO t VALUES (0)")).await;
     let text = refused(&engine, work("SELECT nextval('s')")).await;
-    assert!(text.contains("a query changes nothing"), "{text}");
+    assert!(text.contains("a query cannot change anything"), "{text}");
     drop(writer.expect("begun"));
     run(&engine, work("INSERT INTO t SELECT nextval('s')"))
         .await

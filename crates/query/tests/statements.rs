@@ -30,10 +30,7 @@ async fn a_second_statement_is_seen_wherever_it_stands() {
         "SELECT 1 \u{7f}",
     ] {
         let text = refused(&engine, work(strange)).await;
-        assert!(
-            text.contains("stands outside of quotes"),
-            "{strange:?}: {text}"
-        );
+        assert!(text.contains("is outside of quotes"), "{strange:?}: {text}");
     }
     assert_eq!(rows(&engine, work("FROM t")).await, [json!([1])]);
 }

@@ -98,7 +98,7 @@ impl ContainersBuilder {
                 #[cfg(feature = "s3")]
                 Some(("s3", rest)) => {
                     let Some(access) = &self.s3 else {
-                        let what = format!("containers.{name}: nobody said how S3 is reached");
+                        let what = format!("containers.{name}: there are no settings for S3");
                         return Err(invalid(what));
                     };
                     let bucket = crate::s3::Bucket::new(rest, access.clone());

@@ -30,7 +30,7 @@ fn told(doing: &str, error: &object_store::Error) -> Error {
             Error::new(ErrorKind::Invalid, format!("{doing}: {error}"))
         }
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            let advice = "give this role access to the bucket and its key, it is tried again";
+            let advice = "give this role access to the bucket and its key; pudato retries";
             Error::new(ErrorKind::Denied, format!("{doing}: {error}; {advice}"))
         }
         other => match below::<Problem>(other) {
@@ -44,7 +44,7 @@ fn told(doing: &str, error: &object_store::Error) -> Error {
 fn of_folder(doing: &str, problem: &Problem) -> Error {
     match problem {
         Problem::Link(part) => {
-            let advice = "which is not followed: put what it leads to in its place, or list that folder under [containers]";
+            let advice = "which pudato does not follow: put the file or folder itself there, or list the folder under [containers]";
             let context = format!("payload.path: {doing}: {part:?} is a symbolic link, {advice}");
             Error::new(ErrorKind::Invalid, context)
         }
@@ -81,7 +81,7 @@ fn of_root(doing: &str, error: &io::Error, is_ours: bool) -> Error {
         true => ErrorKind::Failed,
         false => ErrorKind::Unavailable,
     };
-    let advice = "give the process a folder there that it may read and write, it is tried again";
+    let advice = "give the process a folder there that it can read and write; pudato retries";
     Error::new(kind, format!("{doing}: {error}; {advice}")).with_code(errno(error))
 }
 
@@ -107,9 +107,9 @@ fn errno(error: &io::Error) -> Option<Code> {
 fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind as Io;
     match error.kind() {
-        Io::StorageFull | Io::QuotaExceeded => "; free some space, it is tried again",
-        Io::ReadOnlyFilesystem => "; mount it for writing, it is tried again",
-        Io::PermissionDenied => "; give the process access to it, it is tried again",
+        Io::StorageFull | Io::QuotaExceeded => "; free some space, then pudato retries",
+        Io::ReadOnlyFilesystem => "; mount it for writing, then pudato retries",
+        Io::PermissionDenied => "; give the process access to it, then pudato retries",
         Io::NotADirectory | Io::IsADirectory => {
             "; an object and a folder cannot have the same path"
         }

@@ -40,7 +40,7 @@ impl S3Access {
             .ok_or_else(|| missing("there is no region; set AWS_REGION"))?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| missing("there are no credentials; `aws configure` sets them"))?;
+            .ok_or_else(|| missing("there are no credentials; set them with `aws configure`"))?;
         Ok(Self {
             region: region.to_string(),
             endpoint: endpoint(config),

@@ -71,7 +71,7 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
         Some(code) if REFUSALS.contains(&code) => {
             return told(
                 ErrorKind::Invalid,
-                &format!("S3 refuses the request: {code}"),
+                &format!("S3 refused the request: {code}"),
             );
         }
         _ => {}
@@ -90,7 +90,8 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
     }
     // The object store's own words for a redirect to nowhere; its type is private.
     if last(error).contains("incorrectly configured region") {
-        let why = format!("{error}; the bucket lies in another region, set AWS_REGION to it");
+        let why =
+            format!("{error}; the bucket is in another region: set AWS_REGION to that region");
         return told(ErrorKind::Unavailable, &why);
     }
     let is_unreachable =

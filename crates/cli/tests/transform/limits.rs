@@ -19,7 +19,7 @@ fn a_dbt_over_its_memory_is_ended_and_the_error_says_so() {
         let built = bench.call("build", &["--job", "job-1", "--step", "build"]);
         assert_eq!(built["status"], "error", "{built}");
         let why = built["errors"][0].as_str().unwrap_or_default();
-        let says = "of at most 33554432 (PUDATO_TRANSFORM_MEMORY_BYTES)";
+        let says = "more than 33554432 (PUDATO_TRANSFORM_MEMORY_BYTES)";
         assert!(why.contains(says), "{built}");
         bench.check_clean();
     }

@@ -199,7 +199,7 @@ fn a_pinned_commit_is_used_and_one_that_is_gone_is_named() {
     assert!(
         missing["errors"][0]
             .as_str()
-            .is_some_and(|why| why.contains(gone) && why.contains("not there")),
+            .is_some_and(|why| why.contains(gone) && why.contains("does not exist")),
         "{missing}"
     );
 }

@@ -11,7 +11,7 @@ pub(super) const SCHEMA: &str = "pudato";
 
 /// What is said to whoever names it.
 pub(super) fn refused() -> String {
-    format!("payload.sql: the schema {SCHEMA} is kept by pudato itself; use another one")
+    format!("payload.sql: the schema {SCHEMA} is reserved for pudato; use another one")
 }
 
 /// The table of the answers in the warehouse `database`: named in full, since a database may be called `pudato` as well.

@@ -47,7 +47,7 @@ impl Control {
     pub(super) fn check(&self) -> Result<(), EngineError> {
         match self.state.load(Ordering::Acquire) {
             EXPIRED => Err(EngineError::Invalid(format!(
-                "payload.sql: it was interrupted at its deadline of {} s; make it do less, or give it more with `timeout_seconds`",
+                "payload.sql: it was interrupted at its deadline of {} s; make it do less, or give it more time with `timeout_seconds`",
                 self.deadline.as_secs_f64()
             ))),
             CANCELLED => Err(EngineError::Retry("it was cancelled".into())),

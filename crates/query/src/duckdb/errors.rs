@@ -77,7 +77,7 @@ fn told(text: &str) -> EngineError {
     let ends = |endings: &[&str]| endings.iter().any(|end| first.trim_end().ends_with(end));
     match kind {
         "TransactionContext" | "Invalid Input" if has(&READ_ONLY) => EngineError::Invalid(format!(
-            "payload.sql: a query changes nothing; write with a statement of its own, e.g. INSERT: {text}"
+            "payload.sql: a query cannot change anything; use a separate statement, e.g. INSERT: {text}"
         )),
         "TransactionContext" | "IO" if begins(&NO_WRITE) || ends(&NO_ROOM) => {
             EngineError::Unavailable(format!("the warehouse cannot be written: {text}"))
@@ -105,7 +105,7 @@ fn told(text: &str) -> EngineError {
             // What DuckDB advises is refused here.
             let what = text.split("\n\nPossible solutions").next().unwrap_or(text);
             EngineError::Invalid(format!(
-                "payload.sql: {what}; make it do less at once, or give it more with PUDATO_QUERY_MEMORY_BYTES or \
+                "payload.sql: {what}; make it do less at once, or raise PUDATO_QUERY_MEMORY_BYTES or \
                  PUDATO_QUERY_SPILL_BYTES"
             ))
         }
@@ -213,7 +213,7 @@ mod tests {
                     (0, "INSERT INTO t VALUES (2)"),
                 ],
                 Class::Invalid,
-                "a query changes nothing",
+                "a query cannot change anything",
             ),
             (
                 vec![(0, "BEGIN"), (0, "BEGIN")],
@@ -323,7 +323,7 @@ mod tests {
         let error = connection.execute_batch("CREATE TABLE t (a INTEGER)");
         let error = engine_error(error.expect_err("refused"));
         assert!(
-            error.to_string().contains("a query changes nothing"),
+            error.to_string().contains("a query cannot change anything"),
             "{error}"
         );
     }

@@ -66,7 +66,7 @@ impl<'a> Fetch<'a, '_> {
             if kind != Kind::Query {
                 let Column { name, r#type } = &columns[n];
                 return Err(EngineError::Invalid(format!(
-                    "payload.sql: the column {name} has the type {type}, which only a query can answer with; cast it to VARCHAR"
+                    "payload.sql: the column {name} has the type {type}, which only a query can return; cast it to VARCHAR"
                 )));
             }
             drop(prepared);
@@ -84,7 +84,8 @@ impl<'a> Fetch<'a, '_> {
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
         started.map_err(|error| match is_variant(&error) {
             true => EngineError::Invalid(
-                "payload.sql: a column of the type VARIANT has no answer; cast it to JSON".into(),
+                "payload.sql: a column of the type VARIANT cannot be returned; cast it to JSON"
+                    .into(),
             ),
             false => engine_error(error),
         })?;

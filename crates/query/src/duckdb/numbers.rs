@@ -59,7 +59,7 @@ impl Numbers {
 
 fn refused(line: u64, number: &str) -> EngineError {
     EngineError::Invalid(format!(
-        "line {line}: {number} would become a DOUBLE, which changes its digits; write it as a text, in quotes"
+        "line {line}: {number} would become a DOUBLE, which changes its digits; write it as a string, in quotes"
     ))
 }
 

@@ -142,7 +142,7 @@ impl Decoded {
             self.decoder.decode_to_utf8(bytes, &mut self.text, last);
         if had_errors || result == CoderResult::OutputFull {
             let name = self.decoder.encoding().name();
-            let what = format!("the file is not in {name} as a whole; say another `encoding`");
+            let what = format!("the file is not entirely in {name}; set another `encoding`");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         self.text.truncate(written);

@@ -27,7 +27,7 @@ pub(super) fn with_values(sql: &str) -> Result<String, EngineError> {
         return Ok(listed);
     }
     Err(EngineError::Invalid(format!(
-        "payload.sql: what this PIVOT reads cannot be told; {ADVICE}"
+        "payload.sql: pudato cannot find out what this PIVOT reads; {ADVICE}"
     )))
 }
 

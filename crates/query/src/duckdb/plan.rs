@@ -178,14 +178,14 @@ pub(super) fn check(reads: &Reads, kind: Kind) -> Result<(), String> {
     let is_allowed = |name: &&String| allowed.contains(&name.as_str());
     if let Some(other) = reads.changes.iter().find(|name| !is_allowed(name)) {
         return Err(format!(
-            "payload.sql: it is not allowed: it begins like {}, and DuckDB reads it as {}",
+            "payload.sql: it is not allowed: it begins like {}, but DuckDB reads it as {}",
             kind.name(),
             other.to_ascii_lowercase()
         ));
     }
     if reads.changes.is_empty() && !allowed.is_empty() {
         return Err(format!(
-            "payload.sql: it is not allowed: it begins like {}, and DuckDB reads it as a query",
+            "payload.sql: it is not allowed: it begins like {}, but DuckDB reads it as a query",
             kind.name()
         ));
     }

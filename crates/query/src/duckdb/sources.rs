@@ -66,7 +66,7 @@ fn path(file: &Path) -> Result<String, EngineError> {
     let text = file.to_str().map(str::to_owned);
     text.ok_or_else(|| {
         EngineError::Unavailable(format!(
-            "the folder of the sources, {}, is not in UTF-8; choose another folder for the data (PUDATO_DATA)",
+            "the folder of the sources, {}, is not in UTF-8; choose another data folder (PUDATO_DATA_DIR)",
             file.display()
         ))
     })
@@ -126,7 +126,7 @@ pub(super) fn prepare(
             && rows != counted
         {
             return Err(wrong(EngineError::Invalid(format!(
-                "it has {rows} rows, of which DuckDB reads {counted}; say how it is written with `options`, and report this"
+                "it has {rows} rows, of which DuckDB reads {counted}; describe the file with `options`, and report this"
             ))));
         }
         let ready = Ready {
@@ -197,7 +197,7 @@ fn reader(
     if let Some(pattern) = file.find(PATTERNS) {
         return Err(EngineError::Unavailable(format!(
             "the folder of the sources has the character {:?} in its path, which DuckDB reads as a pattern; choose another \
-             folder for the data (PUDATO_DATA)",
+             data folder (PUDATO_DATA_DIR)",
             &file[pattern..=pattern]
         )));
     }

@@ -252,7 +252,7 @@ impl Lexer<'_> {
         let end = self.at;
         if self.skip_blank()? && self.peek() == Some('\'') {
             return Err(format!(
-                "payload.sql: the text at {} goes on in another one; write it as one text",
+                "payload.sql: the string at {} continues in another one; write it as one string",
                 place(self.sql, begin)
             ));
         }
@@ -341,7 +341,7 @@ fn is_replaced(c: char) -> bool {
 
 fn strange(c: char, sql: &str, at: usize) -> String {
     format!(
-        "payload.sql: the character U+{:04X} at {} stands outside of quotes; write a space, or quote the name that it is in",
+        "payload.sql: the character U+{:04X} at {} is outside of quotes; write a space, or quote the name that it is in",
         u32::from(c),
         place(sql, at)
     )

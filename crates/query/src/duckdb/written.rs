@@ -82,7 +82,7 @@ impl FileRows {
             let value = json::value(column, row, &self.shapes[n], &mut room);
             let value = value.map_err(|error| match error {
                 NoValue::TooLarge => EngineError::Invalid(format!(
-                    "payload.into: a row of more than {ROW_BYTES_MAX} bytes is too large for a text; write it into parquet"
+                    "payload.into: a row of more than {ROW_BYTES_MAX} bytes is too large for a text file; write parquet"
                 )),
                 NoValue::NoForm(what) => EngineError::Invalid(format!("payload.sql: {what}")),
             })?;
@@ -142,7 +142,7 @@ impl Rows for FileRows {
             && let Some(Column { name, .. }) = columns.iter().find(unwritable)
         {
             return Err(EngineError::Invalid(format!(
-                "payload.into: the column {name} has bytes, which a {} cannot hold; write base64({name}), or into parquet or json",
+                "payload.into: the column {name} has bytes, which a {} file cannot store; use base64({name}), or write parquet or json",
                 self.format.name()
             )));
         }
@@ -152,7 +152,7 @@ impl Rows for FileRows {
                 columns.iter().find(|column| !seen.insert(&column.name))
         {
             return Err(EngineError::Invalid(format!(
-                "payload.into: two columns are called {name}, which an object of JSON cannot hold; rename one"
+                "payload.into: two columns are called {name}, and a JSON object cannot store both; rename one"
             )));
         }
         self.out = BufWriter::new(File::create(plain(&self.path)).map_err(failed)?);

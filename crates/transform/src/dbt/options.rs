@@ -69,7 +69,7 @@ impl Options {
         }
         let is_refreshing = matches!(request.action, "run" | "build" | "seed");
         if options.full_refresh && !is_refreshing {
-            let reason = format!("dbt {} knows no full refresh; leave it out", request.action);
+            let reason = format!("dbt {} has no full refresh; leave it out", request.action);
             return Err(FieldError::new("payload.full_refresh", reason));
         }
         Ok(options)

@@ -58,7 +58,7 @@ impl Place<'_> {
             .text(&project, "profile")
             .map_err(|why| format!("dbt_project.yml: profile: {why}"))?;
         let all = yaml(&self.profiles.join("profiles.yml"))
-            .map_err(|why| format!("{why}; DBT_PROFILES_DIR says where profiles.yml is"))?;
+            .map_err(|why| format!("{why}; set DBT_PROFILES_DIR to the folder of profiles.yml"))?;
         let profile = field(&all, &name).ok_or_else(|| {
             format!("profiles.yml: expected a profile {name:?}, as dbt_project.yml names it")
         })?;
@@ -101,7 +101,7 @@ impl Place<'_> {
                 let path = match field(output, "path") {
                     None => {
                         return Err(format!(
-                            "{}: expected the file of the warehouse; in memory nothing is kept",
+                            "{}: expected the file of the warehouse; a warehouse in memory keeps nothing",
                             at("path")
                         ));
                     }
@@ -109,7 +109,7 @@ impl Place<'_> {
                 };
                 if path == ":memory:" || path.contains("://") || path.starts_with("md:") {
                     return Err(format!(
-                        "{}: expected a file of this machine, found {path:?}",
+                        "{}: expected a file on this machine, found {path:?}",
                         at("path")
                     ));
                 }
@@ -178,10 +178,10 @@ impl Place<'_> {
         while let Some((before, after)) = rest.split_once("{{") {
             let (inside, after) = after
                 .split_once("}}")
-                .ok_or_else(|| format!("{raw:?}: a '{{{{' without its end"))?;
+                .ok_or_else(|| format!("{raw:?}: '{{{{' without '}}}}'"))?;
             text.push_str(before);
             text.push_str(&self.expression(inside.trim()).ok_or_else(|| {
-                format!("expected a text or env_var('NAME') that is set and that dbt may see (PUDATO_DBT_ENV), found {raw:?}")
+                format!("expected a text or env_var('NAME') that is set and that dbt can see (PUDATO_DBT_ENV), found {raw:?}")
             })?);
             rest = after;
         }
@@ -387,7 +387,7 @@ mod tests {
             ),
             (
                 "shop: {target: dev, outputs: {dev: {type: duckdb, path: ':memory:'}}}",
-                "a file of this machine",
+                "a file on this machine",
             ),
             (
                 "shop: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ var('x') }}\"}}}",

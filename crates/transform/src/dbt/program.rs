@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What is said where there is none.
-pub(crate) const INSTALL: &str = "pip install 'dbt-core>=1.8' and the adapter of your warehouse, e.g. dbt-duckdb, or let PUDATO_DBT name a dbt";
+pub(crate) const INSTALL: &str = "pip install 'dbt-core>=1.8' and the adapter of your warehouse, e.g. dbt-duckdb, or set PUDATO_DBT to the path of dbt";
 
 /// The oldest that has what is asked of it.
 const OLDEST: (u32, u32) = (1, 8);
@@ -19,7 +19,7 @@ pub(crate) fn find(named: Option<&Path>, project: Option<&Path>) -> Result<PathB
     if let Some(named) = named {
         return match named.is_file() {
             true => Ok(here.join(named)),
-            false => Err(format!("PUDATO_DBT: {} is no file", named.display())),
+            false => Err(format!("PUDATO_DBT: {} is not a file", named.display())),
         };
     }
     let beside = project.into_iter().flat_map(|one| one.ancestors().take(3));
@@ -30,7 +30,7 @@ pub(crate) fn find(named: Option<&Path>, project: Option<&Path>) -> Result<PathB
     let mut programs = folders.map(|folder| here.join(folder).join("dbt"));
     programs
         .find(|program| program.is_file())
-        .ok_or_else(|| format!("dbt is not there: {INSTALL}"))
+        .ok_or_else(|| format!("dbt was not found: {INSTALL}"))
 }
 
 /// Refuses a dbt that is too old; `version` is as its log writes it, e.g. `=1.11.2`.

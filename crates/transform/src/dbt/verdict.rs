@@ -42,7 +42,7 @@ impl End<'_> {
         let mut errors = match self.ended {
             Ended::Code(0) if !is_dbt => {
                 vec![format!(
-                    "{action}: what was run as dbt did nothing: {INSTALL}"
+                    "{action}: the program that pudato ran as dbt did nothing: {INSTALL}"
                 )]
             }
             Ended::Code(0) if self.artifacts.is_err() => Vec::new(),
@@ -65,7 +65,7 @@ impl End<'_> {
                     errors.push(format!("dbt {action} ended with {code}: {words}"));
                 }
                 if !is_dbt {
-                    errors.push(format!("it is no dbt, or one that is too old: {INSTALL}"));
+                    errors.push(format!("it is not dbt, or it is too old: {INSTALL}"));
                 }
                 errors
             }
@@ -89,7 +89,7 @@ impl End<'_> {
 /// Why a dbt was ended that had too much memory.
 pub(crate) fn over_memory(action: &str, used: u64, limit: u64) -> String {
     format!(
-        "dbt {action} and what it started had {used} bytes of memory, of at most {limit} (PUDATO_TRANSFORM_MEMORY_BYTES), and was ended; \
+        "dbt {action} and the processes that it started used {used} bytes of memory, more than {limit} (PUDATO_TRANSFORM_MEMORY_BYTES), and pudato ended them; \
         raise the limit, or let the warehouse use less (for DuckDB `settings: {{memory_limit: ..}}` in profiles.yml)"
     )
 }
@@ -187,7 +187,7 @@ mod tests {
         assert!(failed(of(Ended::TimedOut, &[VERSION], None)).contains("longer than 7 s"));
         let said = failed(of(Ended::OverMemory(1_001), &[VERSION], None));
         assert!(
-            said.contains("1001 bytes of memory, of at most 1000 (PUDATO_TRANSFORM_MEMORY_BYTES)"),
+            said.contains("1001 bytes of memory, more than 1000 (PUDATO_TRANSFORM_MEMORY_BYTES)"),
             "{said}"
         );
         assert_eq!(failed(of(Ended::Stopped, &[VERSION], None)), "too old");

@@ -82,7 +82,7 @@ impl TransformHandler {
         }
         let Some(project) = &self.settings.project else {
             return Err(Failure::bad(
-                "transform: no project: set DBT_PROJECT_DIR, or PUDATO_LOGIC_REPO_URL",
+                "transform: no project: set DBT_PROJECT_DIR or PUDATO_LOGIC_REPO_URL for the program that runs transform (`pudato up`), and restart it",
             ));
         };
         let project = own_project(project).map_err(Failure::bad)?;

@@ -63,7 +63,7 @@ impl TransformHandler {
         let (mut turns, mut loans) = (Vec::new(), Vec::new());
         for file in target.files() {
             let named = format!("the warehouse {}", file.display());
-            let wait = request.waits_for(format!("{named}: another dbt of this worker has it"));
+            let wait = request.waits_for(format!("{named}: another dbt of this worker is using it"));
             turns.push(self.turn(file).await.lock_owned().await);
             drop(wait);
             let (borrower, waits) = (called(request.command), request.waits());
@@ -166,8 +166,8 @@ impl TransformHandler {
 /// Why dbt could not be started.
 fn not_started(program: &Path, error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::ArgumentListTooLong {
-        let reason = "vars, select and exclude are longer than this system passes to a program (one of them at most 128 KiB on Linux); \
-            pass less, e.g. the name of a table that holds it";
+        let reason = "vars, select and exclude are longer than this system can pass to a program (at most 128 KiB each on Linux); \
+            pass less, e.g. the name of a table with the values";
         return FieldError::new("payload.vars", reason).into();
     }
     Failure::bad(format!(

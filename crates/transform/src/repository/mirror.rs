@@ -68,9 +68,9 @@ impl<'a> Mirror<'a> {
         let said = self.git.run(&look).await?;
         // Warnings stand beside what was asked for.
         let commit = said.lines().map(str::trim).find(|line| is_commit(line));
-        commit
-            .map(str::to_owned)
-            .ok_or_else(|| Missing::Wrong(format!("the data logic: {branch} is no commit: {said}")))
+        commit.map(str::to_owned).ok_or_else(|| {
+            Missing::Wrong(format!("the data logic: {branch} is not a commit: {said}"))
+        })
     }
 
     /// Sees to it that a commit is there.
@@ -89,7 +89,7 @@ impl<'a> Mirror<'a> {
         match self.git.run(&look).await {
             Ok(_) => Ok(commit),
             Err(_) => Err(Missing::Wrong(format!(
-                "the data logic: the commit {commit} is not there (any more): was the branch rewritten?"
+                "the data logic: the commit {commit} does not exist (any more): was the branch rewritten?"
             ))),
         }
     }

@@ -306,13 +306,13 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let why = missing(repository.checkout(None).await);
-        assert!(why.contains("is not there"), "{why}");
+        assert!(why.contains("does not exist"), "{why}");
         bench.git(&["branch", "-m", "rel", "rel/1"]);
         let commit = bench.commit(&[]);
         bench.git(&["branch", "-f", "rel/1", &commit]);
         assert_eq!(bench.checkout("rel/1").await.commit, commit);
         let why = missing(repository.checkout(None).await);
-        assert!(why.contains("is not there"), "{why}");
+        assert!(why.contains("does not exist"), "{why}");
     }
 
     #[tokio::test]

@@ -214,7 +214,9 @@ impl Read<'_> {
         let (listed, date_format, timestamp_format) = found.map_err(engine_error)?;
         let columns = columns(&listed).filter(|found| found.len() == self.examined.columns.len());
         let columns = columns.ok_or_else(|| {
-            EngineError::Invalid("the columns of the file cannot be told; say `delimiter`".into())
+            EngineError::Invalid(
+                "pudato cannot find the columns of the file; set `delimiter`".into(),
+            )
         })?;
         Ok(Found {
             columns,
@@ -230,7 +232,7 @@ impl Read<'_> {
         };
         if names.len() != found.columns.len() {
             return Err(EngineError::Invalid(format!(
-                "options.columns: expected {} names, because line 1 of the table has so many fields; found {}",
+                "options.columns: expected {} names, because line 1 of the table has that many fields; found {}",
                 found.columns.len(),
                 names.len()
             )));

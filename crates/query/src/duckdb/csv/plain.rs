@@ -63,7 +63,7 @@ pub(super) fn write(
                 let what = io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!(
-                        "it has more than {} bytes unpacked (PUDATO_QUERY_SPILL_BYTES)",
+                        "it has more than {} bytes when decompressed (PUDATO_QUERY_SPILL_BYTES)",
                         bounds.copy_bytes_max
                     ),
                 );

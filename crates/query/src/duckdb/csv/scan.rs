@@ -241,7 +241,7 @@ impl<R: Read> Scanner<R> {
         Err(Wrong::Line(
             self.line,
             format!(
-                "field {field} goes on after its closing {quote}; where {quote} stands for itself, say another `quote`, or what stands before it with `escape`"
+                "field {field} continues after its closing {quote}; if {quote} is an ordinary character, set another `quote`, or set `escape` to the character before it"
             ),
         ))
     }
@@ -280,7 +280,7 @@ impl<R: Read> Scanner<R> {
             return Err(Wrong::Line(
                 record.line,
                 format!(
-                    "field {field} begins with {quote} and the file ends before a second one; where {quote} stands for itself, say another `quote`"
+                    "field {field} begins with {quote} and the file ends before a second one; if {quote} is an ordinary character, set another `quote`"
                 ),
             ));
         }

@@ -256,7 +256,7 @@ async fn once(
         {
             let seconds = deadline.as_secs_f64();
             Talked::Ended(Err(EngineError::Invalid(format!(
-                "payload.sql: it was stopped at its deadline of {seconds} s; make it do less, or give it more with `timeout_seconds`"
+                "payload.sql: it was stopped at its deadline of {seconds} s; make it do less, or give it more time with `timeout_seconds`"
             ))))
         }
         Ok(talked) => talked,

@@ -105,8 +105,8 @@ impl<'a> Run<'a> {
             && catalog::is_built_in(self.connection, name)?
         {
             return Err(EngineError::Invalid(format!(
-                "payload.sql: a macro {name} is not allowed: DuckDB has a function of this name, which it would replace for everybody; \
-                 choose another"
+                "payload.sql: a macro {name} is not allowed: DuckDB has a function of this name, which the macro would replace for all users; \
+                 choose another name"
             )));
         }
         let existed = match (&statement.target, statement.if_not_exists) {

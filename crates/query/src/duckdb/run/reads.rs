@@ -266,7 +266,7 @@ fn unknown(what: &str) -> EngineError {
 fn in_pivot(error: EngineError) -> EngineError {
     match error {
         EngineError::Invalid(text) if is_binder(&text) => EngineError::Invalid(format!(
-            "{text}\nWhat a PIVOT reads is told without its data: where a query names the columns that it makes, {}",
+            "{text}\npudato determines what a PIVOT reads without its data: if a query names the columns that the PIVOT makes, {}",
             pivot::ADVICE
         )),
         other => other,

@@ -129,7 +129,7 @@ impl<'a> Cursor<'a, '_> {
         if runs && inner.kind != Kind::Query {
             let what = "it would run the statement; explain it without ANALYZE";
             return Err(refused(
-                "EXPLAIN ANALYZE of a statement that is no query",
+                "EXPLAIN ANALYZE of a statement that is not a query",
                 what,
             ));
         }

@@ -182,7 +182,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
     for (sql, word) in [
         ("SELECT u&'a'", "U&"),
         ("SELECT U&\"a\"", "U&"),
-        ("SELECT e'a'\n'b'", "one text"),
+        ("SELECT e'a'\n'b'", "one string"),
         ("SELECT 'a", "no end"),
         ("SELECT \"a", "no end"),
         ("SELECT $a$ $b$", "no end"),
