@@ -10,6 +10,7 @@ mod records;
 mod relocate;
 mod retention;
 mod roles;
+mod tables;
 
 /// Runs each promise on SQLite, on a real PostgreSQL, and on that behind a pooler.
 macro_rules! promises {
