@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well (contract.md, "Exit codes of the CLI").
+//! How a command ends when it does not end well (docs/design/pipelines.md, "Exit codes of the command line").
 
 use crate::output;
 use pudato_runtime::{CallError, OpenError};

@@ -41,7 +41,7 @@ impl EnvelopePolicy {
     }
 
     /// Checks every envelope of a body. Whoever can write to a queue can write an envelope; one that names a foreign topic was sent
-    /// by a foreign topic, or is forged (behaviours.md, security lines 7 and 8).
+    /// by a foreign topic, or is forged (docs/security.md).
     ///
     /// # Errors
     /// `Invalid`: the first envelope that is not accepted, and why. `Unavailable`: a signature cannot be verified now.

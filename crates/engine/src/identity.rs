@@ -22,7 +22,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// The caller's key within its job, else within what its sender calls itself; else the message's own hash where it carries both its correlation id and its time; else the fabric's
-/// id (design.md, "Idempotency key").
+/// id (docs/design/idempotency.md).
 pub(crate) fn key(command: &Command, body: &[u8], message_id: &str) -> String {
     if let Some(Value::String(key)) = command.metadata.get("idempotency_key")
         && !key.is_empty()

@@ -21,7 +21,7 @@ pub enum Effect {
 /// An action of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
-    /// The name in the contract.
+    /// Its name (docs/commands.md).
     pub name: &'static str,
     /// Names that are accepted for the same action.
     pub aliases: &'static [&'static str],
@@ -121,7 +121,7 @@ const NEAR: f64 = 0.85;
 /// What tells a request from every other, so that a backend can make its effect once.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
-    /// The same for every delivery of the same request (design.md, "Idempotency key").
+    /// The same for every delivery of the same request (docs/design/idempotency.md).
     pub key: String,
     /// Tells payloads apart that came with the same key.
     pub fingerprint: String,
@@ -130,7 +130,7 @@ pub struct Identity {
 /// A Command that was found to be meant for the handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The action's name in the contract, also where the Command used an alias.
+    /// The action's own name, also where the Command used an alias.
     pub action: &'static str,
     /// The Command.
     pub command: &'a Command,

@@ -1,4 +1,4 @@
-//! Secrets that a caller puts where they do not belong do not travel on (behaviours.md, section 5, line 25).
+//! Secrets that a caller puts where they do not belong do not travel on (docs/security.md).
 
 use async_trait::async_trait;
 use pudato_handler::{Action, Answer, Effect, Failure, Handler, Later, Request, dispatch};

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Key {
     /// The service that answers; keys of different services never meet.
     pub service: String,
-    /// The caller's `idempotency_key` together with whose it is, or an identity of the message itself (design.md, "Idempotency key").
+    /// The caller's `idempotency_key` together with whose it is, or an identity of the message itself (docs/design/idempotency.md).
     pub key: String,
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn careful<M: Message>(
     M::from_value(value)
 }
 
-/// Writes a message as it travels: one line of JSON, fields in the contract's order. The two characters of JSON that SQS refuses,
+/// Writes a message as it travels: one line of JSON, fields in the order of docs/design/messages.md. The two characters of JSON that SQS refuses,
 /// U+FFFE and U+FFFF (Amazon SQS API reference, "SendMessage"), are written as escapes.
 ///
 /// ```

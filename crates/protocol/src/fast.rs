@@ -362,7 +362,7 @@ impl<'de, T: FromFields> Visitor<'de> for Parts<'_, T> {
     }
 }
 
-/// An SNS notification with the fields that SNS writes (behaviours.md, row 29), each at most once.
+/// An SNS notification with the fields that SNS writes (docs/design/sns-sqs.md, "Envelope"), each at most once.
 struct Envelope<'k>(At<'k>);
 
 impl<'de> DeserializeSeed<'de> for Envelope<'_> {

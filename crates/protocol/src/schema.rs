@@ -47,7 +47,7 @@ pub fn all() -> [(&'static str, Value); 3] {
     ]
 }
 
-/// The types tell what a field is; what may be left out and what it is then, the contract tells.
+/// The types tell what a field is; what may be left out, and what it is then, is in docs/design/messages.md, "Fields".
 fn schema<T: JsonSchema>(
     name: &str,
     required: &[&str],

@@ -1,4 +1,4 @@
-//! JSON values read under the limits of the contract.
+//! JSON values read under the limits of docs/design/messages.md.
 
 use crate::FieldError;
 use base64::Engine;
@@ -11,11 +11,11 @@ use std::fmt;
 /// A JSON object, in the order in which it was written.
 pub type Object = Map<String, Value>;
 
-/// Most bytes of a body on the wire: SQS's largest message (contract.md, "Messages").
+/// Most bytes of a body on the wire: SQS's largest message (docs/design/messages.md).
 pub const BODY_BYTES_MAX: usize = 1_048_576;
-/// Deepest nesting of arrays and objects (contract.md, "Messages").
+/// Deepest nesting of arrays and objects (docs/design/messages.md).
 pub const DEPTH_MAX: usize = 64;
-/// Most object keys in one message, counted over all depths (contract.md, "Messages").
+/// Most object keys in one message, counted over all depths (docs/design/messages.md).
 pub const KEYS_MAX: usize = 10_000;
 
 /// Most object keys in a message that travels as a claim: an answer of 100,000 rows may have ten in each. An object

@@ -1,4 +1,4 @@
-//! The limits of the contract hold before any handler sees a message.
+//! The limits of docs/design/messages.md hold before any handler sees a message.
 
 use pudato_protocol::{
     BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, DEPTH_MAX, KEYS_MAX, decode, decode_claim,

@@ -1,4 +1,4 @@
-//! Every line of the vectors, which an independent implementation made, is read as the contract says.
+//! Every line of the vectors, which an independent implementation made, is read as docs/design/messages.md says.
 
 use pudato_protocol::{Command, Event, Message, Result, decode};
 use serde_json::Value;

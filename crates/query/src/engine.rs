@@ -114,7 +114,7 @@ pub enum Answer {
     Rows {
         /// The columns.
         columns: Vec<Column>,
-        /// One array for each row, with one value for each column (contract.md, type table).
+        /// One array for each row, with one value for each column (docs/design/messages.md, "Values").
         rows: Vec<Value>,
         /// Whether there were more rows.
         truncated: bool,

@@ -28,7 +28,7 @@ pub struct Limits {
     pub source_bytes_max: u64,
     /// Most bytes of an answer's rows, as JSON.
     pub answer_bytes_max: usize,
-    /// Whether `execute_script` may be used (behaviours.md, security line 18).
+    /// Whether `execute_script` may be used (docs/settings.md).
     pub scripts: bool,
 }
 

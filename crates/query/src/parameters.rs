@@ -26,8 +26,7 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    /// The SQL type it is bound as. Lineage keeps the types of parameters, never their values (behaviours.md, security
-    /// line 26).
+    /// The SQL type it is bound as. Lineage keeps the types of parameters, never their values (docs/design/query.md).
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "NULL",

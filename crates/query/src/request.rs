@@ -8,7 +8,7 @@ use pudato_protocol::{FieldError, Fields, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Most rows of an answer, and how many where the payload does not say (contract.md, "Actions").
+/// Most rows of an answer, and how many where the payload does not say (docs/design/query.md).
 const ROWS_MAX: u64 = 100_000;
 const ROWS_DEFAULT: u64 = 1_000;
 

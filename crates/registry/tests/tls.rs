@@ -1,4 +1,4 @@
-//! A server is believed only when it shows a certificate for its name (behaviours.md, security line 28).
+//! A server is believed only when it shows a certificate for its name (docs/security.md).
 
 use pudato_registry::{ErrorKind, PostgresRegistry};
 use pudato_testing::{Postgres, skipped};

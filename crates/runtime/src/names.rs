@@ -1,12 +1,12 @@
-//! The names of topics and queues (contract.md, "Topics and queues").
+//! The names of topics and queues (docs/design/delivery.md, "Names and numbers").
 
 pub use pudato_engine::{HISTORY, RESULTS};
 use pudato_messaging::{QueueConfig, Subscription, Topology};
 use std::time::Duration;
 
-/// Attempts that a command has (contract.md).
+/// Attempts that a command has (docs/design/delivery.md).
 const RECEIVE_COUNT_MAX: u32 = 6;
-/// Attempts that a Result has: it is never to blame when the registry is down (contract.md).
+/// Attempts that a Result has: it is never to blame when the registry is down (docs/design/delivery.md).
 const RESULTS_RECEIVE_COUNT_MAX: u32 = 100;
 
 /// What the events topic carries, in its name.

@@ -37,7 +37,7 @@ pub const ACTIONS: &[Action] = &[
 /// What names an object.
 const OBJECT: &[&str] = &["container", "path"];
 
-/// Most objects of one page (contract.md, "Actions").
+/// Most objects of one page (docs/design/storage.md).
 const KEYS_MAX: u64 = 1_000;
 
 /// The storage handler.

@@ -1,8 +1,17 @@
-//! What docs/security.md promises is held by tests that exist.
+//! What the documents and the comments cite exists: the tests of docs/security.md, the names in ARCHITECTURE.md and docs/design, and the
+//! documents that comments name.
+
+#[path = "cited/comments.rs"]
+mod comments;
+#[path = "cited/names.rs"]
+mod names;
+#[path = "cited/tree.rs"]
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use tree::Tree;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -103,4 +112,79 @@ fn a_name_that_is_no_test_is_found() {
     assert_eq!(wrong(this, &mut files), None);
     let cited = lines("| tries | held by |\n|---|---|\n| a `b` | `c::d`, `e::f` |\n");
     assert_eq!(cited, [(3, vec!["c::d", "e::f"])]);
+}
+
+#[test]
+fn every_name_that_a_design_page_cites_exists() {
+    let tree = Tree::read(ROOT);
+    let mut pages = tree.below("docs/design/", ".md");
+    assert!(pages.len() > 10, "{} pages", pages.len());
+    let map = tree.text("ARCHITECTURE.md").expect("a text");
+    pages.push(("ARCHITECTURE.md", map));
+    let mut faults = Vec::new();
+    for (page, text) in pages {
+        for (number, line) in names::lines(text) {
+            let cited = names::cited(line);
+            let wrong = cited.iter().filter_map(|cited| names::wrong(cited, &tree));
+            let all = wrong.chain(names::wrong_links(page, line, &tree));
+            faults.extend(all.map(|why| format!("{page}:{number}: {why}")));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_found() {
+    let tree = Tree::read(ROOT);
+    for there in [
+        "crates/xtask/tests/cited.rs",
+        "messaging/local/turn.rs",
+        "messaging/local",
+        "registry/stores/order",
+        "cited.rs",
+        "Consumer",
+        "Deleted::Unknown",
+        "messaging::local",
+        "PUDATO_DATA_DIR",
+        "cargo xtask bench aws",
+        "pudato trace",
+        "SELECT 1",
+    ] {
+        assert_eq!(names::wrong(there, &tree), None);
+    }
+    for gone in [
+        "messaging/local/turned.rs",
+        "turned.rs",
+        "ConsumerOfNothing",
+        "Deleted::Sometimes",
+        "messaging::locally",
+        "PUDATO_NOT_THERE",
+        "cargo xtask sing",
+        "pudato sing",
+    ] {
+        assert!(names::wrong(gone, &tree).is_some(), "{gone}");
+    }
+    let links = "[a](../security.md), [b](#no-such), [c](gone.md), [d](https://example.org)";
+    let wrong = names::wrong_links("docs/design/README.md", links, &tree);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    let text = "a `b`\n```\n`c`\n```\n    `d`\n`e` f `g`\n";
+    let lines = names::lines(text);
+    assert_eq!(lines, [(1, "a `b`"), (6, "`e` f `g`")]);
+    assert_eq!(names::cited(lines[1].1), ["e", "g"]);
+}
+
+#[test]
+fn no_comment_cites_a_document_that_is_not_in_the_repository() {
+    let tree = Tree::read(ROOT);
+    let mut faults = Vec::new();
+    for folder in ["crates/", "benches/", "examples/", "fuzz/"] {
+        for (file, text) in tree.below(folder, ".rs") {
+            // Its test has comments that are wrong.
+            if file == "crates/xtask/tests/cited/comments.rs" {
+                continue;
+            }
+            faults.extend(comments::wrong(file, text, &tree));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }

@@ -174,7 +174,7 @@ fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
     );
 }
 
-/// A handler's role has `sns:Publish` and nothing else of SNS (behaviours.md, security line 6).
+/// A handler's role has `sns:Publish` and nothing else of SNS (docs/design/lambda.md).
 #[test]
 fn who_may_publish_and_not_ask_for_a_topics_limits_publishes() {
     let Some(aws) = OnAws::new("who_may_publish_and_not_ask", VISIBILITY) else {

@@ -164,7 +164,7 @@ fn commands_are_taken_while_the_server_is_down() {
     assert_eq!(hop["edges"][0]["step"], "step-0");
 }
 
-/// behaviours.md, security line 28.
+/// Each role may do only its work (docs/security.md).
 #[test]
 fn a_role_that_may_make_nothing_runs_everything() {
     let Some(mut setting) = Setting::new("a_role_that_may_make_nothing") else {

@@ -94,7 +94,7 @@ fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
     }
 }
 
-/// behaviours.md, security line 30.
+/// A location in a query is a plain name (docs/lineage.md).
 #[test]
 fn a_wildcard_is_a_name_like_any_other() {
     let installation = Installation::new();

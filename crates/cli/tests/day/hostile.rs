@@ -7,7 +7,7 @@ use pudato_runtime::protocol::{Command, Object, encode};
 use serde_json::{Value, json};
 
 pub const HOSTILE: &str = "mal";
-/// The limits of a message (docs/commands.md and the contract): its bytes, its depth, its keys.
+/// The limits of a message (docs/design/messages.md): its bytes, its depth, its keys.
 const BODY_BYTES_MAX: usize = 1_048_576;
 const DEPTH_MAX: usize = 64;
 const KEYS_MAX: usize = 10_000;

@@ -1,4 +1,4 @@
-//! behaviours.md, section 5, lines 21 to 26 and 29, as far as dbt goes.
+//! What docs/security.md promises about the author of a dbt project and about what callers say of versions.
 
 use crate::project::{Bench, dbt};
 use std::os::unix::fs::PermissionsExt;

@@ -16,7 +16,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// For a command that failed and may succeed later: 5 s, times 3, at most 15 minutes (contract.md, "Topics and queues").
+    /// For a command that failed and may succeed later: 5 s, times 3, at most 15 minutes (docs/design/delivery.md).
     pub const RETRY: Self = Self {
         base: Duration::from_secs(5),
         factor: 3,

@@ -6,7 +6,7 @@ use pudato_protocol::{Event, Result as Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What shall happen to a message (design.md, "Process").
+/// What shall happen to a message (docs/design/delivery.md).
 #[derive(Debug)]
 pub enum Decision {
     /// It was handled: publish, then delete.

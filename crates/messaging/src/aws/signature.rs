@@ -1,5 +1,5 @@
-//! The signatures of SNS notifications (Amazon SNS developer guide, "Verifying the signatures of Amazon SNS messages"; behaviours.md,
-//! behaviour 66 and security line 8).
+//! The signatures of SNS notifications (Amazon SNS developer guide, "Verifying the signatures of Amazon SNS messages"; docs/design/sns-sqs.md,
+//! "Signature").
 
 use crate::{Error, ErrorKind};
 use base64::Engine;

@@ -1,15 +1,15 @@
-/// Who holds a line of the list of behaviours.
+/// What holds a line of docs/design/conformance.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
     /// Functions of the suite, so every backend.
     Suite,
     /// A test of the backend itself: the line speaks of its files, processes or counters.
     Backend,
-    /// Nobody, and the note says why.
+    /// Nothing, and the note says why.
     LeftOut,
 }
 
-/// A line of the list of behaviours that the ports or the embedded fabric have to keep.
+/// A line of docs/design/conformance.md that the ports or the embedded fabric have to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     /// Its number.
@@ -24,7 +24,7 @@ pub struct Line {
 
 macro_rules! lines {
     ($($number:literal $coverage:ident [$($theme:ident::$name:ident),*] $note:literal;)+) => {
-        /// The list of behaviours, line by line; lines that only the adapter of a cloud can keep are not in it.
+        /// What holds each line of docs/design/conformance.md; lines that only the adapter of a cloud can keep are not in it.
         ///
         /// | line | held by | functions | note |
         /// |---|---|---|---|
@@ -130,6 +130,27 @@ mod tests {
         let all = (1..=81).filter(|number| !ADAPTER_ONLY.contains(number));
         let numbers: Vec<u32> = LINES.iter().map(|line| line.number).collect();
         assert_eq!(numbers, all.collect::<Vec<_>>());
+    }
+
+    /// The page that lists them.
+    const PAGE: &str = include_str!("../../../../docs/design/conformance.md");
+
+    #[test]
+    fn the_page_of_the_behaviours_has_every_line_once_and_in_order() {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| "));
+        let rows = rows.filter_map(|row| row.split_once(" | "));
+        let numbered = rows.filter_map(|(number, text)| Some((number.parse().ok()?, text)));
+        let rows: Vec<(u32, &str)> = numbered.collect();
+        let numbers: Vec<u32> = rows.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (1..=81).collect::<Vec<_>>());
+        for (number, text) in rows {
+            let is_adapters = text.starts_with("*adapter:*");
+            assert_eq!(ADAPTER_ONLY.contains(&number), is_adapters, "{number}");
+            let is_embedded = text.starts_with("*embedded:*");
+            let of_backend = |line: &Line| line.coverage == Coverage::Backend;
+            let line = LINES.iter().find(|line| line.number == number);
+            assert_eq!(line.is_some_and(of_backend), is_embedded, "{number}");
+        }
     }
 
     #[test]

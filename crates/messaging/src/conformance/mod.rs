@@ -6,8 +6,8 @@
 //! pudato_messaging::conformance_tests!(MyBench::fresh);
 //! ```
 //!
-//! The suite never sleeps by itself; it asks the bench to let time [pass](Bench::pass). [`LINES`] says which line of the list of
-//! behaviours (AWS's texts and the tests of its emulators) is held by which function, or why it is left out.
+//! The suite never sleeps by itself; it asks the bench to let time [pass](Bench::pass). docs/design/conformance.md lists the behaviours by
+//! their lines, and [`LINES`] says which functions hold each line, or why it is left out.
 
 pub mod batch;
 mod bench;

@@ -23,7 +23,7 @@ const PAGE_BYTES: i64 = 4_096;
 const TABLES: &str = "
 CREATE TABLE topic (
     name TEXT PRIMARY KEY,
-    -- Messages that no queue heard (behaviours.md line 56).
+    -- Messages that no queue heard (docs/design/conformance.md, line 56).
     unheard INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE queue (

@@ -1,4 +1,4 @@
-//! What SQL may reach: nothing but the warehouse and the scratch folder (behaviours.md, security line 12).
+//! What SQL may reach: nothing but the warehouse and the scratch folder (docs/security.md).
 
 use super::statements::literal;
 use duckdb::{Config, Connection};

@@ -29,7 +29,7 @@ pub(super) trait Rows: Send {
     fn finish(&mut self, answer: &mut Answer);
 }
 
-/// Makes JSON of the rows (contract.md, type table).
+/// Makes JSON of the rows (docs/design/messages.md, "Values").
 pub(super) struct JsonRows {
     bytes_max: usize,
     columns: Vec<Column>,

@@ -404,7 +404,7 @@ pub async fn a_step_is_called_as_it_was_declared_and_never_by_its_action(bench: 
         };
         assert_eq!(step_name.as_deref(), expected, "{location}");
         assert_eq!(action.as_deref(), Some("execute_sql"));
-        // One hop, and the step itself, have the action in the place of a name, as the contract says.
+        // One hop, and the step itself, have the action in the place of a name.
         let hop = lineage
             .store
             .one_hop(hop(location, Direction::Producers))

@@ -1,4 +1,4 @@
-//! What is deployed on AWS, compared with what contract.md says, created and removed.
+//! What is deployed on AWS, compared with what must be there (docs/design/sns-sqs.md), created and removed.
 
 use crate::installation::OpenError;
 use crate::names::{HISTORY, Names};

@@ -1,4 +1,4 @@
-//! Pipelines: steps that need each other, from one file, run as one job (contract.md, "Pipeline file").
+//! Pipelines: steps that need each other, from one file, run as one job (docs/pipelines.md).
 
 mod check;
 mod file;

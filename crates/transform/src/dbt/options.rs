@@ -118,7 +118,7 @@ fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, FieldError> {
     all.into_iter().map(text).collect()
 }
 
-/// `[A-Za-z_][A-Za-z0-9_]*` (behaviours.md, security line 22).
+/// `[A-Za-z_][A-Za-z0-9_]*` (docs/design/transform.md).
 pub(crate) fn is_name(name: &str) -> bool {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let mut chars = name.chars();

@@ -4,9 +4,9 @@ use crate::{QueueConfig, Subscription, Topology};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// How long a queue keeps a message that nobody handles: 7 days (contract.md, "Topics and queues").
+/// How long a queue keeps a message that nobody handles: 7 days (docs/design/delivery.md).
 const RETENTION_SECONDS: u64 = 7 * 86_400;
-/// A dead-letter queue keeps it longer, since the time since it was sent counts there too (behaviours.md, row 20): 14 days, the most
+/// A dead-letter queue keeps it longer, since the time since it was sent counts there too (docs/design/sns-sqs.md, "Age of dead letters"): 14 days, the most
 /// that SQS allows.
 const RETENTION_DEAD_SECONDS: u64 = 14 * 86_400;
 
@@ -49,7 +49,7 @@ pub(super) struct Resource {
 }
 
 const UNDELIVERED: &str = "-undelivered";
-/// Longest name of a queue (behaviours.md, row 25).
+/// Longest name of a queue (docs/design/sns-sqs.md, "Names").
 const NAME_CHARS_MAX: usize = 80;
 
 /// Where a subscription puts what it could not deliver.
@@ -155,7 +155,7 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
         attributes.insert("RedrivePolicy", policy);
     }
     if !sources.is_empty() {
-        // No other queue can put its messages here (behaviours.md, security line 5).
+        // No other queue can put its messages here (docs/design/sns-sqs.md).
         let policy = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources});
         attributes.insert("RedriveAllowPolicy", policy);
     }
@@ -181,8 +181,7 @@ fn policy<'a>(
     queue_policy(&account.arn("sqs", queue), &topics, &account.id)
 }
 
-/// Lets the topics that a queue hears write to it, on behalf of `sender`'s account, and nobody else, and only over TLS (behaviours.md,
-/// security lines 1 and 2).
+/// Lets the topics that a queue hears write to it, on behalf of `sender`'s account, and nobody else, and only over TLS (docs/design/sns-sqs.md).
 pub(in crate::aws) fn queue_policy(arn: &str, topics: &[String], sender: &str) -> Value {
     let mut statements = vec![json!({
         "Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,

@@ -198,9 +198,9 @@ async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>
             let is = deployed::value(&attributes, name);
             let is_so = match *name {
                 "Policy" => policy::suffices(&is, expected),
-                // A queue that a Lambda reads hides its messages for longer: 6 times the Lambda's timeout (contract.md).
+                // A queue that a Lambda reads hides its messages for longer: 6 times the Lambda's timeout (docs/design/delivery.md).
                 "VisibilityTimeout" => seconds(&is) >= seconds(expected),
-                // A key of one's own is the other way to encrypt; SQS has either (behaviours.md, row 39).
+                // A key of one's own is the other way to encrypt; SQS has either (docs/design/sns-sqs.md, "Encryption").
                 "SqsManagedSseEnabled" => {
                     let key = attributes.get("KmsMasterKeyId");
                     is == *expected || key.is_some_and(|key| !key.is_empty())

@@ -1,4 +1,4 @@
-//! Values of an answer as JSON (contract.md, type table).
+//! Values of an answer as JSON (docs/design/messages.md, "Values").
 
 mod iso8601;
 
