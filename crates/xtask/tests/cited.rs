@@ -1,5 +1,5 @@
-//! What the documents and the comments cite exists: the tests of docs/security.md, the names in ARCHITECTURE.md and docs/design, and the
-//! documents that comments name.
+//! What the documents and the comments cite exists: the tests of docs/security.md, the names in ARCHITECTURE.md, docs/design and
+//! a few other pages, and the documents that comments name.
 
 #[path = "cited/comments.rs"]
 mod comments;
@@ -14,6 +14,14 @@ use std::path::Path;
 use tree::Tree;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Pages beside docs/design whose names and links are checked.
+const PAGES: [&str; 4] = [
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/registry-schema.md",
+];
 
 /// The lines of its tables; each with what it cites.
 fn lines(document: &str) -> Vec<(usize, Vec<&str>)> {
@@ -115,12 +123,13 @@ fn a_name_that_is_no_test_is_found() {
 }
 
 #[test]
-fn every_name_that_a_design_page_cites_exists() {
+fn every_name_that_a_page_for_engineers_cites_exists() {
     let tree = Tree::read(ROOT);
     let mut pages = tree.below("docs/design/", ".md");
     assert!(pages.len() > 10, "{} pages", pages.len());
-    let map = tree.text("ARCHITECTURE.md").expect("a text");
-    pages.push(("ARCHITECTURE.md", map));
+    for page in PAGES {
+        pages.push((page, tree.text(page).expect("a text")));
+    }
     let mut faults = Vec::new();
     for (page, text) in pages {
         for (number, line) in names::lines(text) {

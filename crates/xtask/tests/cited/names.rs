@@ -1,9 +1,9 @@
-//! The names that ARCHITECTURE.md and the design pages cite in backticks, and the links in them.
+//! The names that pages for engineers cite in backticks, and the links in them.
 
 use crate::tree::Tree;
 
 /// Names of other programs and systems, which this repository does not have.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 13] = [
     "//",
     "LocalFileSystem",
     "cargo-deny",
@@ -14,6 +14,7 @@ const FOREIGN: [&str; 12] = [
     "rds.amazonaws.com",
     "sample_size",
     "scan.l",
+    "sha256sum",
     "terraform providers lock -fs-mirror=..",
     "ulimit",
 ];
@@ -53,8 +54,12 @@ pub(crate) fn wrong(cited: &str, tree: &Tree) -> Option<String> {
         return missing_command(cited, rest, "crates/cli/src/main.rs", tree);
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
-    let is_url = cited.contains("://") || cited.starts_with(['/', '-', '.']);
-    if !cited.chars().all(is_name) || cited.is_empty() || is_url || cited.contains("..") {
+    // A URL, an absolute path, an option, or the end of a name.
+    let is_other = cited.contains("://") || cited.starts_with(['/', '-', '.', '_']);
+    // What is built or found is not in the repository.
+    let is_made = cited.starts_with("target/") || cited == "fuzz/found";
+    let is_other = is_other || is_made || cited.is_empty() || cited.contains("..");
+    if is_other || !cited.chars().all(is_name) {
         // A value, a piece of SQL or of JSON: nothing that has a place in this repository.
         return None;
     }
@@ -90,6 +95,9 @@ fn is_type(cited: &str) -> bool {
 /// `pudato trace` and the like: the word after the program is one of its commands.
 fn missing_command(cited: &str, rest: &str, file: &str, tree: &Tree) -> Option<String> {
     let word = rest.split_whitespace().next().unwrap_or_default();
+    if word.starts_with("--") {
+        return None;
+    }
     let words: String = word.split('-').map(capitalised).collect();
     let text = tree.text(file).unwrap_or_default();
     // The parser of the command line names its commands by variants, xtask by texts.
