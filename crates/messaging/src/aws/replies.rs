@@ -154,8 +154,8 @@ impl ReplyQueue {
     /// Returns the messages that arrived. Waits up to `wait` for the first, in whole seconds and at most 20. A message is not returned
     /// again, except for the rare one that SQS delivers twice.
     ///
+    /// # Errors
     /// `NotFound`: the queue was removed; `Unavailable`, `Denied`.
-    /// `NotFound`: somebody removed the queue; `Unavailable`, `Denied`.
     pub async fn receive(&self, wait: Duration) -> Result<Vec<Reply>, Error> {
         let wait = wait
             .as_millis()

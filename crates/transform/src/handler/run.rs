@@ -63,7 +63,8 @@ impl TransformHandler {
         let (mut turns, mut loans) = (Vec::new(), Vec::new());
         for file in target.files() {
             let named = format!("the warehouse {}", file.display());
-            let wait = request.waits_for(format!("{named}: another dbt of this worker is using it"));
+            let wait =
+                request.waits_for(format!("{named}: another dbt of this worker is using it"));
             turns.push(self.turn(file).await.lock_owned().await);
             drop(wait);
             let (borrower, waits) = (called(request.command), request.waits());
