@@ -7,7 +7,11 @@
 // The logic that the stores share is compiled without any store as well, for callers that need the port alone.
 #![cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
-    allow(dead_code, unused_imports)
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the logic that the stores share is compiled without any store as well"
+    )
 )]
 
 mod batch;

@@ -1,10 +1,26 @@
 //! Puts pudato together: settings, installation, roles, the client, Lambda and pipelines.
 
+#[cfg_attr(
+    not(feature = "aws"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a build without AWS keeps the shapes that only AWS fills"
+    )
+)]
 mod adapters;
 pub mod admin;
 pub mod builtin;
 mod client;
 mod input;
+#[cfg_attr(
+    not(feature = "aws"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a build without AWS keeps the shapes that only AWS fills"
+    )
+)]
 mod installation;
 #[cfg(feature = "aws")]
 pub mod lambda;

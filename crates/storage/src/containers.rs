@@ -42,6 +42,10 @@ pub(crate) enum Place {
     /// In a folder.
     Folder(Folder),
     /// The namespace of its objects in lineage, `s3://bucket`, and what their names begin with there.
+    #[cfg_attr(
+        not(feature = "s3"),
+        expect(dead_code, reason = "only a build with S3 opens buckets")
+    )]
     Bucket { namespace: String, prefix: String },
 }
 
