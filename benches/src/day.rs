@@ -33,7 +33,7 @@ use crate::figures::{Figures, percentile};
 use crate::up::Up;
 use day::{Day, Tally, Wait};
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{Pudato, Settings};
+use pudato_runtime::{Installation, Settings};
 use std::collections::BTreeMap;
 
 /// Days of each kind, in turn, so that whatever else the machine does meets both.
@@ -59,7 +59,7 @@ pub fn measure(figures: &mut Figures) -> Outcome<()> {
         environment: &environment,
         file: None,
     })?;
-    let pudato = runtime.block_on(Pudato::open(settings))?;
+    let pudato = runtime.block_on(Installation::open(settings))?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     let mut tally = Tally::default();
     // The first day of an installation makes its tables and starts the engine: it is not counted.

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use pudato_runtime::protocol::{Command, Object};
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{Client, Pudato, Settings};
+use pudato_runtime::{Client, Installation, Settings};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -18,13 +18,13 @@ const IN_FLIGHT: usize = 64;
 pub const SMALL_BYTES: usize = 1_024;
 
 /// Opens the installation in `folder` with default settings.
-pub async fn open(folder: &str) -> Outcome<Pudato> {
+pub async fn open(folder: &str) -> Outcome<Installation> {
     let settings = Settings::load(&Sources {
         flags: BTreeMap::from([("PUDATO_DATA_DIR", folder.to_owned())]),
         environment: &|_| None,
         file: None,
     })?;
-    Ok(Pudato::open(settings).await?)
+    Ok(Installation::open(settings).await?)
 }
 
 /// Publishes `count` commands that put objects, from number `from` on, as fast as it can, with the settings of `folder`.
@@ -40,7 +40,7 @@ pub fn run_on_aws(folder: &str, count: &str, from: &str) -> Outcome<()> {
             environment: &|name| std::env::var(name).ok(),
             file: Some(&file),
         })?;
-        let pudato = Arc::new(Pudato::open(settings).await?);
+        let pudato = Arc::new(Installation::open(settings).await?);
         let mut tasks = tokio::task::JoinSet::new();
         let permits = Arc::new(Semaphore::new(IN_FLIGHT));
         // Ready, and then told to begin by the end of stdin.

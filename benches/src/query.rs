@@ -10,7 +10,7 @@ use pudato_runtime::messaging::{
     Consumer, QueueConfig, Receive, Subscription, SystemClock, Topology,
 };
 use pudato_runtime::protocol::{Command, Object};
-use pudato_runtime::{Client, Pudato};
+use pudato_runtime::{Client, Installation};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const QUEUE: &str = "bench-query-results";
 
 /// Somebody who publishes a query and waits for its Result on the results topic.
 struct Caller {
-    pudato: Pudato,
+    pudato: Installation,
     results: LocalConsumer,
 }
 

@@ -1,39 +1,26 @@
 //! The `pudato` command: reads its arguments, calls the runtime, prints.
 
 mod answer;
-mod call;
-mod collapse;
-mod config;
-#[cfg(feature = "aws")]
-mod cost;
-mod dlq;
-mod events;
+mod commands;
+mod context;
 mod exit;
-mod job;
-mod keep;
-mod lineage;
-mod lines;
 mod nobody;
 mod output;
 mod payload;
-mod pipeline;
 mod progress;
-mod registry;
-mod relocate;
-mod run;
-mod status;
-mod svg;
-#[cfg(feature = "aws")]
-mod topology;
-mod trace;
-mod tree;
+mod render;
+mod request;
+mod serving;
 
 use clap::{Parser, Subcommand};
+use commands::{
+    backup, call, config, dlq, doctor, events, job, lineage, publish, registry, results,
+    run as pipeline, runner, schema, status, trace, up,
+};
+#[cfg(feature = "aws")]
+use commands::{cost, topology};
+use context::{Context, Global};
 use exit::Failure;
-use pudato_runtime::settings::{FILE, Sources};
-use pudato_runtime::{Pudato, Settings};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Many small texts are made and dropped on several threads; this allocator is measurably better at that.
@@ -61,34 +48,18 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(clap::Args)]
-struct Global {
-    /// Data folder: the embedded fabric, the registry and objects [default: .pudato]
-    #[arg(long, global = true, value_name = "FOLDER")]
-    data_dir: Option<String>,
-    /// Settings file [default: pudato.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-    /// Log filter for stderr, e.g. debug [default: info for up, runner and results, otherwise warn]
-    #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<String>,
-}
-
 #[derive(Subcommand)]
 enum Command {
     /// Run all handlers and the results consumer until Ctrl-C
-    Up(run::Up),
+    Up(up::Up),
     /// Run one handler until Ctrl-C
-    Runner(run::Runner),
+    Runner(runner::Runner),
     /// Run the results consumer until Ctrl-C
-    Results(run::Results),
+    Results(results::Results),
     /// Run a pipeline as a job
     Run(pipeline::Run),
     /// Publish a command and return at once
-    Publish(call::Publish),
+    Publish(publish::Publish),
     /// Publish a command and wait for its Result
     Call(call::Call),
     /// Show what is running now, and what it waits for
@@ -119,28 +90,11 @@ enum Command {
     /// Print every setting and where it comes from
     Config(config::Config),
     /// Check this installation for problems
-    Doctor(keep::Doctor),
+    Doctor(doctor::Doctor),
     /// Print the JSON Schema of a message
-    Schema(config::Schema),
+    Schema(schema::Schema),
     /// Copy the fabric and the registry into a new folder while programs use them
-    Backup(keep::Backup),
-}
-
-/// What every command needs.
-struct Context {
-    settings: Settings,
-    json: bool,
-}
-
-impl Context {
-    async fn open(&self) -> Result<Pudato, Failure> {
-        Ok(Pudato::open(self.settings.clone()).await?)
-    }
-
-    /// For a program that sends commands. It needs no registry if Results come through a queue.
-    async fn open_to_call(&self) -> Result<Pudato, Failure> {
-        Ok(Pudato::open_to_call(self.settings.clone()).await?)
-    }
+    Backup(backup::Backup),
 }
 
 fn main() -> ExitCode {
@@ -196,11 +150,11 @@ async fn interrupted(command: &Command) {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = settings(&arguments.global, &arguments.command)?;
-    let context = Context {
-        settings,
-        json: arguments.global.json,
-    };
+    let serves = matches!(
+        arguments.command,
+        Command::Up(_) | Command::Runner(_) | Command::Results(_)
+    );
+    let context = Context::load(&arguments.global, serves)?;
     pudato_runtime::logs::start(&context.settings).map_err(Failure::configuration)?;
     match &arguments.command {
         Command::Up(command) => command.run(&context).await,
@@ -225,33 +179,4 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Schema(command) => command.run(&context),
         Command::Backup(command) => command.run(&context).await,
     }
-}
-
-fn settings(global: &Global, command: &Command) -> Result<Settings, Failure> {
-    let mut flags = BTreeMap::new();
-    if let Some(data_dir) = &global.data_dir {
-        flags.insert("PUDATO_DATA_DIR", data_dir.clone());
-    }
-    let environment = |name: &str| std::env::var(name).ok();
-    let serves = matches!(
-        command,
-        Command::Up(_) | Command::Runner(_) | Command::Results(_)
-    );
-    match &global.log {
-        Some(log) => {
-            flags.insert("PUDATO_LOG", log.clone());
-        }
-        None if !serves && environment("PUDATO_LOG").is_none() => {
-            flags.insert("PUDATO_LOG", "warn".into());
-        }
-        None => {}
-    }
-    let named = global.config.as_deref();
-    let file = named.or_else(|| Some(Path::new(FILE)).filter(|file| file.exists()));
-    let loaded = Settings::load(&Sources {
-        flags,
-        environment: &environment,
-        file,
-    });
-    loaded.map_err(|error| Failure::configuration(error.to_string()))
 }

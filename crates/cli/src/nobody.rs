@@ -1,7 +1,7 @@
 //! What a caller is told while it waits and nobody is there who would answer.
 
 use crate::output;
-use pudato_runtime::{Pudato, View};
+use pudato_runtime::{Installation, View};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Says on stderr, after a second, who of `services` and of what writes Results is not there; each once, and again where it was there
 /// meanwhile. Never ends.
-pub async fn say(pudato: &Pudato, services: &BTreeSet<&str>, json: bool) -> Infallible {
+pub async fn say(pudato: &Installation, services: &BTreeSet<&str>, json: bool) -> Infallible {
     let mut said: BTreeSet<&str> = BTreeSet::new();
     let mut wait = LOOK_AFTER;
     loop {

@@ -34,16 +34,17 @@ mod time;
 pub use client::Trace;
 pub use client::{CallError, Client, Listener, View};
 pub use input::read_file;
-pub use installation::{Fabric, OpenError, Profile, Pudato, registry_place};
+pub use installation::{Fabric, Installation, OpenError, Profile, registry_place};
 pub use names::{HISTORY, Names};
 pub use pudato_engine::{
-    Backoff, CancellationToken, DeadLetterWatch, Decision, EnvelopePolicy, Incoming, Jitter, Kind,
-    Outbox, Outcome, PRODUCER, Processor, ResultsConsumer, SignatureVerifier, Spawn, Tally, Task,
-    TokioTasks, Worker, board, publish_command, sha256_hex,
+    Backoff, DeadLetterWatch, Decision, EnvelopePolicy, Incoming, Jitter, Kind, Outbox, Outcome,
+    PRODUCER, Processor, ResultsConsumer, SignatureVerifier, Spawn, Tally, Task, TokioTasks,
+    Worker, board, publish_command, sha256_hex,
 };
 pub use serve::{Role, logs, notices};
 pub use settings::{Settings, SettingsError, VARIABLES, Variable};
 pub use time::{duration, since, thousands, timestamp};
+pub use tokio_util::sync::CancellationToken;
 
 /// Makes a program able to be the process in which DuckDB runs; to be called first in `main`.
 #[cfg(feature = "duckdb")]

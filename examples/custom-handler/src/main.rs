@@ -7,7 +7,7 @@
 
 use custom_handler::Profile;
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{CancellationToken, Pudato, Role, Settings, logs};
+use pudato_runtime::{CancellationToken, Installation, Role, Settings, logs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         file: None,
     })?;
     logs::start(&settings)?;
-    let pudato = Pudato::open_with(settings, vec![Arc::new(Profile)]).await?;
+    let pudato = Installation::open_with(settings, vec![Arc::new(Profile)]).await?;
     let drain = CancellationToken::new();
     let stop = drain.clone();
     tokio::spawn(async move {

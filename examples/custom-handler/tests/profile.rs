@@ -4,7 +4,7 @@ use custom_handler::Profile;
 use pudato_runtime::protocol::{Command, Status};
 use pudato_runtime::registry::{Direction, HopQuery};
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{CancellationToken, Client, Pudato, Role, Settings};
+use pudato_runtime::{CancellationToken, Client, Installation, Role, Settings};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn its_commands_are_answered_and_leave_lineage() {
         file: None,
     });
     let settings = settings.expect("settings");
-    let pudato = Pudato::open_with(settings, vec![Arc::new(Profile)]).await;
+    let pudato = Installation::open_with(settings, vec![Arc::new(Profile)]).await;
     let pudato = Arc::new(pudato.expect("opened"));
     let drain = CancellationToken::new();
     let (serving, stop) = (Arc::clone(&pudato), drain.clone());

@@ -9,7 +9,7 @@ use super::random::Random;
 use super::senders::{Expects, HONEST, Order, Places, Plan};
 use pudato_runtime::messaging::Message;
 use pudato_runtime::protocol::{Result as Reply, Status};
-use pudato_runtime::{Client, Pudato};
+use pudato_runtime::{Client, Installation};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +24,7 @@ pub struct Day<'a> {
     /// Commands of all four together.
     pub commands: usize,
     /// This process's view of the installation: it publishes, and reads the registry.
-    pub pudato: &'a Pudato,
+    pub pudato: &'a Installation,
     /// The process that serves.
     pub server: u32,
     pub data: PathBuf,

@@ -3,7 +3,7 @@
 use super::day::PATIENCE;
 use super::model::{Edge, Model, Step};
 use super::senders::Plan;
-use pudato_runtime::Pudato;
+use pudato_runtime::Installation;
 use pudato_runtime::protocol::{DataReference, Result as Reply, Status, decode_claim};
 use pudato_runtime::registry::{
     Direction, GraphQuery, HopQuery, JobStatus, Node, StepStatus, Walk,
@@ -44,7 +44,7 @@ pub async fn until<T>(
 }
 
 /// The final Results under a correlation id.
-pub async fn results(pudato: &Pudato, correlation_id: &str) -> Result<Vec<Found>, String> {
+pub async fn results(pudato: &Installation, correlation_id: &str) -> Result<Vec<Found>, String> {
     let stored = pudato.registry.results_of(correlation_id).await;
     let mut found = Vec::new();
     for stored in stored.map_err(text)? {
@@ -61,7 +61,7 @@ pub async fn results(pudato: &Pudato, correlation_id: &str) -> Result<Vec<Found>
 ///
 /// # Errors
 /// The first command of which that is not true.
-pub async fn nothing_is_lost(pudato: &Pudato, plan: &Plan) -> Result<(), String> {
+pub async fn nothing_is_lost(pudato: &Installation, plan: &Plan) -> Result<(), String> {
     for order in &plan.orders {
         let id = &order.command.correlation_id;
         let found = results(pudato, id).await?;
@@ -90,7 +90,7 @@ pub async fn nothing_is_lost(pudato: &Pudato, plan: &Plan) -> Result<(), String>
 ///
 /// # Errors
 /// The first difference.
-pub async fn lineage(pudato: &Pudato, plan: &Plan) -> Result<(), String> {
+pub async fn lineage(pudato: &Installation, plan: &Plan) -> Result<(), String> {
     let steps = plan.orders.iter().filter_map(|order| order.step.clone());
     let model = Model {
         steps: steps.collect(),
@@ -121,7 +121,7 @@ pub async fn lineage(pudato: &Pudato, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-async fn compare_step(pudato: &Pudato, step: &Step) -> Result<(), String> {
+async fn compare_step(pudato: &Installation, step: &Step) -> Result<(), String> {
     let id = &step.id;
     let found = pudato.registry.get_step(id).await.map_err(text)?;
     let found = found.ok_or_else(|| format!("the registry has no step {id}"))?;
@@ -150,7 +150,7 @@ async fn compare_step(pudato: &Pudato, step: &Step) -> Result<(), String> {
     same(&format!("what {id} wrote"), &expected, &written.collect())
 }
 
-async fn compare_hop(pudato: &Pudato, model: &Model, location: &str) -> Result<(), String> {
+async fn compare_hop(pudato: &Installation, model: &Model, location: &str) -> Result<(), String> {
     let query = HopQuery {
         location: location.to_owned(),
         direction: Direction::Both,
@@ -179,7 +179,7 @@ fn owned(ids: Vec<&str>) -> Vec<String> {
 }
 
 /// All that leads to a dataset, as the registry's walk has it.
-async fn upstream(pudato: &Pudato, location: &str) -> Result<BTreeSet<Edge>, String> {
+async fn upstream(pudato: &Installation, location: &str) -> Result<BTreeSet<Edge>, String> {
     let query = GraphQuery {
         location: location.to_owned(),
         walk: Walk::Upstream,

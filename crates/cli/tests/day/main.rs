@@ -25,12 +25,12 @@ mod works;
 
 use day::{Day, Tally};
 use pudato_runtime::settings::Sources;
-use pudato_runtime::{Pudato, Settings};
+use pudato_runtime::{Installation, Settings};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use support::Installation;
+use support::Installation as DataFolder;
 
 /// Days of CI, and commands of each.
 const SEEDS: u64 = 100;
@@ -94,14 +94,14 @@ fn lane(commands: usize, next: &mut dyn FnMut(Tally) -> Option<u64>) {
 /// An installation that serves.
 struct Lane {
     runtime: tokio::runtime::Runtime,
-    pudato: Pudato,
+    pudato: Installation,
     up: support::Serving,
-    installation: Installation,
+    installation: DataFolder,
 }
 
 impl Lane {
     fn new() -> Self {
-        let installation = Installation::new();
+        let installation = DataFolder::new();
         let up = installation.up();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -123,7 +123,9 @@ impl Lane {
             file: None,
         });
         let settings = settings.expect("settings");
-        let pudato = runtime.block_on(Pudato::open(settings)).expect("opened");
+        let pudato = runtime
+            .block_on(Installation::open(settings))
+            .expect("opened");
         Self {
             runtime,
             pudato,

@@ -136,7 +136,7 @@ impl PostgresRegistry {
         self
     }
 
-    /// Also puts every future Result into the outbox, for [`RegistryStore::take_outbox`].
+    /// Also puts every future Result into the outbox, for [`RegistryStore::take_outbox`](crate::RegistryStore::take_outbox).
     #[must_use]
     pub fn with_outbox(mut self) -> Self {
         self.has_outbox = true;

@@ -1,10 +1,10 @@
 //! Copies and checks of what is in the data folder.
 
-use crate::installation::{OpenError, Pudato};
+use crate::installation::{Installation, OpenError};
 use crate::settings::DatabasePlace;
 use std::os::unix::fs::DirBuilderExt;
 
-impl Pudato {
+impl Installation {
     /// Writes a copy of the fabric and the registry into the folder `to`, which must be new or empty. Objects are files:
     /// copy them as such.
     ///

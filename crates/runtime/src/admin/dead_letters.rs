@@ -1,9 +1,9 @@
 //! Replaying dead letters.
 
-use crate::installation::Pudato;
+use crate::installation::Installation;
 use pudato_messaging::{Error, replay_paced};
 
-impl Pudato {
+impl Installation {
     /// Sends dead letters back to the queues they came from, at most `per_second` of each dead-letter queue in a second. `found` has
     /// dead-letter queues with the ids of their messages. Returns how many were moved.
     ///

@@ -1,7 +1,7 @@
 //! `pudato doctor`: everything that is wrong with an installation, each finding with its cure.
 
 use crate::client::View;
-use crate::installation::{OpenError, Pudato};
+use crate::installation::{Installation, OpenError};
 use crate::serve::notices::Program;
 use crate::settings::DatabasePlace;
 use crate::time::thousands;
@@ -15,7 +15,7 @@ const WAIT_MS_MAX: u64 = 60_000;
 /// Messages of a queue that are looked at.
 const LOOK_MAX: usize = 100;
 
-impl Pudato {
+impl Installation {
     /// Everything that is wrong; takes up to half a minute on AWS, where canaries pass through every topic.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Pudato {
     }
 }
 
-fn permissions(pudato: &Pudato) -> Vec<String> {
+fn permissions(pudato: &Installation) -> Vec<String> {
     let mut wrong = Vec::new();
     for name in ["", "fabric.db", "registry.db"] {
         let path = pudato.data_dir.join(name);
@@ -62,7 +62,7 @@ fn permissions(pudato: &Pudato) -> Vec<String> {
     wrong
 }
 
-async fn dead_letters(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+async fn dead_letters(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let mut wrong = Vec::new();
     for queue in pudato.dead_letter_queues() {
         let counts = match pudato.operations.counts(&queue).await {
@@ -81,7 +81,7 @@ async fn dead_letters(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
 }
 
 /// Queues where a message waits too long.
-async fn waiting(pudato: &Pudato, view: &View) -> Result<Vec<String>, OpenError> {
+async fn waiting(pudato: &Installation, view: &View) -> Result<Vec<String>, OpenError> {
     let mut wrong = Vec::new();
     for queue in pudato.queues() {
         let reader = pudato.names.reader_of(&queue).unwrap_or(&queue);
@@ -118,7 +118,7 @@ fn too_long(view: &View, program: &Program, entry: &InHand) -> Option<String> {
 }
 
 /// Names in the registry of this data folder that lead to another one: it was moved or copied.
-async fn moved_names(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+async fn moved_names(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let (settings, own) = (pudato.settings(), &pudato.data_dir);
     // A registry that others share may have names of theirs.
     let DatabasePlace::File(path) = &settings.registry else {

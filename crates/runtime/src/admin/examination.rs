@@ -3,7 +3,7 @@
 use super::deployment::Deployment;
 use super::usage::spent;
 use crate::client::Client;
-use crate::installation::{OpenError, Pudato};
+use crate::installation::{Installation, OpenError};
 use crate::names::{HISTORY, RESULTS};
 use pudato_messaging::ErrorKind;
 use pudato_messaging::aws::EMPTY_RECEIVES;
@@ -25,7 +25,7 @@ const EMPTY_SHARE: f64 = 0.95;
 ///
 /// # Errors
 /// AWS or the registry cannot be asked.
-pub async fn examine(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+pub async fn examine(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let deployment = Deployment::new(pudato.settings()).await;
     let differences = deployment.diff().await?;
     let mut wrong: Vec<String> = differences.iter().map(ToString::to_string).collect();
@@ -36,7 +36,7 @@ pub async fn examine(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
 }
 
 /// Queues that hold messages which nobody takes.
-async fn unread(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let names = pudato.services().into_iter().map(str::to_owned);
     let names = names.chain([RESULTS.to_owned(), HISTORY.to_owned()]);
     let mut waiting = Vec::new();
@@ -70,7 +70,7 @@ async fn unread(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
 }
 
 /// Topics whose canary does not come out at the other end: through topic, queue, worker, Results and registry.
-async fn canaries(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+async fn canaries(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let client = Client::new(pudato);
     let services = pudato.services();
     let services = services.into_iter().filter(|name| pudato.has_queue(name));
@@ -100,7 +100,7 @@ async fn canaries(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
     Ok(wrong)
 }
 
-async fn event_arrives(pudato: &Pudato) -> Result<bool, OpenError> {
+async fn event_arrives(pudato: &Installation) -> Result<bool, OpenError> {
     let mut event = Event::new("doctor.canary", Object::new());
     event.source = Some("doctor".into());
     let topic = pudato.names.events();
@@ -124,7 +124,7 @@ async fn event_arrives(pudato: &Pudato) -> Result<bool, OpenError> {
 }
 
 /// More receives that find nothing than one poller for each queue makes.
-fn receives(pudato: &Pudato) -> Result<Vec<String>, OpenError> {
+fn receives(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let spent = spent(&pudato.data_dir)?;
     let of = |name: &str| spent.calls.get(name).copied().unwrap_or(0) as f64;
     let (all, empty) = (of("SQS ReceiveMessage"), of(EMPTY_RECEIVES));

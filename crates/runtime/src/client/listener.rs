@@ -1,7 +1,7 @@
 //! Where a caller hears of its Results: in the registry, or through a queue of its own.
 
 use super::CallError;
-use crate::installation::{Pudato, ReplyQueue};
+use crate::installation::{Installation, ReplyQueue};
 use pudato_protocol::{Result as Reply, decode_claim};
 use pudato_registry::Difference;
 use std::collections::HashSet;
@@ -74,7 +74,7 @@ impl Listener {
     /// The Results that are new, the oldest first; waits a while for the first, and no longer than until `deadline_ms`.
     pub(crate) async fn next(
         &mut self,
-        pudato: &Pudato,
+        pudato: &Installation,
         deadline_ms: u64,
     ) -> Result<Vec<Reply>, CallError> {
         let clock = &pudato.clock;
@@ -142,7 +142,7 @@ impl Listener {
     }
 
     /// Hears no more, and leaves nothing behind.
-    pub async fn close(self, pudato: &Pudato) {
+    pub async fn close(self, pudato: &Installation) {
         match self.source {
             Source::Registry { .. } => {}
             Source::Queue(queue) => {
@@ -154,7 +154,7 @@ impl Listener {
 }
 
 /// Deletes queues for replies that other callers left behind. Those that cannot be deleted are left to the next caller.
-async fn sweep(pudato: &Pudato) {
+async fn sweep(pudato: &Installation) {
     let Some(replies) = &pudato.fabric.replies else {
         return;
     };

@@ -8,7 +8,7 @@ pub use listener::Listener;
 pub(crate) use subscribers::Subscribers;
 pub use whereabouts::View;
 
-use crate::installation::Pudato;
+use crate::installation::Installation;
 use crate::settings::Replies;
 use pudato_engine::publish_command;
 use pudato_messaging::{ErrorKind, Stored};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Publishes and follows Commands.
 pub struct Client<'a> {
-    pudato: &'a Pudato,
+    pudato: &'a Installation,
 }
 
 /// Why a call has no Result.
@@ -56,7 +56,7 @@ pub struct Trace {
 
 impl<'a> Client<'a> {
     /// A client of this installation.
-    pub fn new(pudato: &'a Pudato) -> Self {
+    pub fn new(pudato: &'a Installation) -> Self {
         Self { pudato }
     }
 

@@ -1,6 +1,6 @@
 //! Whether a topic has a subscriber: without one a Command would be lost, and its sender would wait for nothing.
 
-use crate::installation::Pudato;
+use crate::installation::Installation;
 use pudato_messaging::ErrorKind;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Subscribers {
     }
 }
 
-impl Pudato {
+impl Installation {
     /// Whether a topic has subscribers; asked once.
     pub(crate) async fn subscribers(&self, topic: &str) -> Subscribers {
         let mut known = self.subscribers.lock().await;

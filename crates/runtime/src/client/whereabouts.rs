@@ -1,6 +1,6 @@
 //! Where a Command is and what it waits for, as far as this machine can know. What it cannot know it says.
 
-use crate::installation::Pudato;
+use crate::installation::Installation;
 use crate::names::{HISTORY, Names, RESULTS};
 use crate::serve::notices::{Program, programs, up_process};
 use crate::settings::services;
@@ -24,7 +24,7 @@ pub struct View {
 
 impl View {
     /// Looks now.
-    pub fn of(pudato: &Pudato) -> Self {
+    pub fn of(pudato: &Installation) -> Self {
         Self {
             programs: programs(&pudato.data_dir),
             up: up_process(&pudato.data_dir),
@@ -191,7 +191,7 @@ impl View {
     }
 }
 
-impl Pudato {
+impl Installation {
     /// Where the Commands and Results of a correlation id are, as the end of the sentence "no Result: ..". `service` is whose Command
     /// it was.
     pub(crate) async fn whereabouts(&self, correlation_id: &str, service: Option<&str>) -> String {

@@ -4,7 +4,7 @@ use super::aws;
 use super::databases::Databases;
 use super::embedded;
 use super::places::Places;
-use super::{OpenError, Pudato};
+use super::{Installation, OpenError};
 use crate::names::Names;
 use crate::settings::{self, Settings};
 use async_trait::async_trait;
@@ -61,7 +61,7 @@ pub struct Profile {
 /// Checks an installation and returns what is wrong.
 pub(crate) type Examine =
     for<'a> fn(
-        &'a Pudato,
+        &'a Installation,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<String>, OpenError>> + Send + 'a>>;
 
 /// Opens queues for reading.

@@ -36,7 +36,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::Mutex;
 
 /// An installation of pudato: its fabric, stores and handlers.
-pub struct Pudato {
+pub struct Installation {
     /// Its names of topics and queues.
     pub names: Names,
     /// The fabric.
@@ -65,7 +65,7 @@ pub struct Pudato {
     settings: Settings,
 }
 
-impl Pudato {
+impl Installation {
     /// Opens everything that `settings` name; makes what does not exist.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Pudato {
     /// registry and has none.
     ///
     /// # Errors
-    /// As [`Pudato::open`].
+    /// As [`Installation::open`].
     pub async fn open_to_call(mut settings: Settings) -> Result<Self, OpenError> {
         if settings.replies == Replies::Registry {
             return Self::open(settings).await;
@@ -87,7 +87,7 @@ impl Pudato {
         Self::open_without_registry(settings, Vec::new()).await
     }
 
-    /// As [`Pudato::open_with`], for programs that need no registry: theirs is in memory, and empty.
+    /// As [`Installation::open_with`], for programs that need no registry: theirs is in memory, and empty.
     pub(crate) async fn open_without_registry(
         mut settings: Settings,
         own: Vec<Arc<dyn Handler>>,
@@ -96,11 +96,11 @@ impl Pudato {
         Self::assemble(settings, own).await
     }
 
-    /// As [`Pudato::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue
+    /// As [`Installation::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue
     /// `<prefix>-<service>-queue` like those of pudato.
     ///
     /// # Errors
-    /// As [`Pudato::open`].
+    /// As [`Installation::open`].
     pub async fn open_with(
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
@@ -185,7 +185,7 @@ impl Pudato {
         readers.map(|name| self.names.dead_letters(name)).collect()
     }
 
-    /// The queues of this installation that programs read, as [`Pudato::dead_letter_queues`].
+    /// The queues of this installation that programs read, as [`Installation::dead_letter_queues`].
     pub fn queues(&self) -> Vec<String> {
         self.readers().map(|name| self.names.queue(name)).collect()
     }

@@ -7,7 +7,7 @@ mod migrate;
 mod results;
 mod service;
 
-use crate::installation::{OpenError, Pudato, PushedConsumer};
+use crate::installation::{Installation, OpenError, PushedConsumer};
 use crate::names::RESULTS;
 use crate::settings::{DatabasePlace, Settings};
 use migrate::{MIGRATE, MigrateFunction};
@@ -97,8 +97,8 @@ impl Function {
         // A file would be gone with the container.
         settings.query.file = None;
         let pudato = match needs_database {
-            true => Pudato::open_with(settings, own).await?,
-            false => Pudato::open_without_registry(settings, own).await?,
+            true => Installation::open_with(settings, own).await?,
+            false => Installation::open_without_registry(settings, own).await?,
         };
         let pudato = Arc::new(pudato);
         let function = match kind.as_str() {
@@ -181,7 +181,7 @@ fn queue_of(event: &Value) -> Option<&str> {
 }
 
 /// The messages of `queue` that an event source of Lambda brings.
-async fn pushed(pudato: &Pudato, queue: &str) -> Result<Arc<dyn PushedConsumer>, OpenError> {
+async fn pushed(pudato: &Installation, queue: &str) -> Result<Arc<dyn PushedConsumer>, OpenError> {
     let pushed = pudato.fabric.consumers.pushed(queue).await?;
     pushed.ok_or_else(|| OpenError::Settings("PUDATO_FABRIC: expected aws".into()))
 }

@@ -2,7 +2,7 @@
 
 use super::{Deadline, queue_of};
 use crate::adapters::forget;
-use crate::installation::{OpenError, Pudato, PushedConsumer};
+use crate::installation::{Installation, OpenError, PushedConsumer};
 use crate::names::{HISTORY, RESULTS};
 use pudato_engine::{Backoff, DeadLetterWatch, Kind, ResultsConsumer};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 const WATCH_EVERY_MS: u64 = 60_000;
 
 pub(super) struct ResultsFunction {
-    pudato: Arc<Pudato>,
+    pudato: Arc<Installation>,
     watch: DeadLetterWatch,
     watched_ms: AtomicU64,
     opened: Mutex<BTreeMap<String, Arc<Opened>>>,
@@ -29,7 +29,7 @@ struct Opened {
 }
 
 impl ResultsFunction {
-    pub(super) fn new(pudato: Arc<Pudato>) -> Result<Self, OpenError> {
+    pub(super) fn new(pudato: Arc<Installation>) -> Result<Self, OpenError> {
         Ok(Self {
             watch: pudato.dead_letter_watch(),
             watched_ms: AtomicU64::new(0),

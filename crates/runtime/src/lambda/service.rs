@@ -1,7 +1,7 @@
 //! The handler of one service.
 
 use super::Deadline;
-use crate::installation::{OpenError, Pudato, PushedConsumer};
+use crate::installation::{Installation, OpenError, PushedConsumer};
 use pudato_engine::pace::millis;
 use pudato_engine::settle::{Answer, Policy, Prepared, Preparer, Settler, Settling, carry_out};
 use pudato_engine::{Backoff, Decision, Incoming, Jitter, Processor, span};
@@ -16,14 +16,14 @@ use tracing::Instrument;
 const PROBE_MS_MAX: u64 = 10_000;
 
 pub(super) struct ServiceFunction {
-    pudato: Arc<Pudato>,
+    pudato: Arc<Installation>,
     service: String,
     opened: OnceCell<Arc<Opened>>,
 }
 
 /// What needs the queue, and is kept from the first invocation on.
 struct Opened {
-    pudato: Arc<Pudato>,
+    pudato: Arc<Installation>,
     processor: Processor,
     source: Arc<dyn PushedConsumer>,
     consumer: Arc<dyn Consumer>,
@@ -33,7 +33,7 @@ struct Opened {
 }
 
 impl ServiceFunction {
-    pub(super) fn new(pudato: Arc<Pudato>, service: &str) -> Result<Self, OpenError> {
+    pub(super) fn new(pudato: Arc<Installation>, service: &str) -> Result<Self, OpenError> {
         pudato.handler(service)?;
         Ok(Self {
             pudato,

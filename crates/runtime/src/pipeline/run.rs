@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::standing::standing;
 use crate::client::{CallError, Client};
-use crate::installation::Pudato;
+use crate::installation::Installation;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pudato_messaging::Error;
@@ -93,7 +93,7 @@ pub struct Resume {
 
 /// Runs pipelines on an installation.
 pub struct Runner<'a> {
-    pudato: &'a Pudato,
+    pudato: &'a Installation,
     pipeline: &'a Pipeline,
     creating: Mutex<Creating>,
 }
@@ -134,7 +134,7 @@ struct Planned {
 
 impl<'a> Runner<'a> {
     /// A runner of `pipeline`.
-    pub fn new(pudato: &'a Pudato, pipeline: &'a Pipeline) -> Self {
+    pub fn new(pudato: &'a Installation, pipeline: &'a Pipeline) -> Self {
         Self {
             pudato,
             pipeline,

@@ -6,7 +6,7 @@ pub mod notices;
 mod roles;
 
 use crate::adapters::forget_old;
-use crate::installation::{OpenError, Pudato};
+use crate::installation::{Installation, OpenError};
 use crate::names::{HISTORY, RESULTS};
 use crate::settings::services;
 use health::{Readiness, serve};
@@ -34,7 +34,7 @@ pub enum Role {
 
 type Running = JoinSet<Result<(), Error>>;
 
-impl Pudato {
+impl Installation {
     /// Runs `roles` side by side until `drain` is cancelled and the messages in hand are finished.
     ///
     /// # Errors

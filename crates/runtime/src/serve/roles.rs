@@ -1,6 +1,6 @@
 //! The loops of an installation, each with its ports.
 
-use crate::installation::{OpenError, Pudato};
+use crate::installation::{Installation, OpenError};
 use crate::openlineage::TransportClient;
 use crate::settings::services;
 use pudato_engine::{
@@ -12,7 +12,7 @@ use pudato_messaging::Consumer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-impl Pudato {
+impl Installation {
     pub(super) async fn worker(&self, service: &str) -> Result<Worker, OpenError> {
         let processor = self.processor(service)?;
         let queue = self.names.queue(service);

@@ -1,9 +1,10 @@
 //! `pudato registry`.
 
-use crate::Context;
+mod relocate;
+
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, thousands};
-use crate::relocate;
 use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::{PostgresRegistry, Prune, Pruned};
 use pudato_runtime::settings::DatabasePlace;

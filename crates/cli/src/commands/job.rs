@@ -1,6 +1,6 @@
 //! `pudato job`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::protocol::Timestamp;

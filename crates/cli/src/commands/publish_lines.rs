@@ -1,10 +1,10 @@
 //! `pudato publish --lines`: many commands, from a file or a pipe.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::{FAILED, Failure};
 use crate::output;
 use pudato_runtime::protocol::{Command, decode};
-use pudato_runtime::{Client, Pudato};
+use pudato_runtime::{Client, Installation};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::sync::Arc;
@@ -77,7 +77,7 @@ fn line(reader: &mut impl BufRead, bytes_max: u64) -> std::io::Result<Option<Str
 }
 
 /// Publishes one; answers its correlation id and the message's.
-async fn one(pudato: &Pudato, line: &str) -> Result<(String, String), String> {
+async fn one(pudato: &Installation, line: &str) -> Result<(String, String), String> {
     let command: Command = decode(line.as_bytes()).map_err(|error| error.to_string())?;
     let published = Client::new(pudato).publish(&command).await;
     let message_id = published.map_err(|error| error.to_string())?;

@@ -1,6 +1,6 @@
 //! `pudato cost`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::admin::usage::{Spent, spent};

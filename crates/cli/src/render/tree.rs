@@ -1,7 +1,7 @@
 //! Lineage as a tree of text, and as a Mermaid diagram.
 
-use crate::collapse::{Drawn, Picture};
 use crate::output::{thousands, time};
+use crate::render::collapse::{Drawn, Picture};
 use pudato_runtime::registry::{Node, Walk};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;

@@ -1,78 +1,21 @@
-//! `pudato up`, `pudato runner` and `pudato results`: what serves until it is told to stop.
+//! Serving until Ctrl-C or SIGTERM: the common part of `pudato up`, `pudato runner` and `pudato results`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::{CancellationToken, Pudato, Role, since};
+use pudato_runtime::{CancellationToken, Installation, Role, since};
 use serde_json::json;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Run all handlers and the results consumer in this process until Ctrl-C or SIGTERM; a second one ends it at once.
-#[derive(clap::Args)]
-#[command(after_help = "Example:
-  pudato up
-  pudato up --data-dir /srv/pudato --log debug")]
-pub struct Up {}
-
-impl Up {
-    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let pudato = context.open().await?;
-        let _only = only_one(&pudato)?;
-        let services = pudato.services_with_queue();
-        if pudato.settings().has_dbt_project() && !services.contains(&"transform") {
-            eprintln!(
-                "pudato: a dbt project is set, but transform has no queue: run `pudato topology apply` with the project set, and set PUDATO_TRANSFORM_QUEUE_URL"
-            );
-        }
-        let services = services.into_iter().map(str::to_owned);
-        let mut roles: Vec<Role> = services.map(Role::Worker).collect();
-        roles.push(Role::Results);
-        serve(context, &pudato, &roles).await
-    }
-}
-
-/// Run the handler of one service until Ctrl-C or SIGTERM.
-#[derive(clap::Args)]
-#[command(after_help = "Example:
-  pudato runner --handler storage")]
-pub struct Runner {
-    /// The service: storage, query, transform or registry
-    #[arg(long, value_name = "NAME")]
-    handler: String,
-}
-
-impl Runner {
-    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let pudato = context.open().await?;
-        let known = pudato.services();
-        if !known.contains(&self.handler.as_str()) {
-            return Err(Failure::usage(format!(
-                "--handler: expected one of {}, found {:?}",
-                known.join(", "),
-                self.handler
-            )));
-        }
-        serve(context, &pudato, &[Role::Worker(self.handler.clone())]).await
-    }
-}
-
-/// Run the results consumer until Ctrl-C or SIGTERM.
-#[derive(clap::Args)]
-#[command(after_help = "Example:
-  pudato results")]
-pub struct Results {}
-
-impl Results {
-    pub async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let pudato = context.open().await?;
-        serve(context, &pudato, &[Role::Results]).await
-    }
-}
-
-async fn serve(context: &Context, pudato: &Pudato, roles: &[Role]) -> Result<(), Failure> {
+/// Runs `roles` until a signal comes; a second signal stops the program at once.
+pub async fn serve(
+    context: &Context,
+    pudato: &Installation,
+    roles: &[Role],
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -113,7 +56,7 @@ async fn serve(context: &Context, pudato: &Pudato, roles: &[Role]) -> Result<(),
 }
 
 /// What is waited for, and how long.
-fn finishing(pudato: &Pudato) -> String {
+fn finishing(pudato: &Installation) -> String {
     let in_hand = pudato.board.in_hand();
     let count = match in_hand.len() {
         0 => return "stopping".into(),
@@ -161,7 +104,7 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
 }
 
 /// Two `up` on one folder would do everything twice over, which is safe and never meant. The lock ends with the process.
-fn only_one(pudato: &Pudato) -> Result<File, Failure> {
+pub fn only_one(pudato: &Installation) -> Result<File, Failure> {
     let path = pudato.data_dir.join("up.lock");
     let failed =
         |error: std::io::Error| Failure::configuration(format!("{}: {error}", path.display()));

@@ -1,6 +1,6 @@
 //! `pudato topology`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::{FAILED, Failure};
 use crate::output;
 use pudato_runtime::OpenError;

@@ -1,9 +1,9 @@
 //! `pudato dlq`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use pudato_runtime::Pudato;
+use pudato_runtime::Installation;
 use pudato_runtime::messaging::Stored;
 use serde_json::{Value, json};
 
@@ -137,7 +137,7 @@ impl Which {
     /// The messages, by their queue.
     async fn find(
         &self,
-        pudato: &Pudato,
+        pudato: &Installation,
         filter: &Filter,
     ) -> Result<Vec<(String, Vec<String>)>, Failure> {
         let mut found = Vec::new();
@@ -161,7 +161,7 @@ impl Which {
     }
 }
 
-fn queues(pudato: &Pudato, one: Option<&str>) -> Result<Vec<String>, Failure> {
+fn queues(pudato: &Installation, one: Option<&str>) -> Result<Vec<String>, Failure> {
     let all = pudato.dead_letter_queues();
     match one {
         None => Ok(all),
@@ -180,7 +180,11 @@ fn count(context: &Context, what: &str, count: u64) -> Result<(), Failure> {
     output::line(&format!("{}: {count}", what.replace('_', " ")))
 }
 
-async fn list(context: &Context, pudato: &Pudato, queue: Option<&str>) -> Result<(), Failure> {
+async fn list(
+    context: &Context,
+    pudato: &Installation,
+    queue: Option<&str>,
+) -> Result<(), Failure> {
     let mut all = Vec::new();
     for queue in queues(pudato, queue)? {
         all.extend(pudato.operations.browse(&queue, LOOK_MAX).await?);
@@ -207,7 +211,7 @@ async fn list(context: &Context, pudato: &Pudato, queue: Option<&str>) -> Result
     output::table(&head, &rows)
 }
 
-async fn show(context: &Context, pudato: &Pudato, id: &str) -> Result<(), Failure> {
+async fn show(context: &Context, pudato: &Installation, id: &str) -> Result<(), Failure> {
     for queue in queues(pudato, None)? {
         let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
         let Some(stored) = messages.iter().find(|stored| stored.message_id == id) else {
@@ -229,7 +233,7 @@ async fn show(context: &Context, pudato: &Pudato, id: &str) -> Result<(), Failur
     Err(not_found(pudato, id))
 }
 
-fn not_found(pudato: &Pudato, id: &str) -> Failure {
+fn not_found(pudato: &Installation, id: &str) -> Failure {
     Failure::failed(match pudato.fabric.profile.is_shared {
         false => format!("no dead letter has the id {id:?}"),
         true => format!(

@@ -1,9 +1,9 @@
 //! `pudato trace`.
 
-use crate::Context;
+use crate::commands::status::as_json_entry;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use crate::status::as_json_entry;
 use pudato_runtime::messaging::Stored;
 use pudato_runtime::protocol::{Event, Result as Reply, Status, decode_claim};
 use pudato_runtime::registry::Difference;

@@ -1,8 +1,9 @@
 //! `pudato lineage`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
-use crate::{collapse, output, svg, tree};
+use crate::output;
+use crate::render::{collapse, svg, tree};
 use clap::ValueEnum;
 use pudato_runtime::PRODUCER;
 use pudato_runtime::protocol::Timestamp;

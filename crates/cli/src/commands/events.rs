@@ -1,6 +1,6 @@
 //! `pudato events`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::protocol::{Event, decode_claim};

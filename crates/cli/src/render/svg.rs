@@ -1,9 +1,9 @@
 //! Lineage as a picture: one rank per hop. Data flows from left to right, a long way from top to bottom, so that a page
 //! shows it in a size that can be read.
 
-use crate::collapse::{Drawn, Picture};
 use crate::output::{thousands, time};
-use crate::tree::rows;
+use crate::render::collapse::{Drawn, Picture};
+use crate::render::tree::rows;
 use pudato_runtime::registry::{Node, Walk};
 use std::collections::HashMap;
 use std::fmt::Write;

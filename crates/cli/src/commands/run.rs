@@ -1,10 +1,10 @@
 //! `pudato run`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Shown;
 use crate::{answer, nobody, output};
-use pudato_runtime::Pudato;
+use pudato_runtime::Installation;
 use pudato_runtime::pipeline::{
     Begun, Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome,
 };
@@ -167,7 +167,7 @@ impl Run {
 }
 
 /// A type that nothing here handles would wait for ever.
-fn check_services(pudato: &Pudato, pipeline: &Pipeline) -> Result<(), Failure> {
+fn check_services(pudato: &Installation, pipeline: &Pipeline) -> Result<(), Failure> {
     let known = pudato.services();
     let unknown = pipeline
         .steps

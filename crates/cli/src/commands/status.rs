@@ -1,11 +1,11 @@
 //! `pudato status`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use pudato_runtime::board::InHand;
 use pudato_runtime::notices::Program;
-use pudato_runtime::{Pudato, View, since, timestamp};
+use pudato_runtime::{Installation, View, since, timestamp};
 use serde_json::{Value, json};
 
 /// Show what is running now: the programs that serve on this data folder, what each has in hand and since when, what that waits for, and
@@ -98,7 +98,7 @@ fn row(view: &View, program: &Program, entry: &InHand) -> Vec<String> {
     ]
 }
 
-async fn waiting(pudato: &Pudato, now_ms: u64) -> Result<Vec<Waiting>, Failure> {
+async fn waiting(pudato: &Installation, now_ms: u64) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for queue in pudato.queues() {
         let count = pudato.operations.counts(&queue).await?.visible;

@@ -1,6 +1,6 @@
 //! `pudato registry relocate`.
 
-use crate::Context;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, thousands};
 use pudato_runtime::registry::{Relocate, Relocated};
