@@ -7,6 +7,7 @@
 //! The statement's effect and the answer that is kept for a redelivery commit in one transaction of the engine, so that a
 //! crash at any moment leaves both or neither.
 
+mod answer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod csv_options;
@@ -16,6 +17,7 @@ mod engine;
 mod files;
 mod format;
 mod handler;
+mod kept;
 mod lineage;
 mod parameters;
 mod request;

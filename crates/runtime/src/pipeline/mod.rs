@@ -3,12 +3,14 @@
 mod check;
 mod file;
 mod order;
+mod outcome;
 mod run;
 mod standing;
 mod yaml;
 
 pub use file::{FileError, Files};
-pub use run::{Begun, Outcome, Progress, Resume, Runner, StepEnd, StepOutcome};
+pub use outcome::{Outcome, Progress, StepEnd, StepOutcome};
+pub use run::{Begun, Resume, Runner};
 
 use pudato_protocol::Object;
 use std::collections::BTreeMap;
