@@ -12,18 +12,22 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Begun first, because the others are done before these are; the longest first.
-const LONG: [&str; 9] = [
-    "aws",
-    "deploy",
-    "transform",
-    "conformance_aws",
-    "cli",
-    "day",
-    "round_trip",
-    "stores",
-    "loops",
+/// Begun first, because the others are done before these are; the longest first. Each with how many of its tests run at once for each core:
+/// those of `aws` wait for leases, deadlines and calls that hang, three quarters of their time.
+const LONG: [(&str, usize); 9] = [
+    ("aws", 2),
+    ("conformance_aws", 1),
+    ("transform", 1),
+    ("deploy", 1),
+    ("cli", 1),
+    ("day", 1),
+    ("round_trip", 1),
+    ("stores", 1),
+    ("loops", 1),
 ];
+
+/// What libtest reads; who sets it decides for all.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// One program of tests.
 struct Suite {
@@ -32,6 +36,14 @@ struct Suite {
     program: PathBuf,
     /// Where cargo would run it.
     folder: PathBuf,
+}
+
+impl Suite {
+    /// In [`LONG`].
+    fn place(&self) -> Option<usize> {
+        let name = self.name.rsplit('/').next()?;
+        LONG.iter().position(|(long, _)| *long == name)
+    }
 }
 
 /// How one of them ended.
@@ -85,19 +97,14 @@ fn suites(messages: &str) -> Vec<Suite> {
 }
 
 fn in_order(mut suites: Vec<Suite>) -> VecDeque<Suite> {
-    let place = |suite: &Suite| {
-        let name = suite.name.rsplit('/').next().unwrap_or_default();
-        let place = LONG.iter().position(|long| *long == name);
-        place.unwrap_or(LONG.len())
-    };
     // Stable: what is not long stays in cargo's order.
-    suites.sort_by_key(place);
+    suites.sort_by_key(|suite| suite.place().unwrap_or(LONG.len()));
     suites.into()
 }
 
-/// Runs them, one more at once than there are cores, and prints what each printed when it has ended.
+/// Runs them, one more at once than there are cores because two of the first mostly wait, and prints what each printed when it has ended.
 fn run_all(suites: VecDeque<Suite>) -> Result<Vec<Ended>, String> {
-    let at_once = 1 + std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = 1 + cores();
     eprintln!(
         "xtask: running {} programs of tests, {at_once} at once",
         suites.len()
@@ -133,6 +140,10 @@ fn run_all(suites: VecDeque<Suite>) -> Result<Vec<Ended>, String> {
     Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// As cargo runs it, with its output in a file.
 fn run_one(suite: Suite, log: PathBuf, library: Option<&Path>) -> Result<Ended, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", suite.name);
@@ -141,6 +152,11 @@ fn run_one(suite: Suite, log: PathBuf, library: Option<&Path>) -> Result<Ended, 
     as_by_hand(&mut command).current_dir(&suite.folder);
     command.env("CARGO_MANIFEST_DIR", &suite.folder);
     command.env("CARGO", tools::cargo());
+    if let Some(place) = suite.place()
+        && std::env::var_os(THREADS).is_none()
+    {
+        command.env(THREADS, (LONG[place].1 * cores()).to_string());
+    }
     let name = match cfg!(target_os = "macos") {
         true => "DYLD_FALLBACK_LIBRARY_PATH",
         false => "LD_LIBRARY_PATH",
