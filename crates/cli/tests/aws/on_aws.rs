@@ -84,6 +84,17 @@ impl OnAws {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Lets the queue of a service deliver a message so many times.
+    pub fn allow_attempts(&self, name: &str, attempts: u64) {
+        let queue = format!("{}/000000000000/pudato-{name}-queue", self.emulator.url());
+        let dead_letters = format!("arn:aws:sqs:us-east-1:000000000000:pudato-{name}-dlq");
+        let redrive =
+            serde_json::json!({"deadLetterTargetArn": dead_letters, "maxReceiveCount": attempts});
+        let attributes = serde_json::json!({"RedrivePolicy": redrive.to_string()}).to_string();
+        let set = ["sqs", "set-queue-attributes", "--queue-url", &queue];
+        self.aws(&[&set[..], &["--attributes", &attributes]].concat());
+    }
+
     /// A program of the Python environment or of the system, which finds those of the environment by their names.
     pub fn tool(&self, name: &str) -> Command {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin");
