@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of this repository, written in Rust so that a clone needs nothing else.
 
+mod compare;
 mod dbts;
 mod demo;
 mod deny;
@@ -29,8 +30,34 @@ usage: cargo xtask <command>
   test          run every test
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
   bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda or transform; --json prints one line per figure
+  bench compare <revision> <name>  measure both that revision and the working tree, in turn, --pairs times (5); --json as above
 
 `lambda` and `bench lambda` build the packages as they are deployed, which takes minutes; `test` builds its own quickly.";
+
+/// The measurements.
+const BENCHES: [&str; 11] = [
+    "aws",
+    "e2e",
+    "query",
+    "waits",
+    "day",
+    "lineage",
+    "results",
+    "codec",
+    "idle",
+    "lambda",
+    "transform",
+];
+
+/// Benches measure what people would run, so they are built like a release.
+const BENCH_BUILD: [&str; 6] = [
+    "build",
+    "--release",
+    "-p",
+    "pudato-cli",
+    "-p",
+    "pudato-bench",
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +73,7 @@ fn main() -> ExitCode {
         ["lock"] => python::lock(),
         ["test"] => suites::test(),
         ["localstack"] => localstack(),
+        ["bench", "compare", ref rest @ ..] => compare::compare(rest),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
             eprintln!("{USAGE}");
@@ -70,25 +98,21 @@ fn localstack() -> Result<(), String> {
     tools::build("running its suite", &[&suite[..], &only[..]].concat())
 }
 
-/// Benches measure what people would run, so they are built like a release.
 fn bench(args: &[&str]) -> Result<(), String> {
-    match args.first() {
-        Some(&"aws") => python::ensure()?,
-        Some(&"lambda") => {
-            python::ensure()?;
-            lambda::build()?;
-        }
-        Some(&"transform" | &"waits") => python::ensure_dbt()?,
-        _ => {}
-    }
-    let build = [
-        "build",
-        "--release",
-        "-p",
-        "pudato-cli",
-        "-p",
-        "pudato-bench",
-    ];
-    tools::build("building for the measurement", &build)?;
+    install_for_bench(args[0])?;
+    tools::build("building for the measurement", &BENCH_BUILD)?;
     run(Command::new(target().join("release/pudato-bench")).args(args))
+}
+
+/// Installs what this measurement needs beside pudato.
+fn install_for_bench(name: &str) -> Result<(), String> {
+    match name {
+        "aws" => python::ensure(),
+        "lambda" => {
+            python::ensure()?;
+            lambda::build()
+        }
+        "transform" | "waits" => python::ensure_dbt(),
+        _ => Ok(()),
+    }
 }
