@@ -1,36 +1,36 @@
-//! How a text in columns is to be read, where its file does not tell: `options` of a source.
+//! The `options` of a source, for CSV files that do not describe themselves.
 
 use pudato_handler::check_fields;
 use pudato_protocol::{FieldError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the caller says about a CSV or TSV; what is left out is found in the file.
+/// The caller's options for a CSV or TSV file. Missing ones are detected from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsvOptions {
-    /// What stands between two fields: one ASCII character.
+    /// The ASCII character between two fields.
     pub delimiter: Option<u8>,
-    /// What a field may stand in; `None` is `"`.
+    /// The character that encloses a field; `None` means `"`.
     pub quote: Option<u8>,
-    /// What stands before a quote within quotes; `None` is the quote itself.
+    /// The character that escapes a quote within quotes; `None` means the quote itself.
     pub escape: Option<u8>,
-    /// Whether the first line has the names of the columns; `None` is yes.
+    /// Whether the first line contains the column names; `None` means yes.
     pub header: Option<bool>,
-    /// Lines that are left out at the beginning.
+    /// The number of lines to skip at the beginning.
     pub skip: u64,
-    /// The characters' encoding, by a name of the WHATWG's list, e.g. `windows-1252`; `None` is UTF-8, or what a byte order mark says.
+    /// The encoding, by a name from the WHATWG's list, e.g. `windows-1252`; `None` means UTF-8, or what a byte order mark indicates.
     pub encoding: Option<String>,
     /// Fields that mean NULL, beside empty ones.
     pub nullstr: Vec<String>,
-    /// How dates are written, in the letters of `strptime`.
+    /// The format of dates, in the letters of `strptime`.
     pub dateformat: Option<String>,
-    /// How timestamps are written, in the letters of `strptime`.
+    /// The format of timestamps, in the letters of `strptime`.
     pub timestampformat: Option<String>,
     /// `.` or `,`.
     pub decimal_separator: Option<u8>,
-    /// Names of all columns, in the place of those in the file.
+    /// The names of all columns, in place of those in the file.
     pub columns: Option<Vec<String>>,
-    /// Types of some columns, by their names.
+    /// The types of some columns, by column name.
     pub types: Vec<(String, String)>,
 }
 
@@ -50,11 +50,11 @@ const NAMES: [&str; 12] = [
     "types",
 ];
 
-/// More lines are not skipped: what stands above a header is a page at most.
+/// The most lines to skip. A preamble above the header is never longer than a page.
 const SKIP_MAX: u64 = 10_000;
 
 impl CsvOptions {
-    /// Reads the options that stand at `path`.
+    /// Reads the options at `path`.
     ///
     /// # Errors
     /// Names the option and what was expected.
@@ -126,7 +126,7 @@ impl CsvOptions {
         Ok(())
     }
 
-    /// What a field may stand in.
+    /// The character that encloses a field.
     pub(crate) fn quote(&self) -> u8 {
         self.quote.unwrap_or(b'"')
     }

@@ -1,4 +1,4 @@
-//! The port: what an engine that runs SQL must do.
+//! The port of an engine that runs SQL.
 
 use crate::csv_options::CsvOptions;
 use crate::format::Format;
@@ -15,38 +15,38 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Which engine runs the SQL.
+/// Identifies the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// The SQL's dialect, as OpenLineage's facet `sql` names it, e.g. `duckdb`.
+    /// The SQL dialect, in the form of OpenLineage's facet `sql`, e.g. `duckdb`.
     pub dialect: &'static str,
-    /// Its version, e.g. `v1.5.6`.
+    /// The version, e.g. `v1.5.6`.
     pub version: String,
 }
 
-/// A folder that the engine may read and write, and that nothing else uses; it is removed when this is dropped.
+/// A folder for the engine and one work alone. Dropping this removes it.
 #[derive(Debug)]
 pub struct Scratch(pub TempDir);
 
 impl Scratch {
-    /// The folder, absolute.
+    /// The absolute path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
-/// An object that the SQL reads under a name.
+/// An object that the SQL reads by name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// The name that the SQL uses.
+    /// The name of the object in the SQL.
     pub name: String,
-    /// Its bytes, in the work's scratch folder.
+    /// The object's bytes, in the scratch folder of the work.
     pub file: PathBuf,
-    /// How they are to be read.
+    /// The format of the file.
     pub format: Format,
-    /// What the caller says about a text in columns.
+    /// The caller's options for a CSV file.
     pub options: CsvOptions,
-    /// How it stands in lineage; the engine has no use for it.
+    /// The reference for lineage, which the engine does not use.
     #[serde(skip, default = "unnamed")]
     pub reference: DataReference,
 }
@@ -55,45 +55,45 @@ fn unnamed() -> DataReference {
     DataReference::new("object", "")
 }
 
-/// Where the answer of the last statement goes.
+/// The destination of the last statement's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerTo {
-    /// Into the Result.
+    /// The Result.
     Rows {
-        /// At most so many rows; the rest is left out and the answer says that it is truncated.
+        /// The most rows. Further rows are left out, and the answer is marked as truncated.
         rows_max: usize,
-        /// At most so many bytes of JSON; more is an error.
+        /// The most bytes of JSON. A larger answer is an error.
         bytes_max: usize,
     },
-    /// Into a new file.
+    /// A new file.
     File {
-        /// The file, in the work's scratch folder.
+        /// The file, in the scratch folder of the work.
         file: PathBuf,
-        /// How it is written.
+        /// The format of the file.
         format: Format,
     },
 }
 
-/// What an engine is asked to run.
+/// The SQL to run, with its inputs and limits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Work {
-    /// Who asks for it, as others are told who wait for it, e.g. `query execute_sql of step-0123456789ab`.
+    /// The name of the work in messages to other works that wait for it, e.g. `query execute_sql of step-0123456789ab`.
     pub label: String,
-    /// The SQL as it was sent.
+    /// The SQL as the caller sent it.
     pub sql: String,
-    /// Whether it may be more than one statement.
+    /// Whether the SQL may contain more than one statement.
     pub is_script: bool,
-    /// Values for its parameters.
+    /// The values of its parameters.
     pub parameters: Parameters,
-    /// Objects that it reads.
+    /// The objects that it reads.
     pub sources: Vec<Source>,
-    /// Where the answer goes.
+    /// The destination of the answer.
     pub answer_to: AnswerTo,
-    /// It is given up after this time.
+    /// The work is cancelled after this time.
     pub deadline: Duration,
-    /// The request's identity, where the fabric knows one.
+    /// The identity of the request, if there is one.
     pub identity: Option<Identity>,
-    /// Where it is said what the work waits for.
+    /// Receives what the work waits for.
     #[serde(skip)]
     pub waits: Waits,
 }
@@ -101,94 +101,94 @@ pub struct Work {
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Its name.
+    /// The name of the column.
     pub name: String,
-    /// Its type as the engine writes it, e.g. `DECIMAL(18,3)`.
+    /// The type as the engine writes it, e.g. `DECIMAL(18,3)`.
     pub r#type: String,
 }
 
 /// The answer of the last statement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// Rows, where [`AnswerTo::Rows`] was asked for.
+    /// Rows, for [`AnswerTo::Rows`].
     Rows {
         /// The columns.
         columns: Vec<Column>,
-        /// One array for each row, with one value for each column (docs/design/messages.md, "Values").
+        /// One array for each row, with one value for each column.
         rows: Vec<Value>,
-        /// Whether there were more rows.
+        /// Whether rows were left out.
         truncated: bool,
     },
-    /// The file was written, where [`AnswerTo::File`] was asked for.
+    /// The file was written, for [`AnswerTo::File`].
     File {
-        /// Its rows.
+        /// The number of rows.
         row_count: u64,
     },
 }
 
-/// A statement that was run.
+/// A statement that was executed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Executed {
-    /// Its text.
+    /// The text of the statement.
     pub sql: String,
-    /// What it is, e.g. `select`, `insert`, `create_table`.
+    /// The kind of statement, e.g. `select`, `insert`, `create_table`.
     pub kind: Cow<'static, str>,
-    /// Rows that it changed or wrote; `None` where it changes none.
+    /// The number of rows that it changed or wrote; `None` if it changes no rows.
     pub rows: Option<u64>,
-    /// What it read and wrote.
+    /// The lineage of the statement.
     pub lineage: Lineage,
 }
 
-/// What was run and is not yet durable.
+/// The outcome of a work that is not durable yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The answer of the last statement.
     pub answer: Answer,
-    /// The statements in their order.
+    /// The statements, in order.
     pub statements: Vec<Executed>,
 }
 
-/// An answer that was kept with the effect it tells of.
+/// An answer that was stored in the same transaction as the effect that it reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The text that [`Transaction::commit`] was given.
+pub struct StoredAnswer {
+    /// The text that was passed to [`Transaction::commit`].
     pub answer: String,
 }
 
-/// What came of the work.
-pub enum Begun {
-    /// The same request was run before; nothing was run now.
-    Answered(Kept),
-    /// It was run.
+/// The outcome of [`QueryEngine::begin`].
+pub enum BeginOutcome {
+    /// The request ran before. Nothing ran this time.
+    Answered(StoredAnswer),
+    /// The work ran.
     Ran(Box<dyn Transaction>),
 }
 
-/// Statements that were run and wait for their end. Dropping it undoes them.
+/// A work that ran and waits for its commit. Dropping it rolls back.
 #[async_trait]
 pub trait Transaction: Send + Sync {
-    /// What was run.
+    /// The outcome of the work.
     fn outcome(&self) -> &Outcome;
 
-    /// Makes the effect durable, together with `answer`, which the same request gets again when it is redelivered. Nothing is
-    /// kept for a request that changed nothing or that has no identity.
+    /// Commits the effect together with `answer`, which a redelivery of the same request gets. Nothing is stored for a request that changed
+    /// nothing or has no identity.
     ///
     /// # Errors
     /// As [`QueryEngine::begin`]; nothing is durable then.
     async fn commit(self: Box<Self>, answer: &str) -> Result<(), EngineError>;
 }
 
-/// Why the SQL was not run.
+/// Why the SQL did not run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineError {
-    /// The SQL, a parameter or a source is to blame; running it again would fail again.
+    /// The SQL, a parameter or a source is wrong. Running it again would fail again.
     Invalid(String),
-    /// It collided with another statement, or had other bad luck.
+    /// The work conflicted with another one, or failed for another transient reason.
     Retry(String),
     /// The engine itself failed, and nothing can run on what it has open; the work is to be run again on an engine that is opened anew.
     Broken(String),
     /// The engine is not there now, or another process holds its lock.
     Unavailable(String),
-    /// The engine ended through no fault of this work, and nothing of the work is left: it is to be run again at once.
+    /// The engine ended through no fault of this work, and left nothing of it. Run it again at once.
     Again(String),
 }
 
@@ -208,25 +208,25 @@ impl std::error::Error for EngineError {}
 /// Runs SQL.
 ///
 /// - One work is one transaction: all of its statements take effect, or none.
-/// - The SQL reaches nothing but the engine's own tables and the work's sources: no files, no network, no environment,
-///   no settings. What it may not do is an `Invalid` error that says so.
-/// - At the deadline a statement is interrupted, and the error comes within a second.
+/// - The SQL reaches nothing but the engine's own tables and the sources of the work: no files, network, environment or settings.
+///   A forbidden statement is an `Invalid` error that says so.
+/// - At the deadline a statement is interrupted, and the error is returned within a second.
 /// - Dropping the future, or the transaction, undoes the work.
-/// - What the lineage does not know it says: see [`Lineage`].
+/// - Incomplete lineage says so: see [`Lineage`].
 #[async_trait]
 pub trait QueryEngine: Send + Sync {
-    /// Which engine this is.
+    /// Identifies the engine.
     fn engine(&self) -> Engine;
 
-    /// A new folder for one work's sources and answer.
+    /// Creates a folder for the sources and the answer of one work.
     ///
     /// # Errors
-    /// `Unavailable`: it cannot be made.
+    /// `Unavailable`: the folder cannot be created.
     fn scratch(&self) -> Result<Scratch, EngineError>;
 
     /// Runs the work, up to its commit.
     ///
     /// # Errors
     /// See [`EngineError`].
-    async fn begin(&self, work: Work) -> Result<Begun, EngineError>;
+    async fn begin(&self, work: Work) -> Result<BeginOutcome, EngineError>;
 }

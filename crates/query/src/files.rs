@@ -1,17 +1,17 @@
-//! The port through which query reaches objects: it does not know where they lie.
+//! The port through which query copies objects. It does not know where they are stored.
 
 use async_trait::async_trait;
 use pudato_protocol::{DataReference, Error};
 use std::path::Path;
 
-/// An object whose bytes were copied from or into a file.
+/// An object that was copied from or to a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectFile {
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Changes when the object is written.
+    /// A version that changes with each write of the object.
     pub etag: String,
-    /// How it stands in lineage, with its size and etag.
+    /// The reference for lineage, with the size and the etag.
     pub reference: DataReference,
 }
 
@@ -30,7 +30,7 @@ pub trait Files: Send + Sync {
         bytes_max: u64,
     ) -> Result<ObjectFile, Error>;
 
-    /// Copies the file `from` into an object; it is whole and durable when this returns.
+    /// Copies the file `from` into an object, which is complete and durable when this returns.
     ///
     /// # Errors
     /// As [`Files::fetch`].

@@ -1,6 +1,6 @@
-//! How tabular data is stored in an object.
+//! The storage formats of tabular data.
 
-/// A format that is read from `sources` and written by `into`.
+/// A format that `sources` can read and `into` can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     /// Comma-separated, with a header.
@@ -15,7 +15,7 @@ pub enum Format {
     Jsonl,
 }
 
-/// Each format with its name in a payload, the other endings a path may have, and its media type.
+/// Each format with its name in a payload, further file extensions, and its media type.
 const FORMATS: [(Format, &str, &[&str], &str); 5] = [
     (Format::Csv, "csv", &[], "text/csv"),
     (Format::Tsv, "tsv", &["tab"], "text/tab-separated-values"),
@@ -33,7 +33,7 @@ impl Format {
     /// The names of all formats.
     pub const NAMES: [&'static str; 5] = ["csv", "tsv", "parquet", "json", "jsonl"];
 
-    /// The format of this name.
+    /// The format with this name.
     ///
     /// ```
     /// assert_eq!(pudato_query::Format::named("ndjson"), Some(pudato_query::Format::Jsonl));
@@ -46,7 +46,7 @@ impl Format {
             .map(|(format, ..)| *format)
     }
 
-    /// The format that a path's ending tells, also before `.gz` and `.zst`.
+    /// The format that a path's extension indicates, ignoring `.gz` and `.zst`.
     ///
     /// ```
     /// assert_eq!(pudato_query::Format::of_path("raw/a.csv.gz"), Some(pudato_query::Format::Csv));
@@ -66,12 +66,12 @@ impl Format {
             .expect("every format has its row")
     }
 
-    /// Its name in a payload and in lineage.
+    /// The name in a payload and in lineage.
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// The media type of an object at `path`: that of its packing, where it is packed.
+    /// The media type of an object at `path`: that of the compression, if it is compressed.
     pub fn content_type(self, path: &str) -> &'static str {
         match compression(path) {
             Some(".gz") => "application/gzip",
@@ -81,7 +81,7 @@ impl Format {
     }
 }
 
-/// The ending that tells how a file is compressed, with its dot, in small letters.
+/// The extension of a compressed file, with its dot and in lower case.
 pub(crate) fn compression(path: &str) -> Option<&'static str> {
     [".gz", ".zst"].into_iter().find(|ending| {
         let own = path

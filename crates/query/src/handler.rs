@@ -2,7 +2,7 @@
 
 use crate::answer::{answer, object};
 use crate::engine::{
-    Answer as EngineAnswer, AnswerTo, Begun, EngineError, Executed, QueryEngine, Scratch, Source,
+    Answer as EngineAnswer, AnswerTo, BeginOutcome, EngineError, Executed, QueryEngine, Scratch, Source,
     Transaction, Work,
 };
 use crate::files::{Files, ObjectFile};
@@ -17,26 +17,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What one Command may use.
+/// Limits of one Command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest time of one Command's SQL; also what it has where its payload does not say.
+    /// The longest time of one Command's SQL, and the default.
     pub deadline: Duration,
-    /// Most bytes of one Command's sources together.
+    /// The most bytes of one Command's sources together.
     pub source_bytes_max: u64,
-    /// Most bytes of an answer's rows, as JSON.
+    /// The most bytes of an answer's rows, as JSON.
     pub answer_bytes_max: usize,
-    /// Whether `execute_script` may be used (docs/settings.md).
+    /// Whether `execute_script` is allowed.
     pub scripts: bool,
 }
 
-/// What a lease has beyond the deadline: sources are fetched before, the answer is stored after.
+/// The time that a lease needs in addition to the deadline, to fetch sources before and to store the answer after.
 const LEASE_SPARE: Duration = Duration::from_secs(5 * 60);
 
-/// How often a work is run again that lost the engine through no fault of its own, before that spends an attempt.
+/// The most tries of a work that loses the engine through no fault of its own. After that, it uses up an attempt.
 const AGAIN_MAX: u32 = 20;
 
-/// The fields of a payload.
+/// The allowed fields of a payload.
 const FIELDS: &[&str] = &[
     "sql",
     "parameters",
@@ -63,7 +63,7 @@ pub struct QueryHandler {
 }
 
 impl QueryHandler {
-    /// Runs SQL on `engine`; sources and answers are objects of `files`.
+    /// Runs SQL on `engine`. Sources and answers are objects of `files`.
     pub fn new(engine: Arc<dyn QueryEngine>, files: Arc<dyn Files>, limits: Limits) -> Self {
         let lease_max = limits.deadline + LEASE_SPARE;
         Self {
@@ -118,25 +118,25 @@ impl QueryHandler {
             let ran = self.once(request, work.clone(), &scratch, &statement.into);
             let ran = ran.await;
             match ran {
-                Err(NotDone::Again(why)) if tries < AGAIN_MAX => {
+                Err(WorkError::Again(why)) if tries < AGAIN_MAX => {
                     tries += 1;
-                    tracing::warn!(%why, "the query is run again");
+                    tracing::warn!(%why, "the query lost its engine and runs again");
                 }
-                Err(NotDone::Again(why)) => return Err(Failure::Retry { why, after: None }),
-                Err(NotDone::Failed(failure)) => return Err(failure),
+                Err(WorkError::Again(why)) => return Err(Failure::Retry { why, after: None }),
+                Err(WorkError::Failed(failure)) => return Err(failure),
                 Ok(answer) => return Ok(answer),
             }
         }
     }
 
-    /// Runs the work once, up to its end.
+    /// Runs the work once.
     async fn once(
         &self,
         request: Request<'_>,
         work: Work,
         scratch: &Scratch,
         into: &Option<ObjectName>,
-    ) -> Result<Answer, NotDone> {
+    ) -> Result<Answer, WorkError> {
         let parameter_types = work.parameters.types();
         let references: Vec<(String, DataReference)> = work
             .sources
@@ -144,8 +144,8 @@ impl QueryHandler {
             .map(|source| (source.name.clone(), source.reference.clone()))
             .collect();
         let transaction = match self.engine.begin(work).await? {
-            Begun::Ran(transaction) => transaction,
-            Begun::Answered(kept) => {
+            BeginOutcome::Ran(transaction) => transaction,
+            BeginOutcome::Answered(kept) => {
                 tracing::info!("the query ran before; pudato returns the stored answer");
                 return Ok(read_kept(&kept.answer)?);
             }
@@ -162,7 +162,7 @@ impl QueryHandler {
         Ok(answer)
     }
 
-    /// Copies the sources into the scratch folder; together they may have so many bytes.
+    /// Copies the sources into the scratch folder. `bytes_max` limits them together.
     async fn fetch(
         &self,
         scratch: &Scratch,
@@ -171,7 +171,7 @@ impl QueryHandler {
         let mut left = self.limits.source_bytes_max;
         let mut sources = Vec::with_capacity(named.len());
         for (n, (name, object)) in named.iter().enumerate() {
-            // A name of our own: the object's may hold anything. Its ending tells the engine how it is compressed.
+            // A name of our own, because the object's may contain anything. The extension tells the engine how the file is compressed.
             let ending = compression(&object.path).unwrap_or_default();
             let file = scratch
                 .path()
@@ -193,8 +193,8 @@ impl QueryHandler {
         Ok(sources)
     }
 
-    /// Writes the answer's file into its object, before the transaction commits: a crash in between runs the work again
-    /// and writes the same object again.
+    /// Copies the answer's file into its object before the transaction commits. After a crash in between, the work runs again and writes
+    /// the same object again.
     async fn store(
         &self,
         transaction: &dyn Transaction,
@@ -251,15 +251,15 @@ impl Handler for QueryHandler {
     }
 }
 
-/// The file of an answer; its ending tells the engine whether it is packed.
+/// The file of an answer. Its extension tells the engine whether to compress it.
 fn answer_file(scratch: &Scratch, into: &ObjectName) -> PathBuf {
     let ending = compression(&into.path).unwrap_or_default();
     scratch.path().join(format!("answer{ending}"))
 }
 
-/// Why a work was not run to its end.
-enum NotDone {
-    /// The engine ended through no fault of the work, of which nothing is left.
+/// Why a work did not finish.
+enum WorkError {
+    /// The engine ended through no fault of the work, and left nothing of it.
     Again(String),
     Failed(Failure),
 }
@@ -272,7 +272,7 @@ fn not_copied(field: &str, error: Error) -> Failure {
     }
 }
 
-impl From<EngineError> for NotDone {
+impl From<EngineError> for WorkError {
     fn from(error: EngineError) -> Self {
         Self::Failed(match error {
             EngineError::Again(why) => return Self::Again(why),
@@ -285,7 +285,7 @@ impl From<EngineError> for NotDone {
     }
 }
 
-impl From<Failure> for NotDone {
+impl From<Failure> for WorkError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }

@@ -1,30 +1,30 @@
-//! What a statement read and wrote.
+//! The lineage of a statement: what it read and wrote.
 
 use pudato_protocol::{DataReference, Dataset};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// What a statement does to a dataset that it writes.
+/// How a statement changes the dataset that it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
-    /// Makes it, or puts new contents in the place of all it had.
+    /// Creates the dataset, or replaces all of its contents.
     Create,
-    /// Adds rows; the others stay.
+    /// Adds rows and keeps the others.
     Insert,
     /// Changes rows.
     Update,
-    /// Removes rows; the others stay.
+    /// Removes rows and keeps the others.
     Delete,
     /// Removes all rows.
     Truncate,
     /// Adds, changes and removes rows.
     Merge,
-    /// Changes its columns or its name.
+    /// Changes the columns or the name.
     Alter,
 }
 
 impl Operation {
-    /// Its name in `DataReference.metadata.operation`.
+    /// The name in `DataReference.metadata.operation`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -41,7 +41,7 @@ impl Operation {
 /// A table or view that a statement read or wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Its identity.
+    /// The identity of the table.
     pub dataset: Dataset,
     /// `table` or `view`.
     pub kind: Cow<'static, str>,
@@ -71,24 +71,24 @@ impl Table {
 /// A source that a statement read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRead {
-    /// Its name in the SQL.
+    /// The name of the source in the SQL.
     pub name: String,
-    /// Its rows, where counting them is cheap.
+    /// The number of rows, if counting them is cheap.
     pub row_count: Option<u64>,
 }
 
-/// The lineage of one statement. Tables that live only while the work runs are not in it: what was read through them is.
+/// The lineage of one statement. Temporary tables are replaced by what they were made from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Lineage {
-    /// Tables and views that were read, views together with the tables below them. Not those that the same work had
-    /// made before.
+    /// The tables and views that the statement read; for a view, also the tables below it. Tables that the same work made before are in
+    /// `own` instead.
     pub tables: Vec<Table>,
-    /// The sources that were read.
+    /// The sources that the statement read.
     pub sources: Vec<SourceRead>,
-    /// What was written, and how; a rename writes the new name.
+    /// The table that the statement wrote, and how. A rename writes the new name.
     pub written: Option<(Table, Operation)>,
-    /// Locations of what was written before by the same work and read now.
+    /// Locations that the same work wrote before and this statement read.
     pub own: Vec<String>,
-    /// Why something that was read or written may be missing above; `None` where all of it is there.
+    /// Why the lineage may be incomplete; `None` if it is complete.
     pub partial: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Values for the parameters of a statement. They are bound, never pasted into the text.
+//! The values for the parameters of a statement. They are bound, and never pasted into the SQL.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,16 +6,16 @@ use pudato_protocol::FieldError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A value that is bound.
+/// The value of a parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Parameter {
     /// NULL.
     Null,
     /// A boolean.
     Boolean(bool),
-    /// A whole number from the first of 64 bits to the last.
+    /// A whole number that fits into 64 bits with a sign.
     Integer(i64),
-    /// A whole number beyond those.
+    /// A larger whole number, without a sign.
     Unsigned(u64),
     /// Any other number.
     Double(f64),
@@ -26,7 +26,7 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    /// The SQL type it is bound as. Lineage keeps the types of parameters, never their values (docs/design/query.md).
+    /// The SQL type of the value. Lineage records the types of parameters, never their values.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "NULL",
@@ -86,12 +86,12 @@ fn no_scalar(field: &str, found: &str) -> FieldError {
 /// The parameters of a statement.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum Parameters {
-    /// None.
+    /// No parameters.
     #[default]
     None,
-    /// For `?` and `$1`, in their order.
+    /// Values for `?` and `$1`, in order.
     Positional(Vec<Parameter>),
-    /// For `$name`.
+    /// Values for `$name`.
     Named(Vec<(String, Parameter)>),
 }
 

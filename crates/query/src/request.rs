@@ -1,4 +1,4 @@
-//! The payload of `execute_sql` and `execute_script`.
+//! Reads the payload of `execute_sql` and `execute_script`.
 
 use crate::csv_options::CsvOptions;
 use crate::format::{Format, compression};
@@ -8,30 +8,30 @@ use pudato_protocol::{FieldError, Fields, Object};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Most rows of an answer, and how many where the payload does not say (docs/design/query.md).
+/// The most rows of an answer, and the default.
 const ROWS_MAX: u64 = 100_000;
 const ROWS_DEFAULT: u64 = 1_000;
 
-/// Longest name of a source, in bytes: as long as a table's name in Postgres would be four times over.
+/// The longest name of a source in bytes: four times that of a table in PostgreSQL.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Most sources of one Command: each is a file that is fetched first.
+/// The most sources of one Command. Each is a file that must be fetched first.
 const SOURCES_MAX: usize = 1_000;
 
-/// The fields of an object that is named in a payload.
+/// The fields of an object in a payload.
 const OBJECT_FIELDS: [&str; 4] = ["container", "path", "format", "options"];
 
-/// An object that is named in a payload.
+/// An object in a payload.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ObjectName {
     pub(crate) container: String,
     pub(crate) path: String,
     pub(crate) format: Format,
-    /// How it is written, where that is a text in columns; of sources alone.
+    /// The options for a CSV file, for sources only.
     pub(crate) options: CsvOptions,
 }
 
-/// What a Command asks for.
+/// A parsed payload.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) sql: String,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 use pudato_handler::Identity;
 use pudato_query::duckdb::DuckDb;
-use pudato_query::{Begun, Format, QueryEngine};
+use pudato_query::{BeginOutcome, Format, QueryEngine};
 use serde_json::json;
 use std::path::Path;
 use support::{engine, refused, rows, run, source, work};
@@ -73,7 +73,7 @@ async fn story(engine: &DuckDb) -> serde_json::Value {
     };
     let written = run(engine, insert()).await.expect("written");
     let again = engine.begin(insert()).await.expect("kept");
-    assert!(matches!(again, Begun::Answered(kept) if kept.answer == "answer"));
+    assert!(matches!(again, BeginOutcome::Answered(kept) if kept.answer == "answer"));
     let counted = engine
         .rows(&[["warehouse", "main", "t"].map(str::to_owned)])
         .await;

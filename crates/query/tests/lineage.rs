@@ -3,8 +3,8 @@
 use pudato_protocol::DataReference;
 use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
-    AnswerTo, Begun, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine, Source,
-    Work,
+    AnswerTo, BeginOutcome, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine,
+    Source, Work,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,12 +82,12 @@ async fn run(
         waits: Default::default(),
     };
     match engine.begin(work).await? {
-        Begun::Ran(transaction) => {
+        BeginOutcome::Ran(transaction) => {
             let outcome = transaction.outcome().clone();
             transaction.commit("").await?;
             Ok(outcome)
         }
-        Begun::Answered(_) => unreachable!("the work has no identity"),
+        BeginOutcome::Answered(_) => unreachable!("the work has no identity"),
     }
 }
 

@@ -5,7 +5,7 @@ mod support;
 use pudato_handler::Waiting;
 use pudato_query::duckdb::DuckDb;
 use pudato_query::duckdb::process::Program;
-use pudato_query::{Begun, EngineError, Outcome, QueryEngine, Waits, Work};
+use pudato_query::{BeginOutcome, EngineError, Outcome, QueryEngine, Waits, Work};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -245,7 +245,7 @@ async fn a_commit_that_was_lost_with_the_process_says_that_it_is_to_be_run_again
         .begin(work("CREATE TABLE t AS SELECT 1 AS a"))
         .await
         .expect("it ran");
-    let Begun::Ran(transaction) = begun else {
+    let BeginOutcome::Ran(transaction) = begun else {
         panic!("it has no identity");
     };
     kill_process(pid(&engine), Signal::KILL).expect("it runs");
@@ -272,9 +272,9 @@ async fn memory_that_duckdb_does_not_count_is_limited_from_outside() {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct RecordedWaits(Mutex<Vec<String>>);
 
-impl Waiting for Heard {
+impl Waiting for RecordedWaits {
     fn begins(&self, what: String) -> u64 {
         self.0.lock().expect("whole").push(what);
         0
@@ -302,8 +302,8 @@ async fn a_loan_waits_for_earlier_works_alone_and_says_so() {
         .expect("made");
     let early = start(&engine, work(LONG));
     is_busy(&engine).await;
-    let heard = Arc::new(Heard::default());
-    let waits = Waits::new(Arc::clone(&heard) as Arc<dyn Waiting>);
+    let recorded = Arc::new(RecordedWaits::default());
+    let waits = Waits::new(Arc::clone(&recorded) as Arc<dyn Waiting>);
     let borrower = Arc::clone(&engine);
     let loan = tokio::spawn(async move {
         borrower
@@ -312,7 +312,7 @@ async fn a_loan_waits_for_earlier_works_alone_and_says_so() {
             .map_err(|error| error.to_string())
     });
     let is_told = || {
-        heard
+        recorded
             .0
             .lock()
             .expect("whole")

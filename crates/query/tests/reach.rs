@@ -269,7 +269,7 @@ async fn the_schema_of_the_answers_is_not_reached_by_any_statement() {
         fingerprint: "f".into(),
     });
     let begun = engine.begin(again).await.expect("begun");
-    assert!(matches!(begun, pudato_query::Begun::Answered(_)));
+    assert!(matches!(begun, pudato_query::BeginOutcome::Answered(_)));
 }
 
 #[tokio::test]

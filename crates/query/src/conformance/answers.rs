@@ -5,7 +5,7 @@ use crate::{Answer, AnswerTo, Column, CsvOptions, Format, Source};
 use pudato_protocol::DataReference;
 use serde_json::json;
 
-/// A query answers with its columns, their types and its rows.
+/// A query returns its columns, their types and its rows.
 pub async fn a_query_answers_with_columns_and_rows(subject: Subject) {
     let outcome = subject
         .run(work("SELECT 1 AS one, 'ü' AS text, NULL AS nothing"))
@@ -31,7 +31,7 @@ pub async fn a_query_answers_with_columns_and_rows(subject: Subject) {
     assert_eq!(rows, [json!([1, "ü", null])]);
 }
 
-/// No more rows than were asked for, and the answer says that there were more.
+/// An answer has no more rows than requested, and shows that rows were left out.
 pub async fn rows_beyond_the_most_are_left_out(subject: Subject) {
     let mut most = work("SELECT * FROM range(100000)");
     most.answer_to = AnswerTo::Rows {
@@ -88,7 +88,7 @@ pub async fn an_answer_is_written_and_read_back(subject: Subject) {
     assert!(subject.invalid(write).await.contains("payload.into"));
 }
 
-/// Every type has its form in JSON.
+/// Every type has a form in JSON.
 pub async fn every_type_has_its_form(subject: Subject) {
     let forms = [
         ("18446744073709551615::UBIGINT", json!(u64::MAX)),

@@ -5,7 +5,7 @@ use crate::Format;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// Nothing outside of the engine is reached: files, network, settings, extensions, other databases, the environment.
+/// A statement reaches nothing outside of the engine: no files, network, settings, extensions, other databases or environment.
 pub async fn nothing_outside_is_reached(subject: Subject) {
     let statements = [
         "SELECT * FROM read_text('/etc/passwd')",
@@ -65,7 +65,7 @@ pub async fn nothing_outside_is_reached(subject: Subject) {
     assert!(!std::path::Path::new("/tmp/pudato-must-not-be-there").exists());
 }
 
-/// One work cannot read the sources of another, nor what the engine puts aside on disk.
+/// A work can read neither the sources of another work nor the engine's spilled data.
 pub async fn a_source_is_read_through_its_name_only(subject: Subject) {
     let other = subject.engine.scratch().expect("scratch");
     let secret = subject.source(&other, "secret", Format::Csv, "a\n42\n");
@@ -92,7 +92,7 @@ pub async fn a_source_is_read_through_its_name_only(subject: Subject) {
     }
 }
 
-/// What pudato keeps for itself cannot be read or changed by a statement.
+/// A statement can neither read nor change pudato's own tables.
 pub async fn what_pudato_keeps_is_safe(subject: Subject) {
     let mut first = work("CREATE TABLE t AS SELECT 1 AS a");
     first.identity = identity("key:1", "f");
@@ -119,7 +119,7 @@ pub async fn what_pudato_keeps_is_safe(subject: Subject) {
     }
 }
 
-/// An engine that keeps no tables says so, and what to do instead.
+/// An engine without durable tables refuses them, and names the alternatives.
 pub async fn what_cannot_last_is_refused(subject: Subject) {
     for sql in ["CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1"] {
         let text = subject.invalid(work(sql)).await;

@@ -5,7 +5,7 @@ use crate::AnswerTo;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// An answer of too many bytes is an error, and is not collected first.
+/// An answer with too many bytes is an error, and is not collected first.
 pub async fn an_answer_of_too_many_bytes_is_refused(subject: Subject) {
     let mut most = work("SELECT repeat('x', 1000) FROM range(1000000)");
     most.answer_to = AnswerTo::Rows {
@@ -16,7 +16,7 @@ pub async fn an_answer_of_too_many_bytes_is_refused(subject: Subject) {
     assert!(text.contains("more than 1048576 bytes"), "{text}");
 }
 
-/// A statement that never ends is interrupted at its deadline, and the engine goes on.
+/// An endless statement is interrupted at its deadline, and the engine keeps working.
 pub async fn a_statement_ends_at_its_deadline(subject: Subject) {
     let endless = [
         "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = 7",
@@ -41,7 +41,7 @@ pub async fn a_statement_ends_at_its_deadline(subject: Subject) {
     assert_eq!(subject.rows(work("SELECT 1")).await, [json!([1])]);
 }
 
-/// A work that nobody waits for any more is stopped and undone.
+/// A dropped work is stopped and rolled back.
 pub async fn a_dropped_work_is_undone(subject: Subject) {
     let mut endless = work(
         "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7",
@@ -53,7 +53,7 @@ pub async fn a_dropped_work_is_undone(subject: Subject) {
     assert_eq!(subject.rows(work("SELECT 1")).await, [json!([1])]);
 }
 
-/// The memory limit is an error, and the engine goes on.
+/// Exceeding the memory limit is an error, and the engine keeps working.
 pub async fn memory_has_a_limit(subject: Subject) {
     let mut large = work("SELECT list(range::VARCHAR || repeat('x', 100)) FROM range(20000000)");
     large.deadline = Duration::from_secs(60);

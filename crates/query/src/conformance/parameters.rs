@@ -4,7 +4,7 @@ use super::subject::{Subject, work};
 use crate::{Parameter, Parameters};
 use serde_json::json;
 
-/// Parameters are bound by place and by name, and never read as SQL.
+/// Parameters are bound by position or by name, and never read as SQL.
 pub async fn parameters_are_bound(subject: Subject) {
     let mut places = work("SELECT ?, ?, $1");
     places.parameters = Parameters::Positional(vec![
@@ -28,7 +28,7 @@ pub async fn parameters_are_bound(subject: Subject) {
     assert_eq!(subject.rows(names).await, [json!([true, 0.5, blob, null])]);
 }
 
-/// A parameter without a value, and a value without a parameter, are named.
+/// An error names a parameter without a value, and a value without a parameter.
 pub async fn parameters_and_values_must_fit(subject: Subject) {
     let text = subject.invalid(work("SELECT $who")).await;
     assert!(

@@ -28,7 +28,7 @@ pub async fn sources_are_read_by_name(subject: Subject) {
     }
 }
 
-/// An object that is not in its format is the source's fault, and says so.
+/// A source that does not match its format is refused by name.
 pub async fn a_source_that_cannot_be_read_is_named(subject: Subject) {
     let scratch = subject.engine.scratch().expect("scratch");
     let mut read = work("SELECT * FROM s");

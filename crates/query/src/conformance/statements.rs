@@ -31,7 +31,7 @@ pub async fn one_statement_is_one(subject: Subject) {
     }
 }
 
-/// A statement that cannot be read, or names what is not there, is an error with the engine's own words.
+/// A malformed statement, or one that names a missing table, is an error with the engine's own text.
 pub async fn a_wrong_statement_says_what_is_wrong(subject: Subject) {
     assert!(
         subject

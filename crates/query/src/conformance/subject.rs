@@ -1,15 +1,15 @@
 //! The engine that is tested, and the works that the promises run on it.
 
 use crate::{
-    Answer, AnswerTo, Begun, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine,
-    Source, Work,
+    Answer, AnswerTo, BeginOutcome, CsvOptions, EngineError, Format, Outcome, Parameters,
+    QueryEngine, Source, Work,
 };
 use pudato_handler::{Identity, Waits};
 use pudato_protocol::DataReference;
 use serde_json::Value;
 use std::time::Duration;
 
-/// An engine that is tested.
+/// An engine under test.
 pub struct Subject {
     /// The engine.
     pub engine: Box<dyn QueryEngine>,
@@ -50,12 +50,12 @@ pub(super) fn identity(key: &str, fingerprint: &str) -> Option<Identity> {
 impl Subject {
     pub(super) async fn run(&self, work: Work) -> Result<Outcome, EngineError> {
         match self.engine.begin(work).await? {
-            Begun::Ran(transaction) => {
+            BeginOutcome::Ran(transaction) => {
                 let outcome = transaction.outcome().clone();
                 transaction.commit("answer").await?;
                 Ok(outcome)
             }
-            Begun::Answered(_) => panic!("it was not run before"),
+            BeginOutcome::Answered(_) => panic!("it was not run before"),
         }
     }
 

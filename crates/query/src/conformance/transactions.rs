@@ -1,10 +1,10 @@
 //! A work is one transaction, and a request runs once.
 
 use super::subject::{Subject, identity, script, work};
-use crate::{Begun, EngineError, Kept};
+use crate::{BeginOutcome, EngineError, StoredAnswer};
 use serde_json::json;
 
-/// What was made is there for the next work; a work that fails leaves nothing.
+/// The effect of a work is there for the next one; a failed work leaves nothing.
 pub async fn a_work_is_one_transaction(subject: Subject) {
     subject
         .run(work("CREATE TABLE t AS SELECT 1 AS a"))
@@ -45,17 +45,19 @@ pub async fn the_same_request_runs_once(subject: Subject) {
         insert.identity = identity("key:1", fingerprint);
         insert
     };
-    let Begun::Ran(transaction) = subject.engine.begin(insert("f")).await.expect("begun") else {
+    let BeginOutcome::Ran(transaction) = subject.engine.begin(insert("f")).await.expect("begun")
+    else {
         panic!("it was not run before");
     };
     transaction.commit("the answer").await.expect("committed");
     for _ in 0..2 {
-        let Begun::Answered(kept) = subject.engine.begin(insert("f")).await.expect("begun") else {
+        let BeginOutcome::Answered(kept) = subject.engine.begin(insert("f")).await.expect("begun")
+        else {
             panic!("it must not run twice");
         };
         assert_eq!(
             kept,
-            Kept {
+            StoredAnswer {
                 answer: "the answer".into()
             }
         );
@@ -70,7 +72,7 @@ pub async fn the_same_request_runs_once(subject: Subject) {
     }
 }
 
-/// A request whose work was undone runs when it comes again.
+/// A request whose work was rolled back runs when it comes again.
 pub async fn an_undone_request_runs_again(subject: Subject) {
     subject
         .run(work("CREATE TABLE t (a INTEGER)"))
@@ -82,7 +84,8 @@ pub async fn an_undone_request_runs_again(subject: Subject) {
         insert
     };
     drop(subject.engine.begin(insert()).await.expect("begun"));
-    let Begun::Ran(transaction) = subject.engine.begin(insert()).await.expect("begun") else {
+    let BeginOutcome::Ran(transaction) = subject.engine.begin(insert()).await.expect("begun")
+    else {
         panic!("nothing was kept");
     };
     transaction.commit("done").await.expect("committed");
@@ -92,7 +95,7 @@ pub async fn an_undone_request_runs_again(subject: Subject) {
     );
 }
 
-/// Works that change the same table at once all take effect.
+/// Concurrent works that change the same table all take effect.
 pub async fn works_at_once_all_take_effect(subject: Subject) {
     subject
         .run(work("CREATE TABLE t (a INTEGER, n INTEGER)"))

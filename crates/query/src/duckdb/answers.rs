@@ -1,25 +1,25 @@
-//! Answers that are kept in the warehouse, in the transaction of the effect they tell of.
+//! Stores answers in the warehouse, in the transaction of the effect that they report.
 
 use super::errors::engine_error;
 use super::statements::quote;
-use crate::engine::{EngineError, Kept};
+use crate::engine::{EngineError, StoredAnswer};
 use duckdb::{Connection, OptionalExt, params};
 use pudato_handler::Identity;
 
-/// The schema that pudato keeps for itself in the warehouse.
+/// The schema in the warehouse that is reserved for pudato.
 pub(super) const SCHEMA: &str = "pudato";
 
-/// What is said to whoever names it.
+/// The error for a statement that names it.
 pub(super) fn refused() -> String {
     format!("payload.sql: the schema {SCHEMA} is reserved for pudato; use another one")
 }
 
-/// The table of the answers in the warehouse `database`: named in full, since a database may be called `pudato` as well.
+/// The table of answers in the warehouse `database`. The name is complete, because a database may also be called `pudato`.
 fn table(database: &str) -> String {
     format!("{}.{SCHEMA}.answers", quote(database))
 }
 
-/// Makes the table; in a transaction of its own, since two works that both make it would collide.
+/// Creates the table in a transaction of its own, because two concurrent creations conflict.
 pub(super) fn make(connection: &Connection, database: &str) -> Result<(), EngineError> {
     let is_made = connection.query_row(
         "SELECT system.main.count(*) > 0 FROM system.main.duckdb_tables() \
@@ -44,15 +44,15 @@ pub(super) fn make(connection: &Connection, database: &str) -> Result<(), Engine
     made.map_err(engine_error)
 }
 
-/// What was answered to the request before.
+/// Finds the stored answer to the request.
 ///
 /// # Errors
-/// `Invalid`: its key came with another payload before.
+/// `Invalid`: the key came with another payload before.
 pub(super) fn find(
     connection: &Connection,
     database: &str,
     identity: &Identity,
-) -> Result<Option<Kept>, EngineError> {
+) -> Result<Option<StoredAnswer>, EngineError> {
     let sql = format!(
         "SELECT fingerprint, answer FROM {} WHERE key = ?",
         table(database)
@@ -63,7 +63,7 @@ pub(super) fn find(
     match found.optional().map_err(engine_error)? {
         None => Ok(None),
         Some((fingerprint, answer)) if fingerprint == identity.fingerprint => {
-            Ok(Some(Kept { answer }))
+            Ok(Some(StoredAnswer { answer }))
         }
         Some(_) => {
             let what = "metadata.idempotency_key: it was used before with another payload; \
@@ -73,14 +73,14 @@ pub(super) fn find(
     }
 }
 
-/// Keeps an answer.
+/// Stores an answer.
 pub(super) fn keep(
     connection: &Connection,
     database: &str,
     identity: &Identity,
     answer: &str,
 ) -> Result<(), EngineError> {
-    // The time is given too: a table that an earlier version made has a default without a full name.
+    // The time is given explicitly, because in a table from an earlier version its default has an incomplete name.
     let sql = format!(
         "INSERT INTO {} (key, fingerprint, answer, answered_at) VALUES (?, ?, ?, system.main.current_localtimestamp())",
         table(database)

@@ -18,10 +18,10 @@ fn value(parameter: &Parameter) -> Value {
     }
 }
 
-/// The values of a statement's parameters, in DuckDB's order. The names that are used are added to `used`.
+/// The values of a statement's parameters, in DuckDB's order. Adds the names it uses to `used`.
 ///
 /// # Errors
-/// A parameter without a value.
+/// A parameter has no value.
 pub(super) fn values(
     statement: &Statement<'_>,
     parameters: &Parameters,
@@ -72,7 +72,7 @@ fn missing(name: &str, parameters: &Parameters) -> EngineError {
     EngineError::Invalid(format!("payload.parameters: {expected}"))
 }
 
-/// Every value must have been used: one that was not is a slip of the pen.
+/// Refuses unused values, because they are probably misspelt.
 ///
 /// # Errors
 /// Names the values that no parameter uses.

@@ -1,13 +1,13 @@
-//! The tables and views there are, and how a name that a statement uses is resolved.
+//! Lists tables and views, and resolves the names in a statement.
 
 use super::errors::engine_error;
 use crate::engine::EngineError;
 use duckdb::Connection;
 
-// pudato's own SQL names every function with `system.main`, here and elsewhere: a macro in the warehouse that has the name of one of
-// DuckDB's functions stands before it (seen with DuckDB 1.5.6, also `count(*)`, `{..}` and `||`).
+// pudato's own SQL names every function with `system.main`, because a macro in the warehouse with the name of a built-in function would
+// replace it (seen with DuckDB 1.5.6, also for `count(*)`, `{..}` and `||`).
 
-/// Whether DuckDB itself has a function of this name.
+/// Whether DuckDB has a built-in function with this name.
 pub(super) fn is_built_in(connection: &Connection, function: &str) -> Result<bool, EngineError> {
     let sql = "SELECT system.main.count(*) > 0 FROM system.main.duckdb_functions() WHERE internal AND function_name = ?";
     let found = connection.query_row(sql, [function.to_ascii_lowercase()], |row| row.get(0));
@@ -17,17 +17,17 @@ pub(super) fn is_built_in(connection: &Connection, function: &str) -> Result<boo
 /// A table or view of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Catalog, schema, name, as they were first written.
+    /// The catalog, schema and name, as first written.
     pub(super) parts: [String; 3],
     pub(super) is_view: bool,
-    /// The statement that made it.
+    /// The statement that created it.
     pub(super) sql: Option<String>,
 }
 
-/// The catalog of tables that live only as long as a connection.
+/// The catalog of tables that live as long as their connection.
 pub(super) const TEMPORARY: &str = "temp";
 
-/// The tables and views, as they are at one moment of a transaction.
+/// The tables and views at one moment of a transaction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
     entries: Vec<Entry>,
@@ -36,7 +36,7 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub(super) fn read(connection: &Connection, database: &str) -> Result<Self, EngineError> {
-        // One after the other: DuckDB takes twice as long for both in one UNION (measured with 1.5.6).
+        // One after the other, because a UNION of both takes DuckDB twice as long (measured with 1.5.6).
         let mut entries = Vec::new();
         for sql in [
             "SELECT database_name, schema_name, table_name, false, NULL FROM system.main.duckdb_tables() WHERE NOT internal",
@@ -59,15 +59,15 @@ impl Catalog {
         })
     }
 
-    /// Whether there is any view; where there is none, none can have been read.
+    /// Whether there are views. If not, no statement can have read one.
     pub(super) fn has_views(&self) -> bool {
         self.entries
             .iter()
             .any(|entry| entry.is_view && entry.parts[0] != TEMPORARY)
     }
 
-    /// What `name` means, in DuckDB's order: temporary objects, then the schema `main`. Names are compared without regard to
-    /// the case of ASCII letters, also quoted ones, as DuckDB does.
+    /// Resolves `name` in DuckDB's order: temporary objects, then the schema `main`. Like DuckDB, it ignores the case of ASCII letters,
+    /// even in quoted names.
     pub(super) fn resolve(&self, name: &[String]) -> Option<&Entry> {
         let find = |parts: [&str; 3]| {
             self.entries.iter().find(|entry| {

@@ -1,4 +1,4 @@
-//! Stops what runs: at the deadline, or when nobody waits for it any more.
+//! Stops a work: at its deadline, or when it is cancelled.
 
 use crate::engine::EngineError;
 use duckdb::InterruptHandle;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// An interrupt that comes just before a statement begins is lost, so it is repeated so often.
+/// An interrupt just before a statement begins is lost, so it is repeated at this interval.
 const REPEAT: Duration = Duration::from_millis(20);
 
 const RUNNING: u8 = 0;
@@ -14,7 +14,7 @@ const EXPIRED: u8 = 1;
 const CANCELLED: u8 = 2;
 const ENDED: u8 = 3;
 
-/// Whether a work may go on.
+/// Whether a work may continue.
 pub(super) struct Control {
     state: AtomicU8,
     handle: Mutex<Option<Arc<InterruptHandle>>>,
@@ -30,12 +30,12 @@ impl Control {
         })
     }
 
-    /// The connection that is interrupted from now on.
+    /// Sets the connection to interrupt.
     pub(super) fn watch(&self, handle: Arc<InterruptHandle>) {
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
     }
 
-    /// Nothing is to be interrupted any more.
+    /// Stops interrupting.
     pub(super) fn end(&self) {
         let _ = self
             .state
@@ -43,7 +43,7 @@ impl Control {
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Whether the work was stopped, and how that is told.
+    /// Returns the error if the work was stopped.
     pub(super) fn check(&self) -> Result<(), EngineError> {
         match self.state.load(Ordering::Acquire) {
             EXPIRED => Err(EngineError::Invalid(format!(
@@ -55,7 +55,7 @@ impl Control {
         }
     }
 
-    /// The error as it is told where it came from an interrupt of ours.
+    /// Replaces an error that one of our interrupts caused.
     pub(super) fn explain(&self, error: EngineError) -> EngineError {
         self.check().err().unwrap_or(error)
     }
@@ -72,7 +72,7 @@ impl Control {
         handle.is_some()
     }
 
-    /// Stops the work as soon as the deadline is over; runs until then at most.
+    /// Stops the work at its deadline.
     pub(super) async fn expire(self: Arc<Self>) {
         tokio::time::sleep(self.deadline).await;
         self.stop(EXPIRED).await;
@@ -91,7 +91,7 @@ impl Control {
     }
 }
 
-/// Cancels the work when it is dropped before its end.
+/// Dropping this cancels the work.
 pub(super) struct CancelOnDrop(pub(super) Arc<Control>);
 
 impl Drop for CancelOnDrop {

@@ -1,4 +1,4 @@
-//! How deep the JSON of a source is nested, looked at before DuckDB reads it: its readers need more of the stack with each level.
+//! Checks how deeply the JSON of a source is nested before DuckDB reads it, because its readers need more stack with each level.
 
 use super::opened;
 use crate::engine::EngineError;
@@ -6,13 +6,13 @@ use crate::format::Format;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// As deep as a message may be.
+/// The same limit as for a message.
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Refuses a text that is nested too deeply.
 ///
 /// # Errors
-/// `Invalid`: it is, with the line; `Unavailable`: it cannot be read.
+/// `Invalid`: it is nested too deeply; the error names the line. `Unavailable`: it cannot be read.
 pub(super) fn check(file: &Path, format: Format) -> Result<(), EngineError> {
     let is_json = matches!(format, Format::Json | Format::Jsonl);
     if !is_json {
@@ -48,7 +48,7 @@ pub(super) fn check(file: &Path, format: Format) -> Result<(), EngineError> {
 
 #[derive(Default)]
 struct Scan {
-    /// A value does not go on in the next line.
+    /// A value does not continue on the next line.
     ends_with_line: bool,
     line: u64,
     depth: usize,
@@ -57,13 +57,13 @@ struct Scan {
 }
 
 impl Scan {
-    /// The line in which it is too deep.
+    /// The line in which the nesting is too deep.
     fn bytes(&mut self, bytes: &[u8]) -> Option<u64> {
         for byte in bytes {
             match byte {
                 b'\n' => {
                     self.line += 1;
-                    // No text has a line's end in it: after a quote too many the next line is looked at as well.
+                    // No text contains a line end, so the check resumes on the next line after an unbalanced quote.
                     (self.is_in_text, self.is_escaped) = (false, false);
                     if self.ends_with_line {
                         self.depth = 0;

@@ -1,15 +1,13 @@
-//! What DuckDB's errors mean. The one place that reads their texts.
+//! Maps DuckDB's errors. No other file reads their texts.
 //!
-//! DuckDB writes the type of an error before its text (`ErrorData::ConstructFinalMessage`), e.g. `Catalog Error: ..`; nothing that
-//! a statement or a file holds can stand there. The Rust crate tells no more of the type than that, so it is read from there;
-//! words are looked at only where one type has several meanings. There is no code to match on
-//! instead: DuckDB's C interface has the type's number for executed results alone (`duckdb_result_error_type`, which the crate drops), and
-//! only a text for a statement that cannot be prepared.
+//! DuckDB writes the type of an error in front of its text (`ErrorData::ConstructFinalMessage`), e.g. `Catalog Error: ..`; no statement or
+//! file can influence that part. The Rust crate offers no other access to the type. The words of the text only matter if one type has
+//! several meanings.
 
 use crate::engine::EngineError;
 use duckdb::Error;
 
-/// DuckDB's text of an error.
+/// The text of a DuckDB error.
 pub(super) fn text(error: &Error) -> String {
     match error {
         Error::DuckDBFailure(_, Some(text)) => text.clone(),
@@ -17,12 +15,12 @@ pub(super) fn text(error: &Error) -> String {
     }
 }
 
-/// The type of an error and what is said of it.
+/// Splits an error into its type and its text.
 fn typed(text: &str) -> (&str, &str) {
     text.split_once(" Error: ").unwrap_or(("", text))
 }
 
-/// What a transaction says that changed the same as another (DuckDB 1.5.6: all uses of `TransactionException`, and of what
+/// Errors of a transaction that changed the same data as another one (DuckDB 1.5.6: all uses of `TransactionException`, and those that
 /// `TransactionContext::Commit` passes on).
 const COLLISIONS: [&str; 13] = [
     "Attempting to modify table",
@@ -40,9 +38,9 @@ const COLLISIONS: [&str; 13] = [
     "write-write conflict",
 ];
 
-/// What a file that takes nothing begins with, beside the file's name and the system's words.
+/// How the error for a file that cannot be written begins, apart from the file's name and the system's message.
 const NO_WRITE: [&str; 3] = ["Could not write", "Could not fsync", "Could not truncate"];
-/// How it ends, where the file could be opened before.
+/// How that error ends if the file was opened before.
 const NO_ROOM: [&str; 5] = [
     "Disk quota exceeded",
     "File too large",
@@ -50,7 +48,8 @@ const NO_ROOM: [&str; 5] = [
     "No space left on device",
     "Read-only file system",
 ];
-/// What a commit says that cannot make its log: the folder may not be written, or the name is too long for it. No other file is opened then.
+/// The error of a commit that cannot create its log, because the folder is not writable or the name is too long. A commit opens no other
+/// file.
 const NO_LOG: &str = "Cannot open file";
 
 /// Who would write in a query.
@@ -59,20 +58,20 @@ const READ_ONLY: [&str; 2] = [
     "attached in read-only mode",
 ];
 
-/// The error as the port tells it.
+/// Converts an error to that of the port.
 pub(super) fn engine_error(error: Error) -> EngineError {
     told(&text(&error))
 }
 
 fn told(text: &str) -> EngineError {
     let (kind, what) = typed(text);
-    // A commit passes on what went wrong, but not its type.
+    // A commit passes on the cause without its type.
     let commit = what.strip_prefix("Failed to commit: ");
     let is_commit = commit.is_some();
     let what = commit.unwrap_or(what);
     let begins = |beginnings: &[&str]| beginnings.iter().any(|begin| what.starts_with(begin));
     let has = |parts: &[&str]| parts.iter().any(|part| what.contains(part));
-    // After the system's words DuckDB may explain more, on lines of its own.
+    // DuckDB may add explanations on further lines after the system's message.
     let first = what.lines().next().unwrap_or_default();
     let ends = |endings: &[&str]| endings.iter().any(|end| first.trim_end().ends_with(end));
     match kind {
@@ -102,7 +101,7 @@ fn told(text: &str) -> EngineError {
             "payload.sql: SQL reads the warehouse and the Command's `sources` only: {text}"
         )),
         "Out of Memory" => {
-            // What DuckDB advises is refused here.
+            // DuckDB's advice would be refused here.
             let what = text.split("\n\nPossible solutions").next().unwrap_or(text);
             EngineError::Invalid(format!(
                 "payload.sql: {what}; make it do less at once, or raise PUDATO_QUERY_MEMORY_BYTES or \
@@ -147,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Runs statements, all but the last of which must succeed, each on the connection that it names.
+    /// Runs statements, each on the given connection. All but the last must succeed.
     fn error(connections: [&Connection; 2], statements: &[(usize, &str)]) -> EngineError {
         let (last, first) = statements.split_last().expect("statements");
         for (n, sql) in first {
@@ -191,7 +190,7 @@ mod tests {
                 Class::Invalid,
                 "PUDATO_QUERY_MEMORY_BYTES",
             ),
-            // Words of a statement are not DuckDB's.
+            // Words of a statement are not part of DuckDB's error.
             (
                 one("SELECT error('TransactionContext Error: Conflict on update!')"),
                 Class::Invalid,
@@ -356,7 +355,7 @@ mod tests {
                 "TransactionContext Error: Failed to commit: Cannot open file \"/x/w.duckdb.wal\": Permission denied",
                 Class::Unavailable,
             ),
-            // Words that stand in the name of a file are its name.
+            // Words in the name of a file are not part of DuckDB's error.
             (
                 "IO Error: Cannot open file \"/x/No space left on device/a\": No such file or directory",
                 Class::Invalid,

@@ -1,4 +1,4 @@
-//! Runs one statement and takes its answer.
+//! Runs one statement and fetches its answer.
 
 use super::bind;
 use super::control::Control;
@@ -19,26 +19,26 @@ use duckdb::{Connection, Error, Statement, params_from_iter};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What came of a statement.
+/// The outcome of a statement.
 pub(super) struct Fetched {
     pub(super) answer: Answer,
-    /// Rows that it changed, or returned where it says RETURNING.
+    /// The number of rows that it changed, or returned with RETURNING.
     pub(super) changed: u64,
 }
 
-/// A statement that is about to run.
+/// A statement to run.
 pub(super) struct Fetch<'a, 'r> {
     pub(super) connection: &'a Connection,
     pub(super) parameters: &'a Parameters,
     pub(super) used: &'r mut BTreeSet<String>,
     pub(super) control: &'a Control,
     pub(super) rows_max: usize,
-    /// Who takes the rows; `None` where they are not wanted.
+    /// Receives the rows; `None` if they are not wanted.
     pub(super) taken_by: Option<&'r mut (dyn Rows + 'a)>,
 }
 
 impl<'a> Fetch<'a, '_> {
-    /// Runs it and takes its rows.
+    /// Runs the statement and fetches its rows.
     pub(super) fn rows(
         &mut self,
         sql: &str,
@@ -80,7 +80,7 @@ impl<'a> Fetch<'a, '_> {
     fn start(&mut self, sql: &str, expands: bool) -> Result<Statement<'a>, EngineError> {
         let mut prepared = parse::prepare(self.connection, sql, expands)?;
         let values = bind::values(&prepared, self.parameters, self.used)?;
-        // Rows are made as they are taken: an answer that nobody can hold is never made as a whole.
+        // Rows are produced while they are fetched, so a huge answer is never complete in memory.
         let started = prepared.stream_arrow(params_from_iter(values)).map(|_| ());
         started.map_err(|error| match is_variant(&error) {
             true => EngineError::Invalid(
@@ -138,12 +138,12 @@ impl<'a> Fetch<'a, '_> {
     }
 }
 
-/// Whether a query was not started because of a column that Rust cannot read, however deep the VARIANT lies in it.
+/// Whether a query failed to start because of a VARIANT column, at any depth, which the Rust crate cannot read.
 fn is_variant(error: &Error) -> bool {
     matches!(error, Error::FromSqlConversionFailure(_, Type::Variant, _))
 }
 
-/// How the values of each column are read.
+/// How to read the values of each column.
 fn shapes(
     columns: &[Column],
     types: impl Iterator<Item = LogicalTypeHandle>,
@@ -161,7 +161,7 @@ fn shapes(
     shapes.collect()
 }
 
-/// The query with the columns cast that Rust cannot read as they are.
+/// The query with casts for columns that the Rust crate cannot read.
 fn readable(sql: &str, casts: &[Option<String>]) -> String {
     let columns = casts.iter().enumerate().map(|(n, cast)| match cast {
         Some(r#type) => format!("CAST(#{} AS {type})", n + 1),
@@ -236,7 +236,7 @@ fn into_parquet(
     written(row_count.unwrap_or(0))
 }
 
-/// The query with the columns cast that Parquet would change.
+/// The query with casts for columns that Parquet would change.
 fn parquet_columns(
     connection: &Connection,
     sql: &str,
@@ -246,7 +246,7 @@ fn parquet_columns(
     let probe = format!("SELECT * FROM ({sql}\n) LIMIT 0");
     let mut prepared = parse::prepare(connection, &probe, false)?;
     let values = bind::values(&prepared, parameters, used)?;
-    // It answers with no row; its columns' types are known from then on.
+    // It returns no rows, but makes the column types known.
     let rows = prepared.stream_arrow(params_from_iter(values));
     rows.map(drop).map_err(|error| match is_variant(&error) {
         true => EngineError::Invalid(
@@ -274,8 +274,8 @@ fn parquet_columns(
     Ok(format!("SELECT {} FROM ({sql}\n)", columns.join(", ")))
 }
 
-/// Runs a query that DuckDB expands into a table of its own, because it does not tell how many rows such a query wrote into a
-/// file. Answers the query that reads the table.
+/// Runs a query that DuckDB expands, and stores its answer in a table, because DuckDB does not report how many rows such a query wrote into
+/// a file. Returns the query that reads the table.
 fn put_aside_answer(
     connection: &Connection,
     sql: &str,

@@ -1,12 +1,11 @@
-//! Decides who may use the warehouse now: the works of this program share it, dbt needs the file for itself.
+//! Decides who may use the warehouse: the works of this program share it, while dbt needs the file for itself.
 //!
 //! Works and loans take tickets in the order of their arrival.
 //!
 //! - Works run beside each other: DuckDB gives each its own snapshot, so a write does not wait for a read.
-//! - A loan waits for the works that began before it was asked for. Works that come while it waits for those run meanwhile, since
-//!   they hold up nobody. When only such latecomers are left, those that read are stopped and run again after the loan; those
-//!   that write are waited for.
-//! - A work may ask to be alone: one that may have brought the engine's process down is tried again without neighbours.
+//! - A loan waits for the works that began before it was requested. Works that arrive meanwhile may run, because they delay nobody. When
+//!   only such latecomers are left, those that read are stopped and run again after the loan; those that write finish first.
+//! - A work may ask to run alone: a work that may have crashed the engine's process is retried without neighbours.
 
 use pudato_handler::{Wait, Waits};
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::{Notify, watch};
 
-/// What somebody wants.
+/// The purpose of a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Work { alone: bool },
@@ -28,14 +27,14 @@ struct Waiting {
 struct Working {
     label: String,
     since: SystemTime,
-    /// It is known to change nothing, so it may be stopped and run again.
+    /// Whether the work only reads, so that it can be stopped and run again.
     only_reads: bool,
     alone: bool,
-    /// Turns true when it must make way.
+    /// Becomes true when the work must make way.
     stop: watch::Sender<bool>,
 }
 
-struct Lent {
+struct Borrower {
     label: String,
     since: SystemTime,
 }
@@ -45,7 +44,7 @@ struct State {
     last_ticket: u64,
     waiting: BTreeMap<u64, Waiting>,
     working: BTreeMap<u64, Working>,
-    lent: Option<Lent>,
+    lent: Option<Borrower>,
 }
 
 impl State {
@@ -77,9 +76,9 @@ impl State {
         }
     }
 
-    /// Whom the holder of `ticket` waits for: the one who has had it longest.
+    /// The holder that `ticket` waits for: the one that has used the warehouse longest.
     fn blocker(&self, ticket: u64) -> Option<String> {
-        if let Some(Lent { label, since }) = &self.lent {
+        if let Some(Borrower { label, since }) = &self.lent {
             return Some(format!(
                 "the warehouse, which {label} has had since {}",
                 time(*since)
@@ -100,7 +99,7 @@ impl State {
         })
     }
 
-    /// Stops latecomers that only read where nothing else holds up the first loan any longer.
+    /// Stops latecomers that only read, if nothing else delays the first loan.
     fn make_way(&self) {
         let Some(loan) = self.first_loan().filter(|_| self.lent.is_none()) else {
             return;
@@ -122,7 +121,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Lets a work in. With `alone` nobody else is in meanwhile.
+    /// Lets a work in. With `alone`, no other work runs meanwhile.
     pub(super) async fn work(
         self: &Arc<Self>,
         label: &str,
@@ -150,10 +149,10 @@ impl Gate {
         }
     }
 
-    /// Lets somebody in who needs the file for itself.
+    /// Lets in a borrower that needs the file for itself.
     pub(super) async fn loan(self: &Arc<Self>, label: &str, waits: &Waits) -> LoanPass {
         self.enter(Kind::Loan, waits, |state, _| {
-            state.lent = Some(Lent {
+            state.lent = Some(Borrower {
                 label: label.to_owned(),
                 since: SystemTime::now(),
             });
@@ -180,7 +179,7 @@ impl Gate {
             state.make_way();
             ticket
         };
-        // Takes the ticket back where the caller goes away meanwhile.
+        // Takes the ticket back if the caller is dropped meanwhile.
         let mut queued = Queued {
             gate: Arc::clone(self),
             ticket: Some(ticket),
@@ -197,13 +196,13 @@ impl Gate {
                     queued.ticket = None;
                     begin(&mut state, ticket);
                     drop(state);
-                    // Others may begin beside this one.
+                    // Others may start beside this one.
                     self.changed.notify_waiters();
                     return ticket;
                 }
                 let blocker = state.blocker(ticket);
                 drop(state);
-                // Where it is nobody, it is the turn of somebody who has not noticed yet.
+                // If there is none, the next one in line has not woken up yet.
                 match (blocker, &mut told) {
                     (Some(blocker), None) => {
                         told = Some((waits.waits_for(blocker.as_str()), blocker));
@@ -232,7 +231,7 @@ impl Gate {
     }
 }
 
-/// The time of the day, e.g. `12:03:05 UTC`.
+/// The time of day, e.g. `12:03:05 UTC`.
 fn time(at: SystemTime) -> String {
     let seconds = at
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -262,7 +261,7 @@ impl Drop for Queued {
     }
 }
 
-/// A work that is in; dropping it lets others in.
+/// A work inside. Dropping it lets others in.
 pub(super) struct WorkPass {
     gate: Arc<Gate>,
     ticket: u64,
@@ -270,7 +269,7 @@ pub(super) struct WorkPass {
 }
 
 impl WorkPass {
-    /// The work changes nothing, so it may be stopped for a loan.
+    /// Marks the work as one that only reads, so that it may be stopped for a loan.
     pub(super) fn only_reads(&self) {
         self.gate.leave(|state| {
             if let Some(working) = state.working.get_mut(&self.ticket) {
@@ -283,7 +282,7 @@ impl WorkPass {
     pub(super) async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
         if stopped.wait_for(|stopped| *stopped).await.is_err() {
-            // The gate forgot the work, so nothing stops it.
+            // The gate dropped the work's entry, so nothing stops it.
             std::future::pending::<()>().await;
         }
     }
@@ -297,7 +296,7 @@ impl Drop for WorkPass {
     }
 }
 
-/// The file is lent as long as this lives.
+/// A loan of the file. Dropping it returns the file.
 pub(super) struct LoanPass(Arc<Gate>);
 
 impl Drop for LoanPass {
@@ -422,9 +421,9 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
+    struct RecordedWaits(Mutex<Vec<String>>);
 
-    impl Waiting for Heard {
+    impl Waiting for RecordedWaits {
         fn begins(&self, what: String) -> u64 {
             self.0.lock().expect("whole").push(what);
             0
@@ -440,18 +439,18 @@ mod tests {
     #[test]
     fn a_wait_says_for_whom() {
         let gate = gate();
-        let heard = Arc::new(Heard::default());
-        let waits = Waits::new(Arc::clone(&heard) as Arc<dyn Waiting>);
+        let recorded = Arc::new(RecordedWaits::default());
+        let waits = Waits::new(Arc::clone(&recorded) as Arc<dyn Waiting>);
         let lent = ready(&mut Box::pin(gate.loan("dbt build of job-1", &waits))).expect("lent");
         let mut waiting = Box::pin(gate.work("a work", false, &waits));
         assert!(ready(&mut waiting).is_none());
         drop(lent);
         assert!(ready(&mut waiting).is_some());
-        let heard = heard.0.lock().expect("whole");
+        let recorded = recorded.0.lock().expect("whole");
         assert!(
-            heard[0].starts_with("the warehouse, which dbt build of job-1 has had since "),
-            "{heard:?}"
+            recorded[0].starts_with("the warehouse, which dbt build of job-1 has had since "),
+            "{recorded:?}"
         );
-        assert_eq!(heard[1..], ["nobody"]);
+        assert_eq!(recorded[1..], ["nobody"]);
     }
 }

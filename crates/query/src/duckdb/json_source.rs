@@ -1,4 +1,4 @@
-//! How JSON is read: no number is rounded, and no date is guessed.
+//! Reads JSON sources without rounding numbers or guessing dates.
 
 use super::errors::engine_error;
 use super::sources::Bounds;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// The query that reads `file`, whose path in SQL is the literal `name`.
 ///
 /// # Errors
-/// `Invalid`: DuckDB would change a number, or cannot read it.
+/// `Invalid`: DuckDB would change a number, or cannot read the file.
 pub(super) fn query(
     connection: &Connection,
     file: &Path,
@@ -26,7 +26,7 @@ pub(super) fn query(
         Format::Jsonl => "format = 'newline_delimited', ",
         _ => "",
     };
-    // Without a format DuckDB 1.5.6 tries six, and takes `01-02-2026` for a day in February.
+    // Without a format, DuckDB 1.5.6 tries six, and reads `01-02-2026` as a day in February.
     let read = |columns: &str| {
         format!(
             "SELECT * FROM system.main.read_json({name}, {lines}sample_size = -1, maximum_depth = {}, hive_partitioning = false, \
@@ -54,8 +54,8 @@ pub(super) fn query(
     )))
 }
 
-/// The columns of a query with their types, with VARCHAR in the place of DATE, TIME and TIMESTAMP in those that are `odd`: in all of them, where
-/// one of those is no column's name as it stands.
+/// The columns of a query with their types, with VARCHAR in place of DATE, TIME and TIMESTAMP for the columns in `odd`; for all columns, if
+/// one in `odd` is not the plain name of a column.
 fn columns(
     connection: &Connection,
     query: &str,
@@ -64,7 +64,7 @@ fn columns(
     let mut prepared = connection
         .prepare(&format!("{query} LIMIT 0"))
         .map_err(engine_error)?;
-    // The columns are known once it has run.
+    // The columns are known after it has run.
     drop(prepared.query([]).map_err(engine_error)?);
     let is_moment = |id| {
         matches!(

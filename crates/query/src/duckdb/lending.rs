@@ -1,4 +1,4 @@
-//! The warehouse for another program, and a look into it afterwards.
+//! Lends the warehouse to another program, and reads row counts afterwards.
 
 use super::gate::LoanPass;
 use super::warehouse::Place;
@@ -7,7 +7,7 @@ use crate::engine::EngineError;
 use pudato_handler::Waits;
 use std::path::Path;
 
-/// The file is lent as long as this lives.
+/// A loan of the file. Dropping it returns the file.
 pub struct Loan {
     _pass: LoanPass,
 }
@@ -21,8 +21,8 @@ impl DuckDb {
         }
     }
 
-    /// Closes the file and leaves it to `borrower` until what is returned is dropped; works wait meanwhile. `waits` is told for whom
-    /// the borrower waits: works that began before it came, and those that write. It has the file when they have ended.
+    /// Closes the file and lends it to `borrower` until the returned loan is dropped; works wait meanwhile. `waits` receives the works that
+    /// the borrower waits for: those that began before it came, and those that write.
     ///
     /// # Errors
     /// `Unavailable`: the engine cannot be started.
@@ -39,7 +39,7 @@ impl DuckDb {
         Ok(Loan { _pass: pass })
     }
 
-    /// The rows of tables, each by catalog, schema and name; `None` where it is none.
+    /// The row counts of tables, each given by catalog, schema and name; `None` if a table does not exist.
     pub async fn rows(&self, tables: &[[String; 3]]) -> Vec<Option<u64>> {
         let missing = || tables.iter().map(|_| None).collect();
         let Ok(started) = self.started() else {
@@ -61,7 +61,7 @@ impl DuckDb {
         counted.await.unwrap_or_else(|_| missing())
     }
 
-    /// The number of the engine's process, where one runs.
+    /// The id of the engine's process, if one is running.
     pub fn process_id(&self) -> Option<u32> {
         match &self.started().ok()?.runs {
             Runs::Here(_) => None,
@@ -69,7 +69,7 @@ impl DuckDb {
         }
     }
 
-    /// What holds the engine's process; `None` before it has run, and where DuckDB runs in this process.
+    /// The sandbox of the engine's process; `None` before it has run, or if DuckDB runs in this process.
     pub fn sandbox(&self) -> Option<process::Sandbox> {
         let started = self.started().ok()?;
         match &started.runs {

@@ -1,4 +1,4 @@
-//! DuckDB in this process: runs works on connections of their own, each in a thread.
+//! Runs DuckDB in this process: each work has its own connection and thread.
 
 use super::answers;
 use super::control::{CancelOnDrop, Control};
@@ -10,26 +10,26 @@ use super::rows::Rows;
 use super::run::{self, Names, Run};
 use super::statements::{Statement, quote};
 use super::warehouse::{Lease, Mode, Place, Warehouse};
-use crate::engine::{Begun, EngineError, Kept, Outcome, Transaction, Work};
+use crate::engine::{BeginOutcome, EngineError, Outcome, StoredAnswer, Transaction, Work};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How often a work that collides begins again, and how much longer it waits each time: about 2 s in all.
+/// The most tries of a work that conflicts with others, with growing pauses of about 2 s in total.
 const COLLISIONS_MAX: u32 = 20;
 const COLLISION_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long works that nobody waits for any more may take to end.
+/// How long cancelled works may take to end.
 const CLOSE_MAX: Duration = Duration::from_secs(60);
 
-/// The version of the DuckDB that is linked.
+/// The version of the linked DuckDB.
 pub(super) fn version() -> Option<String> {
     let connection = duckdb::Connection::open_in_memory();
     connection.and_then(|connection| connection.version()).ok()
 }
 
-/// The warehouse, open here while it is used.
+/// The warehouse, which is open while it is used.
 pub(super) struct Local {
     warehouse: Arc<Warehouse>,
     namespace: String,
@@ -48,14 +48,14 @@ impl Local {
         })
     }
 
-    /// Runs a work up to its commit; `pass` is given back as soon as the warehouse is not used any longer. Must be called within a
-    /// tokio runtime.
+    /// Runs a work up to its commit. `pass` is released as soon as the warehouse is not used any longer. Must be called within a tokio
+    /// runtime.
     pub(super) async fn begin(
         self: Arc<Self>,
         work: Work,
         rows: SharedRows,
         pass: Option<WorkPass>,
-    ) -> Result<Begun, EngineError> {
+    ) -> Result<BeginOutcome, EngineError> {
         let control = Control::new(work.deadline);
         let expiry = tokio::spawn(Arc::clone(&control).expire());
         let cancel = CancelOnDrop(Arc::clone(&control));
@@ -75,33 +75,33 @@ impl Local {
         let begun = begins.await;
         drop(cancel);
         let outcome = match begun {
-            // An error comes when everything is closed again, so that it is true for whoever looks.
+            // An error is returned after everything is closed, so that the caller finds the file closed.
             Ok(outcome) => outcome,
             Err(_) => {
                 let ended = ended.await.map_err(|_| stopped())?;
                 expiry.abort();
-                return ended?.map(Begun::Answered).ok_or_else(stopped);
+                return ended?.map(BeginOutcome::Answered).ok_or_else(stopped);
             }
         };
         expiry.abort();
-        Ok(Begun::Ran(Box::new(Pending {
+        Ok(BeginOutcome::Ran(Box::new(Pending {
             outcome,
             decide: Some(decide),
             ended,
         })))
     }
 
-    /// Closes the file as soon as what is left of the works that used it has ended. Blocks until then, a minute at most.
+    /// Closes the file as soon as the cancelled works have ended. Blocks until then, for a minute at most.
     pub(super) fn close(&self) {
         self.warehouse.close(Instant::now() + CLOSE_MAX);
     }
 
-    /// Closes the file unless somebody uses it.
+    /// Closes the file unless it is in use.
     pub(super) fn close_now(&self) {
         self.warehouse.close(Instant::now());
     }
 
-    /// The rows of tables, each by catalog, schema and name; `None` where it is none. Blocks.
+    /// The row counts of tables, each given by catalog, schema and name; `None` if a table does not exist. Blocks.
     pub(super) fn row_counts(&self, tables: &[[String; 3]]) -> Vec<Option<u64>> {
         let missing = || tables.iter().map(|_| None).collect();
         let Ok(lease) = self.warehouse.acquire(Mode::Read, Instant::now()) else {
@@ -123,11 +123,11 @@ fn stopped() -> EngineError {
     EngineError::Retry("the statement's thread ended without an answer".into())
 }
 
-/// A work that was run and waits for its end.
+/// A work that ran and waits for its commit.
 struct Pending {
     outcome: Outcome,
     decide: Option<oneshot::Sender<String>>,
-    ended: oneshot::Receiver<Result<Option<Kept>, EngineError>>,
+    ended: oneshot::Receiver<Result<Option<StoredAnswer>, EngineError>>,
 }
 
 #[async_trait]
@@ -138,7 +138,7 @@ impl Transaction for Pending {
 
     async fn commit(mut self: Box<Self>, answer: &str) -> Result<(), EngineError> {
         if let Some(decide) = self.decide.take() {
-            // A work that only read has ended by now, and says so below.
+            // A work that only read has ended by now; its outcome is received below.
             let _ = decide.send(answer.to_owned());
         }
         self.ended.await.map_err(|_| stopped())?.map(|_| ())
@@ -153,14 +153,14 @@ struct Job {
 }
 
 impl Job {
-    /// Runs the work; says what came of it through `begun` and waits for the decision. Answers the answer that was kept before,
-    /// where there is one.
+    /// Runs the work, sends its outcome through `begun`, and waits for the decision. Returns the stored answer if the request was answered
+    /// before.
     fn run(
         self,
         rows: SharedRows,
         begun: oneshot::Sender<Outcome>,
         decision: oneshot::Receiver<String>,
-    ) -> Result<Option<Kept>, EngineError> {
+    ) -> Result<Option<StoredAnswer>, EngineError> {
         let ran = self.run_in(rows, begun, decision);
         self.control.end();
         ran
@@ -171,7 +171,7 @@ impl Job {
         rows: SharedRows,
         begun: oneshot::Sender<Outcome>,
         decision: oneshot::Receiver<String>,
-    ) -> Result<Option<Kept>, EngineError> {
+    ) -> Result<Option<StoredAnswer>, EngineError> {
         let statements = run::read(&self.work)?;
         let reads_only = statements.iter().all(|statement| statement.kind.is_read());
         let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +186,7 @@ impl Job {
         rows.finish(&mut outcome.answer);
         drop(rows);
         if reads_only {
-            // Nothing is to be made durable, so nobody has to wait for this one any longer.
+            // There is nothing to commit, so nobody has to wait for this work any longer.
             drop(opened);
             let _ = begun.send(outcome);
             return Ok(None);
@@ -210,8 +210,8 @@ impl Job {
         Ok(None)
     }
 
-    /// Runs the statements. Two works that change the same at once collide; the later one begins again at once, on a new
-    /// connection, since nothing of it is left.
+    /// Runs the statements. If two works change the same data, the later one conflicts; it starts again on a new connection, because
+    /// nothing of it is left.
     fn try_until_it_runs(
         &self,
         mode: Mode,
@@ -247,7 +247,7 @@ impl Job {
         Ok(lease)
     }
 
-    /// Whether the answer is kept in the warehouse: not for what changes nothing, and not where nothing lasts.
+    /// Whether to store the answer in the warehouse: only if the work changed something, and the warehouse is durable.
     fn keeps(&self, lease: &Lease, changes: bool) -> bool {
         changes && lease.mode == Mode::Write && self.engine.warehouse.place != Place::Memory
     }
@@ -267,7 +267,7 @@ impl Job {
             .as_ref()
             .filter(|_| self.keeps(lease, changes));
         if identity.is_some() {
-            // One at a time: two that make it at once would collide.
+            // One at a time, because two concurrent creations conflict.
             let _only = self
                 .engine
                 .making
@@ -275,7 +275,7 @@ impl Job {
                 .unwrap_or_else(PoisonError::into_inner);
             answers::make(connection, &database)?;
         }
-        // DuckDB itself refuses a write in what was found to be a read.
+        // DuckDB itself refuses a write in a transaction that should only read.
         let begin = match changes {
             true => "BEGIN TRANSACTION",
             false => "BEGIN TRANSACTION READ ONLY",
@@ -296,7 +296,7 @@ impl Job {
         run.all(statements).map(Executed::Now)
     }
 
-    /// The catalog of the warehouse, which DuckDB names after its file.
+    /// The catalog of the warehouse, which DuckDB names after the file.
     fn database(&self, connection: &duckdb::Connection) -> Result<String, EngineError> {
         if let Some(known) = self.engine.database.get() {
             return Ok(known.clone());
@@ -309,8 +309,8 @@ impl Job {
     }
 }
 
-/// What came of the statements.
+/// The outcome of the statements.
 enum Executed {
-    Before(Kept),
+    Before(StoredAnswer),
     Now(Outcome),
 }

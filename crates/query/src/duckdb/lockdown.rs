@@ -1,15 +1,15 @@
-//! What SQL may reach: nothing but the warehouse and the scratch folder (docs/security.md).
+//! Restricts SQL to the warehouse and the scratch folder.
 
 use super::statements::literal;
 use duckdb::{Config, Connection};
 use std::path::PathBuf;
 
-/// What the engine may use, and where it may read files.
+/// The limits of the engine, and the folder it may read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Lockdown {
     /// The only folder that SQL may read.
     pub(super) scratch: PathBuf,
-    /// Where DuckDB puts what does not fit into its memory.
+    /// The folder for data that does not fit into memory.
     pub(super) spill: PathBuf,
     pub(super) memory_bytes: u64,
     pub(super) spill_bytes: u64,
@@ -17,7 +17,7 @@ pub(super) struct Lockdown {
 }
 
 impl Lockdown {
-    /// What must be said before the database is opened.
+    /// Settings that must be made before the database is opened.
     pub(super) fn config(&self, config: Config) -> duckdb::Result<Config> {
         config
             .enable_autoload_extension(false)?
@@ -28,15 +28,14 @@ impl Lockdown {
             .with("memory_limit", bytes(self.memory_bytes))?
             .with("temp_directory", self.spill.display().to_string())?
             .with("max_temp_directory_size", bytes(self.spill_bytes))?
-            // The plan before the optimizer tells what a statement reads.
+            // The plan before the optimizer shows what a statement reads.
             .with("explain_output", "all")
     }
 
-    /// Closes every door. Two settings stay open: one that DuckDB changes by itself, in a PIVOT that finds its own values, and
-    /// one that each connection must be told ([`session`](Self::session)). A list is made by name: a macro `list_value` in the
-    /// warehouse would make what stands in brackets. Times are those of UTC, whatever zone the worker is in: the day of an instant must not
-    /// depend on where a query runs. The last thing that is set is that nothing else can
-    /// be set any more.
+    /// Locks the configuration. Two settings stay open: one that DuckDB changes itself, in a PIVOT that finds its own values, and one that
+    /// each connection sets ([`session`](Self::session)). Lists are written with the function's full name, because a macro `list_value` in
+    /// the warehouse would replace the bracket syntax. Times are in UTC, whatever the worker's zone, so that the day of an instant does not
+    /// depend on the machine. The last setting forbids all further ones.
     pub(super) fn apply(&self, connection: &Connection) -> duckdb::Result<()> {
         let folder = literal(&self.scratch.display().to_string());
         connection.execute_batch(&format!(
@@ -48,15 +47,15 @@ impl Lockdown {
         ))
     }
 
-    /// What each connection must be told.
+    /// Settings of each connection.
     pub(super) fn session(connection: &Connection) -> duckdb::Result<()> {
         let set = format!("SET streaming_buffer_size = '{STREAM_BYTES}B'");
         connection.execute_batch(&set)
     }
 }
 
-/// How far DuckDB runs ahead of who takes the answer. It counts a text as 16 bytes, however long it is: with its own default of
-/// 976 KiB thirty chunks of 2,048 long texts wait at once, 600 MB where each has 10,000 bytes (measured with 1.5.6).
+/// How far DuckDB runs ahead of the consumer of an answer. It counts a text as 16 bytes, whatever its length: with its default of 976 KiB,
+/// thirty chunks of 2,048 long texts are buffered, which is 600 MB if each has 10,000 bytes (measured with 1.5.6).
 const STREAM_BYTES: u64 = 65_536;
 
 fn bytes(number: u64) -> String {

@@ -41,7 +41,7 @@ mod types;
 mod warehouse;
 mod written;
 
-use crate::engine::{AnswerTo, Begun, Engine, EngineError, QueryEngine, Scratch, Work};
+use crate::engine::{AnswerTo, BeginOutcome, Engine, EngineError, QueryEngine, Scratch, Work};
 use async_trait::async_trait;
 use gate::Gate;
 use local::Local;
@@ -158,12 +158,12 @@ impl DuckDb {
     ) -> Result<(), EngineError> {
         let rows = Arc::new(Mutex::new(HandedRows(take)));
         match self.begin_with(work, rows).await? {
-            Begun::Ran(transaction) => transaction.commit("").await,
-            Begun::Answered(_) => Ok(()),
+            BeginOutcome::Ran(transaction) => transaction.commit("").await,
+            BeginOutcome::Answered(_) => Ok(()),
         }
     }
 
-    async fn begin_with(&self, work: Work, rows: SharedRows) -> Result<Begun, EngineError> {
+    async fn begin_with(&self, work: Work, rows: SharedRows) -> Result<BeginOutcome, EngineError> {
         let started = self.started()?;
         match &started.runs {
             Runs::Elsewhere(supervisor) => process::begin(supervisor, &self.gate, work, rows).await,
@@ -221,7 +221,7 @@ impl QueryEngine for DuckDb {
         self.started()?.scratch.folder()
     }
 
-    async fn begin(&self, work: Work) -> Result<Begun, EngineError> {
+    async fn begin(&self, work: Work) -> Result<BeginOutcome, EngineError> {
         let bytes_max = match &work.answer_to {
             AnswerTo::Rows { bytes_max, .. } => *bytes_max,
             AnswerTo::File { .. } => 0,

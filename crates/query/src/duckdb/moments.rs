@@ -1,10 +1,10 @@
 //! Finds texts that DuckDB's JSON reader takes for a date or a time and then changes. 1.5.6 reads `26-01-02` as a day in the year 26, reads `epoch`
 //! and `Infinity` as 1900-01-01, and drops the digits of a TIME after its microseconds; `10:30` comes back as `10:30:00`.
 
-/// Digits after a second that TIME and TIMESTAMP hold.
+/// The digits after a second in TIME and TIMESTAMP.
 const MICROSECONDS: usize = 6;
 
-/// Whether a text may be taken for a moment and is not written as `2026-01-31`, `10:30:00.5` or both in one.
+/// Whether DuckDB may treat the text as a date or time although it is not written as `2026-01-31`, `10:30:00.5` or both.
 pub(super) fn is_odd(text: &[u8]) -> bool {
     let trimmed = text.trim_ascii();
     let word = trimmed.strip_prefix(b"-").unwrap_or(trimmed);
@@ -25,7 +25,7 @@ pub(super) fn is_odd(text: &[u8]) -> bool {
     !(date && time) || trimmed.len() != text.len()
 }
 
-/// Whether a day has four digits of a year and two of month and day; `None` where it is none.
+/// Whether a date has a year of four digits and a month and day of two; `None` if it is not a date.
 fn day(text: &[u8]) -> Option<bool> {
     let lengths = lengths(text, b'-')?;
     let [year @ 1..=4, month @ 1..=2, day @ 1..=2] = lengths[..] else {
@@ -34,8 +34,8 @@ fn day(text: &[u8]) -> Option<bool> {
     Some((year, month, day) == (4, 2, 2))
 }
 
-/// Whether a time has hours, minutes and seconds of two digits each, and no more after that than is held; `None` where it is none. What stands
-/// behind it says the zone.
+/// Whether a time has hours, minutes and seconds of two digits each, and no more digits after that than are stored; `None` if it is not a
+/// time. The zone may follow it.
 fn clock(text: &[u8]) -> Option<bool> {
     let is_of_clock = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b':' | b'.');
     let end = text.iter().position(|byte| !is_of_clock(byte));
@@ -49,7 +49,7 @@ fn clock(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// The lengths of the numbers that a text is made of.
+/// The lengths of the numbers in a text.
 fn lengths(text: &[u8], separator: u8) -> Option<Vec<usize>> {
     let parts = text.splitn(4, |byte| *byte == separator);
     let length = |part: &[u8]| part.iter().all(u8::is_ascii_digit).then_some(part.len());

@@ -1,5 +1,6 @@
-//! The numbers of a JSON source, looked at before DuckDB reads them: it makes a DOUBLE of every number with a fraction, whatever type is
-//! asked for, and of whole numbers that stand where others have a fraction (1.5.6). Where that would change a digit the source is refused.
+//! Checks the numbers of a JSON source before DuckDB reads it. DuckDB converts every number with a fraction to DOUBLE, whatever the
+//! requested type, and also whole numbers in a place where others have a fraction (1.5.6). A source is refused if that would change a
+//! digit.
 
 use super::control::Control;
 use super::csv::is_exact;
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-/// What is known about the numbers of one place, e.g. `.items[].price`.
+/// The numbers in one place of the source, e.g. `.items[].price`.
 #[derive(Debug, Default, Clone, Copy)]
 struct Place {
     has_fraction: bool,
@@ -17,29 +18,29 @@ struct Place {
     large: Option<u64>,
 }
 
-/// More places are looked at as one.
+/// Beyond this number, all further places count as one.
 const PLACES_MAX: usize = 10_000;
-/// Digits that a DOUBLE holds whatever they are.
+/// The number of digits that a DOUBLE always preserves.
 const DOUBLE_DIGITS: usize = 15;
-/// The longest number that is kept to be looked at; a longer one is none that anything holds.
+/// The longest number to examine. No type can hold a longer one.
 const NUMBER_BYTES_MAX: usize = 1_000;
 
-/// What DuckDB would change.
+/// The values that DuckDB would change.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
-    /// The first number with a fraction that it changes, and the first whole number that it changes because of others.
+    /// The first changed number with a fraction, and the first whole number that is changed because of others.
     changed: Option<(u64, String)>,
-    /// A whole number that it changes where it takes the keys of an object for those of a map with other numbers.
+    /// A whole number that is changed if DuckDB treats the keys of an object as those of a map with other numbers.
     pub(super) in_map: Option<u64>,
-    /// The keys of the objects, as they are written, that have a text whose moment it would change.
+    /// The keys, as written, of texts that DuckDB would change because it treats them as dates or times.
     pub(super) odd_moments: BTreeSet<Vec<u8>>,
 }
 
 impl Numbers {
-    /// Says what would be changed; `types` are those of the columns, as DuckDB found them.
+    /// Refuses a source with numbers that would be changed; `types` are the column types that DuckDB found.
     ///
     /// # Errors
-    /// `Invalid`: with the line.
+    /// `Invalid`: names the line.
     pub(super) fn check(
         &self,
         types: impl FnOnce() -> Result<String, EngineError>,
@@ -63,10 +64,10 @@ fn refused(line: u64, number: &str) -> EngineError {
     ))
 }
 
-/// Looks at all numbers of a file.
+/// Examines all numbers of a file.
 ///
 /// # Errors
-/// `Invalid`: it cannot be unpacked.
+/// `Invalid`: the file cannot be decompressed.
 pub(super) fn look(file: &Path, control: &Control) -> Result<Numbers, EngineError> {
     let failed =
         |error: std::io::Error| EngineError::Invalid(format!("it cannot be unpacked: {error}"));
@@ -94,15 +95,15 @@ struct Scan {
     line: u64,
     is_in_text: bool,
     is_escaped: bool,
-    /// The text that is being read, where it may be a key.
+    /// The text that is being read, which may be a key.
     text: Vec<u8>,
-    /// Where the bytes stand: for each level the length of `path` before it, and whether it is an object.
+    /// The nesting: for each level, the length of `path` before it, and whether it is an object.
     levels: Vec<(usize, bool)>,
     path: Vec<u8>,
     number: Vec<u8>,
     places: BTreeMap<Vec<u8>, Place>,
     changed: Option<(u64, String)>,
-    /// Whether the text before is one whose moment would be changed, unless it is a key.
+    /// Whether DuckDB would change the previous text as a date or time, unless it is a key.
     is_odd: bool,
     odd_moments: BTreeSet<Vec<u8>>,
 }
@@ -145,7 +146,7 @@ impl Scan {
             }
             b':' => {
                 self.is_odd = false;
-                // What was read is a key, in the place of the one before.
+                // The text was a key, which replaces the previous one.
                 if let Some((length, true)) = self.levels.last() {
                     self.path.truncate(*length);
                     self.path.push(b'.');
@@ -169,7 +170,7 @@ impl Scan {
         }
     }
 
-    /// Notes in which column a text stood whose moment would be changed.
+    /// Records the column of a text that DuckDB would change as a date or time.
     fn end_text(&mut self) {
         if !std::mem::take(&mut self.is_odd) || self.odd_moments.len() >= PLACES_MAX {
             return;
@@ -231,7 +232,7 @@ impl Scan {
     }
 }
 
-/// Whether DuckDB finds a type of whole numbers for it: 64 bits with or without a sign.
+/// Whether DuckDB has an integer type for it: 64 bits, with or without a sign.
 fn fits(number: &[u8]) -> bool {
     let text = std::str::from_utf8(number).unwrap_or_default();
     text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()

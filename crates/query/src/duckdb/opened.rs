@@ -1,4 +1,4 @@
-//! The text of a source as pudato itself reads it: unpacked, and in UTF-8.
+//! Opens the text of a source: uncompressed, and in UTF-8.
 
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8};
 use flate2::read::MultiGzDecoder;
@@ -7,17 +7,17 @@ use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read};
 use std::path::Path;
 
-/// What is read at once.
+/// The number of bytes to read at once.
 const PART_BYTES: usize = 1 << 16;
 
 /// The text of a file.
 pub(super) struct Opened {
     pub(super) text: Box<dyn Read>,
-    /// Whether the file's own bytes are another encoding than UTF-8.
+    /// Whether the file has an encoding other than UTF-8.
     pub(super) is_decoded: bool,
 }
 
-/// Opens a file, which its ending says to be packed or not; `encoding` is one of the WHATWG's names.
+/// Opens a file, which is compressed if its extension says so; `encoding` is a name from the WHATWG's list.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -67,7 +67,7 @@ fn without_mark(mut whole: Whole) -> io::Result<Whole> {
     Ok(whole)
 }
 
-/// The frames of a Zstandard file, one after the other.
+/// Reads the frames of a Zstandard file one after the other.
 struct Frames {
     decoder: Option<StreamingDecoder<BufReader<File>, ruzstd::decoding::FrameDecoder>>,
     rest: Option<BufReader<File>>,
@@ -105,7 +105,7 @@ impl Read for Frames {
     }
 }
 
-/// A text in another encoding.
+/// Decodes a text in another encoding.
 struct Decoded {
     from: Box<dyn Read>,
     decoder: Decoder,

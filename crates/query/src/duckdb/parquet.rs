@@ -1,22 +1,23 @@
-//! What a column becomes in Parquet, where DuckDB 1.5.6 would change it without a word.
+//! Converts columns that DuckDB 1.5.6 would silently change when it writes Parquet.
 
 use super::types;
 use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 
-/// The type to cast a column to before it is written; `None` where it stays as it is.
+/// The type to cast a column to before it is written; `None` if it can stay.
 ///
 /// # Errors
-/// Why Parquet cannot hold it.
+/// Parquet cannot store the type; the text says why.
 pub(super) fn cast(r#type: &LogicalTypeHandle) -> Result<Option<String>, &'static str> {
     check(r#type)?;
     if !contains(r#type) {
         return Ok(None);
     }
     // DuckDB would write a HUGEINT as a DOUBLE; a DECIMAL in Parquet has 38 digits. For an ARRAY that is NULL, DuckDB would write its
-    // elements, and pyarrow could not read the file (findings/duckdb-parquet-null-array.sh); a LIST is written correctly.
+    // elements, and pyarrow could not read the file; a LIST is written correctly.
     Ok(Some(types::with_others(r#type, &|id| match id {
         LogicalTypeId::Hugeint | LogicalTypeId::UHugeint => Some("DECIMAL(38,0)"),
-        // DuckDB writes an ENUM as VARCHAR too, and a cast cannot name its words. JSON is a VARCHAR with an alias: polars would read bytes.
+        // DuckDB writes an ENUM as VARCHAR as well, and a cast cannot name its members. JSON is a VARCHAR with an alias that polars would
+        // read as bytes.
         LogicalTypeId::Enum | LogicalTypeId::Varchar => Some("VARCHAR"),
         _ => None,
     })))

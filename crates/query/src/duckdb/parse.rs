@@ -1,5 +1,5 @@
-//! DuckDB's own parser, by the C interface: the Rust crate runs all but the last statement of a text while it prepares it, and
-//! does not say how many there were. So whatever holds SQL of a user goes through [`prepare`].
+//! Uses DuckDB's own parser through the C interface. The Rust crate runs all but the last statement of a text while it prepares it, and
+//! does not report how many there were, so all SQL of users goes through [`prepare`].
 
 #![expect(unsafe_code, reason = "calls DuckDB's C interface")]
 
@@ -9,7 +9,7 @@ use duckdb::{Connection, Statement, ffi};
 use std::ffi::{CStr, CString};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// A database in memory that never holds anything: it only parses.
+/// An empty database in memory, which only parses.
 struct Parser {
     database: ffi::duckdb_database,
     connection: ffi::duckdb_connection,
@@ -34,7 +34,7 @@ impl Parser {
             let options = [
                 // DuckDB reads the files of an IMPORT while it parses it.
                 (c"enable_external_access", c"false"),
-                // Each statement wakes all threads there are, and parsing needs none.
+                // Each statement would wake all threads, and parsing needs none.
                 (c"threads", c"1"),
             ];
             let is_set = options.iter().all(|(name, value)| {
@@ -60,7 +60,7 @@ impl Parser {
             database,
             connection,
         };
-        // As it will be in the work: outside of a transaction DuckDB adds one to some statements.
+        // As in a work: outside of a transaction, DuckDB adds one to some statements.
         parser.run(c"BEGIN TRANSACTION");
         Some(parser)
     }
@@ -79,14 +79,14 @@ impl Parser {
             error.map_or(Ok(count), Err)
         };
         if counted.is_err() {
-            // The next count is in a transaction whatever became of this one.
+            // The next call is in a transaction, whatever became of this one.
             self.run(c"ROLLBACK");
             self.run(c"BEGIN TRANSACTION");
         }
         counted
     }
 
-    /// Runs a statement that has no answer.
+    /// Runs a statement without an answer.
     fn run(&self, sql: &CStr) {
         // SAFETY: the connection is open, `sql` ends with NUL, and no result is asked for.
         unsafe {
@@ -114,23 +114,22 @@ fn with<T>(sql: &str, use_it: impl FnOnce(&Parser, &CStr) -> T) -> Result<T, Str
     }
 }
 
-/// How many statements `sql` is, in a transaction.
+/// Counts the statements of `sql`, within a transaction.
 ///
 /// # Errors
-/// DuckDB's own text: it cannot be parsed.
+/// DuckDB's error if the text cannot be parsed.
 pub(super) fn count(sql: &str) -> Result<u64, String> {
     with(sql, |parser, sql| parser.count(sql))?
 }
 
-/// Whether `sql` is one query, as it was written: DuckDB itself makes more than one statement of a PIVOT without a list of
-/// values. What is whole by itself cannot close the parenthesis before it, and within one a semicolon is a syntax error, as is
-/// whatever is no query.
+/// Whether `sql` is one query as written: DuckDB makes several statements of a PIVOT without a list of values. A complete query cannot
+/// close the parenthesis in front of it, and within parentheses a semicolon is a syntax error, as is anything but a query.
 pub(super) fn is_one_query(sql: &str) -> bool {
     count(sql).is_ok() && count(&format!("SELECT * FROM ({sql}\n)")).is_ok()
 }
 
-/// Prepares `sql`, which must be one statement; more only where `expands` says that it holds a query that DuckDB expands
-/// ([`is_one_query`]), since all but the last of them run now.
+/// Prepares `sql`, which must be one statement. It may be several only if `expands` says that it contains a query that DuckDB expands
+/// ([`is_one_query`]), because all but the last of them run now.
 ///
 /// # Errors
 /// `Invalid`: it is not one statement, or DuckDB cannot prepare it.
@@ -149,18 +148,18 @@ pub(super) fn prepare<'c>(
     connection.prepare(sql).map_err(engine_error)
 }
 
-/// What DuckDB says that a statement does.
+/// DuckDB's classification of a statement.
 #[cfg(any(test, feature = "fuzzing"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Does {
     Select,
     Explain,
     Other,
-    /// It cannot be prepared, e.g. because its tables are not there.
+    /// The statement cannot be prepared, e.g. because its tables do not exist.
     NotKnown,
 }
 
-/// What each statement of `sql` does, where there are tables `t` and `u` with the columns `a` and `b`.
+/// The classification of each statement of `sql`, with tables `t` and `u` that have the columns `a` and `b`.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn does(sql: &str) -> Vec<Does> {
     static WITH_TABLES: LazyLock<Mutex<Option<Parser>>> = LazyLock::new(|| {
@@ -194,7 +193,7 @@ impl Parser {
                     n,
                     &raw mut prepared,
                 );
-                // Asked for the type of what it could not prepare, DuckDB throws.
+                // Asking for the type of a statement that could not be prepared makes DuckDB throw.
                 let does = if state != ffi::DuckDBSuccess {
                     Does::NotKnown
                 } else {

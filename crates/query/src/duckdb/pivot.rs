@@ -1,15 +1,15 @@
-//! PIVOT without a list of values, which DuckDB makes two statements of: one that finds the values in the data, and the query.
+//! Handles PIVOT without a list of values. DuckDB makes two statements of it: one that finds the values in the data, and the query.
 //!
-//! It shows no plan for them. What the query reads is what it reads with any list of values, so a list is put in for the plan.
+//! DuckDB shows no plan for these. The query reads the same with any list of values, so a list is inserted to make the plan.
 
 use super::parse;
 use super::tokens::{Placed, Token, tokens};
 use crate::engine::EngineError;
 
-/// The query with a list of values in each PIVOT that has none, to be planned and not to be run.
+/// The query with a list of values in each PIVOT that has none. It is planned but never run.
 ///
 /// # Errors
-/// `Invalid`: it cannot be told where a list belongs.
+/// `Invalid`: it is unclear where a list belongs.
 pub(super) fn with_values(sql: &str) -> Result<String, EngineError> {
     let tokens = tokens(sql).map_err(EngineError::Invalid)?;
     let mut places: Vec<usize> = (0..tokens.len())
@@ -22,7 +22,7 @@ pub(super) fn with_values(sql: &str) -> Result<String, EngineError> {
     for place in places.into_iter().rev() {
         listed.insert_str(place, " IN ('x')");
     }
-    // DuckDB itself says whether there is a list everywhere now.
+    // DuckDB itself decides whether every PIVOT now has a list.
     if parse::count(&listed) == Ok(1) {
         return Ok(listed);
     }
@@ -31,10 +31,10 @@ pub(super) fn with_values(sql: &str) -> Result<String, EngineError> {
     )))
 }
 
-/// What to do about a PIVOT that cannot be followed.
+/// The advice for a PIVOT that cannot be analysed.
 pub(super) const ADVICE: &str = "list its values, e.g. PIVOT t ON a IN ('x', 'y')";
 
-/// Where lists are missing in what follows the word PIVOT: at the end of each expression between ON and what comes after it.
+/// The places of missing lists after the word PIVOT: at the end of each expression between ON and the clause that follows.
 fn missing(tokens: &[Placed]) -> Vec<usize> {
     let (mut depth, mut on, mut end) = (0_i32, None, tokens.len());
     for (n, placed) in tokens.iter().enumerate() {

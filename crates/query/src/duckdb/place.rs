@@ -3,10 +3,10 @@
 use crate::engine::EngineError;
 use std::path::{Path, PathBuf};
 
-/// What DuckDB appends to the name of a warehouse, the longest last (DuckDB 1.5.6, `SingleFileStorageManager`).
+/// The suffixes that DuckDB appends to the name of a warehouse, the longest last (DuckDB 1.5.6, `SingleFileStorageManager`).
 const BESIDE: [&str; 3] = [".wal", ".wal.recovery", ".wal.checkpoint"];
 
-/// Longest name of a file on common file systems, in bytes.
+/// The longest file name on common file systems, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Refuses a file if DuckDB cannot keep its log next to it.
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use duckdb::Connection;
 
-    /// Whether DuckDB itself can commit there.
+    /// Whether DuckDB can commit there.
     fn commits(file: &Path) -> bool {
         let connection = Connection::open(file).expect("DuckDB opens it");
         let sql = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1)";
@@ -73,7 +73,7 @@ mod tests {
         let longest = file(&"v".repeat(240));
         check(&longest).expect("taken");
         assert!(commits(&longest));
-        // The log of one that was not closed lies there already.
+        // The log of a warehouse that was not closed exists already.
         std::fs::write(file("u.duckdb.wal"), "").expect("written");
         check(&file("u.duckdb")).expect("taken");
     }

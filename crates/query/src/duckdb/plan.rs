@@ -1,27 +1,27 @@
-//! Reads what DuckDB's binder found: its logical plan before the optimizer, in which views, macros and CTEs are resolved and every
-//! table has its full name.
+//! Reads DuckDB's logical plan before the optimizer, in which views, macros and CTEs are resolved and every table has its full name.
 //!
-//! Whatever a plan may hold is listed here. What is not is refused: a function of a later DuckDB may reach what no one may.
+//! This file lists everything that a plan may contain. Anything else is refused, because a function of a later DuckDB may reach what is
+//! forbidden.
 
 use super::answers::SCHEMA;
 use super::statements::{Kind, printed_name};
 use super::tree::Tree;
 use std::collections::BTreeSet;
 
-/// What a bound statement reads.
+/// The names that a bound statement uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Reads {
-    /// Catalog, schema and name of each table.
+    /// The catalog, schema and name of each table.
     pub(super) tables: BTreeSet<[String; 3]>,
-    /// Functions that reach files, settings or what is not known.
+    /// Functions that access files, settings or unknown things.
     pub(super) refused: BTreeSet<String>,
-    /// Operators that do something else than to read.
+    /// Operators that do more than read.
     pub(super) changes: BTreeSet<String>,
 }
 
-/// Table functions that read nothing but their arguments, their own rows, or the catalog (DuckDB 1.5.6: `duckdb_functions()`
-/// where the type is `table`). Left out are those that reach files, settings, logs, other commands or the rows of a table by its
-/// name, and those that run a text. `query` and `query_table` are not needed: the plan shows what they read in their place.
+/// Table functions that read only their arguments, their own rows, or the catalog (DuckDB 1.5.6: `duckdb_functions()` with the type
+/// `table`). Functions that access files, settings, logs, other commands or a table by its name are left out, and so are those that run a
+/// text. `query` and `query_table` are not needed, because the plan shows what they read.
 const FUNCTIONS: [&str; 39] = [
     "DUCKDB_APPROX_DATABASE_COUNT",
     "DUCKDB_COLUMNS",
@@ -64,8 +64,8 @@ const FUNCTIONS: [&str; 39] = [
     "TEST_VECTOR_TYPES",
 ];
 
-/// Operators of a query (DuckDB 1.5.6: `LogicalOperatorToString`). CHUNK_GET is not among them: it is what DESCRIBE found, and
-/// hides what it was found in.
+/// Operators of a query (DuckDB 1.5.6: `LogicalOperatorToString`). CHUNK_GET is left out: it is the result of DESCRIBE, and hides what
+/// DESCRIBE read.
 const OPERATORS: [&str; 28] = [
     "AGGREGATE",
     "ANY_JOIN",
@@ -97,10 +97,10 @@ const OPERATORS: [&str; 28] = [
     "WINDOW",
 ];
 
-/// What DESCRIBE found.
+/// The result of DESCRIBE.
 pub(super) const DESCRIBED: &str = "CHUNK_GET";
 
-/// Operators that do something else than to read (DuckDB 1.5.6: `LogicalOperatorToString`).
+/// Operators that do more than read (DuckDB 1.5.6: `LogicalOperatorToString`).
 const CHANGES: [&str; 30] = [
     "ALTER",
     "ATTACH",
@@ -134,7 +134,7 @@ const CHANGES: [&str; 30] = [
     "VACUUM",
 ];
 
-/// The table function that COPY from a file is planned with.
+/// The table functions in the plan of a COPY from a file.
 const LOADERS: [&str; 5] = [
     "PARQUET_SCAN",
     "READ_CSV",
@@ -143,11 +143,10 @@ const LOADERS: [&str; 5] = [
     "READ_PARQUET",
 ];
 
-/// Whether the plan does what its statement's kind says, and nothing else: the kind was read from the text, the plan is what
-/// DuckDB makes of it.
+/// Checks that the plan does what the statement's kind says and nothing else. The kind comes from the text, the plan from DuckDB.
 ///
 /// # Errors
-/// What is said to whoever sent it.
+/// The error for the caller.
 pub(super) fn check(reads: &Reads, kind: Kind) -> Result<(), String> {
     let allowed: &[&str] = match kind {
         Kind::Query
@@ -209,7 +208,7 @@ pub(super) fn check(reads: &Reads, kind: Kind) -> Result<(), String> {
     }
 }
 
-/// Reads the JSON of EXPLAIN. `None` where it is no plan.
+/// Parses the JSON of EXPLAIN; `None` if it is not a plan.
 pub(super) fn reads(plan: &str) -> Option<Reads> {
     let tree = Tree::read(plan)?;
     let mut open = tree.items(0).to_vec();
@@ -243,8 +242,8 @@ mod tests {
     use duckdb::Connection;
     use std::collections::BTreeSet;
 
-    /// Table functions of the linked DuckDB that are refused. One that is new belongs here, or on the list of those that are allowed,
-    /// after it was looked at; until then it is refused as well.
+    /// Table functions of the linked DuckDB that are refused. A new function must be reviewed and added here or to the allowed ones; until
+    /// then it is refused as well.
     const REFUSED: [&str; 50] = [
         "ARROW_SCAN",
         "ARROW_SCAN_DUMB",

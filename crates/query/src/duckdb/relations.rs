@@ -1,12 +1,11 @@
-//! The names that a query reads from, out of the tree that DuckDB's own parser makes of it (`json_serialize_sql`).
+//! Finds the names that a query reads from, in the syntax tree of DuckDB's own parser (`json_serialize_sql`).
 
 use super::errors::engine_error;
 use super::tree::{Tree, Value};
 use crate::engine::EngineError;
 use duckdb::Connection;
 
-/// The names that `query` reads from: one to three parts each, without those of its own CTEs. `None` where DuckDB cannot write it
-/// as a tree.
+/// The names that `query` reads from, with one to three parts each, without its own CTEs. `None` if DuckDB cannot serialize it.
 pub(super) fn names(
     connection: &Connection,
     query: &str,
@@ -20,14 +19,14 @@ pub(super) fn names(
     Ok(root.map(|(tree, root)| walk(tree, root)))
 }
 
-/// What is to be done next; the last first.
+/// The pending tasks, the last first.
 enum Step {
     Visit(usize),
-    /// From here on a CTE of this name is seen.
+    /// From here on a CTE of this name is visible.
     Hide(String),
     /// The name of a table or a CTE.
     Name(Vec<String>),
-    /// So many CTEs are seen.
+    /// The number of visible CTEs.
     Restore(usize),
 }
 
@@ -66,7 +65,7 @@ fn walk(tree: &Tree, root: usize) -> Vec<Vec<String>> {
                     let parts = parts.filter(|part| !part.is_empty()).map(str::to_owned);
                     steps.push(Step::Name(parts.collect()));
                 }
-                // A CTE may read a table of its own name, and those after it read the CTE.
+                // A CTE may read a table of its own name, and later ones read the CTE.
                 let ctes = tree
                     .field(id, "cte_map")
                     .and_then(|map| tree.field(map, "map"));

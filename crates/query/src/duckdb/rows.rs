@@ -1,35 +1,35 @@
-//! Where the rows of an answer go: into JSON, here or in the program that started this process.
+//! The destination of an answer's rows: JSON, in this process or in its parent.
 
 use super::json::{self, Shape};
 use crate::engine::{Answer, Column, EngineError};
 use duckdb::arrow::array::{Array, StructArray};
 use serde_json::Value;
 
-/// Takes the rows of the last statement.
+/// Receives the rows of the last statement.
 pub(super) trait Rows: Send {
-    /// The statements are known now, and whether they all leave everything as it is.
+    /// The statements are known, and whether all of them only read.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    /// The receiver is gone.
     fn begin(&mut self, only_reads: bool) -> Result<(), EngineError>;
 
-    /// An answer begins; what was taken before is forgotten, since a work that collided runs again.
+    /// An answer starts. Earlier rows are discarded, because a work that conflicted runs again.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    /// The receiver is gone.
     fn columns(&mut self, columns: Vec<Column>, shapes: Vec<Shape>) -> Result<(), EngineError>;
 
-    /// The first `take` rows of `batch` are of the answer.
+    /// Adds the first `take` rows of `batch` to the answer.
     ///
     /// # Errors
-    /// `Invalid`: the answer is too large, or has a value that no message can carry.
+    /// `Invalid`: the answer is too large, or contains a value that no message can carry.
     fn batch(&mut self, batch: &StructArray, take: usize) -> Result<(), EngineError>;
 
-    /// Puts what was taken into the answer.
+    /// Moves the received rows into the answer.
     fn finish(&mut self, answer: &mut Answer);
 }
 
-/// Makes JSON of the rows (docs/design/messages.md, "Values").
+/// Converts the rows to JSON.
 pub(super) struct JsonRows {
     bytes_max: usize,
     columns: Vec<Column>,
@@ -39,7 +39,7 @@ pub(super) struct JsonRows {
 }
 
 impl JsonRows {
-    /// All rows together have at most `bytes_max` bytes.
+    /// `bytes_max` limits all rows together.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -66,7 +66,7 @@ impl Rows for JsonRows {
 
     fn batch(&mut self, batch: &StructArray, take: usize) -> Result<(), EngineError> {
         for row in 0..batch.len().min(take) {
-            // A row is not made that will be too large: it could be far larger than what it is made of.
+            // A row that will be too large is not built, because it could be far larger than its source.
             let mut room = self.bytes_max.saturating_sub(self.bytes);
             let values = batch.columns().iter().zip(&self.shapes);
             let values = values.map(|(column, shape)| json::value(column, row, shape, &mut room));
@@ -98,7 +98,7 @@ fn too_large(bytes_max: usize) -> EngineError {
     ))
 }
 
-/// Hands rows on as they come.
+/// Passes rows on as they come.
 pub(super) struct HandedRows<F>(pub(super) F);
 
 impl<F: FnMut(&StructArray) + Send> Rows for HandedRows<F> {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_too_large_is_refused_before_it_is_made() {
-        // As values they have 64 GB, here none.
+        // As JSON values they would take 64 GB; here they take nothing.
         let items = i32::MAX;
         let item = Arc::new(Field::new("item", DataType::Null, true));
         let nulls = Arc::new(NullArray::new(items as usize));

@@ -1,4 +1,4 @@
-//! Folders for sources and answers, which no crash leaves behind for long.
+//! Folders for sources and answers. A crash leaves none behind for long.
 
 use crate::engine::{EngineError, Scratch};
 use std::fs::{self, DirBuilder, File};
@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The folder of one engine. It is locked as long as the engine lives; one whose lock is free belongs to nobody.
+/// The folder of one engine, which it keeps locked. An unlocked folder is left over.
 pub(super) struct ScratchRoot {
     _folder: TempDir,
     works: PathBuf,
@@ -16,7 +16,7 @@ pub(super) struct ScratchRoot {
 }
 
 impl ScratchRoot {
-    /// Makes a folder below `parent`, and removes those whose engine is gone.
+    /// Creates a folder below `parent`, and removes those of engines that are gone.
     pub(super) fn new(parent: &Path) -> Result<Self, EngineError> {
         Self::make(parent).map_err(|error| {
             EngineError::Unavailable(format!("scratch folder {}: {error}", parent.display()))
@@ -30,7 +30,7 @@ impl ScratchRoot {
             .create(parent)?;
         let parent = parent.canonicalize()?;
         sweep(&parent);
-        // TempDir makes it for its owner only.
+        // TempDir creates it for its owner only.
         let folder = TempDir::with_prefix_in("engine-", &parent)?;
         let lock_path = lock_of(folder.path());
         let lock = File::create(&lock_path)?;
@@ -48,17 +48,17 @@ impl ScratchRoot {
         })
     }
 
-    /// Where the folders of works lie. SQL may read below it, if it knows the name of a folder.
+    /// The parent of the folders of works. SQL may read below it if it knows the name of a folder.
     pub(super) fn works(&self) -> &Path {
         &self.works
     }
 
-    /// Where DuckDB puts what does not fit into its memory, which SQL may not read.
+    /// The folder for DuckDB's spilled data, which SQL cannot read.
     pub(super) fn spill(&self) -> &Path {
         &self.spill
     }
 
-    /// A new folder for one work; its name cannot be guessed.
+    /// Creates a folder with an unguessable name for one work.
     pub(super) fn folder(&self) -> Result<Scratch, EngineError> {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let folder = TempDir::with_prefix_in(format!("{name}-"), &self.works);
@@ -80,7 +80,7 @@ fn lock_of(folder: &Path) -> PathBuf {
     folder.with_file_name(name)
 }
 
-/// Removes the folders of engines that are gone. A folder without a lock file is just being made, or is none of ours.
+/// Removes the folders of engines that are gone. A folder without a lock file is being created, or is not ours.
 fn sweep(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {

@@ -1,7 +1,7 @@
-//! The objects that a statement reads by name.
+//! Prepares the objects that a statement reads by name.
 //!
-//! A source is a temporary view over its file. While a statement is bound to learn what it reads, the view stands for an empty
-//! table of the same columns instead: the plan then names the source, and a file that it reads in another way shows.
+//! A source is a temporary view over its file. While a statement is bound to find out what it reads, the view selects from an empty table
+//! with the same columns instead. The plan then shows the source by name, and a file that the statement reads in any other way is noticed.
 
 use super::control::Control;
 use super::errors::engine_error;
@@ -14,39 +14,39 @@ use duckdb::Connection;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What looking at sources may take.
+/// Limits for inspecting sources.
 pub(super) struct Bounds<'a> {
-    /// Says when it is stopped.
+    /// Reports when the work is stopped.
     pub(super) control: &'a Control,
-    /// Most bytes of a copy that is made of a source.
+    /// The most bytes of a copy of a source.
     pub(super) copy_bytes_max: u64,
 }
 
 /// A source that is ready to be read.
-pub(super) struct Ready {
+pub(super) struct PreparedSource {
     pub(super) name: String,
     /// The query that reads its file.
     query: String,
-    /// The table that stands for it, in the catalog of temporary objects.
+    /// The empty table in its place, in the catalog of temporary objects.
     pub(super) stand_in: String,
     pub(super) file: String,
     pub(super) row_count: Option<u64>,
 }
 
-impl Ready {
-    /// Whether SQL means it with this name.
+impl PreparedSource {
+    /// Whether SQL refers to the source with this name.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The query that reads it, without the file and the names of its columns.
+    /// The query that reads it, without the file and the column names.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn how(&self) -> &str {
         let how = self.query.split_once(", ").map_or("", |(_, how)| how);
         how.split_once(", columns =").map_or(how, |(how, _)| how)
     }
 
-    /// How it stands in the lineage of a statement that read it.
+    /// The source in the lineage of a statement that read it.
     pub(super) fn read(&self) -> SourceRead {
         SourceRead {
             name: self.name.clone(),
@@ -55,13 +55,13 @@ impl Ready {
     }
 }
 
-/// A text up to this size is counted row by row; a larger one would hold up its Command. Parquet knows its rows.
+/// The largest text whose rows are counted; counting a larger one would delay its Command. Parquet stores its row count.
 const COUNT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// DuckDB reads the name of a file as a pattern where it has one of these: it could find the file of another.
+/// DuckDB treats a file name with one of these characters as a pattern, which could match another file.
 const PATTERNS: [char; 3] = ['*', '?', '['];
 
-/// A path as it stands in SQL.
+/// A path as a literal in SQL.
 fn path(file: &Path) -> Result<String, EngineError> {
     let text = file.to_str().map(str::to_owned);
     text.ok_or_else(|| {
@@ -72,7 +72,7 @@ fn path(file: &Path) -> Result<String, EngineError> {
     })
 }
 
-/// Two names that are the same but for the case of ASCII letters are one name in SQL: the later would stand for both.
+/// In SQL, names that differ only in the case of ASCII letters are the same. The later source would hide the earlier.
 fn check_names(sources: &[Source]) -> Result<(), EngineError> {
     let mut seen = BTreeMap::new();
     for Source { name, .. } in sources {
@@ -85,20 +85,20 @@ fn check_names(sources: &[Source]) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Makes the stand-ins.
+/// Creates the views and their empty tables.
 pub(super) fn prepare(
     connection: &Connection,
     sources: &[Source],
     bounds: &Bounds<'_>,
-) -> Result<Vec<Ready>, EngineError> {
+) -> Result<Vec<PreparedSource>, EngineError> {
     check_names(sources)?;
-    // Nobody else can have a table of such a name. In the order of the sources, as lineage tells them.
+    // Unique names, in the order of the sources, which is also that of lineage.
     let own = uuid::Uuid::new_v4().simple();
-    let ready = sources.iter().enumerate().map(|(n, source)| {
+    let prepared = sources.iter().enumerate().map(|(n, source)| {
         let file = path(&source.file)?;
         let wrong = |error: EngineError| match error {
             EngineError::Invalid(text) => {
-                // The line that DuckDB shows is not the user's.
+                // The line in DuckDB's message is not from the user's SQL.
                 let text = text.split("\n\nLINE ").next().unwrap_or_default();
                 let text = text.trim_start_matches("payload.sql: ");
                 EngineError::Invalid(format!(
@@ -129,7 +129,7 @@ pub(super) fn prepare(
                 "it has {rows} rows, of which DuckDB reads {counted}; describe the file with `options`, and report this"
             ))));
         }
-        let ready = Ready {
+        let prepared = PreparedSource {
             name: source.name.clone(),
             query,
             stand_in: format!("pudato_source_{own}_{n:04}"),
@@ -138,34 +138,40 @@ pub(super) fn prepare(
         };
         let table = format!(
             "CREATE TEMP TABLE {} AS SELECT * FROM ({}) LIMIT 0",
-            quote(&ready.stand_in),
-            ready.query
+            quote(&prepared.stand_in),
+            prepared.query
         );
         connection
             .execute_batch(&table)
             .map_err(engine_error)
             .map_err(wrong)?;
-        Ok(ready)
+        Ok(prepared)
     });
-    ready.collect()
+    prepared.collect()
 }
 
-/// Lets every name stand for its empty table.
-pub(super) fn stand_in(connection: &Connection, sources: &[Ready]) -> Result<(), EngineError> {
+/// Points every view to its empty table.
+pub(super) fn stand_in(
+    connection: &Connection,
+    sources: &[PreparedSource],
+) -> Result<(), EngineError> {
     views(connection, sources, |source| {
         format!("SELECT * FROM temp.main.{}", quote(&source.stand_in))
     })
 }
 
-/// Lets every name stand for its file.
-pub(super) fn reveal(connection: &Connection, sources: &[Ready]) -> Result<(), EngineError> {
+/// Points every view to its file.
+pub(super) fn reveal(
+    connection: &Connection,
+    sources: &[PreparedSource],
+) -> Result<(), EngineError> {
     views(connection, sources, |source| source.query.clone())
 }
 
 fn views(
     connection: &Connection,
-    sources: &[Ready],
-    query: impl Fn(&Ready) -> String,
+    sources: &[PreparedSource],
+    query: impl Fn(&PreparedSource) -> String,
 ) -> Result<(), EngineError> {
     let views = sources.iter();
     let views = views.map(|source| {
@@ -182,7 +188,7 @@ fn views(
     connection.execute_batch(&views).map_err(engine_error)
 }
 
-/// How a file is read, and its rows, where pudato has counted them.
+/// How a file is read, and its row count if pudato counted it.
 struct Text {
     query: String,
     rows: Option<u64>,

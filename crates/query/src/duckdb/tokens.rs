@@ -1,15 +1,15 @@
-//! The tokens of a text, read as DuckDB's own lexer reads them (DuckDB 1.5.6, `scan.l`).
+//! Splits SQL into tokens in the same way as DuckDB's own lexer (DuckDB 1.5.6, `scan.l`).
 //!
-//! Only as far as it must be known where a text, a name or a comment ends, and which words begin a statement. Nothing is safe
-//! because of what is read here: how many statements a text is DuckDB's parser says (`parse.rs`), what each does its binder
-//! (`plan.rs`). What the two could read in two ways is refused.
+//! This only goes as far as needed to find the ends of texts, names and comments, and the words that begin a statement. Security does not
+//! depend on it: DuckDB's parser counts the statements (`parse.rs`), and its binder shows what each does (`plan.rs`). A text that the two
+//! could read differently is refused.
 
 use std::ops::Range;
 
-/// A token that means something; spaces and comments are left out.
+/// A significant token. Spaces and comments are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
-    /// A word, as it was written.
+    /// A word as written.
     Word(String),
     /// A quoted name, without its quotes.
     Name(String),
@@ -21,20 +21,20 @@ pub(super) enum Token {
     Symbol(char),
 }
 
-/// A token with its place in the text, in bytes.
+/// A token with its byte range in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) token: Token,
     pub(super) range: Range<usize>,
 }
 
-/// How deep SQL may be nested: DuckDB's parser and binder need more of the stack with each level.
+/// The deepest nesting of SQL. DuckDB's parser and binder need more stack with each level.
 const DEPTH_MAX: usize = 200;
 
 /// Reads the tokens of `sql`.
 ///
 /// # Errors
-/// A text that does not end, or a character that stands where only SQL may; it says where.
+/// A text is not closed, or a character is not allowed in its place. The error says where.
 pub(super) fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
     let mut lexer = Lexer {
         sql,
@@ -86,7 +86,7 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<Placed>, String> {
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,
-    /// Where something stands that DuckDB loses its way at while it looks for spaces to replace ([`is_replaced`]).
+    /// The position of something that confuses DuckDB while it searches for spaces to replace ([`is_replaced`]).
     misread: Option<usize>,
 }
 
@@ -106,7 +106,7 @@ impl Lexer<'_> {
         &self.sql[begin..self.at]
     }
 
-    /// Goes past spaces and comments; says whether something comes after them.
+    /// Skips spaces and comments, and returns whether anything follows.
     fn skip_blank(&mut self) -> Result<bool, String> {
         loop {
             self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
@@ -126,7 +126,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// A comment between slashes and stars, which may hold others.
+    /// A comment between slashes and stars, which may be nested.
     fn skip_block(&mut self) -> Result<(), String> {
         let begin = self.at;
         let mut depth = 0_u32;
@@ -188,7 +188,7 @@ impl Lexer<'_> {
         })
     }
 
-    /// A word, or the text that it is the prefix of.
+    /// A word, or a text with that word as its prefix.
     fn prefixed(&mut self, word: String, begin: usize) -> Result<Token, String> {
         let rest = self.rest();
         match word.as_str() {
@@ -208,7 +208,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// What stands between two quotes; a doubled quote is one.
+    /// The content between two quotes. A doubled quote stands for one.
     fn quoted(&mut self, quote: char) -> Result<String, String> {
         let begin = self.at;
         self.at += 1;
@@ -228,7 +228,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// A text in which a backslash takes the quote after it for a character.
+    /// A text in which a backslash escapes the following quote.
     fn escaped(&mut self, begin: usize) -> Result<(), String> {
         self.at += 1;
         loop {
@@ -248,7 +248,7 @@ impl Lexer<'_> {
                 break;
             }
         }
-        // A text that comes in the next line would be a part of this one, with backslashes of its own.
+        // A text on the next line would continue this one, with its own backslashes.
         let end = self.at;
         if self.skip_blank()? && self.peek() == Some('\'') {
             return Err(format!(
@@ -283,7 +283,7 @@ impl Lexer<'_> {
         Ok(Token::Literal)
     }
 
-    /// A number: what follows it without a space is a token of its own.
+    /// A number. What follows it without a space is a token of its own.
     fn number(&mut self) -> Token {
         let is_digit = |c: char| c.is_ascii_digit() || c == '_';
         let digits = self.take_while(is_digit).to_owned();
@@ -316,21 +316,21 @@ fn is_word_part(c: char) -> bool {
     is_word_start(c) || c.is_ascii_digit() || c == '$'
 }
 
-/// Control characters but for those that end lines, and the tab.
+/// Control characters except for line ends and the tab.
 fn is_control(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n' | '\r')
 }
 
-/// Characters that look like a space, or like nothing: DuckDB takes some for a space and others for letters.
+/// Characters that look like a space or are invisible: DuckDB treats some as spaces and others as letters.
 fn is_strange(c: char) -> bool {
     is_control(c)
         || (!c.is_ascii() && c.is_whitespace())
         || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Spaces that DuckDB replaces by the usual one before it reads a text (DuckDB 1.5.6, `Parser::StripUnicodeSpaces`). It leaves
-/// those in quotes alone, but knows neither comments between slashes and stars, nor backslashes, nor dollars within words: after
-/// one of them it may take what is quoted for what is not.
+/// Spaces that DuckDB replaces with the usual one before it reads a text (DuckDB 1.5.6, `Parser::StripUnicodeSpaces`). It skips those in
+/// quotes, but it does not know comments between slashes and stars, backslashes, and dollars within words. After one of these, it may
+/// confuse quoted and unquoted parts.
 fn is_replaced(c: char) -> bool {
     matches!(
         c,
@@ -354,7 +354,7 @@ fn endless(what: &str, sql: &str, at: usize) -> String {
     )
 }
 
-/// Line and column, for people.
+/// The line and the column, for people.
 fn place(sql: &str, at: usize) -> String {
     let before = &sql[..at];
     let line = before.matches('\n').count() + 1;

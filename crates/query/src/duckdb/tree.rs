@@ -1,13 +1,13 @@
-//! JSON that DuckDB writes about a statement, read without recursion: it is as deep as the statement is nested.
+//! Parses JSON that DuckDB writes about a statement, without recursion, because it is as deep as the statement is nested.
 
 use std::collections::BTreeMap;
 
-/// The values of a text, each known by its number; the first is the whole.
+/// The values of a text, identified by numbers. The first is the whole.
 pub(super) struct Tree {
     values: Vec<Value>,
 }
 
-/// A value; what it holds is known by numbers.
+/// A value. Its children are numbers.
 pub(super) enum Value {
     Object(BTreeMap<String, usize>),
     Array(Vec<usize>),
@@ -16,15 +16,15 @@ pub(super) enum Value {
     Other,
 }
 
-/// What is open while the text is read.
+/// The open array or object during parsing.
 struct Open {
     value: usize,
-    /// The name that the next value has, in an object.
+    /// The name of the next value, in an object.
     key: Option<String>,
 }
 
 impl Tree {
-    /// Reads `json`; `None` where it is none.
+    /// Parses `json`; `None` if it is malformed.
     pub(super) fn read(json: &str) -> Option<Self> {
         let mut tree = Self { values: Vec::new() };
         let mut open: Vec<Open> = Vec::new();
@@ -90,7 +90,7 @@ impl Tree {
         &self.values[id]
     }
 
-    /// The field of an object.
+    /// A field of an object.
     pub(super) fn field(&self, id: usize, name: &str) -> Option<usize> {
         match self.value(id) {
             Value::Object(fields) => fields.get(name).copied(),
@@ -105,7 +105,7 @@ impl Tree {
         }
     }
 
-    /// The text in the field of an object.
+    /// The text in a field of an object.
     pub(super) fn text_of(&self, id: usize, name: &str) -> Option<&str> {
         self.text(self.field(id, name)?)
     }
@@ -119,7 +119,7 @@ impl Tree {
     }
 }
 
-/// The bytes of the text that `json` begins with, with its quotes.
+/// The bytes of the text at the start of `json`, with its quotes.
 fn text_length(json: &str) -> Option<usize> {
     let mut is_escaped = false;
     for (n, byte) in json.bytes().enumerate().skip(1) {

@@ -1,20 +1,20 @@
-//! How types are written, and which of them must be cast before Rust can read them.
+//! Writes types in SQL, and finds those that must be cast before Rust can read them.
 
 use super::statements::quote;
 use duckdb::arrow::datatypes::DataType;
 use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 
-/// The type as DuckDB writes it. With `readable`, types that Arrow cannot carry without loss are replaced by VARCHAR (seen
-/// with DuckDB 1.5.6: TIMETZ loses its offset, UHUGEINT its highest bit, BIT, BIGNUM and VARIANT come as DuckDB's own bytes, and
-/// GEOMETRY as WKB, of which its text says every digit).
+/// The type in DuckDB's notation. With `readable`, types that Arrow cannot carry without loss become VARCHAR (seen with DuckDB 1.5.6:
+/// TIMETZ loses its offset, UHUGEINT its highest bit, BIT, BIGNUM and VARIANT come as DuckDB's own bytes, and GEOMETRY as WKB, whose text
+/// has every digit).
 ///
-/// `arrow` is the column's type in the answer, where there is one: only it tells how long an ARRAY is.
+/// `arrow` is the column's type in the answer, if there is one: only it contains the length of an ARRAY.
 pub(super) fn text(r#type: &LogicalTypeHandle, arrow: Option<&DataType>, readable: bool) -> String {
     let instead = |id| (readable && needs_cast(id)).then_some("VARCHAR");
     replaced(r#type, arrow, readable, &instead)
 }
 
-/// The type with others in the place of those that `instead` names, as SQL reads it.
+/// The type in SQL, with replacements for the types that `instead` names.
 pub(super) fn with_others(
     r#type: &LogicalTypeHandle,
     instead: &dyn Fn(LogicalTypeId) -> Option<&'static str>,
@@ -34,7 +34,7 @@ fn replaced(
         return instead.into();
     }
     if let Some(alias) = r#type.get_alias() {
-        // Whoever made the type named it: in SQL its name is quoted.
+        // A user named the type, so its name is quoted in SQL.
         return if is_sql { quote(&alias) } else { alias };
     }
     let child = |n: usize| {
@@ -44,7 +44,7 @@ fn replaced(
     let members = || {
         let members = (0..r#type.num_children()).map(|n| {
             let name = r#type.child_name(n);
-            // In SQL a member may have the name of a keyword.
+            // A member may have the name of a keyword.
             let name = match is_sql {
                 true => quote(&name),
                 false => quote_where_needed(&name),
@@ -95,7 +95,7 @@ fn replaced(
         Id::List => format!("{}[]", child(0)),
         Id::Array => match arrow {
             Some(DataType::FixedSizeList(_, length)) => format!("{}[{length}]", child(0)),
-            // Its length is not told here, and a cast needs one: a list has the same values.
+            // The length is unknown here, and a cast needs one. A list holds the same values.
             _ if is_sql => format!("{}[]", child(0)),
             _ => format!("{}[ANY]", child(0)),
         },
@@ -106,12 +106,12 @@ fn replaced(
     }
 }
 
-/// The type to cast a column to before it is read; `None` where it can be read as it is.
+/// The type to cast a column to before it is read; `None` if it can be read as it is.
 pub(super) fn cast(r#type: &LogicalTypeHandle) -> Option<String> {
     if !contains(r#type) {
         return None;
     }
-    // DuckDB does not cast a union's members, and an array's length is not told here.
+    // DuckDB does not cast the members of a union, and the length of an array is unknown here.
     let is_composed = |id| matches!(id, LogicalTypeId::Union | LogicalTypeId::Array);
     if is_composed(r#type.id()) {
         return Some("VARCHAR".into());

@@ -1,11 +1,11 @@
-//! The file of the warehouse, which one process at a time may write.
+//! The file of the warehouse, which one process at a time can write.
 //!
-//! It is opened for writing also by those who only read, so that a write never waits for a read: DuckDB gives each its own snapshot.
-//! Where another program has it open for reading, those who read join it.
+//! Readers open it for writing as well, so that a write never waits for a read: DuckDB gives each its own snapshot. If another program has
+//! it open for reading, readers share it.
 //!
-//! DuckDB locks the file as long as it is open, and people look into it with other programs. So it is open only while it is
-//! used, and closed before the answer is out. Only where Commands come so fast that opening it each time would be most of
-//! the work does it stay open a little longer.
+//! DuckDB locks the file while it is open, and people inspect it with other programs. So it is open only while it is used, and closed
+//! before the answer is sent. It stays open a little longer only if Commands come so fast that opening it each time would take most of the
+//! time.
 
 use super::errors::engine_error;
 use super::lockdown::Lockdown;
@@ -17,33 +17,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// From so many uses in [`BUSY_WINDOW`] on the file stays open between them: opening it takes about 10 ms (measured with
-/// DuckDB 1.5.6), which is then a good part of the time.
+/// After this many uses within [`BUSY_WINDOW`], the file stays open between uses, because opening it takes about 10 ms (measured with
+/// DuckDB 1.5.6).
 const BUSY_USES: usize = 20;
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
-/// So does it where it was in use for so much of the last [`BUSY_WINDOW`]: others could hardly have opened it then, and who asks
-/// one large query after the other finds it warm.
+/// After this much use within the last [`BUSY_WINDOW`], the file stays open as well. Other programs could hardly have opened it, and a
+/// series of large queries finds it warm.
 const BUSY_TIME: Duration = Duration::from_millis(400);
 
-/// How long it stays open after the last of them.
+/// How long it stays open after the last use.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// What a use wants to do with the file.
+/// The purpose of a use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Only read it.
+    /// Reads the file.
     Read,
-    /// Change it; no other process may have it open meanwhile.
+    /// Changes the file. No other process may have it open meanwhile.
     Write,
 }
 
-/// Where the tables are.
+/// The place of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Place {
     /// In this file.
     File(PathBuf),
-    /// In memory; each work has its own and nothing is kept.
+    /// In memory: each work has its own, and nothing is kept.
     Memory,
 }
 
@@ -51,18 +51,18 @@ pub(super) enum Place {
 struct State {
     open: Option<(Connection, Mode)>,
     users: usize,
-    /// Those who wait to write while it is open for reading.
+    /// The number of writers that wait while it is open for reading.
     writers_waiting: usize,
     recent: VecDeque<Instant>,
-    /// Since when it is in use, and when it was before.
+    /// The start of the current use, and earlier uses.
     since: Option<Instant>,
     periods: VecDeque<(Instant, Instant)>,
-    /// Counts uses, so that a late closing sees whether there was another.
+    /// Counts uses, so that a delayed closing notices another use.
     uses: u64,
 }
 
 impl State {
-    /// How long it was in use within the last [`BUSY_WINDOW`], in more than one use; to be asked at the end of a use.
+    /// How long it was in use within the last [`BUSY_WINDOW`], over more than one use. Call this at the end of a use.
     fn time_in_use(&mut self) -> Duration {
         let now = Instant::now();
         if let Some(since) = self.since.take() {
@@ -91,9 +91,9 @@ pub(super) struct Warehouse {
     changed: Condvar,
 }
 
-/// A connection to the open warehouse; when the last is dropped, the file is closed.
+/// A connection to the open warehouse. Dropping the last one closes the file.
 pub(super) struct Lease {
-    /// `None` only while it is dropped: the connection must be closed before the file is.
+    /// `None` only during the drop, because the connection must be closed before the file.
     connection: Option<Connection>,
     pub(super) mode: Mode,
     warehouse: Arc<Warehouse>,
@@ -117,7 +117,7 @@ impl Warehouse {
         })
     }
 
-    /// Most bytes of what does not fit into memory.
+    /// The most bytes to spill to disk.
     pub(super) fn spill_bytes(&self) -> u64 {
         self.lockdown.spill_bytes
     }
@@ -126,11 +126,11 @@ impl Warehouse {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the warehouse, or joins those who have it open. Blocks while it could be opened for reading only and `mode` wants to
-    /// write, at most until `until`.
+    /// Opens the warehouse, or shares it with other works. Blocks until `until` at most, if `mode` wants to write and the file could only
+    /// be opened for reading.
     ///
     /// # Errors
-    /// `Unavailable`: another process has it; `Invalid`: the file is no warehouse.
+    /// `Unavailable`: another process has it open. `Invalid`: the file is not a warehouse.
     pub(super) fn acquire(
         self: &Arc<Self>,
         mode: Mode,
@@ -183,7 +183,7 @@ impl Warehouse {
         Ok(self.lease(connection, mode))
     }
 
-    /// Closes the file as soon as nobody uses it. Blocks until then, at most until `until`.
+    /// Closes the file as soon as it is not in use. Blocks until then, and until `until` at most.
     pub(super) fn close(&self, until: Instant) {
         let mut state = self.lock();
         while state.users > 0 {
@@ -197,11 +197,11 @@ impl Warehouse {
         state.open = None;
     }
 
-    /// Opens the file for writing, or, where only that is possible and enough, for reading.
+    /// Opens the file for writing or, if that fails and suffices, for reading.
     fn open_for(&self, mode: Mode) -> Result<(Connection, Mode), EngineError> {
         match self.open(Mode::Write) {
             Err(_) if mode == Mode::Read => {
-                // The error of the second try is the one that counts: that of a file which is not there, or is locked for good.
+                // The second error counts: the file does not exist, or is locked for good.
                 self.open(Mode::Read).map(|connection| (connection, mode))
             }
             opened => opened.map(|connection| (connection, Mode::Write)),
@@ -291,7 +291,7 @@ fn opening(error: duckdb::Error, place: &Place) -> EngineError {
         && let Some(own) = super::local::version()
         && number(&written) > number(&own)
     {
-        // It is final: no waiting makes a file older.
+        // This is final: waiting does not make a file older.
         return EngineError::Invalid(format!(
             "the warehouse {} was written by DuckDB {written}, and this pudato reads what DuckDB {own} and older ones write; \
              write it with an older one (pip install 'duckdb=={}'), or set DUCKDB_PATH to another file",
@@ -308,8 +308,8 @@ fn opening(error: duckdb::Error, place: &Place) -> EngineError {
     }
 }
 
-/// The version of DuckDB that wrote a file, as its first page says it (`MainHeader` of DuckDB's storage: after a checksum, the word
-/// DUCK, a version and flags come 32 bytes of text).
+/// The version of DuckDB that wrote a file, from its first page (`MainHeader` of DuckDB's storage: a checksum, the word DUCK, a version and
+/// flags, then 32 bytes of text).
 fn written_by(file: &Path) -> Option<String> {
     const AT: usize = 52;
     const BYTES: usize = 32;
@@ -324,7 +324,7 @@ fn written_by(file: &Path) -> Option<String> {
     (is_duckdb && text.starts_with('v')).then(|| text.to_owned())
 }
 
-/// Major and minor; files are the same within these.
+/// The major and minor version. The file format stays the same within it.
 fn number(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.trim_start_matches('v').split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -1,6 +1,5 @@
-//! Writes an answer into a text file: values are those of an answer in a message (docs/sql.md, "Values"), so that a file holds what a
-//! caller would have been told. DuckDB's own writers lose some of it (1.5.6: a bare `NaN` in JSON, and texts that only DuckDB reads for
-//! lists and structs in CSV).
+//! Writes an answer into a text file, with the same values as in a message (docs/sql.md, "Values"). DuckDB's own writers lose some of them
+//! (1.5.6: a bare `NaN` in JSON, and texts for lists and structs in CSV that only DuckDB can read).
 
 use super::json::{self, NoValue, Shape};
 use super::rows::Rows;
@@ -15,10 +14,10 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A row that has more as JSON would take all memory: each of its values is made before it is written.
+/// The largest row as JSON. A larger one would take too much memory, because all of its values are created before it is written.
 const ROW_BYTES_MAX: usize = 256 << 20;
 
-/// Takes rows into a file of a text format.
+/// Writes rows into a file of a text format.
 pub(super) struct FileRows {
     format: Format,
     path: PathBuf,
@@ -34,10 +33,10 @@ fn failed(error: io::Error) -> EngineError {
 }
 
 impl FileRows {
-    /// Makes the file; its path's ending says whether it is packed in the end.
+    /// Creates the file. The extension of its path says whether to compress it at the end.
     ///
     /// # Errors
-    /// `Unavailable`: it cannot be made.
+    /// `Unavailable`: the file cannot be created.
     pub(super) fn new(path: &Path, format: Format) -> Result<Self, EngineError> {
         let plain = plain(path);
         let out = BufWriter::new(File::create(&plain).map_err(failed)?);
@@ -112,10 +111,10 @@ impl FileRows {
         self.out.write_all(&self.line).map_err(failed)
     }
 
-    /// Ends the file, and packs it where its ending says so.
+    /// Finishes the file, and compresses it if its extension says so.
     ///
     /// # Errors
-    /// `Unavailable`: it cannot be written.
+    /// `Unavailable`: the file cannot be written.
     pub(super) fn close(mut self) -> Result<u64, EngineError> {
         if self.format == Format::Json {
             self.out.write_all(b"\n]\n").map_err(failed)?;
@@ -192,7 +191,7 @@ impl Rows for FileRows {
     fn finish(&mut self, _answer: &mut Answer) {}
 }
 
-/// Where the text is written: at its place, or beside it where it is packed in the end.
+/// The path of the text: the final one, or one beside it if the file is compressed at the end.
 fn plain(path: &Path) -> PathBuf {
     match compression(path.to_str().unwrap_or_default()) {
         Some(_) => path.with_extension("plain"),
@@ -201,16 +200,16 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 fn write_json(line: &mut Vec<u8>, value: &Value) {
-    // A vector takes everything, and a value is JSON.
+    // Writing into a vector cannot fail, and a value is JSON.
     let _ = serde_json::to_writer(line, value);
 }
 
-/// A field: nothing for NULL, quotes around texts that need them.
+/// Writes a field: nothing for NULL, and quotes around texts that need them.
 fn field(line: &mut Vec<u8>, value: &Value, r#type: &str, delimiter: u8) {
     match value {
         Value::Null => {}
         Value::String(text) => text_field(line, text, delimiter),
-        // A number that JSON has not: `NaN`, `Infinity`.
+        // A number that JSON lacks: `NaN`, `Infinity`.
         Value::Object(tagged) if matches!(r#type, "DOUBLE" | "FLOAT") => {
             let word = tagged.get("value").and_then(Value::as_str);
             text_field(line, word.unwrap_or_default(), delimiter);
@@ -242,14 +241,14 @@ fn pack(from: &Path, to: &Path, ending: &str) -> io::Result<()> {
         io::copy(&mut plain, &mut packed)?;
         return packed.finish()?.flush();
     }
-    // It panics where it cannot read or write: what fails is kept, and told when it is done.
+    // The compressor panics on a failing reader or writer, so the failure is recorded and reported afterwards.
     let mut error = None;
     let mut read_error = None;
-    let packed = Kept {
+    let packed = ErrorCapture {
         inner: BufWriter::new(File::create(to)?),
         error: &mut error,
     };
-    let source = Kept {
+    let source = ErrorCapture {
         inner: plain,
         error: &mut read_error,
     };
@@ -260,13 +259,13 @@ fn pack(from: &Path, to: &Path, ending: &str) -> io::Result<()> {
     }
 }
 
-/// Keeps the first error, and ends there.
-struct Kept<'e, T> {
+/// Records the first error, and then pretends to be at the end.
+struct ErrorCapture<'e, T> {
     inner: T,
     error: &'e mut Option<io::Error>,
 }
 
-impl<T: Read> Read for Kept<'_, T> {
+impl<T: Read> Read for ErrorCapture<'_, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.error.is_some() {
             return Ok(0);
@@ -281,7 +280,7 @@ impl<T: Read> Read for Kept<'_, T> {
     }
 }
 
-impl<W: Write> Write for Kept<'_, W> {
+impl<W: Write> Write for ErrorCapture<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.error.is_none()
             && let Err(error) = self.inner.write_all(bytes)

@@ -6,8 +6,8 @@ use pudato_protocol::DataReference;
 use pudato_query::duckdb::process::Program;
 use pudato_query::duckdb::{DuckDb, Isolation, Options};
 use pudato_query::{
-    Answer, AnswerTo, Begun, CsvOptions, EngineError, Format, Outcome, Parameters, QueryEngine,
-    Scratch, Source, Waits, Work,
+    Answer, AnswerTo, BeginOutcome, CsvOptions, EngineError, Format, Outcome, Parameters,
+    QueryEngine, Scratch, Source, Waits, Work,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -88,12 +88,12 @@ pub fn source(scratch: &Scratch, name: &str, format: Format, bytes: impl AsRef<[
 /// Runs a work and commits it.
 pub async fn run(engine: &DuckDb, work: Work) -> Result<Outcome, EngineError> {
     match engine.begin(work).await? {
-        Begun::Ran(transaction) => {
+        BeginOutcome::Ran(transaction) => {
             let outcome = transaction.outcome().clone();
             transaction.commit("answer").await?;
             Ok(outcome)
         }
-        Begun::Answered(_) => panic!("it was not run before"),
+        BeginOutcome::Answered(_) => panic!("it was not run before"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Reads a whole text in columns once, before DuckDB does: whether every line has its fields, how many rows there are, and what the
-//! values of each column are.
+//! Reads a whole CSV file once before DuckDB does: checks that every line has all fields, counts the rows, and collects the values'
+//! properties for each column.
 
 use super::scan::{Dialect, Ends, Record, Scanner, Wrong};
 use super::values::Values;
@@ -10,31 +10,31 @@ use crate::engine::EngineError;
 use std::io::Read;
 use std::path::Path;
 
-/// What separates fields where nobody says: the first that divides the beginning of the file evenly.
+/// The delimiters to try if none is given. The first that divides the beginning of the file evenly is used.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// Lines of the beginning.
+/// The number of lines at the beginning to look at.
 const BEGINNING: usize = 1_000;
-/// Records after which it is looked whether the work was stopped.
+/// The number of records between two checks for a cancellation.
 const CHECK_EVERY: u64 = 1_024;
 
-/// What a file is.
+/// The result of reading a file.
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) dialect: Dialect,
-    /// Rows, without the header.
+    /// The number of rows, without the header.
     pub(super) rows: u64,
     pub(super) columns: Vec<Values>,
     pub(super) ends: Ends,
-    /// Bytes of the longest record.
+    /// The size of the longest record in bytes.
     pub(super) record_bytes: usize,
-    /// Whether DuckDB could read the file otherwise: it is in another encoding, or has quotes or empty lines where others have none.
+    /// Whether DuckDB could read the file differently: it has another encoding, or quotes or empty lines in some places only.
     pub(super) is_odd: bool,
 }
 
-/// Reads the file; `delimiter` is that of its format, where it has one.
+/// Reads the file. `delimiter` is that of its format, if it has one.
 ///
 /// # Errors
-/// `Invalid`: a line is no line of the table, with its number; `Unavailable`: the file cannot be read.
+/// `Invalid`: a line does not fit the table; the error names its number. `Unavailable`: the file cannot be read.
 pub(super) fn examine(
     file: &Path,
     options: &CsvOptions,
@@ -65,7 +65,7 @@ pub(super) fn examine(
     table.finish()
 }
 
-/// Calls `see` with every record until it says no; answers whether the file is in another encoding than UTF-8.
+/// Calls `see` with every record until it returns false. Returns whether the file has an encoding other than UTF-8.
 pub(super) fn each(
     file: &Path,
     options: &CsvOptions,
@@ -91,7 +91,7 @@ pub(super) fn each(
     Ok(is_decoded)
 }
 
-/// The delimiter that divides the beginning evenly, into the most fields.
+/// The delimiter that divides the beginning evenly into the most fields.
 fn choose(
     file: &Path,
     options: &CsvOptions,
@@ -114,11 +114,11 @@ fn choose(
         });
         match read {
             Err(wrong @ (Wrong::Read(_) | Wrong::Stopped(_))) => return Err(explain(wrong)),
-            // It is told when the whole is read.
+            // The error is returned after the whole file was read.
             Err(Wrong::Line(..)) => even = 0,
             Ok(_) => {}
         }
-        // One field in each line is what every delimiter makes of a text that has none of it.
+        // A text without the delimiter always has one field in each line, which proves nothing.
         let is_divided = fields > 1;
         let score = (
             if is_divided {
@@ -158,7 +158,7 @@ pub(super) fn explain(wrong: Wrong) -> EngineError {
 struct Table<'o> {
     options: &'o CsvOptions,
     dialect: Dialect,
-    /// Delimiters that could have been meant, where none was said.
+    /// Delimiters that the author of the file may have meant.
     others: Vec<u8>,
     first: Option<(u64, usize)>,
     records: u64,
@@ -166,7 +166,7 @@ struct Table<'o> {
     ends: Ends,
     record_bytes: usize,
     is_odd: bool,
-    /// A line with another delimiter in a table of one column.
+    /// A line with another delimiter, in a table with one column.
     suspect: Option<(u64, u8)>,
 }
 

@@ -1,8 +1,8 @@
-//! How a text in columns is read.
+//! Reads CSV files.
 //!
-//! pudato itself reads the file first ([`examine`]): every line must have its fields, and no type may change a digit. Then DuckDB's
-//! sniffer tells the columns' names and types. It also proposes a statement (`Prompt`), in which the file's own words stand unquoted:
-//! that one is never run. The query is made here, and each word of the file is quoted.
+//! pudato reads the file first ([`examine`]): every line must have all fields, and no type may change a digit. Then DuckDB's sniffer
+//! proposes the columns' names and types. It also proposes a statement (`Prompt`) that contains the file's own words without quotes; that
+//! statement is never run. The query is built here, with every word of the file quoted.
 
 mod examine;
 mod plain;
@@ -26,18 +26,18 @@ use std::path::Path;
 #[cfg(any(test, feature = "fuzzing"))]
 use std::time::Duration;
 
-/// A text that is ready to be read.
+/// A CSV file that is ready to be read.
 pub(super) struct Reader {
     /// The query that reads it.
     pub(super) query: String,
-    /// Its rows.
+    /// The number of its rows.
     pub(super) rows: u64,
 }
 
-/// Longest line that DuckDB 1.5.6 reads unless it is told otherwise, in bytes.
+/// The longest line in bytes that DuckDB 1.5.6 reads by default.
 const LINE_BYTES: usize = 2_000_000;
 
-/// What the sniffer found; a format is `None` where it is that of ISO 8601.
+/// The result of the sniffer. A missing format means ISO 8601.
 struct Found {
     columns: Vec<(String, String)>,
     date_format: Option<String>,
@@ -45,7 +45,7 @@ struct Found {
 }
 
 impl Found {
-    /// Keeps the columns of a type, with or without a time zone, as text.
+    /// Reads the columns of a type, with or without a time zone, as text.
     fn leave_as_text(&mut self, r#type: &str) {
         for (_, own) in &mut self.columns {
             if own == r#type || own.starts_with(&format!("{type} ")) {
@@ -55,8 +55,8 @@ impl Found {
     }
 }
 
-/// Makes ready to read `file`, whose path in SQL is `name`; `delimiter` is that of its format, where it has one. Every row is looked at
-/// to learn the columns' types: the first 20,480, which is DuckDB's default, do not tell what comes later.
+/// Prepares to read `file`, whose path in SQL is `name`; `delimiter` is that of its format, if it has one. Types are based on every row,
+/// because the first 20,480, which is DuckDB's default, say nothing about later ones.
 pub(super) fn reader(
     connection: &Connection,
     file: &Path,
@@ -77,10 +77,10 @@ pub(super) fn reader(
         skip: options.skip,
         is_copy: false,
     };
-    // A copy where DuckDB could read the file otherwise.
+    // A copy, if DuckDB could read the file differently.
     let copy = || -> Result<Place, EngineError> {
         let copy = format!("{name}.plain.csv");
-        // What is NULL in a column of texts and what is empty is told apart there.
+        // The copy distinguishes NULL from an empty text.
         plain::write(file, Path::new(&copy), options, &examined, bounds, |_| true)?;
         Ok(Place {
             file: copy,
@@ -93,7 +93,7 @@ pub(super) fn reader(
     let mut found = read.sniff(&place)?;
     read.name(&mut found)?;
     read.types(&mut found)?;
-    // Only a text can be empty and not NULL. Where a column of another type has such a field, it means NULL there.
+    // Only a text can be empty without being NULL. In a column of another type, an empty field means NULL.
     let has_empty = |is_text: bool| {
         let columns = found.columns.iter().zip(&examined.columns);
         let mut columns = columns.filter(|((_, r#type), _)| (r#type == "VARCHAR") == is_text);
@@ -119,7 +119,7 @@ pub(super) fn reader(
     })
 }
 
-/// The delimiter of a file and the count of its columns, as they are found.
+/// The detected delimiter and number of columns.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn found(file: &Path, delimiter: Option<u8>) -> Option<(u8, usize)> {
     let examined = examine::examine(
@@ -132,7 +132,7 @@ pub(super) fn found(file: &Path, delimiter: Option<u8>) -> Option<(u8, usize)> {
     Some((examined.dialect.delimiter, examined.columns.len()))
 }
 
-/// Where the text lies, and how it is written there.
+/// The file to read, and its form.
 struct Place {
     file: String,
     dialect: Dialect,
@@ -147,7 +147,7 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// What both the sniffer and the reader are told.
+    /// The options for both the sniffer and the reader.
     fn said(&self, place: &Place) -> Vec<String> {
         let character = |byte: u8| literal(&char::from(byte).to_string());
         let mut said = vec![
@@ -156,10 +156,9 @@ impl Read<'_> {
             format!("escape = {}", character(place.dialect.escape)),
             format!("skip = {}", place.skip),
             format!("header = {}", self.options.has_header()),
-            // A line that begins with # is a line.
+            // A line that begins with # is not a comment.
             "comment = ''".to_owned(),
-            // `strict_mode` is left at its default, which is true: written beside CR LF it makes DuckDB answer with no rows
-            // (findings/duckdb-csv-strict-crlf.sh).
+            // `strict_mode` keeps its default, which is true: if it is given together with CR LF line ends, DuckDB returns no rows.
             "hive_partitioning = false".to_owned(),
         ];
         if !self.options.nullstr.is_empty() {
@@ -174,7 +173,7 @@ impl Read<'_> {
             said.push(format!("decimal_separator = {}", character(separator)));
         }
         if self.examined.record_bytes >= LINE_BYTES {
-            // With every quote doubled, and its fields quoted.
+            // With every quote doubled, and all fields quoted.
             let line = self.examined.record_bytes * 2 + 1_024;
             said.push(format!(
                 "max_line_size = {line}, buffer_size = {}",
@@ -184,7 +183,7 @@ impl Read<'_> {
         said
     }
 
-    /// The formats that the caller says.
+    /// The formats that the caller gave.
     fn formats(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let options = self.options;
         let formats = [
@@ -225,7 +224,7 @@ impl Read<'_> {
         })
     }
 
-    /// The names that the caller says.
+    /// The names that the caller gave.
     fn name(&self, found: &mut Found) -> Result<(), EngineError> {
         let Some(names) = &self.options.columns else {
             return Ok(());
@@ -243,7 +242,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Takes the types that the caller gives. Otherwise no type may change a value, and no date is guessed: only the caller knows whether
+    /// Uses the types that the caller gave. Otherwise no type may change a value, and no date is guessed: only the caller knows whether
     /// `1/2/26` is in January or in February.
     fn types(&self, found: &mut Found) -> Result<(), EngineError> {
         let is_guess = |format: &Option<String>, said: &Option<String>| {
@@ -311,7 +310,7 @@ impl Read<'_> {
     }
 }
 
-/// Names and types out of the sniffer's list.
+/// Reads names and types from the sniffer's list.
 fn columns(listed: &Value) -> Option<Vec<(String, String)>> {
     let Value::List(listed) = listed else {
         return None;

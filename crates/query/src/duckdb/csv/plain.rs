@@ -1,4 +1,4 @@
-//! A copy of a text in columns that every reader reads alike: UTF-8, commas, one line end, quotes around all texts.
+//! Writes a copy of a CSV file that every reader reads the same way: UTF-8, commas, one kind of line end, quotes around all texts.
 
 use super::examine::{Examined, each, explain};
 use super::scan::{Dialect, Wrong};
@@ -9,17 +9,17 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// How the copy is written.
+/// The form of the copy.
 pub(super) const DIALECT: Dialect = Dialect {
     delimiter: b',',
     quote: b'"',
     escape: b'"',
 };
 
-/// Writes the copy. An empty field is NULL in it, and an empty text where `keeps` says so of its column.
+/// Writes the copy. An empty field becomes NULL, or an empty text if `keeps` says so for its column.
 ///
 /// # Errors
-/// `Unavailable`: it cannot be written; `Invalid`: it is too large.
+/// `Unavailable`: it cannot be written. `Invalid`: it is too large.
 pub(super) fn write(
     from: &Path,
     to: &Path,

@@ -1,10 +1,10 @@
-//! Reads a text in columns field by field, as RFC 4180 has it. DuckDB reads the file that the query uses; this finds out before what is
-//! in it, because DuckDB's own sniffer leaves out lines that do not fit, and says nothing (1.5.6).
+//! Reads a CSV file field by field, according to RFC 4180. DuckDB reads the file for the query itself. This checks its contents before,
+//! because DuckDB's sniffer silently drops lines that do not fit (1.5.6).
 
 use crate::engine::EngineError;
 use std::io::{self, Read};
 
-/// What stands between and around fields.
+/// The characters between and around fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
@@ -12,17 +12,17 @@ pub(super) struct Dialect {
     pub(super) escape: u8,
 }
 
-/// One line of the table, which may be several of the file.
+/// One record of the table, which may span several lines.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// The line of the file in which it begins, from 1.
+    /// The line of the file where it begins, from 1 on.
     pub(super) line: u64,
-    /// Its bytes in the file, with its end.
+    /// Its size in the file in bytes, including its line end.
     pub(super) bytes: usize,
     text: Vec<u8>,
-    /// Where each field ends, and whether it stood in quotes.
+    /// The end of each field, and whether it was quoted.
     ends: Vec<(usize, bool)>,
-    /// Whether another reader could read it otherwise: a quote within a field that does not stand in quotes, or spaces before one.
+    /// Whether another reader could read it differently: it has a quote within an unquoted field, or spaces before a quote.
     pub(super) is_odd: bool,
 }
 
@@ -31,7 +31,7 @@ impl Record {
         self.ends.len()
     }
 
-    /// Its fields, and whether each stood in quotes.
+    /// Its fields, and whether each was quoted.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], bool)> {
         self.ends.iter().enumerate().map(|(n, (end, is_quoted))| {
             let from = n.checked_sub(1).map_or(0, |before| self.ends[before].0);
@@ -39,7 +39,7 @@ impl Record {
         })
     }
 
-    /// Whether it is a line with nothing on it.
+    /// Whether the line is empty.
     pub(super) fn is_blank(&self) -> bool {
         self.text.is_empty() && matches!(self.ends[..], [(_, false)])
     }
@@ -57,7 +57,7 @@ impl Record {
     }
 }
 
-/// How lines end, as far as was read.
+/// The kinds of line ends so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) line_feed: bool,
@@ -71,10 +71,10 @@ impl Ends {
     }
 }
 
-/// Why a text cannot be read.
+/// Why a file cannot be read.
 #[derive(Debug)]
 pub(super) enum Wrong {
-    /// The file cannot be read or unpacked.
+    /// The file cannot be read or decompressed.
     Read(io::Error),
     /// A line does not fit the others.
     Line(u64, String),
@@ -84,9 +84,9 @@ pub(super) enum Wrong {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// At the beginning of a field.
+    /// At the start of a field.
     Begin,
-    /// In a field without quotes.
+    /// In an unquoted field.
     Plain,
     /// Within quotes.
     Quoted,
@@ -96,7 +96,7 @@ enum State {
     Closed,
 }
 
-/// Reads the records of a text.
+/// Reads the records of a file.
 pub(super) struct Scanner<R> {
     from: R,
     dialect: Dialect,
@@ -144,7 +144,7 @@ impl<R: Read> Scanner<R> {
         Ok(Some(self.part[self.at]))
     }
 
-    /// Leaves out so many lines; answers how many bytes they had.
+    /// Skips this many lines, and returns their size in bytes.
     pub(super) fn skip(&mut self, lines: u64) -> Result<(), Wrong> {
         let until = self.line + lines;
         while self.line < until {
@@ -158,7 +158,7 @@ impl<R: Read> Scanner<R> {
         Ok(())
     }
 
-    /// Reads the next record into `record`; false where there is none.
+    /// Reads the next record into `record`; false at the end.
     pub(super) fn next(&mut self, record: &mut Record) -> Result<bool, Wrong> {
         record.clear(self.line);
         let Dialect {
@@ -227,7 +227,7 @@ impl<R: Read> Scanner<R> {
         }
     }
 
-    /// What stands after a closing quote; answers whether the record ends.
+    /// Handles the character after a closing quote, and returns whether the record ends.
     fn after_closed(&mut self, record: &mut Record, byte: u8) -> Result<bool, Wrong> {
         record.end_field(true);
         if byte == self.dialect.delimiter {
@@ -260,7 +260,7 @@ impl<R: Read> Scanner<R> {
         Ok(())
     }
 
-    /// A line of the file that ends within quotes.
+    /// The error for a line that ends within quotes.
     fn count_line(&mut self, byte: u8) -> Result<(), Wrong> {
         if byte == b'\n' || (byte == b'\r' && self.peek()? != Some(b'\n')) {
             self.line += 1;
@@ -268,7 +268,7 @@ impl<R: Read> Scanner<R> {
         Ok(())
     }
 
-    /// The text ends.
+    /// Ends the file.
     fn end(&mut self, record: &mut Record, state: State) -> Result<(), Wrong> {
         let is_open = match state {
             State::Quoted => true,

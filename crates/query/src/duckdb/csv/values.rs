@@ -1,37 +1,37 @@
-//! What the values of a column are, so that no type is taken that would change one.
+//! Collects properties of a column's values, so that no type is used that would change one of them.
 
 use serde_json::Value as Json;
 
-/// Digits that a DOUBLE holds whatever they are (IEEE 754 binary64).
+/// The number of digits that a DOUBLE always preserves (IEEE 754 binary64).
 const DOUBLE_DIGITS: usize = 15;
-/// Digits that a DECIMAL or HUGEINT of DuckDB holds.
+/// The most digits of DuckDB's DECIMAL and HUGEINT.
 const DECIMAL_DIGITS: usize = 38;
-/// Digits after the second that TIMESTAMP and TIME hold, and TIMESTAMP_NS.
+/// The digits after the second in TIMESTAMP and TIME, and in TIMESTAMP_NS.
 const MICROSECONDS: usize = 6;
 const NANOSECONDS: usize = 9;
 
-/// The values of a column, as far as they were seen.
+/// The properties of the values so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Values {
-    /// A value is a number that a DOUBLE would change.
+    /// A DOUBLE would change one of the numbers.
     is_inexact: bool,
-    /// A value is something else than digits with a decimal separator.
+    /// One of the values is more than digits with a decimal separator.
     is_no_decimal: bool,
-    /// Most digits before the decimal separator, and after it.
+    /// The most digits before the decimal separator, and after it.
     whole: usize,
     fraction: usize,
-    /// A value is neither `true` nor `false`.
+    /// One of the values is neither `true` nor `false`.
     is_no_boolean: bool,
-    /// Most digits after a second.
+    /// The most digits after a second.
     second_fraction: usize,
-    /// A value does not begin with a digit: `epoch` and `inf` are words, and no days.
+    /// One of the values does not begin with a digit: `epoch` and `inf` are words and no days.
     has_word: bool,
-    /// A value is empty and stood in quotes.
+    /// One of the values is an empty text in quotes.
     pub(super) has_quoted_empty: bool,
 }
 
 impl Values {
-    /// One more value, which is none of those that mean NULL.
+    /// Adds a value that does not mean NULL.
     pub(super) fn see(&mut self, value: &[u8], separator: u8) {
         if value.is_empty() {
             return;
@@ -73,11 +73,11 @@ impl Values {
         }
         self.is_no_decimal = true;
         let digits = unsigned.iter().filter(|byte| byte.is_ascii_digit()).count();
-        // An exponent has at most three more.
+        // An exponent has at most three more digits.
         self.is_inexact |= digits > DOUBLE_DIGITS && !is_exact(unsigned, separator);
     }
 
-    /// The type in the place of `found`, which DuckDB would take.
+    /// The type to use in place of `found`, which DuckDB would use.
     pub(super) fn exact<'a>(&self, found: &'a str) -> std::borrow::Cow<'a, str> {
         match found {
             "DOUBLE" | "FLOAT" if self.is_inexact => {
@@ -123,7 +123,7 @@ fn second_fraction(value: &[u8]) -> usize {
     })
 }
 
-/// Whether a number of many digits is the shortest text of its DOUBLE, so that nothing is lost: 0.30000000000000004 is.
+/// Whether a number with many digits is the shortest text of its DOUBLE, such as 0.30000000000000004. Nothing is lost then.
 pub(in crate::duckdb) fn is_exact(value: &[u8], separator: u8) -> bool {
     let Ok(text) = std::str::from_utf8(value) else {
         return true;
@@ -133,17 +133,17 @@ pub(in crate::duckdb) fn is_exact(value: &[u8], separator: u8) -> bool {
         _ => text.to_owned(),
     };
     let Ok(number) = text.parse::<f64>() else {
-        // This is not a number.
+        // The text is not a number.
         return true;
     };
-    // Two shortest texts may be equally near to a DOUBLE, and writers choose differently: answers have 823735061162298.2, Rust's own
-    // formatting 823735061162298.3.
+    // Two shortest texts may be equally close to a DOUBLE, and writers choose differently: answers contain 823735061162298.2, Rust formats
+    // 823735061162298.3.
     let shortest = [format!("{number:e}"), Json::from(number).to_string()];
     let own = significant(&text);
     number.is_finite() && shortest.iter().any(|text| significant(text) == own)
 }
 
-/// The digits of a number without the zeros around them, and the power of ten of the first.
+/// The digits of a number without leading and trailing zeros, and the power of ten of the first.
 fn significant(text: &str) -> (String, i64) {
     let lower = text.to_ascii_lowercase();
     let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -224,7 +224,7 @@ mod tests {
             let text = whole.to_string();
             #[expect(clippy::cast_precision_loss, reason = "it is what is asked")]
             let double = whole as f64;
-            // Both as exact decimals: that of the DOUBLE has no digits after the point here.
+            // Compared as exact decimals: the DOUBLE has no digits after the point here.
             prop_assert_eq!(is_exact(text.as_bytes(), b'.'), shortest(double) == text.trim_end_matches('0'));
         }
     }

@@ -5,7 +5,7 @@ use crate::csv_options::CsvOptions;
 use crate::duckdb::control::Control;
 use crate::duckdb::csv;
 use crate::duckdb::lockdown::Lockdown;
-use crate::duckdb::sources::{self, Bounds, Ready};
+use crate::duckdb::sources::{self, Bounds, PreparedSource};
 use crate::duckdb::warehouse::{Lease, Mode, Place, Warehouse};
 use crate::engine::{EngineError, Source};
 use crate::format::Format;
@@ -250,14 +250,14 @@ fn rows(connection: &Connection, source: &[Source]) -> Result<Read, EngineError>
         control: &Control::new(Duration::MAX),
         copy_bytes_max: u64::MAX,
     };
-    let ready: Vec<Ready> = sources::prepare(connection, source, &bounds)?;
-    sources::reveal(connection, &ready)?;
+    let prepared: Vec<PreparedSource> = sources::prepare(connection, source, &bounds)?;
+    sources::reveal(connection, &prepared)?;
     let mut query = connection.prepare("SELECT * FROM s").map_err(failed)?;
     let batches = query.query_arrow([]).map_err(failed)?;
     let rows = batches.map(|batch| batch.num_rows() as u64).sum();
     Ok(Read {
         rows,
-        told: ready[0].row_count,
-        how: ready[0].how().to_owned(),
+        told: prepared[0].row_count,
+        how: prepared[0].how().to_owned(),
     })
 }

@@ -2,7 +2,7 @@
 
 use duckdb::arrow::datatypes::TimeUnit;
 
-/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar: 400 years have 146,097 days.
+/// The year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar: 400 years have 146,097 days.
 fn civil(days: i64) -> (i64, i64, i64) {
     // Counted from 1 March of year 0, so that the day that leap years add comes last.
     let days = days + 719_468;
@@ -24,12 +24,12 @@ fn day(days: i64) -> String {
     let (year, month, day) = civil(days);
     match year {
         0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
-        // ISO 8601 wants a sign before years of more or less than four digits.
+        // ISO 8601 requires a sign for years with more or fewer than four digits.
         _ => format!("{year:+05}-{month:02}-{day:02}"),
     }
 }
 
-/// DuckDB keeps `infinity` and `-infinity` as the largest number and its opposite.
+/// DuckDB stores `infinity` and `-infinity` as the largest number and its negative.
 fn endless(ticks: i64, largest: i64) -> Option<String> {
     match ticks {
         _ if ticks == largest => Some("infinity".into()),
@@ -42,7 +42,7 @@ pub(super) fn date(days: i32) -> String {
     endless(days.into(), i32::MAX.into()).unwrap_or_else(|| day(days.into()))
 }
 
-/// A time of day; seconds have a fraction only where it is not zero.
+/// A time of day. Seconds have a fraction only if it is not zero.
 pub(super) fn time(nanos: i128) -> String {
     let (seconds, nanos) = (
         nanos.div_euclid(1_000_000_000),

@@ -1,4 +1,4 @@
-//! Values of an answer as JSON (docs/design/messages.md, "Values").
+//! Converts the values of an answer to JSON.
 
 mod iso8601;
 
@@ -17,18 +17,18 @@ use iso8601::{date, duration, time, timestamp};
 use pudato_protocol::{blob, float};
 use serde_json::{Value, json};
 
-/// What Arrow's type of a column does not tell: which of the 128-bit numbers are HUGEINT and not DECIMAL.
+/// What the Arrow type of a column lacks: which 128-bit numbers are HUGEINT rather than DECIMAL.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Shape {
     is_hugeint: bool,
     children: Vec<Shape>,
 }
 
-/// A value stands five levels deep in a Result, a MAP takes two levels for each of its own, and a message has 64 at most.
+/// The deepest nesting of a column type. A value is five levels deep in a Result, each MAP adds two, and a message allows 64.
 const TYPE_DEPTH_MAX: usize = 28;
 
 impl Shape {
-    /// Of a column's type; `None` where it is nested more deeply than a message may be.
+    /// The shape of a column's type; `None` if it is nested too deeply for a message.
     pub(super) fn of(r#type: &LogicalTypeHandle) -> Option<Self> {
         Self::at(r#type, 0)
     }
@@ -60,10 +60,10 @@ where
     array.as_primitive::<T>().value(row).into()
 }
 
-/// Why a value is not made.
+/// Why a value cannot be converted.
 #[derive(Debug)]
 pub(super) enum NoValue {
-    /// It needs more room than there is.
+    /// It does not fit into the remaining bytes.
     TooLarge,
     /// Its type has no JSON form.
     NoForm(String),
@@ -75,8 +75,8 @@ impl From<&str> for NoValue {
     }
 }
 
-/// The value at `row`; an error names a type that has no JSON form. It takes no more than `room` ([`bytes`]), of which it takes what it
-/// needs: a list of numbers has many times as many bytes here as where it comes from.
+/// The value at `row`; an error names a type without a JSON form. The value takes what it needs ([`bytes`]) from `room`, because a list of
+/// numbers takes many times as many bytes here as in its source.
 pub(super) fn value(
     array: &dyn Array,
     row: usize,
@@ -84,7 +84,7 @@ pub(super) fn value(
     room: &mut usize,
 ) -> Result<Value, NoValue> {
     take(room, 1)?;
-    // A union has no nulls of its own: its members have.
+    // A union itself has no nulls; its members do.
     if array.is_null(row) {
         return Ok(Value::Null);
     }
@@ -187,7 +187,7 @@ pub(super) fn value(
     })
 }
 
-/// About how many bytes the value has as JSON.
+/// The approximate size of the value as JSON.
 pub(super) fn bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,
@@ -203,7 +203,7 @@ pub(super) fn bytes(value: &Value) -> usize {
     }
 }
 
-/// The shortest digits that tell this number from every other of 32 bits.
+/// The shortest digits that distinguish this number from all others of 32 bits.
 fn single(number: f32) -> Value {
     float(
         number
@@ -213,7 +213,7 @@ fn single(number: f32) -> Value {
     )
 }
 
-/// A number where 64 bits hold it, else its digits.
+/// A number if it fits into 64 bits, otherwise its digits.
 fn integer(number: i128) -> Value {
     let signed = i64::try_from(number).map(Value::from);
     let unsigned = |_| u64::try_from(number).map(Value::from);
@@ -243,7 +243,7 @@ fn ticks(array: &dyn Array, row: usize, unit: TimeUnit) -> i64 {
     }
 }
 
-/// Takes so much of what is left.
+/// Subtracts `bytes` from the remaining room.
 fn take(room: &mut usize, bytes: usize) -> Result<(), NoValue> {
     *room = room.checked_sub(bytes).ok_or(NoValue::TooLarge)?;
     Ok(())
@@ -316,7 +316,7 @@ fn map(entries: &StructArray, shape: &Shape, room: &mut usize) -> Result<Value, 
     entries.collect()
 }
 
-/// A union's value under the name of its member.
+/// The value of a union, under the name of its member.
 fn union(
     array: &UnionArray,
     row: usize,

@@ -1,4 +1,4 @@
-//! The rows of an answer on their way from the engine's process, in Arrow's IPC format.
+//! Sends and receives the rows of an answer in Arrow's IPC format.
 
 use super::frame::{self, Kind};
 use crate::duckdb::json::Shape;
@@ -20,10 +20,10 @@ pub(super) struct Columns {
     shapes: Vec<Shape>,
 }
 
-/// Rows are sent in parts of about so many bytes, so that the other side finds an answer too large before it holds it.
+/// The approximate size of a part, so that the receiver notices an answer that is too large before it holds all of it.
 const PART_BYTES: usize = 8 << 20;
 
-/// A row may have more bytes here than in JSON, where a 1 has one byte and not eight.
+/// How much larger a row may be here than in JSON, where a 1 takes one byte instead of eight.
 const ROW_FACTOR: usize = 16;
 const ROW_BYTES_MIN: usize = 64 << 20;
 
@@ -35,7 +35,7 @@ pub(super) struct SentRows {
 }
 
 impl SentRows {
-    /// All rows together may have `bytes_max` bytes as JSON.
+    /// `bytes_max` limits the JSON size of all rows together.
     pub(super) fn new(to: UnixStream, bytes_max: usize) -> Self {
         Self {
             to,
@@ -98,17 +98,17 @@ impl Rows for SentRows {
     fn finish(&mut self, _answer: &mut Answer) {}
 }
 
-/// Hands rows that were received on.
+/// Receives rows and passes them on.
 #[derive(Default)]
 pub(super) struct ReceivedRows {
     decoder: StreamDecoder,
 }
 
 impl ReceivedRows {
-    /// An answer begins.
+    /// Reads the columns of an answer.
     ///
     /// # Errors
-    /// `io`: the frame is none of ours; else what `rows` says.
+    /// `io`: the frame is malformed; otherwise the error of `rows`.
     pub(super) fn columns(
         &mut self,
         bytes: &[u8],
@@ -119,7 +119,7 @@ impl ReceivedRows {
         Ok(rows.columns(columns, shapes))
     }
 
-    /// Some of its rows.
+    /// Reads some of the rows.
     ///
     /// # Errors
     /// As [`columns`](Self::columns).
@@ -128,7 +128,7 @@ impl ReceivedRows {
         bytes: Vec<u8>,
         rows: &mut dyn Rows,
     ) -> io::Result<Result<(), EngineError>> {
-        // Arrow checks what it reads, but answers some of what is no stream of its with a panic.
+        // Arrow validates its input, but panics on some malformed streams.
         let taken = catch_unwind(AssertUnwindSafe(|| {
             self.take(Buffer::from_vec(bytes), rows)
         }));
@@ -152,7 +152,7 @@ impl ReceivedRows {
                 return Ok(Err(error));
             }
         }
-        // A part of a batch would be kept for what comes after it, without an end.
+        // An incomplete batch would be kept for the next part, without a limit.
         self.decoder.finish().map_err(wrong)?;
         Ok(Ok(()))
     }

@@ -1,13 +1,13 @@
-//! One work, as it is run by the engine's process: what is said, and what becomes of it where the process ends.
+//! Runs one work in the engine's process: sends it, reads the answer, and handles the end of the process.
 
 use super::batches::ReceivedRows;
 use super::frame::{self, Kind};
-use super::heard::{Heard, heard};
 use super::supervisor::{Process, Supervisor};
 use super::watch::{Counted, Ended};
+use super::worker_message::{WorkerMessage, read_message};
 use crate::duckdb::gate::{Gate, WorkPass};
 use crate::duckdb::rows::Rows;
-use crate::engine::{Begun, EngineError, Kept, Outcome, Transaction, Work};
+use crate::engine::{BeginOutcome, EngineError, Outcome, StoredAnswer, Transaction, Work};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use std::io;
@@ -18,16 +18,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The engine interrupts a statement at its deadline. One that does not stop then is stopped with its process so much later, so that
-/// the answer is there within a second.
+/// The engine interrupts a statement at its deadline. If the statement does not stop within this time, its process is killed, so that the
+/// error is returned within a second.
 const KILL_AFTER: Duration = Duration::from_millis(600);
-/// How long a work that nobody waits for any more may take to stop.
+/// How long a cancelled work may take to stop.
 const CANCEL_MAX: Duration = Duration::from_secs(1);
-/// A work that lost its process through no fault of its own runs again at most this often.
+/// The most tries of a work that loses its process through no fault of its own.
 const TRIES_MAX: u32 = 20;
 static LAST_WORK: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the rows of a work; a work that runs again sends them again.
+/// Receives the rows of a work. A work that runs again sends them again.
 pub(in crate::duckdb) type SharedRows = Arc<Mutex<dyn Rows>>;
 
 /// Runs a work up to its commit.
@@ -39,7 +39,7 @@ pub(in crate::duckdb) async fn begin(
     gate: &Arc<Gate>,
     work: Work,
     rows: SharedRows,
-) -> Result<Begun, EngineError> {
+) -> Result<BeginOutcome, EngineError> {
     let work = Arc::new(work);
     let hash: [u8; 32] = Sha256::digest(&work.sql).into();
     let mut alone = supervisor.is_suspect(&hash);
@@ -47,20 +47,20 @@ pub(in crate::duckdb) async fn begin(
     loop {
         let pass = gate.work(&work.label, alone, &work.waits).await;
         let lost = match once(supervisor, pass, &work, &rows).await {
-            Talked::Ended(begun) => {
-                if matches!(begun, Ok(Begun::Ran(_))) {
+            ConversationEnd::Ended(begun) => {
+                if matches!(begun, Ok(BeginOutcome::Ran(_))) {
                     supervisor.acquit(&hash);
                 }
                 return begun;
             }
-            Talked::MadeWay => {
+            ConversationEnd::MadeWay => {
                 tracing::debug!(
                     work = work.label,
                     "the query makes way for dbt and runs again after it"
                 );
                 continue;
             }
-            Talked::Lost(lost) => lost,
+            ConversationEnd::Lost(lost) => lost,
         };
         tries += 1;
         let was_only_one = lost.executing <= 1;
@@ -116,7 +116,7 @@ pub(in crate::duckdb) async fn begin(
     }
 }
 
-/// Counts the rows of tables; `None` where one is none, or nobody can be asked.
+/// Counts the rows of tables; `None` if a table does not exist, or the process cannot be asked.
 pub(in crate::duckdb) fn row_counts(
     supervisor: &Supervisor,
     tables: &[[String; 3]],
@@ -138,23 +138,23 @@ pub(in crate::duckdb) fn row_counts(
 }
 
 /// How a conversation ended.
-enum Talked {
+enum ConversationEnd {
     /// With an answer or an error.
-    Ended(Result<Begun, EngineError>),
+    Ended(Result<BeginOutcome, EngineError>),
     /// It was stopped so that dbt gets the file.
     MadeWay,
     /// The process ended.
-    Lost(Lost),
+    Lost(LostProcess),
 }
 
-struct Lost {
+struct LostProcess {
     work: u64,
     ended: Ended,
-    /// How many works it was running, this one included.
+    /// The number of works that the process was running, including this one.
     executing: usize,
 }
 
-/// What the thread that talks and the task that waits for it share.
+/// The state that the conversation's thread and the waiting task share.
 #[derive(Default)]
 struct Shared {
     line: OnceLock<(Arc<Process>, UnixStream)>,
@@ -163,7 +163,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Ends the work: the process finds that nobody waits for it.
+    /// Cancels the work by closing its socket.
     fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Release);
         if let Some((_, socket)) = self.line.get() {
@@ -180,7 +180,7 @@ impl Shared {
     }
 }
 
-/// Cancels the work when it is dropped before its end, and kills the process if the work does not stop.
+/// Dropping this cancels the work, and kills the process if the work does not stop.
 struct CancelOnDrop {
     shared: Arc<Shared>,
     work: u64,
@@ -207,7 +207,7 @@ async fn once(
     pass: WorkPass,
     work: &Arc<Work>,
     rows: &SharedRows,
-) -> Talked {
+) -> ConversationEnd {
     let id = LAST_WORK.fetch_add(1, Ordering::Relaxed) + 1;
     let shared = Arc::new(Shared::default());
     let pass = Arc::new(pass);
@@ -228,15 +228,15 @@ async fn once(
     let mut talks = tokio::task::spawn_blocking(move || talk.run(&supervisor));
     let deadline = work.deadline;
     let expires = async {
-        // The time that a start takes is not the statement's.
+        // Starting the process does not count towards the statement's deadline.
         let _ = connects.await;
         tokio::time::sleep(deadline + KILL_AFTER).await;
     };
     tokio::pin!(expires);
     let (mut makes_way, mut is_expired) = (false, false);
-    let talked = loop {
+    let end = loop {
         tokio::select! {
-            talked = &mut talks => break talked,
+            end = &mut talks => break end,
             () = pass.stopped(), if !makes_way => {
                 makes_way = true;
                 shared.cancel();
@@ -248,19 +248,21 @@ async fn once(
         }
     };
     drop(cancel);
-    match talked {
-        Ok(Talked::Ended(Err(_)) | Talked::MadeWay) if makes_way => Talked::MadeWay,
-        Ok(Talked::Lost(lost))
+    match end {
+        Ok(ConversationEnd::Ended(Err(_)) | ConversationEnd::MadeWay) if makes_way => {
+            ConversationEnd::MadeWay
+        }
+        Ok(ConversationEnd::Lost(lost))
             if is_expired
                 && matches!(lost.ended, Ended::Killed { work: Some(own), .. } if own == id) =>
         {
             let seconds = deadline.as_secs_f64();
-            Talked::Ended(Err(EngineError::Invalid(format!(
+            ConversationEnd::Ended(Err(EngineError::Invalid(format!(
                 "payload.sql: it was stopped at its deadline of {seconds} s; make it do less, or give it more time with `timeout_seconds`"
             ))))
         }
-        Ok(talked) => talked,
-        Err(error) => Talked::Ended(Err(EngineError::Retry(format!(
+        Ok(end) => end,
+        Err(error) => ConversationEnd::Ended(Err(EngineError::Retry(format!(
             "the answer could not be read: {error}"
         )))),
     }
@@ -268,7 +270,7 @@ async fn once(
 
 const INTERRUPTED: &str = "a statement did not stop at its deadline";
 
-/// A conversation in its thread.
+/// A conversation in its own thread.
 struct Talk {
     id: u64,
     work: Arc<Work>,
@@ -279,30 +281,30 @@ struct Talk {
 }
 
 impl Talk {
-    fn run(mut self, supervisor: &Supervisor) -> Talked {
+    fn run(mut self, supervisor: &Supervisor) -> ConversationEnd {
         let (process, socket) = match supervisor.connect() {
             Ok(line) => line,
-            Err(error) => return self.over(Talked::Ended(Err(error))),
+            Err(error) => return self.over(ConversationEnd::Ended(Err(error))),
         };
         let counted = process.watched.work();
         let executing = process.watched.execute();
         let Ok(kept) = socket.try_clone() else {
-            return self.over(Talked::Ended(Err(too_many())));
+            return self.over(ConversationEnd::Ended(Err(too_many())));
         };
         let _ = self.shared.line.set((Arc::clone(&process), kept));
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(());
         }
         if self.shared.is_cancelled.load(Ordering::Acquire) {
-            return self.over(Talked::MadeWay);
+            return self.over(ConversationEnd::MadeWay);
         }
-        let talked = match self.listen(&process, socket, counted) {
-            Ok(talked) => talked,
-            // The socket ends when the process does.
-            Err(_) if self.shared.is_cancelled.load(Ordering::Acquire) => Talked::MadeWay,
+        let end = match self.listen(&process, socket, counted) {
+            Ok(end) => end,
+            // The end of the process closes the socket as well.
+            Err(_) if self.shared.is_cancelled.load(Ordering::Acquire) => ConversationEnd::MadeWay,
             Err(error) => {
                 let (ended, executing) = process.watched.ended_soon(&error);
-                Talked::Lost(Lost {
+                ConversationEnd::Lost(LostProcess {
                     work: self.id,
                     ended,
                     executing,
@@ -310,21 +312,21 @@ impl Talk {
             }
         };
         drop(executing);
-        self.over(talked)
+        self.over(end)
     }
 
-    fn over(&self, talked: Talked) -> Talked {
+    fn over(&self, end: ConversationEnd) -> ConversationEnd {
         self.shared.is_over.store(true, Ordering::Release);
-        talked
+        end
     }
 
-    /// Says what is to be run and listens to what comes of it.
+    /// Sends the work and reads the messages about it.
     fn listen(
         &mut self,
         process: &Arc<Process>,
         mut socket: UnixStream,
         counted: Counted,
-    ) -> io::Result<Talked> {
+    ) -> io::Result<ConversationEnd> {
         frame::write_json(&mut socket, Kind::Work, &*self.work)?;
         let mut received = ReceivedRows::default();
         let rows = Arc::clone(&self.rows);
@@ -335,38 +337,39 @@ impl Talk {
             let (kind, bytes) = match (frame::read(&mut socket), refused.take()) {
                 (Ok(Some(frame)), None) => frame,
                 (Ok(Some(_)), Some(error)) => {
-                    // The process is about to find that nobody wants the rest.
+                    // The process is about to notice that the rest is not wanted.
                     refused = Some(error);
                     continue;
                 }
-                (_, Some(error)) => return Ok(Talked::Ended(Err(error))),
+                (_, Some(error)) => return Ok(ConversationEnd::Ended(Err(error))),
                 (Ok(None), None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 (Err(error), None) => return Err(error),
             };
-            let taken = match heard(kind, bytes, &mut received, &mut *rows)? {
-                Heard::Begun(only) => {
+            let taken = match read_message(kind, bytes, &mut received, &mut *rows)? {
+                WorkerMessage::Begun(only) => {
                     only_reads = only;
                     if only_reads {
                         self.pass.only_reads();
                     }
                     Ok(())
                 }
-                Heard::Part(taken) => taken,
-                Heard::Failed(error) => return Ok(Talked::Ended(Err(error))),
-                Heard::Answered(answer) => {
-                    return Ok(Talked::Ended(Ok(Begun::Answered(Kept { answer }))));
+                WorkerMessage::Part(taken) => taken,
+                WorkerMessage::Failed(error) => return Ok(ConversationEnd::Ended(Err(error))),
+                WorkerMessage::Answered(answer) => {
+                    return Ok(ConversationEnd::Ended(Ok(BeginOutcome::Answered(
+                        StoredAnswer { answer },
+                    ))));
                 }
-                Heard::Ran(outcome) => {
+                WorkerMessage::Ran(outcome) => {
                     let open = (!only_reads).then(|| Open {
                         socket,
                         process: Arc::clone(process),
                         _pass: Arc::clone(&self.pass),
                         _counted: counted,
                     });
-                    return Ok(Talked::Ended(Ok(Begun::Ran(Box::new(Ran {
-                        outcome,
-                        open,
-                    })))));
+                    return Ok(ConversationEnd::Ended(Ok(BeginOutcome::Ran(Box::new(
+                        Ran { outcome, open },
+                    )))));
                 }
             };
             if let Err(error) = taken {
@@ -381,14 +384,14 @@ fn too_many() -> EngineError {
     EngineError::Unavailable("too many files are open for another query".into())
 }
 
-/// A work that was run.
+/// A work that ran and waits for its commit.
 struct Ran {
     outcome: Outcome,
-    /// `None` where it only read: nothing is to be made durable.
+    /// `None` if the work only read, so that there is nothing to commit.
     open: Option<Open>,
 }
 
-/// A transaction that is open in the process; its socket's end undoes it.
+/// A transaction in the process. Closing its socket rolls back.
 struct Open {
     socket: UnixStream,
     process: Arc<Process>,
@@ -417,8 +420,8 @@ impl Transaction for Ran {
 impl Open {
     fn commit(mut self, answer: &str) -> Result<(), EngineError> {
         let said = frame::write(&mut self.socket, Kind::Commit, answer.as_bytes());
-        let heard = said.and_then(|()| frame::read(&mut self.socket));
-        match heard {
+        let reply = said.and_then(|()| frame::read(&mut self.socket));
+        match reply {
             Ok(Some((Kind::Committed, _))) => Ok(()),
             Ok(Some((Kind::Failed, bytes))) => match frame::json(&bytes) {
                 Ok(frame::Failed(error)) => Err(error),
@@ -429,8 +432,8 @@ impl Open {
         }
     }
 
-    /// Nobody knows whether the statement became durable. If it did, its answer was kept in the same transaction, and running the work
-    /// again finds it.
+    /// The error if the outcome of a commit is unknown. If the commit succeeded, its answer was stored in the same transaction, and running
+    /// the work again finds it.
     fn lost(&self, error: &io::Error) -> EngineError {
         let how = match self.process.watched.ended_soon(error).0 {
             Ended::Memory { .. } => {

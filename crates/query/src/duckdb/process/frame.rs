@@ -1,43 +1,43 @@
-//! What the two processes say to each other: a byte that tells what it is, four that tell how long it is, and the bytes.
+//! The frames between the two processes: a byte for the kind, four for the length, and the content.
 
 use crate::engine::EngineError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
-/// What a frame holds.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    /// To the engine, as JSON: what it may use ([`super::supervisor::Setup`]).
+    /// To the engine, JSON: its settings ([`super::supervisor::Setup`]).
     Setup = 1,
-    /// From it, as JSON: it is ready ([`super::supervisor::Ready`]).
+    /// From the engine, JSON: it is ready ([`super::supervisor::Ready`]).
     Ready = 2,
-    /// To it, nothing: close the warehouse, which nobody uses.
+    /// To the engine, empty: close the warehouse, which no work uses.
     Close = 3,
-    /// From it, nothing: the warehouse is closed.
+    /// From the engine, empty: the warehouse is closed.
     Closed = 4,
-    /// To it, nothing, with a socket beside it on which one work is talked about.
+    /// To the engine, empty, together with a socket for the frames of one work.
     Socket = 5,
-    /// To it, as JSON: a work that is to be run.
+    /// To the engine, JSON: a work to run.
     Work = 10,
-    /// From it, as JSON: whether the work only reads.
+    /// From the engine, JSON: whether the work only reads.
     Begun = 11,
-    /// From it, as JSON: the columns of the answer ([`super::batches::Columns`]). Rows that came before are void.
+    /// From the engine, JSON: the columns of the answer ([`super::batches::Columns`]). Earlier rows are void.
     Columns = 12,
-    /// From it: rows, as a part of a stream in Arrow's IPC format.
+    /// From the engine: rows, as part of a stream in Arrow's IPC format.
     Rows = 13,
-    /// From it, as JSON: the work was run; all but the rows of its outcome.
+    /// From the engine, JSON: the work ran; its outcome without the rows.
     Ran = 14,
-    /// From it, text: the same request was answered before, with this.
+    /// From the engine, text: the stored answer to the same request.
     Answered = 15,
-    /// From it, as JSON: an [`EngineError`].
+    /// From the engine, JSON: an [`EngineError`].
     Failed = 16,
-    /// To it, text: commit, and keep this answer.
+    /// To the engine, text: commit, and store this answer.
     Commit = 17,
-    /// From it, nothing: it is durable.
+    /// From the engine, empty: the commit is durable.
     Committed = 18,
-    /// To it, as JSON: count the rows of these tables. From it, as JSON: the counts.
+    /// To the engine, JSON: count the rows of these tables. From the engine, JSON: the counts.
     Counts = 19,
 }
 
@@ -65,10 +65,10 @@ impl Kind {
     }
 }
 
-/// Most bytes of a frame. Rows are sent in parts of far less; what is larger was not written by this program.
+/// The most bytes of a frame. Rows are sent in far smaller parts, so this program did not write a larger frame.
 pub(super) const BYTES_MAX: usize = 1 << 30;
 
-/// Memory is taken for a frame as its bytes arrive, so much at first.
+/// The first allocation for a frame. Memory grows as its bytes arrive.
 const FIRST_BYTES_MAX: usize = 1 << 20;
 
 const HEAD: usize = 5;
@@ -76,7 +76,7 @@ const HEAD: usize = 5;
 /// Writes a frame.
 ///
 /// # Errors
-/// Nobody reads any more, or the frame is too large.
+/// The other side has closed the connection, or the frame is too large.
 pub(super) fn write(to: &mut impl Write, kind: Kind, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len()).ok();
     let length = length.filter(|_| bytes.len() <= BYTES_MAX);
@@ -106,10 +106,10 @@ pub(super) fn write_json(
     write(to, kind, &serde_json::to_vec(value)?)
 }
 
-/// Reads a frame; `None` where the other side has ended between two.
+/// Reads a frame; `None` if the other side closed the connection between two frames.
 ///
 /// # Errors
-/// It ended within one, or what it sent is none.
+/// The connection was closed within a frame, or the frame is malformed.
 pub(super) fn read(from: &mut impl Read) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let mut head = [0; HEAD];
     let mut have = 0;
@@ -136,23 +136,23 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Option<(Kind, Vec<u8>)>> 
     Ok(Some((kind, bytes)))
 }
 
-/// The JSON of a frame.
+/// Parses the JSON of a frame.
 ///
 /// # Errors
-/// It is none.
+/// The content is not valid JSON of this type.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     serde_json::from_slice(bytes).map_err(io::Error::from)
 }
 
-/// The text of a frame.
+/// Reads the text of a frame.
 ///
 /// # Errors
-/// It is none.
+/// The content is not UTF-8.
 pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// An error of the engine, as it is sent.
+/// An error of the engine, in its form on the wire.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Failed(pub(super) EngineError);
 

@@ -2,9 +2,9 @@
 
 use super::batches::ReceivedRows;
 use super::frame::{self, Kind};
-use super::heard::{Heard, heard};
 use super::server;
 use super::supervisor::{Ready, Setup};
+use super::worker_message::{WorkerMessage, read_message};
 use crate::duckdb::local::Local;
 use crate::duckdb::lockdown::Lockdown;
 use crate::duckdb::rows::JsonRows;
@@ -36,7 +36,7 @@ pub fn frames(input: &[u8]) {
 }
 
 /// Listens to a process as the worker does, and tells how often rows came.
-fn worker(from: &mut impl io::Read) -> io::Result<Option<Heard>> {
+fn worker(from: &mut impl io::Read) -> io::Result<Option<WorkerMessage>> {
     let mut received = ReceivedRows::default();
     let mut rows = JsonRows::new(1 << 20);
     while let Some((kind, bytes)) = frame::read(from)? {
@@ -52,10 +52,10 @@ fn worker(from: &mut impl io::Read) -> io::Result<Option<Heard>> {
                 continue;
             }
             Kind::Committed | Kind::Closed => continue,
-            _ => heard(kind, bytes, &mut received, &mut rows)?,
+            _ => read_message(kind, bytes, &mut received, &mut rows)?,
         };
         match end {
-            Heard::Begun(_) | Heard::Part(Ok(())) => {}
+            WorkerMessage::Begun(_) | WorkerMessage::Part(Ok(())) => {}
             end => return Ok(Some(end)),
         }
     }
@@ -165,7 +165,10 @@ mod tests {
         });
         let mut heeded = Heeded(&ours, vec![0]);
         let end = worker(&mut heeded).expect("understood");
-        assert!(matches!(end, Some(Heard::Ran(_))), "the query is answered");
+        assert!(
+            matches!(end, Some(WorkerMessage::Ran(_))),
+            "the query is answered"
+        );
         let bytes = heeded.1;
         ours.shutdown(Shutdown::Both).expect("the end");
         talks.join().expect("no panic");
@@ -184,7 +187,7 @@ mod tests {
         let kept = std::fs::read(&file).expect("the corpus");
         assert_eq!(kinds(&kept), kinds(&said));
         let end = worker(&mut &kept[1..]).expect("understood");
-        assert!(matches!(end, Some(Heard::Ran(_))));
+        assert!(matches!(end, Some(WorkerMessage::Ran(_))));
     }
 
     fn corpus() -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! - Each work has a socket of its own. Closing the socket ends the work and rolls back what was not committed.
 //! - This process enforces the deadline and the memory limit by killing it (`watch`). The other works that it was running run
 //!   again, each alone if any of them may be the cause, so that only the culprit fails.
-//! - Before it reads the first statement it gives up every right that it does not need (`sandbox`).
+//! - Before it reads the first statement, it gives up every right that it does not need ([`sandbox`]).
 //!
 //! A program that is its own child calls [`enter`] before anything else.
 
@@ -13,11 +13,11 @@ mod conversation;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
-mod heard;
 mod sandbox;
 mod server;
 mod supervisor;
 mod watch;
+mod worker_message;
 
 pub use sandbox::Sandbox;
 
@@ -33,7 +33,7 @@ const ROLE: &str = "--pudato-engine-process";
 
 static IS_OWN_CHILD: OnceLock<()> = OnceLock::new();
 
-/// How the engine's process is started.
+/// How to start the engine's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// The program.
@@ -51,10 +51,10 @@ impl Program {
         }
     }
 
-    /// This program itself; `None` where it did not call [`enter`].
+    /// This program itself; `None` if it did not call [`enter`].
     pub fn own() -> Option<Self> {
         IS_OWN_CHILD.get()?;
-        // The link leads to the running program also after an update has put another one in its place.
+        // After an update has replaced the program's file, the link still leads to the running program.
         let link = PathBuf::from("/proc/self/exe");
         let program = match link.exists() {
             true => link,
@@ -64,8 +64,8 @@ impl Program {
     }
 }
 
-/// Is the engine's process where this program was started as such, and returns when it has ended; else remembers that this program
-/// can be one. To be called first in `main`, before there are threads.
+/// Acts as the engine's process if this program was started as such, and returns when it has ended. Otherwise it notes that this program
+/// can be started as one. Call it first in `main`, before there are threads.
 #[must_use = "where it returns a code, the program must end with it"]
 pub fn enter() -> Option<u8> {
     let _ = IS_OWN_CHILD.set(());

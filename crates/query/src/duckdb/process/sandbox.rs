@@ -1,27 +1,27 @@
-//! What the engine's process can reach, whatever it is made to do: the warehouse's folder and the scratch folder, and no network, no
-//! other program, and nothing of other processes.
+//! Restricts the engine's process: it reaches the folder of the warehouse and the scratch folder, and neither the network nor other
+//! programs and processes.
 //!
-//! DuckDB's own lock comes first (`lockdown.rs`); this one holds where DuckDB itself has a fault. On a kernel without Landlock the
-//! process runs without it, and says so.
+//! DuckDB's own lockdown comes first (`lockdown.rs`). The sandbox holds even if DuckDB has a fault. On a kernel without Landlock, the
+//! process runs without it and reports that.
 
 use crate::duckdb::lockdown::Lockdown;
 use crate::duckdb::warehouse::Place;
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// What holds the engine's process.
+/// The restrictions of the engine's process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// Whether it reaches its own files only; else why not.
+    /// Whether it is restricted to its own files, or why not.
     pub files: Result<(), String>,
-    /// Whether it has neither the network nor other programs; else why not.
+    /// Whether it is cut off from the network and other programs, or why not.
     pub calls: Result<(), String>,
 }
 
-/// Drops what the process does not need. Must be called while it has one thread.
+/// Gives up all rights that the process does not need. The process must still have a single thread.
 ///
 /// # Errors
-/// What should hold could not be put in place although the kernel has it.
+/// The kernel supports a restriction, but it could not be set.
 #[cfg(target_os = "linux")]
 pub(super) fn enter(place: &Place, lockdown: &Lockdown) -> io::Result<Sandbox> {
     linux::limits(lockdown)?;
@@ -30,10 +30,10 @@ pub(super) fn enter(place: &Place, lockdown: &Lockdown) -> io::Result<Sandbox> {
     Ok(Sandbox { files, calls })
 }
 
-/// Other systems have nothing that could hold it.
+/// Other systems have no such restrictions.
 ///
 /// # Errors
-/// None.
+/// Never.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn enter(_place: &Place, _lockdown: &Lockdown) -> io::Result<Sandbox> {
     let none = || Err("this system has no Landlock and no seccomp".to_owned());
@@ -59,12 +59,12 @@ mod linux {
     use std::io;
     use std::path::Path;
 
-    /// A fence behind the watcher outside: so many times DuckDB's own limit, and so many bytes for code, stacks and allocators,
-    /// which reserve more than they use.
+    /// A hard limit above the one that the parent enforces: this multiple of DuckDB's own limit, plus bytes for code, stacks and
+    /// allocators, which reserve more than they use.
     const DATA_FACTOR: u64 = 4;
     const DATA_SPARE: u64 = 4 << 30;
 
-    /// No core files, which would hold data, and a fence for memory.
+    /// Disables core files, which would contain data, and limits memory.
     pub(super) fn limits(lockdown: &Lockdown) -> io::Result<()> {
         let set = |resource, bytes: u64| {
             let limit = Rlimit {
@@ -79,7 +79,7 @@ mod linux {
         Ok(())
     }
 
-    /// What DuckDB and the C library read to know the machine. None of it is secret.
+    /// Files that DuckDB and the C library read to learn about the machine. None of them is secret.
     const MACHINE: [&str; 9] = [
         "/proc/meminfo",
         "/proc/cpuinfo",
@@ -92,7 +92,7 @@ mod linux {
         "/etc/localtime",
     ];
 
-    /// Files are opened, written, made and removed; folders are not listed, so that a name that cannot be guessed is a key.
+    /// Allows opening, writing, creating and removing files, but not listing folders: an unguessable file name works as a key.
     pub(super) fn files(place: &Place, lockdown: &Lockdown) -> io::Result<Result<(), String>> {
         let abi = ABI::V6;
         let own =
@@ -135,8 +135,8 @@ mod linux {
         }
     }
 
-    /// Refuses what SQL never needs: other programs, the network, other processes, and the kernel's rarer doors. A list of what is
-    /// allowed would depend on the C library's version; Landlock is that list for files.
+    /// Refuses system calls that SQL never needs: other programs, the network, other processes, and rarely used parts of the kernel. An
+    /// allow list would depend on the version of the C library; for files, Landlock is such a list.
     pub(super) fn calls() -> io::Result<Result<(), String>> {
         let Ok(arch) = std::env::consts::ARCH.try_into() else {
             return Ok(Err(format!(
@@ -181,7 +181,7 @@ mod linux {
         for call in refused {
             rules.insert(call, Vec::new());
         }
-        // Unix sockets stay allowed: the C library uses them for its name service. Every other kind leaves the machine.
+        // Unix sockets stay allowed, because the C library uses them for its name service. All other kinds could leave the machine.
         let is_other = SeccompCondition::new(
             0,
             SeccompCmpArgLen::Dword,

@@ -1,11 +1,11 @@
-//! The engine's process: takes works from the program that started it, until that one ends.
+//! The engine's process: runs the works of the program that started it, until that program ends.
 
 use super::batches::SentRows;
 use super::frame::{self, Kind};
 use super::sandbox;
 use super::supervisor::{Ready, Setup};
 use crate::duckdb::local::{self, Local};
-use crate::engine::{AnswerTo, Begun, EngineError, Transaction, Work};
+use crate::engine::{AnswerTo, BeginOutcome, EngineError, Transaction, Work};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::{self, IoSliceMut};
@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// Exit code of a process that could not begin; why stands on its standard error.
+/// The exit code of a process that could not start. The reason is on its standard error.
 const FAILED: u8 = 70;
 
-/// Runs works until nobody has any more.
+/// Runs works until the parent closes the connection.
 pub(super) fn run() -> u8 {
     match serve() {
         Ok(()) => 0,
@@ -49,18 +49,18 @@ fn serve() -> io::Result<()> {
         .build()?;
     frame::write_json(&mut &control, Kind::Ready, &ready)?;
     take(&control, &local, &runtime)?;
-    // Whoever started this is gone, or wants it to be. Works that still run are undone; what lies in the log is not lost.
+    // The parent is gone or closed the connection. Running works are rolled back; the log of the warehouse is kept.
     local.close_now();
     end_at_once();
     Ok(())
 }
 
-/// Ends without the exit handlers of libraries whose threads still run.
+/// Exits without the exit handlers of libraries whose threads still run.
 fn end_at_once() {
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-/// Takes works until the other side ends.
+/// Accepts works until the other side ends.
 fn take(control: &UnixStream, local: &Arc<Local>, runtime: &Runtime) -> io::Result<()> {
     loop {
         let mut head = [0; 5];
@@ -91,14 +91,14 @@ fn take(control: &UnixStream, local: &Arc<Local>, runtime: &Runtime) -> io::Resu
         } else if let Some(socket) = socket {
             let (local, runtime_handle) = (Arc::clone(local), runtime.handle().clone());
             runtime.spawn_blocking(move || {
-                // Nobody is there to be told where the socket failed: the other side sees its end.
+                // If the socket fails, the other side notices its end.
                 let _ = talk(UnixStream::from(socket), &local, &runtime_handle);
             });
         }
     }
 }
 
-/// One work, from its text to its commit.
+/// Runs one work, from its text to its commit.
 pub(super) fn talk(mut socket: UnixStream, local: &Arc<Local>, runtime: &Handle) -> io::Result<()> {
     match frame::read(&mut socket)? {
         Some((Kind::Work, bytes)) => {
@@ -127,7 +127,7 @@ fn run_one(
     let (decide, mut decision) = oneshot::channel();
     let mut hears = socket.try_clone()?;
     runtime.spawn_blocking(move || {
-        // Anything but a commit means that nobody wants the work any more.
+        // Anything but a commit cancels the work.
         if let Ok(Some((Kind::Commit, bytes))) = frame::read(&mut hears)
             && let Ok(answer) = frame::text(bytes)
         {
@@ -142,10 +142,10 @@ fn run_one(
         };
         match begun {
             Err(error) => fail(&mut socket, error),
-            Ok(Begun::Answered(kept)) => {
+            Ok(BeginOutcome::Answered(kept)) => {
                 frame::write(&mut socket, Kind::Answered, kept.answer.as_bytes())
             }
-            Ok(Begun::Ran(transaction)) => {
+            Ok(BeginOutcome::Ran(transaction)) => {
                 frame::write_json(&mut socket, Kind::Ran, transaction.outcome())?;
                 let Ok(answer) = decision.await else {
                     return Ok(());

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// What the process may use; the first that it is told.
+/// The settings of the process, which are its first message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Setup {
     pub(super) place: Place,
@@ -27,21 +27,21 @@ pub(super) struct Setup {
     pub(super) lockdown: Lockdown,
 }
 
-/// The first that it answers.
+/// The first answer of the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Ready {
-    /// DuckDB's version.
+    /// The version of DuckDB.
     pub(super) version: Option<String>,
     pub(super) sandbox: Sandbox,
 }
 
-/// How long a start may take: on a busy machine loading libduckdb has taken seconds.
+/// The longest start: loading libduckdb has taken seconds on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
-/// How long closing the warehouse may take, which writes its log into the file.
+/// The longest time to close the warehouse, which writes its log into the file.
 const CLOSE_MAX: Duration = Duration::from_secs(60);
-/// How many statements are remembered that brought their process down.
+/// The most suspect statements to remember.
 const SUSPECTS_MAX: usize = 1_000;
-/// The environment that the process sees: where its libraries lie, if they lie elsewhere.
+/// The environment of the process: the search path of its libraries.
 const ENVIRONMENT: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
 /// Keeps one process running while there is work.
@@ -50,13 +50,13 @@ pub(in crate::duckdb) struct Supervisor {
     setup: Setup,
     running: Mutex<Option<Arc<Process>>>,
     ready: OnceLock<Ready>,
-    /// Statements that brought their process down, by their hashes: they run alone from the start, until one of them ends well.
+    /// The hashes of statements that crashed their process. They run alone until one of them succeeds.
     suspects: Mutex<BTreeSet<[u8; 32]>>,
 }
 
-/// A process that was started.
+/// A running process.
 pub(super) struct Process {
-    /// What is said to all of it.
+    /// The socket for messages to the process as a whole.
     control: Mutex<UnixStream>,
     pub(super) watched: Arc<Watched>,
 }
@@ -81,22 +81,22 @@ impl Supervisor {
         })
     }
 
-    /// DuckDB's version, once the process has run.
+    /// The version of DuckDB, once the process has run.
     pub(in crate::duckdb) fn version(&self) -> Option<String> {
         self.ready.get()?.version.clone()
     }
 
-    /// The number of the process that runs now.
+    /// The id of the current process.
     pub(in crate::duckdb) fn process_id(&self) -> Option<u32> {
         self.lock().as_ref().map(|process| process.watched.pid)
     }
 
-    /// What holds the process, once it has run.
+    /// The sandbox of the process, once it has run.
     pub(in crate::duckdb) fn sandbox(&self) -> Option<Sandbox> {
         self.ready.get().map(|ready| ready.sandbox.clone())
     }
 
-    /// Whether a statement brought its process down before.
+    /// Whether this statement crashed its process before.
     pub(super) fn is_suspect(&self, hash: &[u8; 32]) -> bool {
         let suspects = self.suspects.lock();
         suspects
@@ -104,7 +104,7 @@ impl Supervisor {
             .contains(hash)
     }
 
-    /// Remembers a statement that brought its process down.
+    /// Remembers a statement that crashed its process.
     pub(super) fn suspect(&self, hash: [u8; 32]) {
         let suspects = self.suspects.lock();
         let mut suspects = suspects.unwrap_or_else(PoisonError::into_inner);
@@ -113,22 +113,22 @@ impl Supervisor {
         }
     }
 
-    /// A statement ended and its process did not: whatever brought down the process that it ran in before was not the statement.
+    /// Clears a statement that succeeded: it did not cause the earlier crash.
     pub(super) fn acquit(&self, hash: &[u8; 32]) {
         let suspects = self.suspects.lock();
         let mut suspects = suspects.unwrap_or_else(PoisonError::into_inner);
         suspects.remove(hash);
     }
 
-    /// Most memory of one process, in bytes.
+    /// The most memory of one process, in bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.setup.lockdown.memory_bytes
     }
 
-    /// A socket to the process for one work; starts the process where there is none. Blocks.
+    /// Opens a socket to the process for one work, and starts the process if none is running. Blocks.
     ///
     /// # Errors
-    /// `Unavailable`: it cannot be started.
+    /// `Unavailable`: the process cannot be started.
     pub(super) fn connect(&self) -> Result<(Arc<Process>, UnixStream), EngineError> {
         let failed = |error: io::Error| {
             EngineError::Unavailable(format!("the process of the query engine: {error}"))
@@ -138,7 +138,7 @@ impl Supervisor {
             if let Ok(socket) = process.socket() {
                 return Ok((Arc::clone(process), socket));
             }
-            // It has ended since.
+            // The process has ended since.
             *running = None;
         }
         let process = Arc::new(self.start().map_err(failed)?);
@@ -147,14 +147,14 @@ impl Supervisor {
         Ok((process, socket))
     }
 
-    /// Lets go of the warehouse's file. Blocks until then; a process that does not answer is killed, which lets go of it, too.
+    /// Closes the warehouse's file. Blocks until then; a process that does not answer is killed, which releases the file as well.
     pub(in crate::duckdb) fn close(&self) {
         let mut running = self.lock();
         let Some(process) = running.as_ref() else {
             return;
         };
         if let Err(error) = process.close_warehouse() {
-            tracing::debug!(%error, "the query engine's process did not close the warehouse; it is ended");
+            tracing::debug!(%error, "the query engine's process did not close the warehouse; pudato kills it");
             process.watched.kill("it did not close the warehouse", None);
             process.watched.wait_for_end();
             *running = None;
@@ -164,7 +164,7 @@ impl Supervisor {
     fn start(&self) -> io::Result<Process> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program.program);
-        // What a list of processes shows.
+        // The name in a list of processes.
         command.arg0("pudato-query-engine");
         command.args(&self.program.args).env_clear();
         for name in ENVIRONMENT {
@@ -174,10 +174,10 @@ impl Supervisor {
         }
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        // Ctrl-C is for the program that decides what becomes of its works.
+        // Ctrl-C is handled by the parent, which decides about its works.
         command.process_group(0).current_dir("/");
         let mut child = command.spawn()?;
-        // It holds the process's end of the socket as well: while it does, nobody hears that the process has ended.
+        // The command holds the process's end of the socket. It must be closed, or the end of the process would go unnoticed.
         drop(command);
         match greet(&ours, &self.setup) {
             Ok(ready) => {
@@ -214,7 +214,7 @@ fn greet(mut socket: &UnixStream, setup: &Setup) -> io::Result<Ready> {
     }
 }
 
-/// What the process printed before it ended.
+/// The last output of the process.
 fn last_words(child: &mut Child) -> String {
     let mut words = Vec::new();
     if let Some(stderr) = &mut child.stderr {
@@ -224,7 +224,7 @@ fn last_words(child: &mut Child) -> String {
 }
 
 impl Process {
-    /// A new pair of sockets, of which the process gets one.
+    /// Creates a pair of sockets and passes one to the process.
     fn socket(&self) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,7 +239,7 @@ impl Process {
             &mut ancillary,
             SendFlags::NOSIGNAL,
         )?;
-        // Five bytes are sent at once or not at all.
+        // Five bytes are sent completely or not at all.
         match sent == head.len() {
             true => Ok(ours),
             false => Err(io::ErrorKind::WriteZero.into()),

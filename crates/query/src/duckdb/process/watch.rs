@@ -1,4 +1,4 @@
-//! Watches the engine's process from outside: its memory, how long it is idle, and how it ends.
+//! Watches the engine's process from outside: its memory, its idle time, and how it ends.
 
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -7,51 +7,51 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the memory is checked while there is work. In between, a process can take at most what the kernel hands out in
-/// this time: some 100 MB.
+/// How often the memory is checked while there is work. In between, a process can grow by at most what the kernel hands out in this time:
+/// about 100 MB.
 const LOOK: Duration = Duration::from_millis(25);
-/// How long a process stays without work.
+/// How long an idle process is kept.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// DuckDB's own limit counts its buffers; the process has code, threads and what allocators keep beside them.
+/// Memory beyond DuckDB's own limit, which counts only its buffers: code, threads and allocators.
 const MEMORY_SPARE: u64 = 256 << 20;
-/// How long it takes at most to hear that a process has ended whose socket has.
+/// The longest wait for the end of a process whose socket has closed.
 const END_MAX: Duration = Duration::from_secs(10);
-/// The last words of a process that are kept, in bytes.
+/// The number of bytes of a process's last output to keep.
 const WORDS_MAX: usize = 2_048;
 
 /// How the process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// It was killed from here because it used more memory than it may: so many bytes of so many.
+    /// The parent killed it for using more memory than allowed.
     Memory { used_bytes: u64, bytes_max: u64 },
-    /// It was killed from here for another reason; `work` is the work that was the cause.
+    /// The parent killed it for another reason. `work` is the cause, if there is one.
     Killed {
         why: &'static str,
         work: Option<u64>,
     },
-    /// By itself: by a signal, or with an exit code; with what it printed last.
+    /// It ended by itself, by a signal or with an exit code. The text includes its last output.
     Itself(String),
 }
 
 #[derive(Default)]
 struct State {
     child: Option<Child>,
-    /// How it ended, and how many works it was running then.
+    /// How it ended, and how many works it was running.
     ended: Option<(Ended, usize)>,
-    /// Why it is killed, where it is.
+    /// Why it is being killed, if it is.
     doom: Option<Ended>,
     idle_since: Option<Instant>,
 }
 
-/// A process that is watched.
+/// A process under watch.
 pub(super) struct Watched {
     pub(super) pid: u32,
     bytes_max: u64,
     state: Mutex<State>,
     changed: Condvar,
-    /// Works that it has.
+    /// The number of its works.
     works: AtomicUsize,
-    /// Those of them that it runs now, and do not only wait for their commit.
+    /// The number of works that it is executing, without those that wait for their commit.
     executing: AtomicUsize,
 }
 
@@ -59,7 +59,7 @@ impl Watched {
     /// Watches `child`, which may use `memory_bytes` for data.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The thread cannot be started.
     pub(super) fn start(mut child: Child, memory_bytes: u64) -> io::Result<Arc<Self>> {
         let stderr = child.stderr.take();
         let watched = Arc::new(Self {
@@ -85,7 +85,7 @@ impl Watched {
         Ok(watched)
     }
 
-    /// A work begins; it is counted until what is returned is dropped.
+    /// Counts a new work until the returned guard is dropped.
     pub(super) fn work(self: &Arc<Self>) -> Counted {
         if self.works.fetch_add(1, Ordering::AcqRel) == 0 {
             self.lock().idle_since = None;
@@ -101,7 +101,7 @@ impl Watched {
         Executing(Arc::clone(self))
     }
 
-    /// Kills the process, for the sake of `work` where one is the cause.
+    /// Kills the process. `work` is the cause, if there is one.
     pub(super) fn kill(&self, why: &'static str, work: Option<u64>) {
         self.kill_for(Ended::Killed { why, work });
     }
@@ -117,8 +117,8 @@ impl Watched {
         }
     }
 
-    /// How the process ended, and how many works it was running then. Blocks until it has ended; where it only stopped talking, with
-    /// `error`, it is ended.
+    /// Returns how the process ended, and how many works it was executing. Blocks until it has ended; if it only stopped responding, with
+    /// `error`, it is killed.
     pub(super) fn ended_soon(&self, error: &io::Error) -> (Ended, usize) {
         let mut state = self.lock();
         let until = Instant::now() + END_MAX;
@@ -129,7 +129,7 @@ impl Watched {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(state);
-                tracing::warn!(%error, "the query engine's process stopped talking; it is ended");
+                tracing::warn!(%error, "the query engine's process stopped responding; pudato kills it");
                 self.kill("it stopped talking", None);
                 return (Ended::Itself(format!("stopped talking: {error}")), 1);
             }
@@ -138,7 +138,7 @@ impl Watched {
         }
     }
 
-    /// Blocks until the process has ended, which it is about to.
+    /// Blocks until the process has ended. The caller knows that it is ending.
     pub(super) fn wait_for_end(&self) {
         let mut state = self.lock();
         while state.ended.is_none() {
@@ -147,7 +147,7 @@ impl Watched {
         }
     }
 
-    /// Listens to the process until it has ended.
+    /// Reads the process's output until it has ended.
     fn wait(&self, stderr: Option<ChildStderr>) {
         let words = stderr.map(listen).unwrap_or_default();
         // Its end of the pipe is closed, so it is ending.
@@ -171,7 +171,7 @@ impl Watched {
         self.changed.notify_all();
     }
 
-    /// Looks at the memory while there is work; ends the process where there is none for long.
+    /// Checks the memory while there is work, and ends a process that is idle for too long.
     fn look(&self) {
         let mut state = self.lock();
         while state.ended.is_none() {
@@ -209,7 +209,7 @@ impl Watched {
     }
 }
 
-/// A work that is counted.
+/// A counted work.
 pub(super) struct Counted(Arc<Watched>);
 
 impl Drop for Counted {
@@ -217,7 +217,7 @@ impl Drop for Counted {
         let watched = &self.0;
         if watched.works.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut state = watched.lock();
-            // Another may have begun meanwhile.
+            // Another work may have started meanwhile.
             if watched.works.load(Ordering::Acquire) == 0 {
                 state.idle_since = Some(Instant::now());
             }
@@ -227,7 +227,7 @@ impl Drop for Counted {
     }
 }
 
-/// A work that is run.
+/// A work that is executing.
 pub(super) struct Executing(Arc<Watched>);
 
 impl Drop for Executing {
@@ -236,7 +236,7 @@ impl Drop for Executing {
     }
 }
 
-/// Anonymous memory of a process, in bytes: what it shares with others, such as libduckdb's code, is not its own.
+/// The anonymous memory of a process, in bytes. Shared memory, such as the code of libduckdb, does not count.
 fn memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
@@ -246,7 +246,7 @@ fn memory(pid: u32) -> Option<u64> {
     Some(kilobytes * 1_024)
 }
 
-/// Reads to the end, and keeps the end.
+/// Reads to the end, and keeps the last part.
 fn listen(mut from: ChildStderr) -> String {
     let mut words = Vec::new();
     let mut part = [0; 1_024];
@@ -265,7 +265,7 @@ fn listen(mut from: ChildStderr) -> String {
     String::from_utf8_lossy(&words).trim().to_owned()
 }
 
-/// Names of the signals that end a program by its own fault (signal(7)).
+/// The names of the signals that a faulty program receives (signal(7)).
 const SIGNALS: [(i32, &str); 8] = [
     (4, "SIGILL"),
     (6, "SIGABRT"),
@@ -277,7 +277,7 @@ const SIGNALS: [(i32, &str); 8] = [
     (31, "SIGSYS"),
 ];
 
-/// How a process ended, and what it printed last.
+/// Describes how a process ended, with its last output.
 pub(super) fn told(status: Option<ExitStatus>, words: &str) -> String {
     let how = match status.map(|status| (status.signal(), status.code())) {
         Some((Some(signal), _)) => {

@@ -1,13 +1,13 @@
-//! Reads the SQL of a work and refuses what can be refused before anything is opened.
+//! Parses the SQL of a work and refuses invalid statements before anything is opened.
 
 use crate::duckdb::parse;
 use crate::duckdb::statements::{Kind, Statement, split};
 use crate::engine::{AnswerTo, EngineError, Work};
 
-/// Reads the SQL of a work and checks what can be checked before anything is opened.
+/// Parses the SQL of a work and checks everything that needs no connection.
 ///
 /// # Errors
-/// `Invalid`: it cannot be parsed, is more than one statement, or is not allowed.
+/// `Invalid`: the SQL cannot be parsed, contains more than one statement, or is not allowed.
 pub(in crate::duckdb) fn read(work: &Work) -> Result<Vec<Statement<'_>>, EngineError> {
     let invalid = |text: String| EngineError::Invalid(text);
     let count = |sql: &str| {

@@ -9,7 +9,7 @@ use super::catalog::{self, Catalog};
 use super::control::Control;
 use super::fetch::{self, Fetched};
 use super::rows::Rows;
-use super::sources::{self, Bounds, Ready};
+use super::sources::{self, Bounds, PreparedSource};
 use super::statements::{Kind, Statement, literal};
 use crate::engine::{Answer, AnswerTo, EngineError, Executed, Outcome, Work};
 use crate::lineage::Lineage;
@@ -17,39 +17,39 @@ pub(super) use check::read;
 use duckdb::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where the tables of a connection are, for lineage.
+/// The context of a connection's tables, for lineage.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     /// The catalog of the warehouse.
     pub(super) database: String,
-    /// Its namespace in lineage.
+    /// The namespace of the warehouse in lineage.
     pub(super) namespace: String,
     /// Whether tables outlive the work.
     pub(super) is_durable: bool,
-    /// Most bytes that may lie on the disk while the work runs, beside its sources and tables.
+    /// The most bytes that may be spilled to disk, in addition to sources and tables.
     pub(super) spill_bytes: u64,
 }
 
-/// One work on one connection, within a transaction.
+/// A work in a transaction on one connection.
 pub(super) struct Run<'a> {
     connection: &'a Connection,
     control: &'a Control,
     work: &'a Work,
     names: &'a Names,
-    sources: Vec<Ready>,
-    /// What tables that live only while the work runs were made from.
+    sources: Vec<PreparedSource>,
+    /// The lineage of each temporary table.
     temporary: BTreeMap<String, Lineage>,
-    /// What variables were made from.
+    /// The lineage of the variables.
     variables: Lineage,
-    /// Locations that this work has made.
+    /// The locations that this work created.
     made: BTreeSet<String>,
     used_parameters: BTreeSet<String>,
-    /// Takes the rows of the last statement.
+    /// Receives the rows of the last statement.
     rows: &'a mut dyn Rows,
 }
 
 impl<'a> Run<'a> {
-    /// Makes the sources ready.
+    /// Prepares the sources.
     pub(super) fn new(
         connection: &'a Connection,
         control: &'a Control,
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         Catalog::read(self.connection, &self.names.database)
     }
 
-    /// `COPY table FROM 'source'` with the source's file in the place of its name.
+    /// `COPY table FROM 'source'`, with the source's file in place of its name.
     fn loaded(&self, statement: &Statement<'_>) -> Result<Option<String>, EngineError> {
         let Some((name, range)) = &statement.loads else {
             return Ok(None);
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
                 };
                 fetch::into_file(fetch, sql, statement.expands, file, *format)
             }
-            // Only the last answer is given; the others are run for their effect.
+            // Only the last statement's answer is returned; the others run for their effect.
             answer_to => {
                 let (rows_max, taken_by) = match answer_to {
                     AnswerTo::Rows { rows_max, .. } if is_last => {
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Rows that the statement changed or wrote.
+/// The number of rows that the statement changed or wrote.
 fn rows(kind: Kind, fetched: &Fetched) -> Option<u64> {
     match kind {
         Kind::Insert
@@ -211,7 +211,7 @@ fn rows(kind: Kind, fetched: &Fetched) -> Option<u64> {
     }
 }
 
-/// Says which statement of a script it was.
+/// Adds the number of the statement in its script.
 fn in_script(error: EngineError, n: usize, count: usize) -> EngineError {
     match error {
         EngineError::Invalid(text) if count > 1 => {

@@ -1,10 +1,10 @@
-//! Finds out what a statement reads, from the plan that DuckDB's binder makes, and refuses what it may not read.
+//! Finds out what a statement reads, from the plan of DuckDB's binder, and refuses what it may not read.
 
 use super::Run;
 use crate::duckdb::catalog::TEMPORARY;
 use crate::duckdb::errors::{engine_error, is_binder, is_no_table};
 use crate::duckdb::plan::{self, Reads};
-use crate::duckdb::sources::{self, Ready};
+use crate::duckdb::sources::{self, PreparedSource};
 use crate::duckdb::statements::{Kind, Statement, quote, split};
 use crate::duckdb::{bind, parse, pivot, relations};
 use crate::engine::EngineError;
@@ -14,8 +14,8 @@ use pudato_protocol::Dataset;
 use std::collections::BTreeSet;
 
 impl Run<'_> {
-    /// What the statement reads, as DuckDB's binder sees it, and whether it may. No statement runs that was not planned before,
-    /// but for a comment, which reads nothing.
+    /// What the statement reads according to DuckDB's binder, or why it is refused. Every statement is planned before it runs, except for
+    /// COMMENT, which reads nothing.
     pub(super) fn read_by(
         &mut self,
         statement: &Statement<'_>,
@@ -30,7 +30,7 @@ impl Run<'_> {
                 let read = self.read_by(explained, explained.sql)?;
                 match statement.kind {
                     Kind::ExplainAnalyze => read,
-                    // A plan is no data.
+                    // A plan contains no data.
                     _ => Lineage::default(),
                 }
             }
@@ -65,16 +65,16 @@ impl Run<'_> {
         };
         if let Some((name, _)) = &statement.loads {
             let loaded = self.sources.iter().filter(|source| source.is_called(name));
-            lineage.sources.extend(loaded.map(Ready::read));
+            lineage.sources.extend(loaded.map(PreparedSource::read));
         }
-        // DuckDB puts a variable's value into the plan: who uses one read what it was made from.
+        // DuckDB puts the values of variables into the plan, so the statement reads whatever they were made from.
         if sql.to_ascii_lowercase().contains("getvariable") {
             merge(&mut lineage, &self.variables);
         }
         Ok(lineage)
     }
 
-    /// DESCRIBE, SHOW, SUMMARIZE, and the PRAGMAs that tell something. What DESCRIBE reads its plan does not show.
+    /// Handles DESCRIBE, SHOW, SUMMARIZE, and the PRAGMAs that only report something. The plan of DESCRIBE does not show what it reads.
     fn read_by_show(
         &mut self,
         statement: &Statement<'_>,
@@ -89,7 +89,7 @@ impl Run<'_> {
             };
             match self.planned(&query, Kind::Query) {
                 Ok(_) => {}
-                // `SHOW TABLES`, and the like: no table, nor a file.
+                // `SHOW TABLES` and the like refer to neither a table nor a file.
                 Err(EngineError::Invalid(text)) if !is_query && is_no_table(&text) => {}
                 Err(error) => return Err(error),
             }
@@ -115,7 +115,7 @@ impl Run<'_> {
         let word = sql.split(|c: char| !c.is_ascii_alphabetic()).next();
         let word = word.unwrap_or_default().to_ascii_uppercase();
         match word.as_str() {
-            // It has no plan, and no expression either.
+            // It has neither a plan nor an expression.
             "COMMENT" => Ok(Lineage::default()),
             "ANALYZE" => {
                 self.planned(&format!("VACUUM {sql}"), Kind::Upkeep)?;
@@ -134,7 +134,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a text of this kind reads; refused where it may not.
+    /// What a statement of this kind reads, or why it is refused.
     fn planned(&mut self, sql: &str, kind: Kind) -> Result<Reads, EngineError> {
         let reads = self.plan(sql)?;
         plan::check(&reads, kind).map_err(EngineError::Invalid)?;
@@ -155,8 +155,8 @@ impl Run<'_> {
         Ok(lineage)
     }
 
-    /// The plan of a text, before the optimizer. The optimizer runs nevertheless: DuckDB 1.5.6 prints no plan without it, and it
-    /// crashes on some statements where it is turned off (`PRAGMA disable_optimizer`).
+    /// The plan of a statement before the optimizer. The optimizer still runs, because DuckDB 1.5.6 prints no plan without it and crashes
+    /// on some statements if it is turned off (`PRAGMA disable_optimizer`).
     fn plan(&mut self, sql: &str) -> Result<Reads, EngineError> {
         let explain = format!("{EXPLAIN}{sql}");
         let prepared = parse::prepare(self.connection, &explain, false);
@@ -172,7 +172,7 @@ impl Run<'_> {
         reads.ok_or_else(|| unknown("a statement of this kind"))
     }
 
-    /// Turns the binder's names into datasets, and temporary tables into what they were made from.
+    /// Converts the binder's names into datasets, and replaces temporary tables by what they were made from.
     fn lineage_of(&self, reads: &Reads) -> Result<Lineage, EngineError> {
         let mut lineage = Lineage::default();
         for parts in &reads.tables {
@@ -201,8 +201,8 @@ impl Run<'_> {
         Ok(lineage)
     }
 
-    /// The rows of a table as this transaction sees it. DuckDB reads no column for it: 1 ms for 20 million rows, and less than the
-    /// change itself where the transaction deleted many of them (60 ms after a DELETE of a third, which took 830; measured with 1.5.6).
+    /// The row count of a table as this transaction sees it. DuckDB reads no column for it: 1 ms for 20 million rows, and less than the
+    /// change itself if the transaction deleted many of them (60 ms after a DELETE of a third, which took 830 ms; measured with 1.5.6).
     pub(super) fn count(&self, parts: [&str; 3]) -> Result<u64, EngineError> {
         let name = parts.map(quote).join(".");
         let count = format!("SELECT system.main.count(*) FROM {name}");
@@ -210,7 +210,7 @@ impl Run<'_> {
         count.map_err(engine_error)
     }
 
-    /// Adds the views that `query` goes through, also those below other views.
+    /// Adds the views that `query` reads, including views below other views.
     fn add_views(&self, query: &str, lineage: &mut Lineage) -> Result<(), EngineError> {
         let catalog = self.catalog()?;
         if !catalog.has_views() {
@@ -262,7 +262,7 @@ fn unknown(what: &str) -> EngineError {
     ))
 }
 
-/// Says what to do about a PIVOT whose plan cannot be made.
+/// Adds advice to the error of a PIVOT that cannot be planned.
 fn in_pivot(error: EngineError) -> EngineError {
     match error {
         EngineError::Invalid(text) if is_binder(&text) => EngineError::Invalid(format!(
@@ -273,10 +273,10 @@ fn in_pivot(error: EngineError) -> EngineError {
     }
 }
 
-/// What stands before a statement while it is explained.
+/// The prefix of a statement that is being explained.
 const EXPLAIN: &str = "EXPLAIN (FORMAT json) ";
 
-/// DuckDB shows the line in which something is wrong, and where: as the user wrote it.
+/// Removes the prefix from DuckDB's error, which shows the wrong line and a marker below it.
 fn without_explain(error: EngineError) -> EngineError {
     let EngineError::Invalid(text) = error else {
         return error;

@@ -1,4 +1,4 @@
-//! Records what a statement wrote, as the catalog has it afterwards.
+//! Records what a statement wrote, according to the catalog afterwards.
 
 use super::Run;
 use super::reads::merge;
@@ -9,7 +9,7 @@ use crate::lineage::{Lineage, Operation, Table};
 use pudato_protocol::Dataset;
 
 impl Run<'_> {
-    /// The target of a change of columns or name, which is gone under its old name afterwards.
+    /// The target of an ALTER, which may no longer exist under its old name afterwards.
     pub(super) fn target_before(
         &self,
         statement: &Statement<'_>,
@@ -25,7 +25,7 @@ impl Run<'_> {
         }
     }
 
-    /// The dataset that a name of the catalog stands for.
+    /// The dataset of a catalog entry.
     fn table(&self, entry: &Entry) -> Table {
         let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
         Table {
@@ -35,7 +35,7 @@ impl Run<'_> {
             rows_changed: None,
         }
     }
-    /// What the statement wrote, as the catalog has it now.
+    /// Adds the written table to the lineage, as the catalog shows it now.
     pub(super) fn written_by(
         &mut self,
         statement: &Statement<'_>,
@@ -129,7 +129,7 @@ impl Run<'_> {
             }
             _ => {}
         }
-        // From now on whoever reads it reads what this work made. A table that was only added to still has its old rows.
+        // Later statements that read it read the work's own data. A table that only gained rows still has its old rows.
         if matches!(
             operation,
             Operation::Create | Operation::Truncate | Operation::Alter
@@ -140,7 +140,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A temporary table passes on what it was made from.
+    /// Records the lineage of a temporary table.
     fn made_temporary(&mut self, name: String, operation: Operation, lineage: &Lineage) {
         let made_from = self.temporary.entry(name).or_default();
         if matches!(operation, Operation::Create | Operation::Truncate) {

@@ -1,8 +1,8 @@
-//! A place among the tokens of a statement, and how to go past what comes next.
+//! A position within the tokens of a statement, with methods to read and skip what follows.
 
 use crate::duckdb::tokens::{Placed, Token};
 
-/// A place among the tokens of one statement.
+/// A position within the tokens of one statement.
 pub(super) struct Cursor<'a, 't> {
     pub(super) sql: &'a str,
     pub(super) tokens: &'t [Placed],
@@ -18,7 +18,7 @@ impl<'a, 't> Cursor<'a, 't> {
         }
     }
 
-    /// The word that comes next, in upper case; quoted names are no words.
+    /// The next word, in upper case. A quoted name is not a word.
     pub(super) fn word(&self) -> Option<String> {
         match &self.tokens.get(self.next)?.token {
             Token::Word(word) => Some(word.to_ascii_uppercase()),
@@ -32,7 +32,7 @@ impl<'a, 't> Cursor<'a, 't> {
             .is_some_and(|next| next.token == Token::Symbol(symbol))
     }
 
-    /// Goes past the words, where they come next.
+    /// Skips these words if they come next.
     pub(super) fn skip(&mut self, words: &[&str]) -> bool {
         let begin = self.next;
         for word in words {
@@ -54,7 +54,7 @@ impl<'a, 't> Cursor<'a, 't> {
         }
     }
 
-    /// Goes past a group in parentheses, where one comes next.
+    /// Skips a group in parentheses if one comes next.
     pub(super) fn skip_group(&mut self) -> bool {
         if !self.is_at('(') {
             return false;
@@ -83,7 +83,7 @@ impl<'a, 't> Cursor<'a, 't> {
         Some(part)
     }
 
-    /// A name of up to three parts.
+    /// Reads a name of up to three parts.
     pub(super) fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = vec![self.name_part()?];
         while self.is_at('.') {
@@ -93,7 +93,7 @@ impl<'a, 't> Cursor<'a, 't> {
         Some(parts)
     }
 
-    /// Whether the words come next.
+    /// Whether these words come next.
     pub(super) fn skips(&self, words: &[&str]) -> bool {
         let at = |n: usize| match &self.tokens.get(self.next + n)?.token {
             Token::Word(word) => Some(word),
@@ -103,7 +103,7 @@ impl<'a, 't> Cursor<'a, 't> {
         words.all(|(n, word)| at(n).is_some_and(|own| own.eq_ignore_ascii_case(word)))
     }
 
-    /// The text from here to where it ends, or to what comes after it, outside of parentheses.
+    /// The text up to the first place outside of parentheses where `ends` is true, or to the end.
     pub(super) fn rest_until(&self, ends: impl Fn(&Self) -> bool) -> Option<&'a str> {
         let first = self.tokens.get(self.next)?;
         let (mut end, mut depth) = (first.range.start, 0_i32);
@@ -122,7 +122,7 @@ impl<'a, 't> Cursor<'a, 't> {
         Some(&self.sql[first.range.start..end])
     }
 
-    /// Whether a FROM comes outside of parentheses, which is not that of IS DISTINCT FROM.
+    /// Whether a FROM follows outside of parentheses, other than that of IS DISTINCT FROM.
     pub(super) fn reads_another(&self) -> bool {
         let is_from = |at: &Self| {
             let before = at.next.checked_sub(1).map(|next| Self { next, ..*at });
@@ -138,7 +138,7 @@ impl<'a, 't> Cursor<'a, 't> {
         let last = self.tokens.last()?;
         Some(&self.sql[first.range.start..last.range.end])
     }
-    /// Goes past `WITH [RECURSIVE] name [(..)] [USING KEY (..)] AS [[NOT] MATERIALIZED] (..), ..`.
+    /// Skips `WITH [RECURSIVE] name [(..)] [USING KEY (..)] AS [[NOT] MATERIALIZED] (..), ..`.
     pub(super) fn skip_ctes(&mut self) -> bool {
         if !self.skip(&["WITH"]) {
             return false;
@@ -158,7 +158,7 @@ impl<'a, 't> Cursor<'a, 't> {
         }
     }
 
-    /// Goes past a list of columns; a query in parentheses is none.
+    /// Skips a list of columns, but not a query in parentheses.
     pub(super) fn skip_columns(&mut self) {
         if !self.is_at('(') {
             return;
@@ -178,7 +178,7 @@ impl<'a, 't> Cursor<'a, 't> {
         }
     }
 
-    /// Whether the name that comes next is followed by nothing, or by a group.
+    /// Whether the next name is followed by nothing or by a group.
     pub(super) fn is_last_name(&self) -> bool {
         self.tokens
             .get(self.next + 1)

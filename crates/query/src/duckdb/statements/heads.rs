@@ -107,7 +107,7 @@ impl<'a> Cursor<'a, '_> {
         if self.is_at('(') {
             let begin = self.next;
             self.skip_group();
-            // Plain words only: an option that is written in another way could be read in two ways.
+            // Only plain words are accepted, because DuckDB could read any other form differently.
             for placed in &self.tokens[begin..self.next] {
                 match &placed.token {
                     Token::Word(word) => runs |= word.eq_ignore_ascii_case("analyze"),
@@ -224,7 +224,7 @@ impl<'a> Cursor<'a, '_> {
         }
     }
 
-    /// Those that only tell something are queries, and run as such.
+    /// PRAGMAs that only report something run as queries.
     fn pragma(&mut self, statement: &mut Statement<'a>) -> Result<(), String> {
         const FUNCTIONS: [&str; 6] = [
             "COLLATIONS",

@@ -1,7 +1,8 @@
-//! Splits a text into statements, and says what each is and what it writes to.
+//! Splits SQL into statements, and determines the kind and the target of each.
 //!
-//! What is told here is a first reading. That each piece is one statement is checked by DuckDB's parser (`parse.rs`), and that it
-//! does what its kind says by its binder (`plan.rs`), which also tells what it *reads*.
+//! This is a first reading. DuckDB's parser confirms that each piece is one statement (`parse.rs`), and its binder that the statement does
+//! what its kind says (`plan.rs`), which also shows what it *reads*.
+
 mod cursor;
 mod forbidden;
 mod heads;
@@ -13,18 +14,18 @@ use cursor::Cursor;
 pub(super) use names::{literal, printed_name, quote};
 use std::ops::Range;
 
-/// What a statement is.
+/// The kind of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Answers with rows and changes nothing.
+    /// Returns rows and changes nothing.
     Query,
-    /// Tells about the catalog.
+    /// Shows the catalog.
     Show,
-    /// Tells how a query would run.
+    /// Shows the plan of a query.
     Explain,
-    /// Runs a query and tells how it ran.
+    /// Runs a query and shows its profile.
     ExplainAnalyze,
-    /// Tells how a statement that is no query would run.
+    /// Shows the plan of a statement other than a query.
     ExplainChange,
     Insert,
     Update,
@@ -35,11 +36,11 @@ pub(super) enum Kind {
     CopyFrom,
     CreateTable,
     CreateView,
-    /// Makes something that holds no data: a schema, an index, a macro, a type, a sequence.
+    /// Creates something without data: a schema, an index, a macro, a type, a sequence.
     CreateOther,
     Drop,
     Alter,
-    /// A comment, statistics, a checkpoint, a variable: no data is changed.
+    /// A comment, statistics, a checkpoint, or a variable. It changes no data.
     Upkeep,
     /// Begins with no word that is known here; it is refused.
     Unknown,

@@ -11,7 +11,7 @@ pub(in crate::duckdb) fn printed_name(name: &str) -> Option<Vec<String>> {
     (cursor.next == tokens.len()).then_some(parts)
 }
 
-/// Quotes a name for SQL. The one function that does (docs/security.md).
+/// Quotes a name for SQL. The one function that does.
 pub(in crate::duckdb) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
