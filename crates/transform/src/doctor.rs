@@ -8,8 +8,8 @@ use crate::{Settings, handler};
 use std::path::Path;
 
 impl Settings {
-    /// What dbt needs to run and is missing on this machine; nothing if no project is set. Call it on the machine whose worker runs dbt. `duckdb` is the
-    /// version of the DuckDB that reads the warehouse.
+    /// Returns what dbt needs and this machine lacks; nothing if no project is set. It must run on the machine whose worker runs dbt.
+    /// `duckdb` is the version of the DuckDB that reads the warehouse.
     pub async fn examine(&self, duckdb: Option<&str>) -> Vec<String> {
         if self.logic.is_none() && self.project.is_none() {
             return Vec::new();
@@ -29,8 +29,8 @@ impl Settings {
         missing.into_iter().flatten().collect()
     }
 
-    /// The error if dbt would make the warehouse unreadable. For a project from a repository, it does not read the profile and assumes that
-    /// it names the warehouse.
+    /// The error if dbt would make the warehouse unreadable. For a project from a repository, this does not read the profile and assumes
+    /// that it uses the warehouse.
     async fn newer_duckdb(
         &self,
         program: &Path,
@@ -55,7 +55,7 @@ impl Settings {
                 target: self.target.as_deref(),
                 variable: &variable,
             };
-            // A profile that cannot be read is the matter of the run.
+            // The run itself reports an unreadable profile.
             let target = place.read().ok()?;
             target.file.filter(|own| *own == file)?;
         }

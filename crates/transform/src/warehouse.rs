@@ -2,14 +2,14 @@ use async_trait::async_trait;
 use pudato_handler::Waits;
 use std::path::Path;
 
-/// The query service's warehouse, which dbt needs for itself while it runs: DuckDB's file has one writing process.
+/// The warehouse of the query service. dbt needs exclusive access while it runs, because only one process can write a DuckDB file.
 #[async_trait]
 pub trait Warehouse: Send + Sync {
-    /// Lends `file` to `borrower`, where it is this warehouse's, until what is returned is dropped. Waits for those who use it, says in
-    /// `waits` who they are, and tells those who come later that `borrower` has it.
+    /// Lends `file` to `borrower` if it is this warehouse, until the returned value is dropped. Waits for current users, reports them in
+    /// `waits`, and tells later callers that `borrower` has the file.
     ///
     /// # Errors
-    /// It stays in use; the text says by whom.
+    /// The file stays in use; the text says by whom.
     async fn lend(
         &self,
         file: &Path,
@@ -17,16 +17,17 @@ pub trait Warehouse: Send + Sync {
         waits: &Waits,
     ) -> Result<Option<Box<dyn Send>>, String>;
 
-    /// The DuckDB version that must still be able to read `file`, if `file` is this warehouse: it cannot read what a newer version writes.
+    /// The DuckDB version that must still be able to read `file`, if `file` is this warehouse: an older DuckDB cannot read the files of a
+    /// newer one.
     fn version(&self, _file: &Path) -> Option<String> {
         None
     }
 
-    /// The rows of tables in `file`, each by catalog, schema and name; `None` where they cannot be counted.
+    /// Counts the rows of tables in `file`, each given by catalog, schema and name; `None` if a table cannot be counted.
     async fn rows(&self, file: &Path, tables: &[[String; 3]]) -> Vec<Option<u64>>;
 }
 
-/// Where there is no query service.
+/// Stands in when there is no query service.
 pub struct NoWarehouse;
 
 #[async_trait]

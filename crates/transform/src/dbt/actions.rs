@@ -1,4 +1,4 @@
-//! The actions, and what dbt calls them.
+//! The actions of the service, and the dbt commands for them.
 
 use crate::dbt::options::Options;
 use pudato_handler::{Action, Effect};
@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-/// The longest deadline (`PUDATO_TRANSFORM_SECONDS` may be 12 hours), as long a wait for the dbt that has the warehouse, and an hour for git,
-/// packages and artifacts.
+/// The sum of the longest deadline (`PUDATO_TRANSFORM_SECONDS` may be 12 hours), an equally long wait for another dbt on the warehouse, and
+/// an hour for git, packages and artifacts.
 const LEASE_MAX: Duration = Duration::from_secs(25 * 3_600);
 
 const fn action(name: &'static str, effect: Effect, fields: &'static [&'static str]) -> Action {
@@ -52,7 +52,7 @@ pub(crate) fn words(
             let name = options.macro_name.as_deref().unwrap_or_default();
             vec!["run-operation".into(), format!("{project}.{name}").into()]
         }
-        // In dbt 2 `docs generate` is on its way out.
+        // dbt 2 is about to remove `docs generate`.
         "docs_generate" if is_2 => vec!["compile".into(), "--write-catalog".into()],
         "docs_generate" => vec!["docs".into(), "generate".into()],
         "retry" => {
@@ -64,8 +64,8 @@ pub(crate) fn words(
     }
 }
 
-/// What lineage takes an action for: what only reads is `compile`. `retried` is dbt's own word for what is tried again.
-pub(crate) fn deed(action: &'static str, retried: Option<&str>) -> &'static str {
+/// The action that lineage assumes: `compile` for those that only read. `retried` is dbt's word for the run that is retried.
+pub(crate) fn lineage_action(action: &'static str, retried: Option<&str>) -> &'static str {
     match (action, retried) {
         ("docs_generate" | "source_freshness", _) => "compile",
         ("retry", Some("compile" | "generate")) => "compile",

@@ -1,4 +1,4 @@
-//! Keeps dbt's own files of each run: for `retry`, which continues where another run ended, and for other programs that read them.
+//! Stores dbt's files of each run: for `retry`, which continues an earlier run, and for other programs that read them.
 
 use crate::process::private;
 use pudato_protocol::{FieldError, Object};
@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What dbt writes, and what it is called in an answer. What is not there was not written.
+/// The files to store, with their names in an answer. A file that dbt did not write is left out.
 const FILES: [(&str, &str); 5] = [
     ("manifest", MANIFEST),
     ("run_results", RESULTS),
@@ -19,14 +19,14 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const RESULTS: &str = "run_results.json";
 pub(crate) const SOURCES: &str = "sources.json";
 pub(crate) const CATALOG: &str = "catalog.json";
-const NOTE: &str = "pudato.json";
+const RECORD: &str = "pudato.json";
 
-/// How many runs to keep; the manifest of a thousand models has some 20 MB.
+/// The number of runs to keep. The manifest of a thousand models has about 20 MB.
 const KEPT_MAX: usize = 20;
 
-/// Whose files they are.
+/// The run that the files belong to.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Note {
+pub(crate) struct RunRecord {
     pub(crate) execution_id: String,
     pub(crate) action: String,
     pub(crate) job: Option<String>,
@@ -34,20 +34,20 @@ pub(crate) struct Note {
     pub(crate) project: String,
 }
 
-/// The folder of all that are kept.
-pub(crate) struct Kept(pub(crate) PathBuf);
+/// The folder with all stored runs.
+pub(crate) struct ArtifactStore(pub(crate) PathBuf);
 
-/// A run that can be tried again.
+/// A run that can be retried.
 #[derive(Debug)]
-pub(crate) struct Former {
+pub(crate) struct PreviousRun {
     pub(crate) execution_id: String,
     pub(crate) results: PathBuf,
-    /// dbt's own word for what it did.
+    /// dbt's word for its command.
     pub(crate) which: String,
     pub(crate) full_refresh: bool,
 }
 
-/// What is read of `run_results.json` here.
+/// The fields of `run_results.json` that are needed here.
 #[derive(Deserialize)]
 struct Results {
     #[serde(default)]
@@ -62,32 +62,32 @@ struct Args {
     full_refresh: Option<bool>,
 }
 
-impl Kept {
+impl ArtifactStore {
     /// Moves what dbt wrote into `out` here and removes the oldest run; returns the path of each file.
     ///
     /// # Errors
-    /// The files cannot be moved; `out` is on the same disk.
-    pub(crate) fn keep(&self, note: &Note, out: &Path) -> io::Result<Object> {
+    /// The files cannot be moved, although `out` is on the same disk.
+    pub(crate) fn keep(&self, record: &RunRecord, out: &Path) -> io::Result<Object> {
         let there = FILES.map(|(name, file)| (name, file, out.join(file)));
         let there: Vec<_> = there.iter().filter(|(.., path)| path.is_file()).collect();
         if there.is_empty() {
             return Ok(Object::new());
         }
         private::make_folder(&self.0)?;
-        // It appears as a whole, under a name that tells when.
-        let (now, id) = (now_ms(), &note.execution_id);
+        // The folder appears as a whole, and its name contains the time.
+        let (now, id) = (now_ms(), &record.execution_id);
         let folder = self.0.join(format!("{now:015}-{id}"));
         let making = out.with_file_name("kept");
         private::make_folder(&making)?;
         for (_, file, path) in &there {
             std::fs::rename(path, making.join(file))?;
         }
-        std::fs::write(making.join(NOTE), serde_json::to_vec(note)?)?;
+        std::fs::write(making.join(RECORD), serde_json::to_vec(record)?)?;
         std::fs::rename(&making, &folder)?;
         let mut all = self.all()?;
         let many = all.len().saturating_sub(KEPT_MAX);
         for (_, old) in all.drain(..many) {
-            // Another program may be as quick.
+            // Another program may have been faster.
             let _ = std::fs::remove_dir_all(old);
         }
         let places = there.iter().map(|(name, file, _)| {
@@ -97,7 +97,7 @@ impl Kept {
         Ok(places.collect())
     }
 
-    /// All that are kept, the oldest first, by their execution.
+    /// All stored runs with their execution ids, the oldest first.
     fn all(&self) -> io::Result<Vec<(String, PathBuf)>> {
         let entries = match std::fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -124,21 +124,21 @@ impl Kept {
         execution_id: Option<&str>,
         job: Option<&str>,
         project: &str,
-    ) -> Result<Former, FieldError> {
+    ) -> Result<PreviousRun, FieldError> {
         let wrong = |reason: String| FieldError::new("payload.execution_id", reason);
         let all = self.all();
         let all = all.map_err(|error| wrong(format!("{}: {error}", self.0.display())))?;
         let own = all.into_iter().rev().find(|(execution, folder)| {
-            let note = std::fs::read(folder.join(NOTE)).ok();
-            let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-            let Some(note) = note.filter(|note| note.project == project) else {
+            let record = std::fs::read(folder.join(RECORD)).ok();
+            let record = record.and_then(|text| serde_json::from_slice::<RunRecord>(&text).ok());
+            let Some(record) = record.filter(|record| record.project == project) else {
                 return false;
             };
             match (execution_id, job) {
                 (Some(wanted), _) => wanted == execution,
-                // A run that dbt cannot try again is none of those that are meant.
+                // A run that dbt cannot retry is skipped.
                 _ if !folder.join(RESULTS).is_file() => false,
-                (None, Some(job)) => note.job.as_deref() == Some(job),
+                (None, Some(job)) => record.job.as_deref() == Some(job),
                 (None, None) => true,
             }
         });
@@ -161,7 +161,7 @@ impl Kept {
         })?;
         let read: Results = serde_json::from_slice(&text)
             .map_err(|error| wrong(format!("{}: {error}", results.display())))?;
-        Ok(Former {
+        Ok(PreviousRun {
             execution_id,
             results,
             which: read.args.which,
@@ -179,37 +179,48 @@ fn now_ms() -> u128 {
 mod tests {
     use super::*;
 
-    fn keep(kept: &Kept, execution_id: &str, job: Option<&str>, files: &[&str]) -> Object {
-        let scratch = tempfile::tempdir_in(kept.0.parent().expect("a parent")).expect("a folder");
+    fn keep(
+        artifact_store: &ArtifactStore,
+        execution_id: &str,
+        job: Option<&str>,
+        files: &[&str],
+    ) -> Object {
+        let scratch =
+            tempfile::tempdir_in(artifact_store.0.parent().expect("a parent")).expect("a folder");
         let out = scratch.path().join("target");
         std::fs::create_dir(&out).expect("a folder");
         for file in files {
             let text = r#"{"args": {"which": "build", "full_refresh": true}}"#;
             std::fs::write(out.join(file), text).expect("written");
         }
-        let note = Note {
+        let record = RunRecord {
             execution_id: execution_id.into(),
             action: "build".into(),
             job: job.map(str::to_owned),
             project: "/shop".into(),
         };
-        let kept = kept.keep(&note, &out).expect("kept");
-        // Names tell when, to the millisecond.
+        let artifact_store = artifact_store.keep(&record, &out).expect("kept");
+        // Names contain the time in milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(2));
-        kept
+        artifact_store
     }
 
     #[test]
     fn a_run_is_found_by_its_name_its_job_or_as_the_last_one() {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = Kept(folder.path().join("kept"));
-        let find = |id: Option<&str>, job: Option<&str>| kept.find(id, job, "/shop");
+        let artifact_store = ArtifactStore(folder.path().join("kept"));
+        let find = |id: Option<&str>, job: Option<&str>| artifact_store.find(id, job, "/shop");
         let none = find(None, None).expect_err("nothing is kept").to_string();
         assert!(
             none.contains("payload.execution_id") && none.contains("start a new run"),
             "{none}"
         );
-        let places = keep(&kept, "one", Some("job-1"), &[MANIFEST, RESULTS, "other"]);
+        let places = keep(
+            &artifact_store,
+            "one",
+            Some("job-1"),
+            &[MANIFEST, RESULTS, "other"],
+        );
         assert_eq!(
             places.keys().collect::<Vec<_>>(),
             ["manifest", "run_results"]
@@ -220,16 +231,16 @@ mod tests {
                 "{place}"
             );
         }
-        keep(&kept, "two", Some("job-2"), &[RESULTS]);
-        keep(&kept, "three", Some("job-1"), &[MANIFEST, SOURCES]);
-        assert!(keep(&kept, "four", None, &[]).is_empty());
-        let id = |found: Result<Former, FieldError>| found.expect("one").execution_id;
+        keep(&artifact_store, "two", Some("job-2"), &[RESULTS]);
+        keep(&artifact_store, "three", Some("job-1"), &[MANIFEST, SOURCES]);
+        assert!(keep(&artifact_store, "four", None, &[]).is_empty());
+        let id = |found: Result<PreviousRun, FieldError>| found.expect("one").execution_id;
         assert_eq!(id(find(None, None)), "two");
         assert_eq!(id(find(None, Some("job-1"))), "one");
         assert_eq!(id(find(Some("one"), Some("job-2"))), "one");
-        let former = find(Some("two"), None).expect("one");
+        let previous = find(Some("two"), None).expect("one");
         assert_eq!(
-            (former.which.as_str(), former.full_refresh),
+            (previous.which.as_str(), previous.full_refresh),
             ("build", true)
         );
         let said = find(Some("three"), None)
@@ -237,17 +248,17 @@ mod tests {
             .to_string();
         assert!(said.contains("left no run_results.json"), "{said}");
         assert!(find(Some("../one"), None).is_err());
-        assert!(kept.find(Some("one"), None, "/other").is_err());
+        assert!(artifact_store.find(Some("one"), None, "/other").is_err());
     }
 
     #[test]
     fn only_the_last_are_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = Kept(folder.path().join("kept"));
+        let artifact_store = ArtifactStore(folder.path().join("kept"));
         for n in 0..KEPT_MAX + 3 {
-            keep(&kept, &format!("e{n}"), None, &[RESULTS]);
+            keep(&artifact_store, &format!("e{n}"), None, &[RESULTS]);
         }
-        let names: Vec<String> = kept
+        let names: Vec<String> = artifact_store
             .all()
             .expect("read")
             .into_iter()

@@ -1,7 +1,7 @@
-//! What dbt wrote about a run: `manifest.json` and `run_results.json`, as far as lineage needs them (dbt's JSON schemas, manifest v12 and
-//! run-results v6; older and newer ones have the same fields).
+//! Reads `manifest.json` and `run_results.json`, as far as lineage needs them (dbt's JSON schemas, manifest v12 and run-results v6; older
+//! and newer versions have the same fields).
 
-use crate::lineage::deeds::{self, Deed};
+use crate::lineage::writes::{self, WriteKind};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -30,18 +30,18 @@ pub(crate) struct Manifest {
     pub(crate) sources: BTreeMap<String, Source>,
     #[serde(default)]
     pub(crate) parent_map: BTreeMap<String, Vec<String>>,
-    /// By their ids; what they are about is in `parent_map`.
+    /// Unit tests by id; `parent_map` names their models.
     #[serde(default)]
     pub(crate) unit_tests: BTreeMap<String, IgnoredAny>,
-    /// Functions of the warehouse that dbt makes, from 1.11 on.
+    /// Functions that dbt creates in the warehouse, from dbt 1.11 on.
     #[serde(default)]
     functions: BTreeMap<String, Node>,
-    /// Who uses what dbt makes; what they use is in `parent_map`.
+    /// Exposures by id; `parent_map` names what they use.
     #[serde(default)]
     pub(crate) exposures: BTreeMap<String, Exposure>,
 }
 
-/// A dashboard, a notebook, an application: it reads what dbt makes.
+/// A dashboard, notebook or application that reads the results of dbt.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Exposure {
     pub(crate) name: String,
@@ -54,12 +54,12 @@ pub(crate) struct Exposure {
 }
 
 impl Manifest {
-    /// A node or a function.
+    /// Finds a node or a function.
     pub(crate) fn node(&self, id: &str) -> Option<&Node> {
         self.nodes.get(id).or_else(|| self.functions.get(id))
     }
 
-    /// The project's name; nodes of other names are of packages.
+    /// The name of the project. Nodes with other package names belong to packages.
     pub(crate) fn project_name(&self) -> Option<&str> {
         self.metadata.project_name.as_deref()
     }
@@ -80,7 +80,7 @@ pub(crate) struct Node {
     pub(crate) compiled_code: Option<String>,
     #[serde(default)]
     pub(crate) original_file_path: String,
-    /// Below its folder of models, seeds or snapshots.
+    /// The path below the folder of models, seeds or snapshots.
     #[serde(default)]
     pub(crate) path: String,
     #[serde(default)]
@@ -89,13 +89,13 @@ pub(crate) struct Node {
     pub(crate) package_name: Option<String>,
     #[serde(default)]
     pub(crate) config: Config,
-    /// As it stands in SQL.
+    /// The name in SQL.
     #[serde(default)]
     pub(crate) relation_name: Option<String>,
-    /// What may stand in for it where it is not built here (`--defer`).
+    /// The table that replaces it if it is not built here (`--defer`).
     #[serde(default)]
     pub(crate) defer_relation: Option<Relation>,
-    /// Of a test: the node that it is about.
+    /// For a test, the node that it checks.
     #[serde(default)]
     pub(crate) attached_node: Option<String>,
     #[serde(default)]
@@ -121,26 +121,26 @@ pub(crate) struct Config {
     pub(crate) materialized: Option<String>,
     #[serde(default)]
     pub(crate) incremental_strategy: Option<String>,
-    /// Goes before the flag on the command line.
+    /// Takes precedence over the flag on the command line.
     #[serde(default)]
     pub(crate) full_refresh: Option<Value>,
-    /// Of an external model of dbt-duckdb: the file that it writes.
+    /// For an external model of dbt-duckdb, the file that it writes.
     #[serde(default)]
     pub(crate) location: Option<String>,
-    /// Of a test: `table` or `view`, where it keeps what it found.
+    /// For a test, `table` or `view` if it stores its failures.
     #[serde(default)]
     pub(crate) store_failures_as: Option<String>,
-    /// What runs around a node.
+    /// The hooks of a node.
     #[serde(default, rename = "pre-hook")]
     pre_hooks: Vec<Hook>,
     #[serde(default, rename = "post-hook")]
     post_hooks: Vec<Hook>,
-    /// Of an external model: how DuckDB's COPY writes it.
+    /// For an external model, the options of DuckDB's COPY.
     #[serde(default)]
     options: Option<Value>,
 }
 
-/// SQL that runs before or after a node, as it was written, with its Jinja.
+/// SQL that runs before or after a node, with its Jinja.
 #[derive(Debug, Default, Deserialize)]
 struct Hook {
     #[serde(default)]
@@ -148,13 +148,13 @@ struct Hook {
 }
 
 impl Config {
-    /// The SQL of what runs around the node.
+    /// The SQL of the node's hooks.
     pub(crate) fn hooks(&self) -> impl Iterator<Item = &str> {
         let hooks = self.pre_hooks.iter().chain(&self.post_hooks);
         hooks.map(|hook| hook.sql.as_str())
     }
 
-    /// Whether an external model leaves the files that are there.
+    /// Whether an external model keeps existing files.
     pub(crate) fn keeps_files(&self) -> bool {
         let options = self.options.as_ref().and_then(Value::as_object);
         let is_on =
@@ -174,7 +174,7 @@ pub(crate) struct Source {
     pub(crate) schema: Option<String>,
     #[serde(default)]
     pub(crate) identifier: String,
-    /// As it stands in SQL.
+    /// The name in SQL.
     #[serde(default)]
     pub(crate) relation_name: Option<String>,
     #[serde(default)]
@@ -190,7 +190,7 @@ struct SourceConfig {
 }
 
 impl Source {
-    /// Whether it is no table: dbt-duckdb reads what is at `external_location`, which older versions of dbt have in `meta` alone.
+    /// Whether it is not a table: dbt-duckdb reads from `external_location`, which older versions of dbt have in `meta` only.
     pub(crate) fn is_external(&self) -> bool {
         let metas = [&self.meta, &self.config.meta];
         metas
@@ -208,7 +208,7 @@ pub(crate) struct RunResults {
     args: Args,
 }
 
-/// How dbt was called, from the command line, its environment and the project's flags.
+/// The arguments of dbt, from the command line, the environment and the project's flags.
 #[derive(Debug, Default, Deserialize)]
 struct Args {
     #[serde(default)]
@@ -216,7 +216,7 @@ struct Args {
     /// The folder of the other environment's artifacts.
     #[serde(default)]
     state: Option<PathBuf>,
-    /// Goes before `state`.
+    /// Takes precedence over `state`.
     #[serde(default)]
     defer_state: Option<PathBuf>,
     #[serde(default)]
@@ -235,30 +235,30 @@ pub(crate) struct NodeResult {
     pub(crate) message: Option<String>,
     #[serde(default)]
     pub(crate) failures: Option<u64>,
-    /// Of a model that is built in batches: which succeeded and which failed, each by its begin and end.
+    /// For a model that is built in batches, the batches that succeeded and failed, each by its start and end.
     #[serde(default)]
     pub(crate) batch_results: Option<Value>,
     #[serde(default)]
     pub(crate) compiled_code: Option<String>,
 }
 
-/// Some batches of a model were built, and some were not.
+/// The status of a model of which only some batches were built.
 pub(crate) const PARTIAL_SUCCESS: &str = "partial success";
 
-/// Both, of one run.
+/// The artifacts of one run.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
     pub(crate) manifest: Manifest,
     pub(crate) results: RunResults,
-    /// What was done for nodes, by their ids, where dbt wrote down what it ran.
-    pub(crate) deeds: BTreeMap<String, Deed>,
+    /// How dbt wrote each node, by id, if it left the SQL that it ran.
+    pub(crate) writes: BTreeMap<String, WriteKind>,
 }
 
 impl Artifacts {
-    /// Reads what the run `execution` wrote into `folder`; `None` where it wrote nothing.
+    /// Reads the artifacts that the run `execution` wrote into `folder`; `None` if there are none.
     ///
     /// # Errors
-    /// They cannot be read, or are of another run.
+    /// The files are unreadable, or belong to another run.
     pub(crate) fn read(folder: &Path, execution: &str) -> Result<Option<Self>, String> {
         let (Some(manifest), Some(results)) = (
             read::<Manifest>(&folder.join("manifest.json"))?,
@@ -285,28 +285,28 @@ impl Artifacts {
         let mut artifacts = Self {
             manifest,
             results,
-            deeds: BTreeMap::new(),
+            writes: BTreeMap::new(),
         };
         artifacts.defer()?;
-        artifacts.deeds = deeds::read(folder, &artifacts);
+        artifacts.writes = writes::read(folder, &artifacts);
         for result in &artifacts.results.results {
-            // dbt says nothing of the SQL of a model that is built in batches.
+            // dbt does not report the SQL of a model that is built in batches.
             let node = artifacts.manifest.nodes.get_mut(&result.unique_id);
             if let Some(node) = node.filter(|node| node.compiled_code.is_none()) {
-                node.compiled_code = deeds::compiled(folder, node);
+                node.compiled_code = writes::compiled(folder, node);
             }
         }
         Ok(Some(artifacts))
     }
 
-    /// Learns from the other environment's artifacts what stands in for each node: dbt 1.11 leaves that out of its own.
+    /// Reads the replacement of each node from the artifacts of the other environment: dbt 1.11 leaves it out of its own.
     fn defer(&mut self) -> Result<(), String> {
         let args = &self.results.args;
         let state = args.defer_state.as_ref().or(args.state.as_ref());
         let Some(state) = state.filter(|_| args.defer == Some(true)) else {
             return Ok(());
         };
-        // dbt runs in the project's folder.
+        // dbt runs in the project folder.
         let state = args
             .project_dir
             .as_deref()
@@ -329,8 +329,8 @@ impl Artifacts {
         Ok(())
     }
 
-    /// Whether all went well but for batches of models that are built in batches (`microbatch`). dbt ends with 1 then; what was built
-    /// stands, and what follows it was skipped for nothing else.
+    /// Whether the only failures are batches of models that are built in batches (`microbatch`). dbt then exits with 1; the built batches
+    /// count, and later nodes were skipped for no other reason.
     pub(crate) fn is_partial_success(&self) -> bool {
         let well = [
             "success",
@@ -364,7 +364,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What is read where the two files were written by these invocations, the first one for this execution.
+    /// Reads two files that were written by these invocations, the first one for this execution.
     fn read(manifest: Value, results: Value) -> Result<Option<Artifacts>, String> {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, metadata) in [("manifest.json", manifest), ("run_results.json", results)] {
@@ -413,7 +413,7 @@ mod tests {
             let artifacts = Artifacts {
                 manifest: serde_json::from_value(json!({"metadata": {}})).expect("a manifest"),
                 results: serde_json::from_value(results).expect("results"),
-                deeds: BTreeMap::new(),
+                writes: BTreeMap::new(),
             };
             assert_eq!(artifacts.is_partial_success(), expected, "{statuses:?}");
         }

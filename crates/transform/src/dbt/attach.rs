@@ -1,36 +1,35 @@
-//! Databases that a dbt-duckdb profile attaches in addition to its own (`attach`): lineage names each by its location, whatever alias
-//! the profile gives it.
+//! The databases that a dbt-duckdb profile attaches (`attach`). Lineage names each by its location, whatever alias the profile gives it.
 
 use crate::dbt::profile::{Place, absolute, field};
 use pudato_protocol::Dataset;
 use saphyr::YamlOwned;
 use std::path::{Path, PathBuf};
 
-/// A database that is attached.
+/// An attached database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attached {
-    /// What dbt calls it.
+    /// Its name in dbt.
     pub(crate) name: String,
     /// The namespace of its datasets.
     pub(crate) namespace: String,
-    /// What it is called where it is at home; `None` where names there begin with the schema.
+    /// Its name on its own server; `None` if names there begin with the schema.
     pub(crate) own: Option<String>,
-    /// DuckDB's file.
+    /// The DuckDB file.
     pub(crate) file: Option<PathBuf>,
 }
 
 impl Attached {
-    /// DuckDB's names have no case.
+    /// Compares without case, as DuckDB does.
     pub(crate) fn is_called(&self, database: &str) -> bool {
         self.name.eq_ignore_ascii_case(database)
     }
 }
 
 impl Place<'_> {
-    /// Reads `attach` of a target; `at` is where the target stands in profiles.yml.
+    /// Reads `attach` of a target; `at` is the path of the target in profiles.yml.
     ///
     /// # Errors
-    /// What is missing or cannot be read, by its field.
+    /// Names the field that is missing or wrong.
     pub(crate) fn attached(&self, target: &YamlOwned, at: &str) -> Result<Vec<Attached>, String> {
         let Some(list) = field(target, "attach") else {
             return Ok(Vec::new());
@@ -87,7 +86,7 @@ impl Place<'_> {
                     file,
                 }
             }
-            // A token may stand behind the `?`.
+            // A token may follow the `?`.
             "duckdb" | "motherduck" if !has_kind(place) => {
                 let (place, _) = place.split_once('?').unwrap_or((place, ""));
                 let prefix = if kind == "duckdb" {
@@ -116,7 +115,7 @@ impl Place<'_> {
     }
 }
 
-/// The type of a path, and the rest of it: DuckDB takes the type from the option, or else from the prefix before a colon.
+/// The type of a path, and the rest of it. DuckDB takes the type from the option, or else from the prefix before a colon.
 fn kind_of<'a>(path: &'a str, kind: Option<&str>) -> (String, &'a str) {
     let known = |kind: &str| match kind.to_ascii_lowercase().as_str() {
         "md" | "motherduck" => Some("motherduck"),
@@ -145,7 +144,7 @@ fn kind_of<'a>(path: &'a str, kind: Option<&str>) -> (String, &'a str) {
     }
 }
 
-/// Whether a place names the kind of another place, as `ducklake:postgres:..` does.
+/// Whether a path contains the type of another one, as in `ducklake:postgres:..`.
 fn has_kind(place: &str) -> bool {
     ["postgres:", "sqlite:", "mysql:", "duckdb:", "md:"]
         .iter()
@@ -160,14 +159,14 @@ pub(crate) fn database_of(path: &str) -> String {
     name.unwrap_or(file).to_owned()
 }
 
-/// Namespace and database of a connection: a URL, or `host=.. port=.. dbname=..`. `None` where it names no server.
+/// The namespace and the database of a connection: a URL, or `host=.. port=.. dbname=..`. `None` if it names no server.
 fn server(place: &str, kind: &str) -> Option<(String, Option<String>)> {
     let port = if kind == "mysql" { "3306" } else { "5432" };
     let (host, database) = match place.split_once("://") {
         Some((_, rest)) => {
             let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
             let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
-            // What stands before the last `@` is who asks.
+            // The part before the last `@` is the user.
             let host = server.rsplit('@').next().unwrap_or(server).to_owned();
             let host = if host.contains(':') {
                 host

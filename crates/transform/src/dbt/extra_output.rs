@@ -1,7 +1,7 @@
-//! What an action answers beside what every run of dbt does.
+//! The part of an answer that only some actions have.
 
+use crate::dbt::artifact_store::{ArtifactStore, RunRecord};
 use crate::dbt::freshness::{self, Freshness};
-use crate::dbt::kept::{Kept, Note};
 use crate::dbt::log::Log;
 use crate::dbt::run::Run;
 use crate::lineage::naming::Naming;
@@ -10,63 +10,63 @@ use pudato_protocol::{ExecutionRecord, Object};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Why the lineage of a macro is not whole.
+/// Why the lineage of a macro is partial.
 const UNKNOWN: &str = "what the macro reads and writes, which dbt does not report";
 
 #[derive(Default)]
-pub(crate) struct More {
+pub(crate) struct ExtraOutput {
     data: Object,
     freshness: Option<Freshness>,
     is_macro: bool,
 }
 
-impl More {
-    /// Reads it from what a run said and wrote into `out`.
+impl ExtraOutput {
+    /// Reads it from the log of a run and the files in `out`.
     pub(crate) fn read(run: &Run<'_>, out: &Path, log: &mut Log, naming: &Naming<'_>) -> Self {
-        let mut more = Self::default();
-        let mut set = |name: &str, value: Value| more.data.insert(name.into(), value);
-        if let Some(former) = &run.former {
-            set("retried", former.execution_id.as_str().into());
+        let mut extra = Self::default();
+        let mut set = |name: &str, value: Value| extra.data.insert(name.into(), value);
+        if let Some(previous) = &run.previous {
+            set("retried", previous.execution_id.as_str().into());
         }
         if let Some(name) = &run.options.macro_name {
             set("macro", name.as_str().into());
-            // What a macro logs is a log.
+            // The messages of a macro may contain secrets, as a log may.
             let said = log.said.iter().map(|line| redact(line).into_owned());
             set("said", said.collect::<Vec<_>>().into());
             set("lines_said", log.lines_said.into());
             set("lineage", "partial".into());
-            more.is_macro = true;
+            extra.is_macro = true;
         }
         if run.name == "source_freshness" {
             match freshness::read(out, &log.sources, naming) {
-                Ok(found) => more.freshness = Some(found),
+                Ok(found) => extra.freshness = Some(found),
                 Err(why) => log.errors.push(why),
             }
         }
-        more
+        extra
     }
 
-    /// Keeps what dbt wrote. Where that cannot be done the run stands all the same.
-    pub(crate) fn keep(&mut self, run: &Run<'_>, kept: &Kept, out: &Path) {
-        let note = Note {
+    /// Stores dbt's files. If that fails, the run still counts.
+    pub(crate) fn keep(&mut self, run: &Run<'_>, artifact_store: &ArtifactStore, out: &Path) {
+        let record = RunRecord {
             execution_id: run.execution.clone(),
             action: run.name.to_owned(),
             job: run.job.clone(),
             project: run.home(),
         };
-        match kept.keep(&note, out) {
+        match artifact_store.keep(&record, out) {
             Ok(places) => {
                 self.data.insert("artifacts".into(), Value::Object(places));
             }
             Err(error) => {
-                let (folder, execution) = (kept.0.display(), &run.execution);
+                let (folder, execution) = (artifact_store.0.display(), &run.execution);
                 tracing::warn!(%error, %folder, execution, "pudato could not keep dbt's artifacts");
             }
         }
     }
 
-    /// Adds it to an answer.
-    pub(crate) fn tell(self, mut answer: Answer) -> Answer {
+    /// Adds it to the answer.
+    pub(crate) fn add_to(self, mut answer: Answer) -> Answer {
         answer.data.extend(self.data);
         if self.is_macro {
             let nodes = answer.data.get("nodes").and_then(Value::as_array);

@@ -1,7 +1,7 @@
 //! The results of `dbt source freshness`: from `sources.json`, or from the log if dbt could not query a source.
 
+use crate::dbt::artifact_store::{MANIFEST, SOURCES};
 use crate::dbt::artifacts::{Manifest, Metadata};
-use crate::dbt::kept::{MANIFEST, SOURCES};
 use crate::lineage::naming::Naming;
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ struct Sources {
     results: Vec<Measured>,
 }
 
-/// One source, with dbt's own names.
+/// One source, with dbt's field names.
 #[derive(Debug, Deserialize)]
 struct Measured {
     unique_id: String,
@@ -34,12 +34,12 @@ struct Measured {
     execution_time: f64,
 }
 
-/// What was found.
+/// The results of all sources.
 #[derive(Debug, Default)]
 pub(crate) struct Freshness {
     /// `Result.data.sources`.
     pub(crate) sources: Vec<Value>,
-    /// The tables that were asked.
+    /// The tables that dbt queried.
     pub(crate) inputs: Vec<DataReference>,
     pub(crate) executions: Vec<ExecutionRecord>,
     pub(crate) dbt_version: Option<String>,
@@ -70,7 +70,7 @@ pub(crate) fn read(
     let others = told.iter().filter(|(id, _)| !is_measured(id));
     let others: Vec<Measured> = others.map(|(id, status)| unasked(id, status)).collect();
     let mut all: Vec<&Measured> = measured.iter().chain(&others).collect();
-    // dbt writes them as they were done.
+    // dbt writes them in the order of completion.
     all.sort_by(|one, other| one.unique_id.cmp(&other.unique_id));
     for one in all {
         let dataset = naming.parent(&manifest, &one.unique_id);
@@ -96,7 +96,7 @@ pub(crate) fn read(
 }
 
 impl Freshness {
-    /// Adds what was found to an answer's data.
+    /// Adds the results to the data of an answer.
     pub(crate) fn tell(&mut self, data: &mut Object) {
         let sources = std::mem::take(&mut self.sources);
         data.insert("sources".into(), Value::Array(sources));
@@ -116,7 +116,7 @@ fn unasked(id: &str, status: &str) -> Measured {
     }
 }
 
-/// To the millisecond.
+/// Rounded to milliseconds.
 fn seconds(time: f64) -> Value {
     json!((time * 1_000.0).round() / 1_000.0)
 }

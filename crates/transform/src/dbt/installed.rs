@@ -1,7 +1,7 @@
-//! What the Python of a dbt has installed. pudato asks before each run, not once: pip may change the packages while this program runs, and a user
-//! who follows the advice of an error expects it to disappear.
+//! The packages that dbt's Python has installed. pudato asks before each run, because pip may change them while this program runs, and a
+//! user who follows the advice of an error expects it to disappear.
 
-use crate::process::child::{self, Ended, Terms};
+use crate::process::child::{self, Exit, Limits};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io::Read;
@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Most bytes to read from the start of a program to find its interpreter.
 const HEAD: u64 = 4_096;
 
-/// Asks what is installed and imports none of it.
+/// Asks for the installed versions without importing anything.
 const ASK: &str = "
 import importlib.metadata, json
 def version(name):
@@ -25,14 +25,14 @@ def version(name):
 print(json.dumps({'dbt': version('dbt-core') or version('dbt'), 'duckdb': version('dbt-duckdb') and version('duckdb')}))
 ";
 
-/// Versions; each is `None` if the package is not installed or pudato cannot ask: not every dbt is written in Python.
+/// The versions of packages; `None` if a package is not installed or pudato cannot ask, because not every dbt is written in Python.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Installed {
-    /// dbt itself.
+    /// The version of dbt.
     pub(crate) dbt: Option<String>,
-    /// The DuckDB that its adapter brings.
+    /// The version of the DuckDB that dbt's adapter uses.
     pub(crate) duckdb: Option<String>,
-    /// How its Python is called.
+    /// The command of its Python.
     #[serde(skip)]
     python: String,
 }
@@ -54,13 +54,13 @@ impl Installed {
             said = serde_json::from_str::<Self>(line).ok().or(said.take());
             true
         };
-        // Python looks for modules where it is run: in the program's folder, as dbt does, and never in a project's.
+        // Python searches for modules in its working directory. Like dbt, this uses the program's folder, and never a project's.
         let folder = program.parent().unwrap_or(Path::new("/"));
-        let terms = Terms::until(DEADLINE);
+        let limits = Limits::until(DEADLINE);
         let first = PathBuf::from(first);
-        let ran = child::run(&first, &args, folder, environment, terms, &mut line);
+        let ran = child::run(&first, &args, folder, environment, limits, &mut line);
         match (ran.await, said) {
-            (Ok(Ended::Code(0)), Some(said)) => Self {
+            (Ok(Exit::Code(0)), Some(said)) => Self {
                 python: called,
                 ..said
             },
@@ -68,7 +68,7 @@ impl Installed {
         }
     }
 
-    /// Whether dbt is of this version or a later one, as far as is known.
+    /// Whether dbt has at least this major version, as far as is known.
     pub(crate) fn is_dbt_from(&self, major: u32) -> bool {
         let dbt = self.dbt.as_deref().and_then(number);
         dbt.is_some_and(|(own, _)| own >= major)
@@ -82,7 +82,7 @@ impl Installed {
         let Some(theirs) = &self.duckdb else {
             return Ok(());
         };
-        // Files are the same within major and minor.
+        // The file format stays the same within a minor version.
         match (number(theirs), number(own)) {
             (Some(newer), Some((major, minor))) if newer > (major, minor) => Err(format!(
                 "dbt's Python has DuckDB {theirs}, but this pudato has DuckDB {}, which cannot read what a newer version writes, so dbt cannot use the \
@@ -96,14 +96,14 @@ impl Installed {
     }
 }
 
-/// Major and minor of a version.
+/// The major and minor version.
 fn number(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.trim_start_matches(['v', '=']).split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// How the Python is called that runs `program`: by its first line, or by its second where that path is too long for a first line or has
-/// a space in it (as pip and uv write it); `None` where it is no script of Python's.
+/// The command of the Python that runs `program`: from its first line, or from its second if the path is too long or contains a space (as
+/// pip and uv write it). `None` if the program is not a Python script.
 fn interpreter(program: &Path) -> Option<Vec<String>> {
     let mut head = Vec::new();
     let file = std::fs::File::open(program).ok()?;
@@ -124,7 +124,7 @@ fn interpreter(program: &Path) -> Option<Vec<String>> {
     let called = lines.next()?.trim().strip_prefix("'''exec' ")?;
     let (called, _) = called.split_once(" \"$0\" ")?;
     let called = match called.contains("$(") {
-        // An environment that may be moved: its Python lies beside the program.
+        // In a relocatable environment, Python is beside the program.
         true => {
             let own = program.canonicalize().ok()?;
             own.parent()?.join("python").display().to_string()

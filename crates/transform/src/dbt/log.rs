@@ -1,50 +1,50 @@
-//! What dbt says while it runs: a JSON object a line (`--log-format=json`).
+//! Reads dbt's log while it runs: one JSON object per line (`--log-format=json`).
 
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Errors that are kept; more would say the same.
+/// The most errors to keep.
 const ERRORS_MAX: usize = 20;
 const ERROR_CHARS_MAX: usize = 2_000;
 
-/// Lines of what macros say that are kept; more are counted.
+/// The most lines of macros to keep; further ones are only counted.
 const SAID_MAX: usize = 100;
 
-/// How far it is.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Nodes that are done.
+    /// The number of finished nodes.
     pub(crate) done: u64,
     /// The total, if dbt reports it; dbt 2 does not.
     pub(crate) total: Option<u64>,
-    /// The last of which something was done.
+    /// The node of the last event.
     pub(crate) node: String,
     /// Its type in dbt's words: `model`, `test`, `unit_test`, `seed`, `snapshot`, `function`, `source`; `hook` and `batch` are parts
     /// that dbt counts separately.
     pub(crate) kind: String,
-    /// Which part was done, of how many: a hook of its moment, a batch of its model.
+    /// The part that was finished, and the total: a hook of its kind, or a batch of its model.
     pub(crate) part: Option<(u64, u64)>,
 }
 
-/// What its lines said so far.
+/// The state of a log so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// dbt's version.
     pub(crate) version: Option<String>,
-    /// What went wrong, in its own words.
+    /// Errors in dbt's words.
     pub(crate) errors: Vec<String>,
-    /// Whether another process has the warehouse's file.
+    /// Whether another process uses the warehouse file.
     pub(crate) is_locked_out: bool,
     /// Finished nodes, each once: the log may mention a node more than once.
     done: BTreeSet<String>,
     total: Option<u64>,
-    /// What macros said (`log(.., info=true)`, `print(..)`), and how many lines of that there were.
+    /// The output of macros (`log(.., info=true)`, `print(..)`), and its number of lines.
     pub(crate) said: Vec<String>,
     pub(crate) lines_said: usize,
-    /// How sources ended whose freshness was asked for, by their ids.
+    /// How the freshness check of each source ended, by id.
     pub(crate) sources: BTreeMap<String, String>,
-    /// The last line that was no JSON: what Python says when all else fails.
+    /// The last line that was not JSON, such as the error of a crashed Python.
     pub(crate) last_words: Option<String>,
 }
 
@@ -69,13 +69,13 @@ struct Info {
 const LOCKED: &str = "Could not set lock on file";
 
 impl Log {
-    /// Reads a line; answers the progress that it tells of.
+    /// Reads a line and returns the progress that it reports.
     pub(crate) fn read(&mut self, line: &str) -> Option<Progress> {
         self.is_locked_out |= line.contains(LOCKED);
         let Ok(Line { info, data }) = serde_json::from_str(line) else {
             if !line.trim().is_empty() {
                 self.last_words = Some(cut(line.trim()));
-                // What a macro prints, in dbt 1.8.
+                // The output of a macro in dbt 1.8.
                 self.hear(line);
             }
             return None;
@@ -118,7 +118,7 @@ impl Log {
         let node = data["node_info"]["unique_id"].as_str().unwrap_or_default();
         let name = info.name.as_str();
         let (kind, part) = match name {
-            // dbt counts hooks and batches by themselves; they are none of its nodes.
+            // dbt counts hooks and batches separately; they are not nodes.
             "LogHookEndLine" => ("hook", Some((number("index")?, number("total")?))),
             "LogBatchResult" => (
                 "batch",
@@ -130,7 +130,7 @@ impl Log {
             }
             _ if is_end(name) => {
                 self.total = number("total").or(number("num_models")).or(self.total);
-                // What is skipped has no node in every version of dbt.
+                // Some versions of dbt report no node for a skipped one.
                 let told = if node.is_empty() { &info.msg } else { node };
                 self.done.insert(told.to_owned());
                 let kind = data["node_info"]["resource_type"].as_str();
@@ -149,14 +149,14 @@ impl Log {
     }
 }
 
-/// Whether a node is done where this is said: LogModelResult, LogTestResult, LogSeedResult, LogFunctionResult, ..; or skipped.
+/// Whether this event finishes a node: LogModelResult, LogTestResult, LogSeedResult, LogFunctionResult, .., or skipped.
 fn is_end(name: &str) -> bool {
     let is_result = name.starts_with("Log") && name.ends_with("Result");
     is_result || matches!(name, "SkippingDetails" | "LogSkipBecauseError")
 }
 
 fn cut(text: &str) -> String {
-    // Colours are for terminals.
+    // Strips terminal colours.
     let mut plain = String::with_capacity(text.len().min(ERROR_CHARS_MAX));
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(log.last_words.as_deref(), Some("\u{0}"));
     }
 
-    /// What each line tells of how far it is: nodes that are done, of how many, the node, its kind and its part.
+    /// The progress that each line reports: finished nodes, the total, the node, its kind and its part.
     fn told(lines: &str) -> Vec<String> {
         let mut log = Log::default();
         let told = lines.lines().filter_map(|line| log.read(line));
@@ -207,7 +207,7 @@ mod tests {
         .collect()
     }
 
-    /// Lines of dbt 1.12.6, each cut down to what is read of it.
+    /// Lines of dbt 1.12.6, reduced to the fields that are read.
     #[test]
     fn hooks_batches_unit_tests_and_functions_are_told_as_what_they_are() {
         let lines = r#"
@@ -232,8 +232,7 @@ mod tests {
         assert_eq!(told(lines), expected);
     }
 
-    /// Lines as dbt 2 writes them (`json_compat_layer.rs` of dbt-fusion): it says of no line which of how many it is, and tells of a node
-    /// twice.
+    /// Lines in the format of dbt 2 (`json_compat_layer.rs` of dbt-fusion): it reports no position, and each node twice.
     #[test]
     fn progress_needs_no_total() {
         let lines = r#"

@@ -1,4 +1,4 @@
-//! The payload of a Command as arguments of dbt: an argument vector, in which every value stands behind its option.
+//! Turns the payload of a Command into arguments of dbt. Each value follows its option, so that it cannot be taken for another one.
 
 use crate::dbt::yaml::yaml;
 use pudato_handler::Request;
@@ -10,8 +10,8 @@ use serde_json::Value;
 pub(crate) const ALWAYS: [&str; 9] = [
     "--log-format=json",
     "--log-level=info",
-    // Its file would only be removed with its folder. This is the least that all versions know: what is less is `none` up to dbt 1.12, and
-    // `off` in dbt 2.
+    // The log file would only be removed with its folder, so keep it small. All versions know `error`; the lower levels differ (`none` up
+    // to dbt 1.12, `off` in dbt 2).
     "--log-level-file=error",
     "--no-use-colors",
     "--no-send-anonymous-usage-stats",
@@ -21,14 +21,14 @@ pub(crate) const ALWAYS: [&str; 9] = [
     "--no-log-cache-events",
 ];
 
-/// What a Command asks of dbt.
+/// The options of a Command.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Options {
     select: Vec<String>,
     exclude: Vec<String>,
     pub(crate) full_refresh: bool,
     vars: Object,
-    /// The macro of `run_operation`, and what it is called with.
+    /// The macro of `run_operation`, and its arguments.
     pub(crate) macro_name: Option<String>,
     args: Object,
     /// The run that `retry` continues.
@@ -75,7 +75,7 @@ impl Options {
         Ok(options)
     }
 
-    /// As dbt takes them.
+    /// The options as arguments of dbt.
     pub(crate) fn args(&self) -> Vec<String> {
         let select = self.select.iter().map(|one| format!("--select={one}"));
         let exclude = self.exclude.iter().map(|one| format!("--exclude={one}"));
@@ -118,7 +118,7 @@ fn texts(value: Option<Value>, field: &str) -> Result<Vec<String>, FieldError> {
     all.into_iter().map(text).collect()
 }
 
-/// `[A-Za-z_][A-Za-z0-9_]*` (docs/design/transform.md).
+/// Matches `[A-Za-z_][A-Za-z0-9_]*`.
 pub(crate) fn is_name(name: &str) -> bool {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let mut chars = name.chars();

@@ -1,42 +1,42 @@
-//! The packages of a project that came from a repository (`dbt deps`): its checkout is nobody's folder, so nobody else would fetch them.
+//! Fetches the packages of a project from a repository (`dbt deps`). Nobody else can, because its checkout is private to pudato.
 
 use crate::dbt::log::Log;
 use crate::dbt::options::ALWAYS;
 use crate::dbt::verdict;
-use crate::process::child::{self, Ended, Terms};
-use crate::repository::git::{self, Missing};
+use crate::process::child::{self, Exit, Limits};
+use crate::repository::git::{self, FetchError};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longest time of fetching all packages.
+/// The longest time to fetch all packages.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// Files in which a project asks for packages.
+/// The files in which a project lists its packages.
 const ASKED_IN: [&str; 2] = ["packages.yml", "dependencies.yml"];
-/// Held while packages are fetched, and left behind: it tells packages that a repository has itself from those of a run that was killed.
+/// Held while packages are fetched, and left behind. It distinguishes packages that are part of the repository from those of a killed run.
 const LOCK: &str = ".pudato-packages.lock";
-/// Written when all are there.
+/// Written once all packages are there.
 const DONE: &str = ".pudato-packages";
 
-/// What is needed to fetch them.
+/// The inputs of `dbt deps`.
 pub(crate) struct Packages<'a> {
-    /// The project's folder in a checkout.
+    /// The project folder in a checkout.
     pub(crate) project: &'a Path,
     pub(crate) profiles: &'a Path,
     pub(crate) program: &'a Path,
     pub(crate) environment: &'a [(OsString, OsString)],
-    /// Whether `file://` may be used.
+    /// Whether `file://` URLs are allowed.
     pub(crate) allows_file: bool,
-    /// Most memory of it.
+    /// The most memory of `dbt deps`.
     pub(crate) memory_bytes: u64,
     /// A folder for dbt's log.
     pub(crate) logs: PathBuf,
 }
 
 impl Packages<'_> {
-    /// Sees to it that the packages are there: once for each checkout, whoever uses it.
-    pub(crate) async fn ensure(&self) -> Result<(), Missing> {
+    /// Makes sure that the packages are there. Each checkout fetches them once.
+    pub(crate) async fn ensure(&self) -> Result<(), FetchError> {
         let is_asked = ASKED_IN
             .iter()
             .any(|name| self.project.join(name).is_file());
@@ -47,7 +47,7 @@ impl Packages<'_> {
         }
         let failed = |error: std::io::Error| {
             let project = self.project.display();
-            Missing::Unreachable(format!("the packages of {project}: {error}"))
+            FetchError::Unreachable(format!("the packages of {project}: {error}"))
         };
         let locked = tokio::task::spawn_blocking(move || {
             let file = File::options().create(true).append(true).open(lock)?;
@@ -64,18 +64,18 @@ impl Packages<'_> {
         Ok(())
     }
 
-    async fn fetch(&self) -> Result<(), Missing> {
-        let behind = |option: &str, value: &Path| {
+    async fn fetch(&self) -> Result<(), FetchError> {
+        let with_value = |option: &str, value: &Path| {
             let mut arg = OsString::from(option);
             arg.push(value);
             arg
         };
         let mut args: Vec<OsString> = ALWAYS.iter().map(OsString::from).collect();
         args.extend([
-            behind("--log-path=", &self.logs),
+            with_value("--log-path=", &self.logs),
             "deps".into(),
-            behind("--project-dir=", self.project),
-            behind("--profiles-dir=", self.profiles),
+            with_value("--project-dir=", self.project),
+            with_value("--profiles-dir=", self.profiles),
         ]);
         let mut log = Log::default();
         let mut keep = |line: &str| {
@@ -83,22 +83,22 @@ impl Packages<'_> {
             true
         };
         let environment = self.environment();
-        // Who is next must not find it at work, so it is killed without a grace.
-        let terms = Terms {
+        // The next process must not find it still running, so it is killed without a grace period.
+        let limits = Limits {
             memory_bytes: Some(self.memory_bytes),
-            ..Terms::until(DEADLINE)
+            ..Limits::until(DEADLINE)
         };
-        let ended = child::run(
+        let exit = child::run(
             self.program,
             &args,
             self.project,
             &environment,
-            terms,
+            limits,
             &mut keep,
         );
-        let why = match ended.await {
-            Ok(Ended::Code(0)) => return Ok(()),
-            Ok(Ended::Code(_)) => {
+        let why = match exit.await {
+            Ok(Exit::Code(0)) => return Ok(()),
+            Ok(Exit::Code(_)) => {
                 let mut said = log.errors.join("; ");
                 if said.is_empty() {
                     said = log.last_words.unwrap_or_default();
@@ -106,24 +106,24 @@ impl Packages<'_> {
                 let said = pudato_handler::redact(&said).into_owned();
                 let why = format!("dbt deps: {said}");
                 if !is_unreachable(&said) {
-                    return Err(Missing::Wrong(why));
+                    return Err(FetchError::Invalid(why));
                 }
                 why
             }
-            Ok(Ended::Signal(signal)) => format!("dbt deps was ended by signal {signal}"),
-            Ok(Ended::OverMemory(used)) => {
+            Ok(Exit::Signal(signal)) => format!("dbt deps was ended by signal {signal}"),
+            Ok(Exit::OverMemory(used)) => {
                 let why = verdict::over_memory("deps", used, self.memory_bytes);
-                return Err(Missing::Wrong(why));
+                return Err(FetchError::Invalid(why));
             }
-            Ok(Ended::TimedOut | Ended::Stopped) => {
+            Ok(Exit::TimedOut | Exit::Stopped) => {
                 format!("dbt deps took longer than {} s", DEADLINE.as_secs())
             }
-            Err(error) => return Err(Missing::Wrong(format!("dbt deps: {error}"))),
+            Err(error) => return Err(FetchError::Invalid(format!("dbt deps: {error}"))),
         };
-        Err(Missing::Unreachable(why))
+        Err(FetchError::Unreachable(why))
     }
 
-    /// dbt calls git for packages that are repositories; that runs nothing of theirs either.
+    /// dbt calls git for packages in repositories. That git runs nothing that it fetches either.
     fn environment(&self) -> Vec<(OsString, OsString)> {
         let protocols = if self.allows_file {
             "https:ssh:file"

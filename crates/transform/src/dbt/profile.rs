@@ -1,4 +1,4 @@
-//! Where a project's warehouse is: `profiles.yml`, as far as it says so without more of Jinja than `env_var`.
+//! Reads the project's target from `profiles.yml`. It understands no Jinja except `env_var`.
 
 use crate::dbt::attach::Attached;
 use crate::dbt::options::is_name;
@@ -7,27 +7,27 @@ use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A warehouse.
+/// The warehouse of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// dbt's adapter, e.g. `duckdb`.
     pub(crate) adapter: String,
-    /// What OpenLineage calls its datasets' namespace, e.g. `duckdb:///w.duckdb` or `postgres://db:5432`.
+    /// The namespace of its datasets in OpenLineage, e.g. `duckdb:///w.duckdb` or `postgres://db:5432`.
     pub(crate) namespace: String,
-    /// The file of a warehouse that is one.
+    /// The file, if the warehouse is one.
     pub(crate) file: Option<PathBuf>,
-    /// Databases beside it.
+    /// Attached databases.
     pub(crate) attached: Vec<Attached>,
 }
 
 impl Target {
-    /// DuckDB's files that dbt opens, each once and in one order.
+    /// The DuckDB files that dbt opens, each once and in a fixed order.
     pub(crate) fn files(&self) -> BTreeSet<&Path> {
         let attached = self.attached.iter().filter_map(|one| one.file.as_deref());
         self.file.as_deref().into_iter().chain(attached).collect()
     }
 
-    /// Where the tables of a database are, and what that is called there.
+    /// The file that holds a database, and the database's name in it.
     pub(crate) fn file_of<'a>(&'a self, database: &'a str) -> Option<(&'a Path, &'a str)> {
         match self.attached.iter().find(|one| one.is_called(database)) {
             Some(one) => one.file.as_deref().zip(one.own.as_deref()),
@@ -36,13 +36,13 @@ impl Target {
     }
 }
 
-/// What is read to find it.
+/// The inputs of [`Place::read`].
 pub(crate) struct Place<'a> {
     pub(crate) project: &'a Path,
     pub(crate) profiles: &'a Path,
-    /// `DBT_TARGET`, where it is set.
+    /// `DBT_TARGET`, if it is set.
     pub(crate) target: Option<&'a str>,
-    /// The environment that dbt gets.
+    /// The environment of dbt.
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl Place<'_> {
     /// Reads the project's profile.
     ///
     /// # Errors
-    /// What is missing or cannot be read, by file and field.
+    /// Names the file and the field that is missing or wrong.
     pub(crate) fn read(&self) -> Result<Target, String> {
         let project = self.project.join("dbt_project.yml");
         let project = yaml(&project)?;
@@ -90,7 +90,7 @@ impl Place<'_> {
             }
             _ => Vec::new(),
         };
-        // Where dbt puts what says no database itself.
+        // The database that dbt uses if a node names none.
         let database = self.text(output, "database").unwrap_or_default();
         let is_elsewhere = attached.iter().any(|one| one.is_called(&database));
         let (namespace, file) = match adapter.as_str() {
@@ -129,7 +129,7 @@ impl Place<'_> {
                 };
                 (format!("{adapter}://{}:{port}", text("host")?), None)
             }
-            // As OpenLineage names them ("Naming conventions").
+            // In the naming of OpenLineage ("Naming conventions").
             "snowflake" => (format!("snowflake://{}", text("account")?), None),
             "bigquery" => ("bigquery".to_owned(), None),
             "athena" => (
@@ -149,7 +149,7 @@ impl Place<'_> {
         })
     }
 
-    /// Whether a target of dbt-duckdb has no file of its own.
+    /// Whether a dbt-duckdb target has no file of its own.
     fn is_in_memory(&self, output: &YamlOwned) -> bool {
         field(output, "path").is_none()
             || self
@@ -157,7 +157,7 @@ impl Place<'_> {
                 .is_ok_and(|path| path == ":memory:")
     }
 
-    /// A field's text, rendered as far as it is known how.
+    /// The text of a field, rendered as far as possible.
     pub(crate) fn text(&self, of: &YamlOwned, name: &str) -> Result<String, String> {
         let value = field(of, name).ok_or("expected a text, found nothing")?;
         let raw = match value {
@@ -203,11 +203,11 @@ impl Place<'_> {
     }
 }
 
-/// An argument in Jinja.
+/// An argument of a Jinja call.
 enum Argument {
-    /// In quotes, without them.
+    /// A quoted argument, without its quotes.
     Quoted(String),
-    /// As it stands: a number, or what is not understood here.
+    /// A number, or an expression that is not understood here.
     Bare(String),
 }
 
@@ -220,7 +220,7 @@ impl Argument {
     }
 }
 
-/// The arguments up to the closing bracket, and what follows it. What stands in quotes may hold commas and brackets.
+/// The arguments up to the closing bracket, and the text after it. Quoted arguments may contain commas and brackets.
 fn arguments(text: &str) -> Option<(Vec<Argument>, &str)> {
     let mut all = Vec::new();
     let mut rest = text.trim_start();
@@ -243,8 +243,8 @@ fn arguments(text: &str) -> Option<(Vec<Argument>, &str)> {
     }
 }
 
-/// A field of a mapping, or of those that it is merged with: `<<: *base`, or a list of them, of which the first counts (YAML's merge keys,
-/// which dbt reads). What a mapping says itself goes before.
+/// A field of a mapping, or of those merged into it: `<<: *base`, or a list of them, of which the first takes precedence (YAML's merge
+/// keys, which dbt supports). The mapping's own fields come first.
 pub(crate) fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> {
     if let Some(found) = of.as_mapping_get(name) {
         return Some(found);
@@ -255,7 +255,7 @@ pub(crate) fn field<'a>(of: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> 
     }
 }
 
-/// The name of the project in this folder, by which dbt tells its macros from those of packages.
+/// The name of the project in this folder. dbt uses it to distinguish the project's macros from those of packages.
 pub(crate) fn project_name(project: &Path) -> Result<String, String> {
     let read = yaml(&project.join("dbt_project.yml"))?;
     let name = field(&read, "name").and_then(|name| name.as_str());
@@ -273,7 +273,7 @@ fn yaml(path: &Path) -> Result<YamlOwned, String> {
     }
 }
 
-/// The file's one name: dbt takes what is relative from the project's folder.
+/// The canonical path of a file. dbt resolves relative paths from the project folder.
 pub(crate) fn absolute(project: &Path, path: &Path) -> PathBuf {
     let path = project.join(path);
     if let Ok(path) = path.canonicalize() {
@@ -304,7 +304,7 @@ mod tests {
             variable: &variable,
         };
         let mut target = place.read()?;
-        // What is the same wherever the folder is.
+        // Independent of the temporary folder.
         target.namespace = target.namespace.replace(&project.display().to_string(), "");
         target.file = target
             .file

@@ -1,20 +1,20 @@
-//! Which dbt is run.
+//! Finds the dbt to run.
 
 use std::path::{Path, PathBuf};
 
 /// What is said where there is none.
 pub(crate) const INSTALL: &str = "pip install 'dbt-core>=1.8' and the adapter of your warehouse, e.g. dbt-duckdb, or set PUDATO_DBT to the path of dbt";
 
-/// The oldest that has what is asked of it.
+/// The oldest supported version.
 const OLDEST: (u32, u32) = (1, 8);
 
-/// Finds dbt: where the setting says, in `.venv` beside the project or here, on the path. `project` is `None` where the project came from
-/// a repository: who may write to that may not say which program runs.
+/// Finds dbt: as configured, in `.venv` beside the project or here, or on the path. `project` is `None` for a project from a repository,
+/// whose authors may not choose the program to run.
 ///
 /// # Errors
-/// There is none; the text says what to install.
+/// dbt is missing; the text says what to install.
 pub(crate) fn find(named: Option<&Path>, project: Option<&Path>) -> Result<PathBuf, String> {
-    // dbt runs in the project's folder, and what is relative is relative to this one.
+    // dbt runs in the project folder, but a relative path starts here.
     let here = std::env::current_dir().unwrap_or_default();
     if let Some(named) = named {
         return match named.is_file() {
@@ -33,7 +33,7 @@ pub(crate) fn find(named: Option<&Path>, project: Option<&Path>) -> Result<PathB
         .ok_or_else(|| format!("dbt was not found: {INSTALL}"))
 }
 
-/// Refuses a dbt that is too old; `version` is as its log writes it, e.g. `=1.11.2`.
+/// Refuses a dbt that is too old. `version` has the form of dbt's log, e.g. `=1.11.2`.
 ///
 /// # Errors
 /// The text says what to install.
@@ -43,7 +43,7 @@ pub(crate) fn check(version: &str) -> Result<(), String> {
     match (parts.next().flatten(), parts.next().flatten()) {
         (Some(major), Some(minor)) if (major, minor) >= OLDEST => Ok(()),
         (Some(_), Some(_)) => Err(format!("dbt {version} is too old: {INSTALL}")),
-        // What numbers itself otherwise is not refused for that.
+        // A version in another format is accepted.
         _ => Ok(()),
     }
 }

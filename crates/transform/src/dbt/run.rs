@@ -1,6 +1,6 @@
 //! One run of dbt, and its arguments.
 
-use crate::dbt::kept::Former;
+use crate::dbt::artifact_store::PreviousRun;
 use crate::dbt::options::{ALWAYS, Options};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Run<'a> {
     /// The action.
     pub(crate) name: &'static str,
-    /// What lineage takes it for.
+    /// The action that lineage assumes.
     pub(crate) action: &'static str,
-    /// What is tried again.
-    pub(crate) former: Option<Former>,
+    /// The run that is retried.
+    pub(crate) previous: Option<PreviousRun>,
     pub(crate) options: &'a Options,
     pub(crate) full_refresh: bool,
     pub(crate) project: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What its project is called, whatever the commit.
+    /// Identifies the project, whatever its commit.
     pub(crate) fn home(&self) -> String {
         let folder = || self.project.display().to_string();
         self.repository.clone().unwrap_or_else(folder)
@@ -39,18 +39,18 @@ impl Run<'_> {
         out: &Path,
         logs: &Path,
     ) -> Vec<OsString> {
-        let behind = |option: &str, value: &Path| {
+        let with_value = |option: &str, value: &Path| {
             let mut arg = OsString::from(option);
             arg.push(value);
             arg
         };
         let mut args: Vec<OsString> = ALWAYS.iter().map(OsString::from).collect();
-        args.push(behind("--log-path=", logs));
+        args.push(with_value("--log-path=", logs));
         args.extend(words);
         args.extend([
-            behind("--project-dir=", &self.project),
-            behind("--profiles-dir=", &self.profiles),
-            behind("--target-path=", out),
+            with_value("--project-dir=", &self.project),
+            with_value("--profiles-dir=", &self.profiles),
+            with_value("--target-path=", out),
         ]);
         if let Some(target) = target {
             args.push(format!("--target={target}").into());

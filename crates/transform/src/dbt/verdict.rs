@@ -1,32 +1,32 @@
-//! What the end of a dbt means for its Command: one decision, in one place.
+//! Decides what the end of dbt means for its Command.
 
 use crate::dbt::artifacts::Artifacts;
 use crate::dbt::log::Log;
 use crate::dbt::program::INSTALL;
-use crate::process::child::Ended;
+use crate::process::child::Exit;
 use std::time::Duration;
 
-/// How a Command is answered.
+/// The outcome of a Command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// What was to be built is built.
+    /// Everything that was selected was built.
     Success,
-    /// An error with these texts; what was built all the same is in it, too.
+    /// An error with these texts. The answer still reports what was built.
     Failed(Vec<String>),
-    /// Bad luck, which says nothing about the project.
+    /// A failure that is not the project's fault. Retry.
     Again(String),
     /// Another process has the warehouse.
     InUse,
 }
 
-/// A dbt that ended.
+/// A run of dbt that has ended.
 pub(crate) struct End<'a> {
     pub(crate) action: &'a str,
-    pub(crate) ended: Ended,
+    pub(crate) exit: Exit,
     pub(crate) deadline: Duration,
     pub(crate) memory_bytes: u64,
     pub(crate) log: Log,
-    /// Why it was stopped, where it was.
+    /// Why it was stopped, if it was.
     pub(crate) refused: Option<String>,
     pub(crate) artifacts: &'a Result<Option<Artifacts>, String>,
     /// A file that dbt should have written but did not.
@@ -34,30 +34,30 @@ pub(crate) struct End<'a> {
 }
 
 impl End<'_> {
-    /// Decides.
+    /// Decides the outcome.
     pub(crate) fn verdict(self) -> Verdict {
         let (action, mut log) = (self.action, self.log);
-        // Every dbt says its version first, and whatever has written artifacts is one.
+        // Every dbt logs its version first, and a program that wrote artifacts is dbt as well.
         let is_dbt = log.version.is_some() || !matches!(self.artifacts, Ok(None));
-        let mut errors = match self.ended {
-            Ended::Code(0) if !is_dbt => {
+        let mut errors = match self.exit {
+            Exit::Code(0) if !is_dbt => {
                 vec![format!(
                     "{action}: the program that pudato ran as dbt did nothing: {INSTALL}"
                 )]
             }
-            Ended::Code(0) if self.artifacts.is_err() => Vec::new(),
-            Ended::Code(0) => match self.missing {
-                // Success would say that nothing was built.
+            Exit::Code(0) if self.artifacts.is_err() => Vec::new(),
+            Exit::Code(0) => match self.missing {
+                // Reporting success would claim that nothing was built.
                 Some(name) => vec![format!(
                     "dbt {action} succeeded but wrote no {name}, so pudato does not know what it did; pudato passes --write-json and \
                      --target-path: look for what drops them, e.g. a wrapper script around dbt"
                 )],
                 None => return Verdict::Success,
             },
-            Ended::Code(_) if log.is_locked_out => return Verdict::InUse,
-            Ended::Code(1) if has_missing_batches(self.artifacts) => return Verdict::Success,
-            // Exit 1: it ran to its end, and something in it failed. What was built is in the artifacts.
-            Ended::Code(code) => {
+            Exit::Code(_) if log.is_locked_out => return Verdict::InUse,
+            Exit::Code(1) if has_missing_batches(self.artifacts) => return Verdict::Success,
+            // Exit 1: dbt finished, but something failed. The artifacts show what was built.
+            Exit::Code(code) => {
                 let mut errors = log.errors;
                 if errors.is_empty() {
                     let words = log.last_words.take();
@@ -69,15 +69,15 @@ impl End<'_> {
                 }
                 errors
             }
-            Ended::TimedOut => vec![format!(
+            Exit::TimedOut => vec![format!(
                 "dbt {action} took longer than {} s (PUDATO_TRANSFORM_SECONDS) and was stopped",
                 self.deadline.as_secs()
             )],
-            Ended::OverMemory(used) => vec![over_memory(action, used, self.memory_bytes)],
-            Ended::Signal(signal) => {
+            Exit::OverMemory(used) => vec![over_memory(action, used, self.memory_bytes)],
+            Exit::Signal(signal) => {
                 return Verdict::Again(format!("dbt {action} was ended by signal {signal}"));
             }
-            Ended::Stopped => self.refused.into_iter().collect(),
+            Exit::Stopped => self.refused.into_iter().collect(),
         };
         if let Err(why) = self.artifacts {
             errors.push(why.clone());
@@ -86,7 +86,7 @@ impl End<'_> {
     }
 }
 
-/// Why a dbt was ended that had too much memory.
+/// The error for a dbt that exceeded its memory limit.
 pub(crate) fn over_memory(action: &str, used: u64, limit: u64) -> String {
     format!(
         "dbt {action} and the processes that it started used {used} bytes of memory, more than {limit} (PUDATO_TRANSFORM_MEMORY_BYTES), and pudato ended them; \
@@ -94,7 +94,7 @@ pub(crate) fn over_memory(action: &str, used: u64, limit: u64) -> String {
     )
 }
 
-/// dbt ends with 1 where batches of a model failed and the others were built; that is what it is, and no failure.
+/// dbt exits with 1 if some batches of a model failed and others were built. That is a partial success, and not a failure.
 fn has_missing_batches(artifacts: &Result<Option<Artifacts>, String>) -> bool {
     matches!(artifacts, Ok(Some(artifacts)) if artifacts.is_partial_success())
 }
@@ -108,7 +108,7 @@ mod tests {
     const VERSION: &str =
         r#"{"data": {"version": "=1.11.2"}, "info": {"name": "MainReportVersion"}}"#;
 
-    fn of(ended: Ended, lines: &[&str], statuses: Option<&[&str]>) -> Verdict {
+    fn of(exit: Exit, lines: &[&str], statuses: Option<&[&str]>) -> Verdict {
         let artifacts = statuses.map(|statuses| {
             let results: Vec<Value> = statuses
                 .iter()
@@ -118,7 +118,7 @@ mod tests {
             Artifacts {
                 manifest: serde_json::from_value(json!({"metadata": {}})).expect("a manifest"),
                 results: serde_json::from_value(results).expect("results"),
-                deeds: BTreeMap::new(),
+                writes: BTreeMap::new(),
             }
         });
         let mut log = Log::default();
@@ -127,7 +127,7 @@ mod tests {
         }
         let end = End {
             action: "build",
-            ended,
+            exit,
             deadline: Duration::from_secs(7),
             memory_bytes: 1_000,
             log,
@@ -147,18 +147,18 @@ mod tests {
 
     #[test]
     fn a_program_that_is_no_dbt_is_no_success_and_the_error_says_what_to_install() {
-        assert!(failed(of(Ended::Code(0), &[], None)).contains("pip install"));
+        assert!(failed(of(Exit::Code(0), &[], None)).contains("pip install"));
         let usage = "Error: No such option: --log-level-file";
-        let said = failed(of(Ended::Code(2), &[usage], None));
+        let said = failed(of(Exit::Code(2), &[usage], None));
         assert!(
             said.contains(usage) && said.contains("pip install"),
             "{said}"
         );
-        // A dbt that selected nothing writes artifacts all the same, and one that keeps silent has written them.
-        let said = failed(of(Ended::Code(0), &[VERSION], None));
+        // A dbt that selected nothing still writes artifacts, and a silent dbt has written them.
+        let said = failed(of(Exit::Code(0), &[VERSION], None));
         assert!(said.contains("wrote no manifest.json"), "{said}");
-        assert_eq!(of(Ended::Code(0), &[], Some(&[])), Verdict::Success);
-        let said = failed(of(Ended::Code(2), &[VERSION, "Traceback"], None));
+        assert_eq!(of(Exit::Code(0), &[], Some(&[])), Verdict::Success);
+        let said = failed(of(Exit::Code(2), &[VERSION, "Traceback"], None));
         assert!(
             said.contains("Traceback") && !said.contains("pip"),
             "{said}"
@@ -168,36 +168,36 @@ mod tests {
     #[test]
     fn a_partial_success_is_a_success() {
         let built = Some(&["success", "partial success", "skipped"][..]);
-        assert_eq!(of(Ended::Code(1), &[VERSION], built), Verdict::Success);
+        assert_eq!(of(Exit::Code(1), &[VERSION], built), Verdict::Success);
         let failed_too = Some(&["partial success", "error"][..]);
-        failed(of(Ended::Code(1), &[VERSION], failed_too));
-        failed(of(Ended::Code(1), &[VERSION], Some(&["skipped"])));
-        // A dbt that could not go on ends with 2.
-        failed(of(Ended::Code(2), &[VERSION], built));
+        failed(of(Exit::Code(1), &[VERSION], failed_too));
+        failed(of(Exit::Code(1), &[VERSION], Some(&["skipped"])));
+        // A dbt that had to stop exits with 2.
+        failed(of(Exit::Code(2), &[VERSION], built));
     }
 
     #[test]
     fn signals_locks_and_deadlines_are_told_from_failures() {
         assert_eq!(
-            of(Ended::Signal(9), &[VERSION], None),
+            of(Exit::Signal(9), &[VERSION], None),
             Verdict::Again("dbt build was ended by signal 9".into())
         );
         let locked = "IO Error: Could not set lock on file \"w.duckdb\"";
-        assert_eq!(of(Ended::Code(2), &[VERSION, locked], None), Verdict::InUse);
-        assert!(failed(of(Ended::TimedOut, &[VERSION], None)).contains("longer than 7 s"));
-        let said = failed(of(Ended::OverMemory(1_001), &[VERSION], None));
+        assert_eq!(of(Exit::Code(2), &[VERSION, locked], None), Verdict::InUse);
+        assert!(failed(of(Exit::TimedOut, &[VERSION], None)).contains("longer than 7 s"));
+        let said = failed(of(Exit::OverMemory(1_001), &[VERSION], None));
         assert!(
             said.contains("1001 bytes of memory, more than 1000 (PUDATO_TRANSFORM_MEMORY_BYTES)"),
             "{said}"
         );
-        assert_eq!(failed(of(Ended::Stopped, &[VERSION], None)), "too old");
+        assert_eq!(failed(of(Exit::Stopped, &[VERSION], None)), "too old");
     }
 
     #[test]
     fn artifacts_that_are_not_of_this_run_are_an_error() {
         let end = End {
             action: "build",
-            ended: Ended::Code(0),
+            exit: Exit::Code(0),
             deadline: Duration::from_secs(7),
             memory_bytes: 1_000,
             log: Log::default(),

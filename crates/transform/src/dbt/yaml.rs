@@ -6,13 +6,13 @@ use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
-/// `value` as an argument of dbt.
+/// Formats `value` as an argument of dbt.
 pub(crate) fn yaml(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut text, Yaml);
     match value.serialize(&mut serializer) {
         Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-        // Nothing of a JSON value can fail into memory; its plain text is right but for what is above.
+        // Serializing a JSON value cannot fail; the fallback only lacks the changes above.
         Err(_) => value.to_string(),
     }
 }
@@ -49,7 +49,7 @@ impl Formatter for Yaml {
     }
 }
 
-/// What is no printable character for YAML, or the end of a line; all of them have four digits at most.
+/// Characters that are not printable in YAML, or end a line. All of them have at most four digits.
 fn is_odd(c: char) -> bool {
     matches!(
         c,

@@ -11,7 +11,7 @@ use pudato_protocol::Object;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Most tables whose rows are counted after a run.
+/// The most tables to count after a run.
 const COUNTED_MAX: usize = 10_000;
 
 impl TransformHandler {
@@ -28,7 +28,7 @@ impl TransformHandler {
         set("logic_version", json!(run.version));
         set("logic_repository", json!(run.repository));
         set("execution_id", run.execution.as_str().into());
-        // What the caller says of itself is kept beside what is true.
+        // The values that the caller claims are kept beside the true ones.
         let claims = ["logic_version", "execution_id"]
             .into_iter()
             .filter_map(|name| {
@@ -64,7 +64,7 @@ impl TransformHandler {
         lineage::of_run(artifacts, &naming, run.action, run.full_refresh, &rows)
     }
 
-    /// The rows of tables whose adapter does not say them.
+    /// Counts the rows of tables whose adapter does not report them.
     async fn count(&self, target: &Target, artifacts: &Artifacts) -> BTreeMap<String, u64> {
         let tables = lineage::uncounted(artifacts);
         let mut counted = BTreeMap::new();

@@ -5,8 +5,8 @@ mod project;
 mod run;
 
 use crate::dbt::actions::{self, ACTIONS};
+use crate::dbt::artifact_store::ArtifactStore;
 use crate::dbt::installed::Installed;
-use crate::dbt::kept::Kept;
 use crate::dbt::options::Options;
 use crate::dbt::profile::{Place, Target};
 use crate::dbt::run::Run;
@@ -24,28 +24,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// What the transform service is set to.
+/// The settings of the transform service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The project's folder, where there is no repository of the logic.
+    /// The project folder, if there is no repository of the logic.
     pub project: Option<PathBuf>,
-    /// The folder of `profiles.yml`; the project's where it is `None`.
+    /// The folder of `profiles.yml`; `None` means the project folder.
     pub profiles: Option<PathBuf>,
     /// The target of the profile.
     pub target: Option<String>,
-    /// The dbt to run; found where it is `None`.
+    /// The dbt to run; `None` searches for one.
     pub program: Option<PathBuf>,
-    /// Longest run.
+    /// The longest time of a run.
     pub deadline: Duration,
-    /// Most memory of dbt and all that it starts; it is held on Linux.
+    /// The most memory of dbt and everything that it starts. It is enforced on Linux.
     pub memory_bytes: u64,
-    /// Variables of this program's environment that dbt may see, beside those that every program needs; `PREFIX*` means all that begin so.
+    /// Environment variables that dbt may see in addition to the usual ones; `PREFIX*` matches all with this prefix.
     pub variables: Vec<String>,
-    /// Where the logic is kept.
+    /// The repository of the logic.
     pub logic: Option<Logic>,
-    /// A folder of this service's own.
+    /// A folder that belongs to this service alone.
     pub folder: PathBuf,
-    /// The query service's warehouse, which dbt gets as `DUCKDB_PATH`.
+    /// The warehouse of the query service. dbt receives it as `DUCKDB_PATH`.
     pub warehouse_file: Option<PathBuf>,
 }
 
@@ -54,12 +54,12 @@ pub struct TransformHandler {
     settings: Settings,
     repository: Option<Repository>,
     warehouse: Arc<dyn Warehouse>,
-    /// Warehouses that are one file have one dbt at a time; each by its path.
+    /// One dbt at a time may use a warehouse that is a file; each file has its lock.
     files: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>>,
 }
 
 impl TransformHandler {
-    /// On a project or a repository, as `settings` say.
+    /// Creates the handler for the project or repository in `settings`.
     pub fn new(settings: Settings, warehouse: Arc<dyn Warehouse>) -> Self {
         let repository = settings.logic.clone().map(|logic| {
             let folder = settings.folder.join("logic");
@@ -73,7 +73,7 @@ impl TransformHandler {
         }
     }
 
-    /// The project for a Command: a checkout for its job, or the folder that the settings name.
+    /// The project for a Command: a checkout for its job, or the configured folder.
     async fn project(&self, request: &Request<'_>) -> Result<(PathBuf, Option<Checkout>), Failure> {
         if let Some(repository) = &self.repository {
             let job = request.command.job_id.as_deref();
@@ -89,7 +89,7 @@ impl TransformHandler {
         Ok((project, None))
     }
 
-    /// The environment of a run.
+    /// The environment of dbt.
     fn environment(&self, run: &Run<'_>) -> Vec<(OsString, OsString)> {
         let mut all = environment::allowed(&self.settings.variables);
         let mut set = |name: &str, value: &str| {
@@ -100,7 +100,7 @@ impl TransformHandler {
             set("DUCKDB_PATH", &file.display().to_string());
         }
         set("PUDATO_EXECUTION_ID", &run.execution);
-        // The artifacts carry these, so that those of another run are told apart.
+        // dbt copies these into its artifacts, which shows that they belong to this run.
         set("DBT_ENV_CUSTOM_ENV_PUDATO_EXECUTION_ID", &run.execution);
         if let Some(version) = &run.version {
             set("PUDATO_LOGIC_VERSION", version);
@@ -114,7 +114,7 @@ impl TransformHandler {
         all
     }
 
-    /// Where the project's warehouse is.
+    /// The target of the project's profile.
     fn target(
         &self,
         run: &Run<'_>,
@@ -133,20 +133,20 @@ impl TransformHandler {
         place.read()
     }
 
-    /// What is kept of runs.
-    fn kept(&self) -> Kept {
-        Kept(self.settings.folder.join("kept"))
+    /// The artifacts of earlier runs.
+    fn artifact_store(&self) -> ArtifactStore {
+        ArtifactStore(self.settings.folder.join("kept"))
     }
 
-    /// The one dbt at a time of a warehouse that is one file.
+    /// The lock that allows one dbt at a time on a warehouse file.
     async fn turn(&self, file: &Path) -> Arc<Mutex<()>> {
         let mut files = self.files.lock().await;
         Arc::clone(files.entry(file.to_owned()).or_default())
     }
 
-    /// Refuses the warehouse to a dbt whose DuckDB is newer than the one that reads it here, before it has written a byte.
+    /// Refuses a dbt whose DuckDB is newer than the one that reads the warehouse here, before it writes a byte.
     fn check_duckdb(&self, installed: &Installed, target: &Target) -> Result<(), Failure> {
-        // pudato's warehouse may be one of those that are attached.
+        // pudato's warehouse may be one of the attached databases.
         let mut files = target.files().into_iter();
         let known = files.find_map(|file| Some((file, self.warehouse.version(file)?)));
         let Some((file, own)) = known else {
@@ -177,24 +177,24 @@ impl Handler for TransformHandler {
             None => profiles_beside(&project),
         };
         let repository = checkout.as_ref().map(|checkout| checkout.name.clone());
-        let former = match request.action {
+        let previous = match request.action {
             "retry" => {
                 let home = repository.clone();
                 let home = home.unwrap_or_else(|| project.display().to_string());
                 let job = request.command.job_id.as_deref();
                 let wanted = options.execution_id.as_deref();
-                Some(self.kept().find(wanted, job, &home)?)
+                Some(self.artifact_store().find(wanted, job, &home)?)
             }
             _ => None,
         };
-        let which = former.as_ref().map(|former| former.which.as_str());
+        let which = previous.as_ref().map(|previous| previous.which.as_str());
         let run = Run {
             name: request.action,
-            action: actions::deed(request.action, which),
-            full_refresh: former
+            action: actions::lineage_action(request.action, which),
+            full_refresh: previous
                 .as_ref()
-                .map_or(options.full_refresh, |former| former.full_refresh),
-            former,
+                .map_or(options.full_refresh, |previous| previous.full_refresh),
+            previous,
             options: &options,
             project,
             profiles,
@@ -205,7 +205,7 @@ impl Handler for TransformHandler {
             job: request.command.job_id.clone(),
             step: request.command.step_id.clone(),
         };
-        // The checkout is held until dbt is done with it.
+        // The checkout must stay until dbt has ended.
         let answered = self.run(&request, &run).await;
         drop(checkout);
         answered

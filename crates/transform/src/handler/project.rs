@@ -1,10 +1,10 @@
 //! Finds the folders that dbt runs in: the project and the one with `profiles.yml`.
 
-use crate::repository::git::Missing;
+use crate::repository::git::FetchError;
 use pudato_handler::Failure;
 use std::path::{Path, PathBuf};
 
-/// Where dbt itself looks for `profiles.yml` (its documentation, "About profiles.yml"): in the project, then in `~/.dbt`.
+/// The folder where dbt itself looks for `profiles.yml` (its documentation, "About profiles.yml"): the project, then `~/.dbt`.
 pub(crate) fn profiles_beside(project: &Path) -> PathBuf {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".dbt"));
     let has = |folder: &PathBuf| folder.join("profiles.yml").is_file();
@@ -15,16 +15,16 @@ pub(crate) fn profiles_beside(project: &Path) -> PathBuf {
     }
 }
 
-impl From<Missing> for Failure {
-    fn from(missing: Missing) -> Self {
+impl From<FetchError> for Failure {
+    fn from(missing: FetchError) -> Self {
         match missing {
-            Missing::Wrong(why) => Self::bad(why),
-            Missing::Unreachable(why) => Self::Retry { why, after: None },
+            FetchError::Invalid(why) => Self::bad(why),
+            FetchError::Unreachable(why) => Self::Retry { why, after: None },
         }
     }
 }
 
-/// Where the project lies that `DBT_PROJECT_DIR` names.
+/// The project folder in `DBT_PROJECT_DIR`.
 pub(crate) fn own_project(project: &Path) -> Result<PathBuf, String> {
     let name = project.display();
     let found = project.canonicalize();

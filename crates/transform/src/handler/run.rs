@@ -3,18 +3,18 @@
 use super::TransformHandler;
 use super::answer::naming;
 use crate::dbt::actions;
+use crate::dbt::artifact_store;
 use crate::dbt::artifacts::Artifacts;
+use crate::dbt::extra_output::ExtraOutput;
 use crate::dbt::installed::Installed;
-use crate::dbt::kept;
 use crate::dbt::log::{Log, Progress};
-use crate::dbt::more::More;
 use crate::dbt::packages::Packages;
 use crate::dbt::profile;
 use crate::dbt::program;
 use crate::dbt::run::Run;
 use crate::dbt::verdict::{End, Verdict};
-use crate::process::child::{self, Ended, Terms};
-use crate::process::group::Held;
+use crate::process::child::{self, Exit, Limits};
+use crate::process::group::KeepAlive;
 use crate::process::scratch::Scratch;
 use pudato_handler::{Answer, Failure, Request, called};
 use pudato_protocol::{FieldError, Object};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How long dbt may cancel its queries when its time is over or its Command is cancelled.
+/// How long dbt may take to cancel its queries after its deadline or a cancellation.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl TransformHandler {
@@ -36,7 +36,7 @@ impl TransformHandler {
     ) -> Result<Answer, Failure> {
         let environment = self.environment(run);
         let target = self.target(run, &environment).map_err(Failure::bad)?;
-        // What a repository has committed is no program of this machine's.
+        // A program in a repository must not be run.
         let beside = self.repository.is_none().then_some(run.project.as_path());
         let program = program::find(self.settings.program.as_deref(), beside);
         let program = program.map_err(Failure::bad)?;
@@ -59,7 +59,7 @@ impl TransformHandler {
         }
         let installed = Installed::of(&program, &environment).await;
         self.check_duckdb(&installed, &target)?;
-        // Nobody sees an error of a lock: dbt and the queries of this process take turns.
+        // dbt and the queries of this process take turns, so that neither fails on the lock of the file.
         let (mut turns, mut loans) = (Vec::new(), Vec::new());
         for file in target.files() {
             let named = format!("the warehouse {}", file.display());
@@ -73,14 +73,18 @@ impl TransformHandler {
         }
         let turn = Arc::new(turns);
         let lent = Arc::new(Mutex::new(loans));
-        // A dbt whose Command is cancelled needs a moment to end, and all of these until then.
-        let held: Vec<Held> = vec![scratch.clone(), turn.clone(), lent.clone()];
+        // A cancelled dbt needs a moment to end, and all of these until then.
+        let held: Vec<KeepAlive> = vec![scratch.clone(), turn.clone(), lent.clone()];
         let state = scratch.path().join("state");
-        if let Some(former) = &run.former {
-            // It may be let go any time, to make room for others.
+        if let Some(previous) = &run.previous {
+            // A copy, because the artifacts may be pruned at any time.
             std::fs::create_dir(&state)
-                .and_then(|()| std::fs::copy(&former.results, state.join(kept::RESULTS)))
-                .map_err(|error| Failure::bad(format!("{}: {error}", former.results.display())))?;
+                .and_then(|()| {
+                    std::fs::copy(&previous.results, state.join(artifact_store::RESULTS))
+                })
+                .map_err(|error| {
+                    Failure::bad(format!("{}: {error}", previous.results.display()))
+                })?;
         }
         let own = match run.options.macro_name {
             Some(_) => profile::project_name(&run.project).map_err(Failure::bad)?,
@@ -92,14 +96,14 @@ impl TransformHandler {
         let ran = self
             .call(request, run, &program, &args, &environment, held)
             .await;
-        // Rows are counted in the file that dbt gave back, and before the next dbt has it.
+        // Rows are counted after dbt has returned the file and before the next dbt takes it.
         drop(lent);
-        let (ended, mut log, refused) = ran?;
+        let (exit, mut log, refused) = ran?;
         let artifacts = Artifacts::read(&out, &run.execution);
-        let mut more = More::read(run, &out, &mut log, &naming(run, &target));
+        let mut extra = ExtraOutput::read(run, &out, &mut log, &naming(run, &target));
         let end = End {
             action: run.name,
-            ended,
+            exit,
             deadline: self.settings.deadline,
             memory_bytes: self.settings.memory_bytes,
             log,
@@ -109,10 +113,10 @@ impl TransformHandler {
         };
         let verdict = end.verdict();
         let artifacts = artifacts.unwrap_or_default();
-        more.keep(run, &self.kept(), &out);
+        extra.keep(run, &self.artifact_store(), &out);
         let answer = async {
             let answer = self.answer(request, run, artifacts, &target).await;
-            more.tell(answer)
+            extra.add_to(answer)
         };
         let answered = match verdict {
             Verdict::Success => Ok(answer.await),
@@ -129,7 +133,7 @@ impl TransformHandler {
         answered
     }
 
-    /// Runs dbt to its end, and reports how far it is; answers with what it said, and with why it was stopped where its version is refused.
+    /// Runs dbt to its end and reports its progress. Returns how it ended, its log, and why its version was refused.
     async fn call(
         &self,
         request: &Request<'_>,
@@ -137,8 +141,8 @@ impl TransformHandler {
         program: &Path,
         args: &[OsString],
         environment: &[(OsString, OsString)],
-        held: Vec<Held>,
-    ) -> Result<(Ended, Log, Option<String>), Failure> {
+        held: Vec<KeepAlive>,
+    ) -> Result<(Exit, Log, Option<String>), Failure> {
         let mut log = Log::default();
         let mut refused = None;
         let mut line = |line: &str| {
@@ -152,15 +156,15 @@ impl TransformHandler {
             }
             refused.is_none()
         };
-        let terms = Terms {
+        let limits = Limits {
             deadline: self.settings.deadline,
             grace: GRACE,
             memory_bytes: Some(self.settings.memory_bytes),
             held,
         };
-        let ended = child::run(program, args, &run.project, environment, terms, &mut line);
-        let ended = ended.await.map_err(|error| not_started(program, &error))?;
-        Ok((ended, log, refused))
+        let exit = child::run(program, args, &run.project, environment, limits, &mut line);
+        let exit = exit.await.map_err(|error| not_started(program, &error))?;
+        Ok((exit, log, refused))
     }
 }
 
@@ -178,14 +182,14 @@ fn not_started(program: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
-/// What dbt was to write into `out` in any case, and is not there.
+/// The file that dbt should always write into `out` but did not.
 fn missing(action: &str, out: &Path) -> Option<&'static str> {
     let own = match action {
-        "docs_generate" => Some(kept::CATALOG),
-        "source_freshness" => Some(kept::SOURCES),
+        "docs_generate" => Some(artifact_store::CATALOG),
+        "source_freshness" => Some(artifact_store::SOURCES),
         _ => None,
     };
-    let mut all = [kept::MANIFEST].into_iter().chain(own);
+    let mut all = [artifact_store::MANIFEST].into_iter().chain(own);
     all.find(|name| !out.join(name).is_file())
 }
 
@@ -194,7 +198,7 @@ fn progress_of(action: &str, progress: &Progress) -> Object {
     let mut set = |name: &str, value: Value| data.insert(name.into(), value);
     set("command", action.into());
     set("done", progress.done.into());
-    // What is not known is not said.
+    // An unknown total is left out.
     if let Some(total) = progress.total {
         set("total", total.into());
     }

@@ -1,22 +1,22 @@
 //! Turns dbt's artifacts into lineage: each node with the datasets that it was made from, and no others.
 
-pub(crate) mod deeds;
 pub(crate) mod naming;
 mod parents;
 mod record;
 #[cfg(test)]
 mod tests;
+pub(crate) mod writes;
 
 use crate::dbt::artifacts::{Artifacts, Manifest, Node, NodeResult, PARTIAL_SUCCESS};
-use crate::lineage::deeds::Deed;
 use crate::lineage::naming::{Naming, is_dataset, is_table, stores_failures};
-use parents::behind;
+use crate::lineage::writes::WriteKind;
+use parents::datasets_read;
 use pudato_protocol::{DataReference, ExecutionRecord};
 use record::{details, details_of_test, row, rows_of, sql_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a run read and wrote.
+/// The lineage of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Lineage {
     pub(crate) inputs: Vec<DataReference>,
@@ -26,12 +26,12 @@ pub(crate) struct Lineage {
     pub(crate) nodes: Vec<Value>,
 }
 
-/// Whether a node with this status was written: what was skipped, reused or failed was not.
+/// Whether a node with this status was written. Skipped, reused and failed nodes were not.
 fn is_written(status: &str) -> bool {
     matches!(status, "success" | PARTIAL_SUCCESS)
 }
 
-/// Whether this run wrote what a node is: a dataset, or what a test found.
+/// Whether this run wrote the dataset of a node, or the failures of a test.
 fn writes(result: &NodeResult, node: &Node) -> bool {
     match node.resource_type.as_str() {
         "test" => stores_failures(node) && matches!(&*result.status, "pass" | "warn" | "fail"),
@@ -41,14 +41,14 @@ fn writes(result: &NodeResult, node: &Node) -> bool {
 
 /// What the write did to the old contents (`DataReference.metadata.operation`): according to what dbt ran, or, if that cannot be seen (a model
 /// in Python), according to the configuration. Anything not known to rebuild the table counts as keeping the old contents.
-fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static str {
+fn operation(node: &Node, full_refresh: bool, write: Option<WriteKind>) -> &'static str {
     let materialized = node.config.materialized.as_deref();
     match (node.resource_type.as_str(), materialized) {
         (_, Some("external")) if node.config.keeps_files() => "append",
         ("seed" | "test" | "function", _) | (_, None | Some("table" | "view" | "external")) => {
             "create"
         }
-        _ if deed.is_some() => deed.unwrap_or(Deed::Changed).operation(),
+        _ if write.is_some() => write.unwrap_or(WriteKind::Changed).operation(),
         (_, Some("materialized_view" | "dynamic_table")) => "create",
         (_, Some("incremental")) => {
             let configured = node.config.full_refresh.as_ref();
@@ -63,7 +63,7 @@ fn operation(node: &Node, full_refresh: bool, deed: Option<Deed>) -> &'static st
     }
 }
 
-/// What the run did; `command` is dbt's, `rows` what was counted of tables whose adapter counts none.
+/// The lineage of a run. `command` is dbt's word for it; `rows` holds counts of tables whose adapter reports none.
 pub(crate) fn of_run(
     artifacts: &Artifacts,
     naming: &Naming<'_>,
@@ -84,7 +84,8 @@ pub(crate) fn of_run(
         let rows = rows_of(result, node).or_else(|| rows.get(id).copied());
         lineage.nodes.push(row(result, rows));
         let Some(node) = node else {
-            // A unit test reads no dataset: its inputs are written into it. Others are an exposure or a saved query, which do nothing.
+            // A unit test contains its inputs and reads no dataset. Other results without a node are exposures and saved queries, which do
+            // nothing.
             if manifest.unit_tests.contains_key(id) {
                 let details = details_of_test(result, "unit_test", manifest, naming);
                 let record = ExecutionRecord::new("dbt", details);
@@ -95,7 +96,7 @@ pub(crate) fn of_run(
         let ran = is_run && result.status != "skipped";
         let mut details = details(result, node, manifest, naming, rows);
         if ran {
-            let mut from: Vec<DataReference> = behind(manifest, id, &made)
+            let mut from: Vec<DataReference> = datasets_read(manifest, id, &made)
                 .iter()
                 .flat_map(|parent| naming.read(manifest, parent, sql_of(result, node)))
                 .collect();
@@ -103,13 +104,13 @@ pub(crate) fn of_run(
                 from.push(naming.seed(manifest, node));
             }
             if writes(result, node) {
-                let deed = artifacts.deeds.get(id).copied();
-                let operation = operation(node, full_refresh, deed);
+                let write = artifacts.writes.get(id).copied();
+                let operation = operation(node, full_refresh, write);
                 let mut output = naming
                     .node(node)
                     .with("operation", operation)
                     .with("from", locations(&from));
-                // An adapter counts what its last statement wrote: all rows of what was made anew, and of a merge nobody knows which.
+                // An adapter counts the rows of its last statement: all rows of a new table, but of a merge only an unknown part.
                 let counted = match (operation, rows_of(result, Some(node))) {
                     ("create", _) | (_, None) => rows.map(|rows| ("row_count", rows)),
                     ("insert", Some(added)) => Some(("rows_changed", added)),
@@ -120,7 +121,7 @@ pub(crate) fn of_run(
                 }
                 lineage.outputs.push(output);
             }
-            // What failed or only looked has read all the same.
+            // A node that failed, or only checked something, has read its inputs as well.
             if !matches!(result.status.as_str(), "no-op" | "reused") {
                 read.extend(from.into_iter().map(|one| (one.location.clone(), one)));
             }
@@ -132,7 +133,7 @@ pub(crate) fn of_run(
     }
     let exposures = exposures(manifest, naming, &made, &lineage.outputs);
     lineage.outputs.extend(exposures);
-    // What the same run wrote it did not read from before.
+    // Datasets that the same run wrote are not among its inputs.
     let written: BTreeSet<&str> = lineage
         .outputs
         .iter()
@@ -147,7 +148,7 @@ pub(crate) fn of_run(
     lineage
 }
 
-/// The exposures of what this run wrote, such as dashboards, whatever else the run did.
+/// The exposures, such as dashboards, of the datasets that this run wrote.
 fn exposures(
     manifest: &Manifest,
     naming: &Naming<'_>,
@@ -156,7 +157,7 @@ fn exposures(
 ) -> Vec<DataReference> {
     let is_new = |one: &DataReference| outputs.iter().any(|output| output.location == one.location);
     let exposures = manifest.exposures.iter().filter_map(|(id, exposure)| {
-        let from = behind(manifest, id, made);
+        let from = datasets_read(manifest, id, made);
         let from = from
             .iter()
             .filter_map(|parent| naming.parent(manifest, parent));
@@ -180,7 +181,7 @@ fn locations(from: &[DataReference]) -> Vec<Value> {
         .map(|one| one.location.as_str().into())
         .collect()
 }
-/// Tables that were written and whose adapter does not say their rows: each by its id and name.
+/// Written tables whose adapter reports no row count, with their ids and names.
 pub(crate) fn uncounted(artifacts: &Artifacts) -> Vec<(String, [String; 3])> {
     let manifest = &artifacts.manifest;
     let results = artifacts.results.results.iter();

@@ -1,25 +1,25 @@
-//! What the datasets of a run are called: as the query service calls the same tables, files and objects.
+//! Names the datasets of a run in the same way as the query service names its tables, files and objects.
 
 use crate::dbt::artifacts::{Exposure, Manifest, Node, Source};
 use crate::dbt::attach::Attached;
 use pudato_protocol::{DataReference, Dataset, folded};
 use std::path::{Path, PathBuf};
 
-/// How names are made.
+/// The context of names.
 pub(crate) struct Naming<'a> {
     /// The warehouse, e.g. `duckdb:///w.duckdb`.
     pub(crate) namespace: &'a str,
     /// dbt's adapter.
     pub(crate) adapter: &'a str,
-    /// Databases that are elsewhere.
+    /// Databases that the profile attaches.
     pub(crate) attached: &'a [Attached],
     /// The project's folder.
     pub(crate) project: &'a Path,
-    /// Where the project came from, where it is of a repository: its files are named by it, and not by where this copy lies.
+    /// The repository that the project came from. Its files are named by the repository and not by the path of the checkout.
     pub(crate) repository: Option<&'a str>,
 }
 
-/// Kinds of nodes that are datasets.
+/// The resource types that are datasets.
 const DATASETS: [&str; 4] = ["model", "seed", "snapshot", "function"];
 
 /// Whether a node is a table, a view, a file or a function.
@@ -36,13 +36,13 @@ pub(crate) fn is_table(node: &Node) -> bool {
     is_own || stores_failures(node) && stores_as != Some("view")
 }
 
-/// Whether a test keeps what it found. dbt gives it the name of a relation then, whether its configuration said so or the command.
+/// Whether a test stores its failures. dbt then gives it a relation name, whether the configuration or the command line asked for it.
 pub(crate) fn stores_failures(node: &Node) -> bool {
     node.resource_type == "test" && node.relation_name.is_some()
 }
 
 impl Naming<'_> {
-    /// A table by its names, of which those without quotes in `rendered` (as it stands in SQL) are what the engine makes of them.
+    /// A table by its names. Names without quotes in `rendered` (the SQL form) are folded as the engine does.
     fn table(
         &self,
         database: Option<&str>,
@@ -69,8 +69,8 @@ impl Naming<'_> {
         Dataset::table(namespace, &parts)
     }
 
-    /// What a node writes. An external model of dbt-duckdb is the file that it writes; where that is not said in so many words, it is
-    /// the view on it that dbt-duckdb makes, too.
+    /// The dataset that a node writes. An external model of dbt-duckdb writes a file; if its location is not a literal, the dataset is the
+    /// view on it that dbt-duckdb creates.
     pub(crate) fn node(&self, node: &Node) -> DataReference {
         let kind = match node.config.materialized.as_deref() {
             Some("external") => match node.config.location.as_deref() {
@@ -93,7 +93,7 @@ impl Naming<'_> {
         DataReference::new(kind, table.location())
     }
 
-    /// Who uses what dbt makes; it is the project's, wherever it lies.
+    /// An exposure. It belongs to the project, wherever the checkout is.
     pub(crate) fn exposure(&self, exposure: &Exposure) -> DataReference {
         let dataset = Dataset {
             namespace: format!("dbt://{}", exposure.package_name),
@@ -102,9 +102,9 @@ impl Naming<'_> {
         DataReference::new("exposure", dataset.location())
     }
 
-    /// What a source is; `None` where it is more than one file, or what a function returns.
+    /// The dataset of a source; `None` if it is more than one file, or the result of a function.
     fn source(&self, source: &Source) -> Option<DataReference> {
-        // dbt-duckdb has put the names into the place already: a literal in quotes, or a call.
+        // dbt-duckdb has already filled in the names: the location is a quoted literal or a call.
         let rendered = source.relation_name.as_deref().unwrap_or_default();
         let literal = rendered
             .strip_prefix('\'')
@@ -125,7 +125,7 @@ impl Naming<'_> {
             Some(repository) => {
                 let package = node.package_name.as_deref();
                 let of_package = package.filter(|_| package != manifest.project_name());
-                // Packages have seeds of the same names.
+                // Packages may have seeds of the same name.
                 let name = match of_package {
                     Some(package) => format!("dbt_packages/{package}/{path}"),
                     None => path.clone(),
@@ -141,7 +141,7 @@ impl Naming<'_> {
         DataReference::new("file", dataset.location()).format("csv")
     }
 
-    /// A file, by its path or `file://`, or an object, by its URL. dbt runs in the project's folder.
+    /// A file, by its path or `file://` URL, or an object, by its URL. Relative paths start at the project folder.
     fn place(&self, place: &str) -> DataReference {
         let path = place.strip_prefix("file://").unwrap_or(place);
         let dataset = match self.repository {
@@ -160,7 +160,7 @@ impl Naming<'_> {
     }
 
     /// The tables of a parent that a node with this SQL read. Whether dbt took a model from another environment (`--defer`) depends on what
-    /// existed when it ran, so pudato reads it from the SQL; if the SQL does not tell, both are possible.
+    /// existed when it ran, so pudato reads it from the SQL. If the SQL does not tell, both are possible.
     pub(crate) fn read(
         &self,
         manifest: &Manifest,
@@ -194,7 +194,7 @@ impl Naming<'_> {
         all
     }
 
-    /// The dataset that a parent is; `None` where it is none.
+    /// The dataset of a parent; `None` if it has none.
     pub(crate) fn parent(&self, manifest: &Manifest, id: &str) -> Option<DataReference> {
         if let Some(source) = manifest.sources.get(id) {
             return self.source(source);
@@ -204,7 +204,7 @@ impl Naming<'_> {
     }
 }
 
-/// What a node is called in its schema. A function may have the name of a table.
+/// The name of a node in its schema. A function may have the same name as a table.
 fn called(node: &Node, alias: Option<&str>) -> String {
     let name = alias.unwrap_or(&node.name);
     match node.resource_type.as_str() {
@@ -213,20 +213,20 @@ fn called(node: &Node, alias: Option<&str>) -> String {
     }
 }
 
-/// Whether a place is one file or object and said as it is: no glob, no call, no text in quotes, no template.
+/// Whether a location is a literal for one file or object: no glob, call, quoted text or template.
 fn is_literal(place: &str) -> bool {
     let is_home = place.starts_with('~');
     !place.is_empty() && !is_home && !place.contains(['*', '?', '[', '(', '{', '\''])
 }
 
-/// Which parts of a relation's name stand in quotes, e.g. `"w".raw.orders`.
+/// Whether each part of a relation name is quoted, e.g. `"w".raw.orders`.
 fn quoted(rendered: &str) -> Vec<bool> {
     let (mut parts, mut rest) = (Vec::new(), rendered);
     loop {
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '['));
         parts.push(quote.is_some());
         let end = match quote {
-            // A quote in a name stands there twice.
+            // A quote within a name is doubled.
             Some(quote) => {
                 let close = if quote == '[' { ']' } else { quote };
                 let mut inside = rest[1..].char_indices().peekable();
@@ -248,7 +248,7 @@ fn quoted(rendered: &str) -> Vec<bool> {
     }
 }
 
-/// Whether SQL names this relation, and not one whose name goes on. In Python names stand in texts, with backslashes.
+/// Whether the SQL contains this relation, and not a longer name that starts with it. In Python, names are in strings, with backslashes.
 fn names(sql: &str, relation: &str) -> bool {
     let sql = sql.replace('\\', "");
     let goes_on = |c: char| c.is_alphanumeric() || c == '_';
@@ -259,7 +259,7 @@ fn names(sql: &str, relation: &str) -> bool {
     })
 }
 
-/// A file that may not be there, by its one name.
+/// A file that may not exist, by its canonical path.
 fn file(path: &Path) -> Dataset {
     let known = path.canonicalize().or_else(|_| {
         let folder = path.parent().unwrap_or(path).canonicalize()?;
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_source_that_is_a_file_or_an_object_is_named_by_its_place() {
-        // `relation_name` and `meta` as dbt-duckdb 1.11 writes them.
+        // The form in which dbt-duckdb 1.11 writes `relation_name` and `meta`.
         let place = json!({"external_location": "x/{name}.csv"});
         let (old, new) = (json!({"meta": place}), json!({"config": {"meta": place}}));
         let table = "duckdb:///w.duckdb#w.raw.orders";
@@ -336,7 +336,7 @@ mod tests {
             let found = found.map(|one| one.location);
             assert_eq!(found.as_deref(), expected, "{rendered}");
         }
-        // A file of the repository is named by it, wherever the checkout lies.
+        // A file of the repository is named by it, wherever the checkout is.
         let source = json!({"identifier": "o", "relation_name": "'./x/o.csv'"});
         let manifest = manifest(json!({}), json!({"source.shop.raw.o": source}));
         let naming = naming(Some("git+https://h/r.git"));
@@ -409,7 +409,7 @@ mod tests {
         ] {
             assert_eq!(read(&manifest, sql.as_deref()), expected, "{sql:?}");
         }
-        // Where nothing is deferred, it is its own.
+        // Without `--defer` it is the node's own table.
         if let Some(node) = manifest.nodes.get_mut("model.shop.a") {
             node.defer_relation = None;
         }

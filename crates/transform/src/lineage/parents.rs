@@ -3,7 +3,7 @@
 use crate::dbt::artifacts::Manifest;
 use std::collections::BTreeSet;
 
-/// The parents of a node that are datasets. What is between (an ephemeral model) is none: its own parents are.
+/// The parents of a node that are datasets. An ephemeral model is not a dataset; its own parents take its place.
 pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
     let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
     let mut open = vec![id];
@@ -25,8 +25,12 @@ pub(crate) fn parents(manifest: &Manifest, id: &str) -> BTreeSet<String> {
 }
 
 /// The datasets that a node reads: its parents, and the datasets behind parents that are views from an earlier run. A view shows the data
-/// that is there now, not the data from when it was created.
-pub(super) fn behind(manifest: &Manifest, id: &str, made: &BTreeSet<&str>) -> BTreeSet<String> {
+/// that exists now, not the data from when it was created.
+pub(super) fn datasets_read(
+    manifest: &Manifest,
+    id: &str,
+    made: &BTreeSet<&str>,
+) -> BTreeSet<String> {
     let mut found = parents(manifest, id);
     let mut open: Vec<String> = found.iter().cloned().collect();
     while let Some(id) = open.pop() {

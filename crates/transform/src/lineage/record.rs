@@ -3,18 +3,18 @@
 use super::is_written;
 use super::parents::parents;
 use crate::dbt::artifacts::{Manifest, Node, NodeResult};
-use crate::lineage::deeds::may_write;
 use crate::lineage::naming::{Naming, is_dataset, stores_failures};
+use crate::lineage::writes::may_write;
 use pudato_protocol::Object;
 use serde_json::{Value, json};
 
-/// Rows that the adapter reports as written. For a test, it reports only the one row that counts the failures.
+/// The number of rows that the adapter reports as written. For a test, it reports only the one row with the number of failures.
 pub(super) fn rows_of(result: &NodeResult, node: Option<&Node>) -> Option<u64> {
     if node.is_some_and(|node| node.resource_type == "test") {
         return None;
     }
     let rows = result.adapter_response.get("rows_affected")?;
-    // Some say -1 where they do not know.
+    // Some adapters report -1 for an unknown number.
     rows.as_u64()
 }
 
@@ -24,18 +24,18 @@ pub(super) fn row(result: &NodeResult, rows: Option<u64>) -> Value {
     })
 }
 
-/// To the millisecond.
+/// Rounded to milliseconds.
 fn seconds(result: &NodeResult) -> f64 {
     (result.execution_time * 1_000.0).round() / 1_000.0
 }
 
-/// What was run for a node, as it was compiled.
+/// The compiled SQL of a node.
 pub(super) fn sql_of<'a>(result: &'a NodeResult, node: &'a Node) -> Option<&'a str> {
     let compiled = result.compiled_code.as_deref();
     compiled.or(node.compiled_code.as_deref())
 }
 
-/// What was executed for a node.
+/// The execution record of a node.
 pub(super) fn details(
     result: &NodeResult,
     node: &Node,
@@ -88,7 +88,7 @@ fn missing(
     missing
 }
 
-/// What was executed for a test, with the datasets that it is about.
+/// The execution record of a test, with the datasets that it checks.
 pub(super) fn details_of_test(
     result: &NodeResult,
     kind: &str,
@@ -97,7 +97,7 @@ pub(super) fn details_of_test(
 ) -> Object {
     let id = &result.unique_id;
     let attached = manifest.node(id);
-    // A test of a column says what it is about; one that is SQL of its own is about all that it reads, a unit test about its model.
+    // A test of a column names its model. A test with its own SQL checks everything that it reads, and a unit test checks its model.
     let about: Vec<String> = match attached.and_then(|node| node.attached_node.clone()) {
         Some(attached) => vec![attached],
         None => parents(manifest, id).into_iter().collect(),
@@ -107,7 +107,7 @@ pub(super) fn details_of_test(
     let datasets: Vec<Value> = datasets.map(|one| one.location.into()).collect();
     let mut details = details_of(result, kind, naming);
     set(&mut details, "failures", json!(result.failures));
-    // A unit test is about a model's SQL, on rows of its own, and about no data.
+    // A unit test checks a model's SQL with its own rows, and no data.
     let about = if kind == "unit_test" {
         "models"
     } else {
@@ -125,7 +125,7 @@ fn details_of(result: &NodeResult, kind: &str, naming: &Naming<'_>) -> Object {
     set("status", result.status.as_str().into());
     set("seconds", seconds(result).into());
     set("dialect", naming.adapter.into());
-    // As the query service calls it.
+    // The same name as in the query service.
     set("query", json!(result.compiled_code));
     set("batches", json!(result.batch_results));
     if !is_written(&result.status) {
@@ -134,7 +134,7 @@ fn details_of(result: &NodeResult, kind: &str, naming: &Naming<'_>) -> Object {
     details
 }
 
-/// Nothing is said of what is not known.
+/// Leaves out unknown values.
 fn set(details: &mut Object, name: &str, value: Value) {
     if !value.is_null() {
         details.insert(name.into(), value);

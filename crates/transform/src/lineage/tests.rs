@@ -5,7 +5,7 @@ use crate::dbt::artifacts::Node;
 use serde_json::json;
 use std::path::Path;
 
-/// A seed, a source, tables made of them through what is ephemeral, a snapshot, and tests.
+/// A seed, a source, tables made from them through ephemeral models, a snapshot, and tests.
 fn manifest() -> Value {
     let node = |kind: &str, name: &str, config: Value| {
         json!({"resource_type": kind, "database": "w", "schema": "main", "name": name, "config": config,
@@ -60,7 +60,7 @@ fn run_of(manifest: Value, results: Value, command: &str, full_refresh: bool) ->
     let artifacts = Artifacts {
         manifest: serde_json::from_value(manifest).expect("a manifest"),
         results: serde_json::from_value(results).expect("results"),
-        deeds: BTreeMap::new(),
+        writes: BTreeMap::new(),
     };
     let naming = Naming {
         namespace: "duckdb:///w",
@@ -87,7 +87,7 @@ fn names(references: &[DataReference]) -> Vec<&str> {
     references.iter().map(|one| short(&one.location)).collect()
 }
 
-/// What each output was made from.
+/// The inputs of each output.
 fn pairs(lineage: &Lineage) -> Value {
     let pairs = lineage.outputs.iter().map(|output| {
         let from = output.metadata["from"].as_array().expect("a list");
@@ -119,7 +119,7 @@ fn each_output_has_the_datasets_behind_its_parents_and_no_others() {
         "w.main.added": ["w.main.old"],
     });
     assert_eq!(pairs(&lineage), expected);
-    // What the same run wrote it did not read from before.
+    // Datasets that the same run wrote are not among its inputs.
     assert_eq!(names(&lineage.inputs), ["w.raw.t", "s.csv"]);
     let output = |name: &str| {
         let found = lineage
@@ -152,8 +152,12 @@ fn a_table_is_new_where_dbt_made_it_and_where_nobody_knows_it_keeps_what_it_had(
         node("model", config)
     };
     let kind = |materialized: &str| node("model", json!({"materialized": materialized}));
-    let (plain, made, added) = (incremental(json!({})), Some(Deed::Made), Some(Deed::Added));
-    for (node, flag, deed, expected) in [
+    let (plain, made, added) = (
+        incremental(json!({})),
+        Some(WriteKind::Created),
+        Some(WriteKind::Appended),
+    );
+    for (node, flag, write, expected) in [
         (&plain, false, made, "create"),
         (&plain, true, added, "insert"),
         (&plain, true, None, "create"),
@@ -194,7 +198,7 @@ fn a_table_is_new_where_dbt_made_it_and_where_nobody_knows_it_keeps_what_it_had(
             made,
             "create",
         ),
-        (&kind("table"), false, Some(Deed::Changed), "create"),
+        (&kind("table"), false, Some(WriteKind::Changed), "create"),
         (&kind("materialized_view"), false, None, "create"),
         (&kind("of_my_own"), true, None, "merge"),
         (&kind("of_my_own"), false, made, "create"),
@@ -210,16 +214,16 @@ fn a_table_is_new_where_dbt_made_it_and_where_nobody_knows_it_keeps_what_it_had(
         ),
     ] {
         assert_eq!(
-            operation(node, flag, deed),
+            operation(node, flag, write),
             expected,
-            "{node:?} {flag} {deed:?}"
+            "{node:?} {flag} {write:?}"
         );
     }
 }
 
 #[test]
 fn a_view_that_was_made_before_shows_what_is_there_now() {
-    // b reads v, which reads a.
+    // The model b reads v, which reads a.
     let mut project = manifest();
     project["parent_map"]["model.p.b"] = json!(["model.p.v"]);
     project["exposures"] = json!({"exposure.p.board": {"name": "board", "package_name": "p"}});
@@ -234,7 +238,7 @@ fn a_view_that_was_made_before_shows_what_is_there_now() {
         "w.main.v": ["w.main.a"], "w.main.b": ["w.main.v"], "exposure.board": ["w.main.v"],
     });
     assert_eq!(pairs(&both), expected);
-    // Who uses the view sees the new table.
+    // A reader of the view sees the new table.
     let table = run(&["model.p.a"]);
     assert_eq!(
         pairs(&table)["exposure.board"],
@@ -244,7 +248,7 @@ fn a_view_that_was_made_before_shows_what_is_there_now() {
 
 #[test]
 fn what_was_not_written_is_no_output_and_what_was_not_read_is_no_input() {
-    // Each by its status: whether it was written, and whether it was read for.
+    // For each status: whether the node was written, and whether its inputs were read.
     for (status, is_written, has_read) in [
         ("success", true, true),
         ("partial success", true, true),
@@ -262,7 +266,7 @@ fn what_was_not_written_is_no_output_and_what_was_not_read_is_no_input() {
     let compiled = run(all("success", &["model.p.v"]), "compile", false);
     assert!(compiled.outputs.is_empty() && compiled.inputs.is_empty());
     assert_eq!(compiled.executions[0].details["compiled"], true);
-    // What is no node of the manifest's is listed, and is no lineage.
+    // A node that is not in the manifest is listed, but has no lineage.
     let hook = run(all("success", &["operation.p.hook"]), "run", false);
     assert_eq!((hook.nodes.len(), hook.executions.len()), (1, 0));
 }
@@ -298,7 +302,7 @@ fn tests_are_recorded_against_what_they_are_about() {
     assert_eq!(details(2)["message"], "actual differs");
     assert_eq!(details(2)["query"], "select 2");
     assert_eq!(lineage.nodes.len(), 3);
-    // A unit test reads what is written into it, and no dataset.
+    // A unit test contains its inputs and reads no dataset.
     assert!(!names(&lineage.inputs).contains(&"w.main.b.works"));
     assert!(
         lineage

@@ -1,62 +1,64 @@
-//! Finds out what dbt did to a table from the SQL that it ran: dbt writes the main statement of every node below `run/` in its target folder. Whether
-//! dbt rebuilt an incremental model depends on its configuration, the flag and whether its table existed; only dbt knows all three.
+//! Finds out how dbt wrote a table, from the SQL that it ran: dbt writes the main statement of every node below `run/` in its target
+//! folder. Whether dbt rebuilt an incremental model depends on its configuration, the flag and whether its table existed; only dbt knows
+//! all three.
 
 use crate::dbt::artifacts::{Artifacts, Node};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What a statement did to what was in its table.
+/// What a statement did to the contents of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// It made the table: nothing older is in it.
-    Made,
-    /// It added rows.
-    Added,
-    /// It changed rows, added and removed some.
+pub(crate) enum WriteKind {
+    /// The statement created the table, so it holds nothing older.
+    Created,
+    /// The statement added rows.
+    Appended,
+    /// The statement changed, added or removed rows.
     Changed,
 }
 
-impl Deed {
+impl WriteKind {
     /// `DataReference.metadata.operation`.
     pub(crate) fn operation(self) -> &'static str {
         match self {
-            Self::Made => "create",
-            Self::Added => "insert",
+            Self::Created => "create",
+            Self::Appended => "insert",
             Self::Changed => "merge",
         }
     }
 }
 
-/// A statement that is longer says nothing more in its first words.
+/// Longer files are skipped; the first words of a statement suffice.
 const SQL_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads what dbt did for each node that ran; `out` is dbt's target folder. Leaves out a node whose statement is missing or is not SQL.
-pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, Deed> {
+pub(crate) fn read(out: &Path, artifacts: &Artifacts) -> BTreeMap<String, WriteKind> {
     let results = artifacts.results.results.iter();
-    let deeds = results.filter_map(|result| {
+    let writes = results.filter_map(|result| {
         let node = artifacts.manifest.nodes.get(&result.unique_id)?;
-        let deeds = files(out, "run", node)
+        let writes = files(out, "run", node)
             .into_iter()
             .filter_map(|file| of(&sql(&file)?));
-        // Of batches the first makes the table where it was not there.
-        let deed = deeds.reduce(|one, other| match (one, other) {
-            (Deed::Made, _) | (_, Deed::Made) => Deed::Made,
-            (Deed::Added, Deed::Added) => Deed::Added,
-            _ => Deed::Changed,
+        // Of several batches, the first creates a missing table.
+        let write = writes.reduce(|one, other| match (one, other) {
+            (WriteKind::Created, _) | (_, WriteKind::Created) => WriteKind::Created,
+            (WriteKind::Appended, WriteKind::Appended) => WriteKind::Appended,
+            _ => WriteKind::Changed,
         })?;
-        Some((result.unique_id.clone(), deed))
+        Some((result.unique_id.clone(), write))
     });
-    deeds.collect()
+    writes.collect()
 }
 
-/// The SQL of a node as it was compiled, of the first batch where there are several.
+/// The compiled SQL of a node; of the first batch, if there are several.
 pub(crate) fn compiled(out: &Path, node: &Node) -> Option<String> {
     let mut files = files(out, "compiled", node);
     files.sort();
     files.iter().find_map(|file| sql(file))
 }
 
-/// Where dbt writes what it compiled and ran (`ParsedNode.get_target_write_path` of dbt-core 1.8 to 1.11): one file, or one for each batch.
+/// The files in which dbt writes compiled and executed SQL (`ParsedNode.get_target_write_path` of dbt-core 1.8 to 1.11): one, or one for
+/// each batch.
 fn files(out: &Path, below: &str, node: &Node) -> Vec<PathBuf> {
     let out = out.join(below);
     let (own, of_file) = (Path::new(&node.path), Path::new(&node.original_file_path));
@@ -90,16 +92,16 @@ fn sql(file: &Path) -> Option<String> {
     std::fs::read_to_string(file).ok()
 }
 
-/// What these statements did; `None` where none of them writes rows.
-fn of(sql: &str) -> Option<Deed> {
+/// What these statements did; `None` if none of them writes rows.
+fn of(sql: &str) -> Option<WriteKind> {
     let mut made: Option<Vec<String>> = None;
-    let mut deed = None;
+    let mut write = None;
     for statement in statements(sql) {
         let words: Vec<String> = statement.iter().map(|word| word.to_lowercase()).collect();
         let is = |n: usize, known: &str| words.get(n).is_some_and(|word| word == known);
         let head: Vec<&str> = words.iter().take(6).map(String::as_str).collect();
         match *head.first()? {
-            // What a database does around it.
+            // Statements that surround the write.
             "begin" | "commit" | "start" | "set" | "use" | "declare" | "analyze" | "vacuum"
             | "grant" | "comment" | "drop" | "alter" => {}
             "create" => {
@@ -108,31 +110,31 @@ fn of(sql: &str) -> Option<Deed> {
                     .iter()
                     .take(table.unwrap_or(0))
                     .any(|word| matches!(*word, "temp" | "temporary" | "volatile"));
-                if let Some(at) = table.filter(|_| !is_scratch && deed.is_none()) {
-                    // One that may have been there says nothing.
+                if let Some(at) = table.filter(|_| !is_scratch && write.is_none()) {
+                    // A table that may have existed tells nothing.
                     if is(at + 1, "if") {
-                        return Some(Deed::Changed);
+                        return Some(WriteKind::Changed);
                     }
                     made = Some(name(&words[at + 1..]));
-                    deed = Some(Deed::Made);
+                    write = Some(WriteKind::Created);
                 }
             }
             "insert" if is(1, "into") => {
                 let at = if is(2, "table") { 3 } else { 2 };
                 let into = name(words.get(at..).unwrap_or_default());
-                deed = match (deed, &made) {
-                    (Some(Deed::Made), Some(made)) if *made == into => deed,
-                    (None | Some(Deed::Added), _) => Some(Deed::Added),
-                    _ => return Some(Deed::Changed),
+                write = match (write, &made) {
+                    (Some(WriteKind::Created), Some(made)) if *made == into => write,
+                    (None | Some(WriteKind::Appended), _) => Some(WriteKind::Appended),
+                    _ => return Some(WriteKind::Changed),
                 };
             }
-            _ => return Some(Deed::Changed),
+            _ => return Some(WriteKind::Changed),
         }
     }
-    deed
+    write
 }
 
-/// Whether these statements may write rows. A template that comes first may become anything.
+/// Whether these statements may write rows. A template at the beginning can become anything.
 pub(crate) fn may_write(sql: &str) -> bool {
     let harmless = |words: &Vec<String>| {
         let word = |n: usize| words.get(n).map(|word| word.to_lowercase());
@@ -151,7 +153,7 @@ pub(crate) fn may_write(sql: &str) -> bool {
     !statements(sql).iter().all(harmless)
 }
 
-/// The parts of the name that comes first: words with dots between them.
+/// The parts of the first name: words with dots between them.
 fn name(words: &[String]) -> Vec<String> {
     let mut parts = Vec::new();
     for pair in words.chunks(2) {
@@ -163,7 +165,7 @@ fn name(words: &[String]) -> Vec<String> {
     parts
 }
 
-/// The words of each statement: names without their quotes, dots, and nothing of what stands in comments, texts and parentheses.
+/// The words of each statement: unquoted names and dots, without anything inside comments, strings and parentheses.
 fn statements(sql: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     let mut rest = sql;
@@ -229,59 +231,59 @@ mod tests {
         for (sql, expected) in [
             (
                 "  create  table\n \"w\".\"main\".\"t__dbt_tmp\"\n as (select 'a; delete' as n);",
-                Some(Deed::Made),
+                Some(WriteKind::Created),
             ),
             (
                 "-- merge\n/* delete */ create or replace table W.MAIN.T as select 1",
-                Some(Deed::Made),
+                Some(WriteKind::Created),
             ),
             (
                 "create transient table t (n int); insert into t (n) (select 1)",
-                Some(Deed::Made),
+                Some(WriteKind::Created),
             ),
             (
                 "create table \"w\".\"t\" (n int); insert into w.t select 1;",
-                Some(Deed::Made),
+                Some(WriteKind::Created),
             ),
             (
                 "create temporary table x as select 1; insert into t select * from x",
-                Some(Deed::Added),
+                Some(WriteKind::Appended),
             ),
             (
                 "create table t__dbt_tmp as select 1; insert into t select * from t__dbt_tmp",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "create table if not exists t as select 1",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "create table x as select 1; merge into t using x on true",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "insert into \"w\".\"t\" (\"n\") (select 1)",
-                Some(Deed::Added),
+                Some(WriteKind::Appended),
             ),
             (
                 "insert overwrite table t partition (d) select 1",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "MERGE INTO t USING x ON true WHEN MATCHED THEN UPDATE BY NAME",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "delete from t where true; insert into t select 1",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "begin; update t set n = 1 from x; insert into t select 1; commit",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             (
                 "with x as (select 1) insert into t select * from x",
-                Some(Deed::Changed),
+                Some(WriteKind::Changed),
             ),
             ("create schema s; create index i on t (n); commit", None),
             ("", None),

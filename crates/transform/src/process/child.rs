@@ -1,6 +1,7 @@
-//! A program in a process group of its own, which ends with it, whatever happens: a cancel, a deadline, its memory, or this program's own end.
+//! Runs a program in its own process group, and ends the whole group when the program ends, is cancelled, exceeds its deadline or its
+//! memory, or when this program ends.
 
-use crate::process::group::{self, Group, Held};
+use crate::process::group::{self, Group, KeepAlive};
 use crate::process::memory;
 use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
@@ -11,20 +12,19 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout, Command};
 
-/// Longer lines are cut: 100 MB in one line must not be held.
+/// Longer lines are cut, so that a line of 100 MB is not held in memory.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
-/// How long is listened to what a program's own children print after its end: they may hold its output open for as long as they run.
+/// How long to read the output after the program has ended, because its children may keep the output open as long as they run.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// A constant script, which sees no value but passes them on: it starts the program, and when its standard input ends, which it does
-/// when whoever started it is gone, it kills the group. Nobody else can do this for a parent that is killed with SIGKILL. It waits
-/// for its own watcher, so that no process of it is left to whoever is the first of this machine. An interrupt is the program's: the guard
-/// outlives it, or nobody would hear how the program ended.
+/// A constant script that receives its values as arguments only. It starts the program and kills the group when its own standard input
+/// closes, which happens when the parent is gone, even after SIGKILL. It waits for its own watcher, so that no process is left to init.
+/// Interrupts are for the program: the guard outlives it to report how it ended.
 const GUARD: &str = "trap : INT; exec 3<&0; (read -r end <&3; kill -9 0) >/dev/null 2>&1 & \"$@\" </dev/null 3<&-; code=$?; { kill -9 $!; wait $!; } 2>/dev/null; exit $code";
 
-/// Signals that end a program. A shell's exit code says 128 more (POSIX, "Exit Status for Commands"), but so do programs for reasons of
-/// their own: git's usage is 129, and 255 is what Python makes of -1.
+/// Signals that end a program. A shell reports them as 128 plus the number (POSIX, "Exit Status for Commands"), but programs use such codes
+/// for other reasons as well: git's usage error is 129, and Python turns -1 into 255.
 const DEADLY: [Signal; 10] = [
     Signal::INT,
     Signal::ILL,
@@ -40,32 +40,32 @@ const DEADLY: [Signal; 10] = [
 
 /// How a program ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
-    /// By itself, with this exit code.
+pub(crate) enum Exit {
+    /// The program exited with this code.
     Code(i32),
-    /// By this signal.
+    /// The program was killed by this signal.
     Signal(i32),
-    /// It had all its time, and was ended, whatever its own last words are.
+    /// The program exceeded its deadline, whatever it reported at its end.
     TimedOut,
-    /// It and what it started had this many bytes of memory, which are too many, and was killed.
+    /// The group exceeded its memory limit with this many bytes, and was killed.
     OverMemory(u64),
-    /// `line` said that it may not go on.
+    /// `line` stopped the program.
     Stopped,
 }
 
-/// What a program may use, and until when.
-pub(crate) struct Terms {
+/// The limits of a program.
+pub(crate) struct Limits {
     pub(crate) deadline: Duration,
-    /// How long it may clean up when its time is over or its work is cancelled; it is killed at once where this is nothing.
+    /// How long the program may clean up after its deadline or a cancellation. Zero kills it at once.
     pub(crate) grace: Duration,
-    /// Most memory of it and of all that it starts.
+    /// The most memory of the whole group.
     pub(crate) memory_bytes: Option<u64>,
-    /// What goes only after it.
-    pub(crate) held: Vec<Held>,
+    /// Resources that must outlive the program.
+    pub(crate) held: Vec<KeepAlive>,
 }
 
-impl Terms {
-    /// A deadline, and nothing else.
+impl Limits {
+    /// Limits with a deadline only.
     pub(crate) fn until(deadline: Duration) -> Self {
         Self {
             deadline,
@@ -76,18 +76,18 @@ impl Terms {
     }
 }
 
-/// Runs a program in `folder` to its end; `line` is given what it prints, line by line, and says whether it may go on.
+/// Runs a program in `folder` to its end. `line` receives its output line by line, and returns whether the program may continue.
 ///
 /// # Errors
-/// It cannot be started.
+/// The program cannot be started.
 pub(crate) async fn run(
     program: &Path,
     args: &[OsString],
     folder: &Path,
     environment: &[(OsString, OsString)],
-    mut terms: Terms,
+    mut limits: Limits,
     line: &mut (dyn FnMut(&str) -> bool + Send),
-) -> std::io::Result<Ended> {
+) -> std::io::Result<Exit> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(GUARD).arg("guard").arg(program);
     command.args(args).current_dir(folder);
@@ -100,21 +100,21 @@ pub(crate) async fn run(
     command.process_group(0);
     let mut child = command.spawn()?;
     let (out, error) = (child.stdout.take(), child.stderr.take());
-    let held = std::mem::take(&mut terms.held);
-    let mut group = Group::new(child, terms.grace, held);
-    let ended = to_its_end(&mut group, out, error, &terms, line).await;
-    // By then it has ended, or must: whatever it started ends with it.
+    let held = std::mem::take(&mut limits.held);
+    let mut group = Group::new(child, limits.grace, held);
+    let exit = to_its_end(&mut group, out, error, &limits, line).await;
+    // The program has ended or must end now, together with everything that it started.
     group.kill();
-    ended
+    exit
 }
 
 async fn to_its_end(
     group: &mut Group,
     out: Option<ChildStdout>,
     error: Option<ChildStderr>,
-    terms: &Terms,
+    limits: &Limits,
     line: &mut (dyn FnMut(&str) -> bool + Send),
-) -> std::io::Result<Ended> {
+) -> std::io::Result<Exit> {
     let id = group.id();
     let work = async {
         let words = listen(out, error, line);
@@ -135,20 +135,20 @@ async fn to_its_end(
     };
     tokio::pin!(work);
     tokio::select! {
-        status = &mut work => Ok(status?.map_or(Ended::Stopped, ended)),
-        used = memory::exceeds(id, terms.memory_bytes) => Ok(Ended::OverMemory(used)),
-        () = tokio::time::sleep(terms.deadline) => {
-            if !terms.grace.is_zero() {
+        status = &mut work => Ok(status?.map_or(Exit::Stopped, exit)),
+        used = memory::exceeds(id, limits.memory_bytes) => Ok(Exit::OverMemory(used)),
+        () = tokio::time::sleep(limits.deadline) => {
+            if !limits.grace.is_zero() {
                 group::interrupt(id);
-                // What it says meanwhile is heard, or it could not write it.
-                let _ = tokio::time::timeout(terms.grace, &mut work).await;
+                // Its output must still be read, or it could block on writing.
+                let _ = tokio::time::timeout(limits.grace, &mut work).await;
             }
-            Ok(Ended::TimedOut)
+            Ok(Exit::TimedOut)
         }
     }
 }
 
-/// Hands all that is printed on, line by line; `false` when `line` said that it may not go on.
+/// Passes the output on line by line; `false` if `line` stopped the program.
 async fn listen(
     out: Option<ChildStdout>,
     error: Option<ChildStderr>,
@@ -178,19 +178,19 @@ async fn listen(
     Ok(true)
 }
 
-/// How the program ended.
-fn ended(status: ExitStatus) -> Ended {
+/// Converts an exit status.
+fn exit(status: ExitStatus) -> Exit {
     let is_deadly = |signal: &i32| DEADLY.iter().any(|deadly| deadly.as_raw() == *signal);
     match (status.code(), status.signal()) {
         (Some(code), _) => match Some(code - 128).filter(is_deadly) {
-            Some(signal) => Ended::Signal(signal),
-            None => Ended::Code(code),
+            Some(signal) => Exit::Signal(signal),
+            None => Exit::Code(code),
         },
-        (None, signal) => Ended::Signal(signal.unwrap_or_default()),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
     }
 }
 
-/// Reads up to the end of a line; `false` at the end of all. What is read stays in `line` when this is dropped.
+/// Reads to the end of a line; `false` at the end of the output. If this is dropped, the bytes so far stay in `line`.
 async fn next(
     from: &mut (impl AsyncRead + Unpin + AsyncBufReadExt),
     line: &mut Vec<u8>,
@@ -200,7 +200,7 @@ async fn next(
     Ok(read > 0)
 }
 
-/// Hands a whole line on.
+/// Passes a complete line on.
 fn take(bytes: &mut Vec<u8>, line: &mut (dyn FnMut(&str) -> bool + Send)) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let goes_on = line(text.trim_end_matches(['\n', '\r']));
@@ -217,12 +217,12 @@ mod tests {
     use std::time::Instant;
     use tokio::signal::unix::{SignalKind, signal};
 
-    /// What has not happened by then does not happen, however slow the machine is.
+    /// Generous, because the machine may be slow.
     const PATIENCE: Duration = Duration::from_secs(600);
 
-    /// Runs a script of the shell's, within its terms; answers how it ended, and what it printed.
-    async fn sh_until(script: &str, terms: Terms) -> (Ended, Vec<String>) {
-        // As pudato does: who starts it in the background lets it ignore interrupts, and its children as well, unless it handles them.
+    /// Runs a shell script within the limits, and returns how it ended and its output.
+    async fn sh_until(script: &str, limits: Limits) -> (Exit, Vec<String>) {
+        // As pudato does: a parent in the background may ignore interrupts, and its children inherit that unless they set a handler.
         let _heard = signal(SignalKind::interrupt()).expect("a handler");
         let args = ["-c".into(), script.into()];
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -235,36 +235,36 @@ mod tests {
             true
         };
         let (program, folder) = (Path::new("/bin/sh"), Path::new("/"));
-        let ended = run(program, &args, folder, &environment, terms, &mut keep);
-        (ended.await.expect("it starts"), said)
+        let exit = run(program, &args, folder, &environment, limits, &mut keep);
+        (exit.await.expect("it starts"), said)
     }
 
-    async fn sh(script: &str) -> (Ended, Vec<String>) {
-        sh_until(script, Terms::until(Duration::from_secs(10))).await
+    async fn sh(script: &str) -> (Exit, Vec<String>) {
+        sh_until(script, Limits::until(Duration::from_secs(10))).await
     }
 
     #[tokio::test]
     async fn signals_are_told_from_exit_codes() {
         for code in [0, 1, 2, 127, 128, 129, 131, 200, 255] {
-            let (ended, _) = sh(&format!("exit {code}")).await;
+            let (exit, _) = sh(&format!("exit {code}")).await;
             assert!(
-                matches!(ended, Ended::Code(found) if found == code),
-                "{code}: {ended:?}"
+                matches!(exit, Exit::Code(found) if found == code),
+                "{code}: {exit:?}"
             );
         }
         for signal in [2, 6, 9, 11, 15] {
-            let (ended, _) = sh(&format!("kill -{signal} $$")).await;
+            let (exit, _) = sh(&format!("kill -{signal} $$")).await;
             assert!(
-                matches!(ended, Ended::Signal(found) if found == signal),
-                "{signal}: {ended:?}"
+                matches!(exit, Exit::Signal(found) if found == signal),
+                "{signal}: {exit:?}"
             );
         }
     }
 
     #[tokio::test]
     async fn a_program_has_ended_though_its_child_holds_its_output() {
-        let (ended, said) = sh("sleep 10000 & echo $!; echo done >&2; exit 3").await;
-        assert!(matches!(ended, Ended::Code(3)), "{ended:?}");
+        let (exit, said) = sh("sleep 10000 & echo $!; echo done >&2; exit 3").await;
+        assert!(matches!(exit, Exit::Code(3)), "{exit:?}");
         assert!(said.contains(&"done".to_owned()), "{said:?}");
         let child = said.iter().find_map(|line| line.parse().ok());
         assert!(dies(child.expect("its id")), "it runs on");
@@ -272,48 +272,48 @@ mod tests {
 
     #[tokio::test]
     async fn at_its_deadline_a_program_may_clean_up_and_is_killed_where_it_does_not() {
-        let terms = |grace| Terms {
+        let limits = |grace| Limits {
             grace,
-            ..Terms::until(Duration::from_secs(1))
+            ..Limits::until(Duration::from_secs(1))
         };
         let cleans = "trap 'echo cleaned; exit 0' INT; echo begun; while :; do sleep 0.1; done";
-        let (ended, said) = sh_until(cleans, terms(Duration::from_secs(60))).await;
-        // Its own exit code is no success: it is known whose interrupt it was.
-        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        let (exit, said) = sh_until(cleans, limits(Duration::from_secs(60))).await;
+        // Its own exit code does not count, because the deadline caused the interrupt.
+        assert!(matches!(exit, Exit::TimedOut), "{exit:?}");
         assert_eq!(said, ["begun", "cleaned"]);
-        // One that an interrupt simply ends, and one that hears of none.
-        let (ended, _) = sh_until("sleep 60", terms(Duration::from_secs(60))).await;
-        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        // A program that an interrupt ends, and one that ignores it.
+        let (exit, _) = sh_until("sleep 60", limits(Duration::from_secs(60))).await;
+        assert!(matches!(exit, Exit::TimedOut), "{exit:?}");
         let deaf = "trap '' INT TERM; echo $$; while :; do sleep 60; done";
-        let (ended, said) = sh_until(deaf, terms(Duration::from_millis(200))).await;
-        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        let (exit, said) = sh_until(deaf, limits(Duration::from_millis(200))).await;
+        assert!(matches!(exit, Exit::TimedOut), "{exit:?}");
         assert!(dies(said[0].parse().expect("its id")), "it runs on");
-        // Without a grace nobody is asked.
-        let (ended, said) = sh_until(cleans, terms(Duration::ZERO)).await;
-        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        // Without a grace period the program gets no interrupt.
+        let (exit, said) = sh_until(cleans, limits(Duration::ZERO)).await;
+        assert!(matches!(exit, Exit::TimedOut), "{exit:?}");
         assert_eq!(said, ["begun"]);
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_group_over_its_memory_is_killed_and_told_from_all_else() {
-        let terms = |mebibytes: u64| Terms {
+        let limits = |mebibytes: u64| Limits {
             memory_bytes: Some(mebibytes << 20),
-            ..Terms::until(Duration::from_secs(60))
+            ..Limits::until(Duration::from_secs(60))
         };
-        // A line without an end is held whole, by a child of the program's.
+        // A child of the program holds an endless line in memory.
         let script = "echo $$; head -c 100000000 /dev/zero | tail -n 1 | sleep 30; exit 1";
-        let (ended, said) = sh_until(script, terms(50)).await;
-        let Ended::OverMemory(used) = ended else {
-            panic!("{ended:?}");
+        let (exit, said) = sh_until(script, limits(50)).await;
+        let Exit::OverMemory(used) = exit else {
+            panic!("{exit:?}");
         };
         assert!(used > 50 << 20, "{used}");
         assert!(dies(said[0].parse().expect("its id")), "it runs on");
-        // One that stays below, and one that another killed.
-        let (ended, _) = sh_until("sleep 1; exit 3", terms(50)).await;
-        assert!(matches!(ended, Ended::Code(3)), "{ended:?}");
-        let (ended, _) = sh_until("kill -9 $$", terms(50)).await;
-        assert!(matches!(ended, Ended::Signal(9)), "{ended:?}");
+        // A program below the limit, and one that something else killed.
+        let (exit, _) = sh_until("sleep 1; exit 3", limits(50)).await;
+        assert!(matches!(exit, Exit::Code(3)), "{exit:?}");
+        let (exit, _) = sh_until("kill -9 $$", limits(50)).await;
+        assert!(matches!(exit, Exit::Signal(9)), "{exit:?}");
     }
 
     #[tokio::test]
@@ -325,13 +325,13 @@ mod tests {
             cleaned.display(),
             begun.display()
         );
-        let used: Held = Arc::new(folder);
-        let terms = Terms {
+        let used: KeepAlive = Arc::new(folder);
+        let limits = Limits {
             grace: Duration::from_secs(60),
             held: vec![Arc::clone(&used)],
-            ..Terms::until(Duration::from_secs(60))
+            ..Limits::until(Duration::from_secs(60))
         };
-        let work = tokio::spawn(async move { sh_until(&script, terms).await });
+        let work = tokio::spawn(async move { sh_until(&script, limits).await });
         let started = Instant::now();
         while !begun.exists() && started.elapsed() < Duration::from_secs(10) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -349,7 +349,7 @@ mod tests {
         assert!(cleaned.exists(), "it had no time");
     }
 
-    /// Whether a process ends before long; one that nobody has waited for yet has ended.
+    /// Whether a process ends soon. A zombie counts as ended.
     fn dies(id: u32) -> bool {
         let started = Instant::now();
         let is_alive = || {
@@ -362,7 +362,7 @@ mod tests {
         !is_alive()
     }
 
-    /// The guard by itself, with its end of the pipe that it watches.
+    /// The guard alone, with this end of the pipe that it watches.
     fn guarded(script: &str) -> (std::process::Child, Pid) {
         let mut guard = std::process::Command::new("/bin/sh");
         guard.args(["-c", GUARD, "guard", "/bin/sh", "-c", script]);
@@ -378,7 +378,7 @@ mod tests {
         let (mut guard, group) = guarded("exit 7");
         let watched = guard.stdin.take();
         assert_eq!(guard.wait().expect("it ends").code(), Some(7));
-        // A process that nobody has waited for is one of its group, too.
+        // A zombie still belongs to its group.
         assert!(test_kill_process_group(group).is_err(), "one is left");
         drop(watched);
     }

@@ -1,8 +1,8 @@
-//! What of this program's environment dbt and git may see: a list of what is allowed, so that no secret goes along by itself.
+//! Selects the environment variables that dbt and git may see. It is an allow list, so that no secret is passed on by accident.
 
 use std::ffi::OsString;
 
-/// What programs need to find themselves, their language and their certificates.
+/// What programs need for their path, language and certificates.
 const ALLOWED: [&str; 14] = [
     "PATH",
     "HOME",
@@ -20,7 +20,7 @@ const ALLOWED: [&str; 14] = [
     "SSH_AUTH_SOCK",
 ];
 
-/// The variables that may be seen: those above, and what `also` names (`NAME`, or `PREFIX*`).
+/// The allowed variables: those above, and those that match `also` (`NAME`, or `PREFIX*`).
 pub(crate) fn allowed(also: &[String]) -> Vec<(OsString, OsString)> {
     let is_allowed = |name: &str| {
         ALLOWED.contains(&name)

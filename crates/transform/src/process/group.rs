@@ -1,30 +1,30 @@
-//! A running process group, which does not outlive whoever has this.
+//! A running process group that cannot outlive its owner.
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, ChildStdin};
 
-/// What a program uses as long as it runs, and what must not go before it.
-pub(crate) type Held = Arc<dyn Send + Sync>;
+/// A resource that a program uses and that must outlive it.
+pub(crate) type KeepAlive = Arc<dyn Send + Sync>;
 
-/// How often is looked whether a group that was asked to end has ended.
+/// How often to check whether an interrupted group has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The running group. Dropping it while its program runs (its work is cancelled) asks it to end, and kills it after its grace.
+/// A running group. Dropping it while its program runs (after a cancellation) interrupts it, and kills it after the grace period.
 pub(crate) struct Group {
     pub(crate) child: Child,
     id: Option<Pid>,
-    /// Held open as long as the group shall run.
+    /// The pipe that the guard watches: closing it kills the group.
     alive: Option<ChildStdin>,
     grace: Duration,
-    held: Vec<Held>,
+    held: Vec<KeepAlive>,
     has_ended: bool,
 }
 
 impl Group {
-    /// Of a child that was started as the leader of a group of its own.
-    pub(crate) fn new(mut child: Child, grace: Duration, held: Vec<Held>) -> Self {
+    /// Takes over a child that leads its own group.
+    pub(crate) fn new(mut child: Child, grace: Duration, held: Vec<KeepAlive>) -> Self {
         let alive = child.stdin.take();
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self {
@@ -37,21 +37,21 @@ impl Group {
         }
     }
 
-    /// Its number.
+    /// The id of the group.
     pub(crate) fn id(&self) -> Option<Pid> {
         self.id
     }
 
-    /// Kills what is left of it; what it used may go.
+    /// Kills the rest of the group and releases its resources.
     pub(crate) fn kill(mut self) {
         self.has_ended = true;
     }
 }
 
-/// Asks a group to end as Ctrl-C does: dbt cancels its queries then, which would go on in a server whose client was killed.
+/// Interrupts a group as Ctrl-C does. dbt then cancels its queries, which would otherwise continue on a database server.
 pub(crate) fn interrupt(group: Option<Pid>) {
     if let Some(group) = group {
-        // It may be gone already.
+        // The group may be gone already.
         let _ = kill_process_group(group, Signal::INT);
     }
 }
@@ -74,7 +74,7 @@ impl Drop for Group {
         interrupt(Some(group));
         let (until, alive) = (Instant::now() + self.grace, self.alive.take());
         let held = std::mem::take(&mut self.held);
-        // Nobody can be waited for in a drop. Where this program ends meanwhile, the guard kills the group.
+        // A drop cannot wait. If this program ends meanwhile, the guard kills the group.
         let wait = move || {
             while test_kill_process_group(group).is_ok() && Instant::now() < until {
                 std::thread::sleep(LOOK);

@@ -1,14 +1,16 @@
-//! What a process group has of the machine's memory. A limit of the kernel's (`ulimit`) is one for each process and for addresses, not memory: Python and DuckDB
-//! reserve far more than they use, and whoever runs into it fails in words of its own. So the group is looked at, and who is over the limit is known.
+//! Measures the memory of a process group. A kernel limit (`ulimit`) applies to each process and to addresses instead of memory: Python and
+//! DuckDB reserve far more than they use, and a program that hits the limit fails with an error of its own. Polling the group gives a clear
+//! error instead.
 
 use rustix::process::Pid;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often it is looked at. A machine with 500 processes is read in some milliseconds.
+/// How often to measure. A machine with 500 processes is read in a few milliseconds.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Waits until `group` has more than `limit` bytes; answers how many. Waits for ever where nobody knows, which is everywhere but on Linux.
+/// Waits until `group` uses more than `limit` bytes, and returns how many. It waits for ever on systems other than Linux, where this cannot
+/// be measured.
 pub(crate) async fn exceeds(group: Option<Pid>, limit: Option<u64>) -> u64 {
     let (Some(group), Some(limit)) = (group, limit) else {
         return std::future::pending().await;
@@ -24,7 +26,7 @@ pub(crate) async fn exceeds(group: Option<Pid>, limit: Option<u64>) -> u64 {
     }
 }
 
-/// Bytes that all processes of the group have of their own, in memory or swapped out; files that are mapped are the system's.
+/// The private bytes of all processes of the group, in memory or swapped out. Mapped files do not count.
 fn used(group: i32) -> u64 {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let of_processes = entries.filter(|entry| {
@@ -35,14 +37,14 @@ fn used(group: i32) -> u64 {
     members.map(|entry| of_process(&entry.path())).sum()
 }
 
-/// The group of a process (proc_pid_stat(5)). The name before it may hold spaces and brackets.
+/// The group of a process (proc_pid_stat(5)). The name in front of it may contain spaces and parentheses.
 fn group_of(process: &Path) -> Option<i32> {
     let stat = std::fs::read_to_string(process.join("stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(2)?.parse().ok()
 }
 
-/// One that ended meanwhile has nothing.
+/// A process that has ended meanwhile counts as zero.
 fn of_process(process: &Path) -> u64 {
     const COUNTED: [&str; 3] = ["RssAnon:", "RssShmem:", "VmSwap:"];
     let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();

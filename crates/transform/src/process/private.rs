@@ -1,8 +1,8 @@
-//! Folders that are nobody else's.
+//! Folders that only the owner can enter.
 
 use std::path::Path;
 
-/// Makes a folder that only this user may enter.
+/// Creates a folder that only this user can enter.
 pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()

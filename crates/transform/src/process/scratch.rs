@@ -1,10 +1,10 @@
-//! A folder for one run of dbt; it goes with the run, and what a run left that was killed goes with the next.
+//! A temporary folder for one run of dbt. It is removed with the run; the next run removes what a killed one left behind.
 
 use std::fs::File;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// The file that a run holds locked as long as it lives.
+/// The file that a run keeps locked.
 const LOCK: &str = "lock";
 
 /// The folder of a run.
@@ -14,10 +14,10 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one below `all`, and removes those that nobody has any more.
+    /// Creates a folder below `all`, and removes those without an owner.
     pub(crate) fn new(all: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(all)?;
-        // Who sweeps must not come between the making of a folder and the taking of its lock.
+        // Another process must not sweep between the creation of the folder and the locking of its file.
         let making = all.with_extension("lock");
         let making = File::options().create(true).append(true).open(making)?;
         making.lock()?;
@@ -36,16 +36,16 @@ impl Scratch {
     }
 }
 
-/// Removes what killed runs left.
+/// Removes the folders of killed runs.
 fn sweep(all: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(all)?.flatten() {
         let is_left = match File::open(entry.path().join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
-            // It was killed before it had its lock, or is just being removed.
+            // The run was killed before it had its lock, or is being removed right now.
             Err(_) => true,
         };
         if is_left {
-            // Another program may be as quick.
+            // Another program may have been faster.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -61,7 +61,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let all = folder.path().join("runs");
         let one = Scratch::new(&all).expect("made");
-        // As a killed run leaves it: nobody holds the lock, or there is none.
+        // As a killed run leaves them: with an unlocked file, or without one.
         let left = [all.join("run-left"), all.join("run-begun")];
         for left in &left {
             std::fs::create_dir(left).expect("made");

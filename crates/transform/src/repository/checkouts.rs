@@ -1,7 +1,7 @@
-//! The files of commits, each written once and then changed by nobody. They can be made again from the mirror, so only some are kept.
+//! The files of commits. Each is written once and never changed. They can be recreated from the mirror, so only some are kept.
 
 use crate::process::private;
-use crate::repository::git::Missing;
+use crate::repository::git::FetchError;
 use crate::repository::logic::is_commit;
 use crate::repository::mirror::Mirror;
 use std::ffi::OsStr;
@@ -9,19 +9,19 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// Checkouts that are kept: more commits than this are seldom in use at a time, and a project with its packages may have some 100 MB.
+/// The most checkouts to keep. More commits are seldom in use at once, and a project with its packages may take 100 MB.
 const KEPT_MAX: usize = 20;
 
-/// Folders that are being made or removed begin so, and are nobody's when no process has the lock of the repository.
+/// The prefix of folders that are being created or removed. If no process holds the repository's lock, they are left over.
 const UNFINISHED: &str = ".new-";
 
-/// All of them. Only for who holds the lock of the repository.
+/// All checkouts. The caller must hold the repository's lock.
 pub(crate) struct Checkouts {
     folder: PathBuf,
 }
 
 impl Checkouts {
-    /// Removes what was left unfinished.
+    /// Opens the folder and removes unfinished checkouts.
     pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
         private::make_folder(&folder)?;
         for entry in std::fs::read_dir(&folder)?.flatten() {
@@ -32,14 +32,14 @@ impl Checkouts {
         Ok(Self { folder })
     }
 
-    /// The files of a commit, which stay as long as the lock that comes with them is held.
+    /// Returns the files of a commit, which stay as long as the returned lock is held.
     pub(crate) async fn take(
         &self,
         mirror: &Mirror<'_>,
         commit: &str,
-    ) -> Result<(PathBuf, File), Missing> {
+    ) -> Result<(PathBuf, File), FetchError> {
         let failed = |error: std::io::Error| {
-            Missing::Unreachable(format!("{}: {error}", self.folder.display()))
+            FetchError::Unreachable(format!("{}: {error}", self.folder.display()))
         };
         let wanted = self.folder.join(commit);
         let lock = self.lock(commit).map_err(failed)?;
@@ -57,7 +57,7 @@ impl Checkouts {
         Ok((wanted, lock))
     }
 
-    /// The file beside a checkout: who uses it holds it locked, and it says when that was last.
+    /// The lock file beside a checkout. A user holds it locked, and its time shows the last use.
     fn lock(&self, commit: &str) -> std::io::Result<File> {
         let path = self.folder.join(commit).with_extension("lock");
         File::options().create(true).append(true).open(path)
@@ -69,7 +69,7 @@ impl Checkouts {
             .tempdir_in(&self.folder)
     }
 
-    /// Removes all but the `kept` that were used last, and none that is in use.
+    /// Removes all checkouts that are not in use, except for the `kept` most recently used.
     fn prune(&self, kept: usize) -> std::io::Result<()> {
         let mut known = Vec::new();
         for entry in std::fs::read_dir(&self.folder)?.flatten() {
@@ -93,7 +93,7 @@ impl Checkouts {
         Ok(())
     }
 
-    /// Takes its name first: half a checkout must never look like a whole one.
+    /// Renames the folder first, so that half a checkout never looks like a whole one.
     fn remove(&self, commit: &str) -> std::io::Result<()> {
         let old = self.unfinished()?;
         let path = self.folder.join(commit);
@@ -125,8 +125,7 @@ mod tests {
             lock.set_modified(used).expect("set");
             locks.push(lock);
         }
-        // A program that another test is just starting holds a copy of every lock until it runs, and what is
-        // locked is left for the next time.
+        // While another test starts a program, that program briefly holds a copy of every lock, and prune skips what is locked.
         let prune = |left: usize| {
             let folders = || {
                 let entries = std::fs::read_dir(folder.path()).expect("there").flatten();

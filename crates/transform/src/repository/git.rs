@@ -1,25 +1,24 @@
-//! The `git` program. It and no library does the work: it has the user's own credentials (helpers, agents, known hosts), gets its
-//! security fixes with the system, and is told here to run nothing of what it fetches: no hooks, no submodules, no filters, and
-//! symbolic links are written as the texts that they are.
+//! Runs the `git` program, not a library: it has the user's own credentials (helpers, agents, known hosts) and gets its security fixes with
+//! the system. It runs nothing that it fetches: no hooks, no submodules, no filters, and symbolic links are written as plain text files.
 
-use crate::process::child::{self, Ended, Terms};
+use crate::process::child::{self, Exit, Limits};
 use crate::process::environment;
 use crate::repository::logic::Logic;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longest time of one call of git.
+/// The longest time of one git call.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Lines of git's that are kept; more would say the same.
+/// The most lines of git's output to keep; more would repeat the same.
 const LINES_MAX: usize = 100;
 
 /// Why there is no checkout.
 #[derive(Debug)]
-pub(crate) enum Missing {
-    /// It cannot be had as it is asked for.
-    Wrong(String),
+pub(crate) enum FetchError {
+    /// The request cannot be satisfied as it is.
+    Invalid(String),
     /// The remote cannot be reached now.
     Unreachable(String),
 }
@@ -27,27 +26,27 @@ pub(crate) enum Missing {
 /// git on one mirror.
 pub(crate) struct Git<'a> {
     pub(crate) logic: &'a Logic,
-    /// The bare repository, named to every call: git looks for none by itself, so it never finds one that lies around the mirror.
+    /// The bare repository, which each call names explicitly. git therefore never finds a repository that encloses the mirror.
     pub(crate) mirror: &'a Path,
-    /// Variables that git may see beside those that all may.
+    /// Environment variables that git may see in addition to the usual ones.
     pub(crate) also: &'a [String],
 }
 
 impl Git<'_> {
-    /// Runs git; answers what it printed.
-    pub(crate) async fn run(&self, args: &[&str]) -> Result<String, Missing> {
+    /// Runs git and returns its output.
+    pub(crate) async fn run(&self, args: &[&str]) -> Result<String, FetchError> {
         self.run_with(args, environment::allowed(self.also)).await
     }
 
-    /// Runs a git that asks the remote.
-    pub(crate) async fn run_remote(&self, args: &[&str]) -> Result<String, Missing> {
+    /// Runs a git command that contacts the remote.
+    pub(crate) async fn run_remote(&self, args: &[&str]) -> Result<String, FetchError> {
         let mut environment = environment::allowed(self.also);
         let has = |name: &str| environment.iter().any(|(known, _)| known == name);
         let is_chosen = has("GIT_SSH_COMMAND") || has("GIT_SSH");
-        // A git without the setting answers with an exit code.
+        // Without this setting, git exits with an error code.
         let configured = ["config", "--get", "core.sshCommand"];
         if !is_chosen && self.run(&configured).await.is_err() {
-            // Nobody is there who could answer a question of ssh's.
+            // Nobody could answer a question of ssh.
             environment.push(("GIT_SSH_COMMAND".into(), "ssh -oBatchMode=yes".into()));
         }
         self.run_with(args, environment).await
@@ -57,10 +56,10 @@ impl Git<'_> {
         &self,
         args: &[&str],
         mut environment: Vec<(OsString, OsString)>,
-    ) -> Result<String, Missing> {
+    ) -> Result<String, FetchError> {
         for (name, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
-            // What it says is read here.
+            // The code below reads git's messages.
             ("LC_ALL", "C"),
         ] {
             environment.retain(|(known, _)| known != name);
@@ -76,45 +75,47 @@ impl Git<'_> {
         let program = Path::new("git");
         let folder = self.mirror.parent().unwrap_or(Path::new("/"));
         let all = self.all(args);
-        // The next git removes what this one leaves, so it is killed without a grace.
-        let terms = Terms::until(DEADLINE);
-        let ended = child::run(program, &all, folder, &environment, terms, &mut keep).await;
+        // The next git removes what this one leaves behind, so it is killed without a grace period.
+        let limits = Limits::until(DEADLINE);
+        let exit = child::run(program, &all, folder, &environment, limits, &mut keep).await;
         let what = args
             .iter()
             .find(|arg| !arg.starts_with('-'))
             .copied()
             .unwrap_or_default();
         let text = said.join("\n");
-        match ended {
-            Ok(Ended::Code(0)) => Ok(text),
-            Ok(Ended::Code(_)) => {
+        match exit {
+            Ok(Exit::Code(0)) => Ok(text),
+            Ok(Exit::Code(_)) => {
                 let text = pudato_handler::redact(&text).into_owned();
                 let text = text.replace(&self.logic.url, &self.logic.name());
                 Err(match is_unreachable(&text) {
                     true => self.unreachable(&format!("git {what}: {}", text.trim())),
-                    false => Missing::Wrong(format!("the data logic: git {what}: {}", text.trim())),
+                    false => {
+                        FetchError::Invalid(format!("the data logic: git {what}: {}", text.trim()))
+                    }
                 })
             }
-            Ok(Ended::Signal(signal)) => Err(Missing::Unreachable(format!(
+            Ok(Exit::Signal(signal)) => Err(FetchError::Unreachable(format!(
                 "the data logic: git {what} was ended by signal {signal}"
             ))),
-            Ok(Ended::TimedOut | Ended::OverMemory(_) | Ended::Stopped) => {
+            Ok(Exit::TimedOut | Exit::OverMemory(_) | Exit::Stopped) => {
                 let why = format!("git {what} took longer than {} s", DEADLINE.as_secs());
                 Err(self.unreachable(&why))
             }
-            Err(error) => Err(Missing::Wrong(format!("git: {error}; install it"))),
+            Err(error) => Err(FetchError::Invalid(format!("git: {error}; install it"))),
         }
     }
 
-    /// Says what cannot be reached, and what to look at.
-    fn unreachable(&self, why: &str) -> Missing {
-        Missing::Unreachable(format!(
+    /// Builds the error for an unreachable remote, with a hint where to look.
+    fn unreachable(&self, why: &str) -> FetchError {
+        FetchError::Unreachable(format!(
             "the data logic: {} cannot be reached: {why}; check PUDATO_LOGIC_REPO_URL, the network from here, and that git has its credentials",
             self.logic.name()
         ))
     }
 
-    /// The arguments with what git is told each time.
+    /// The arguments, preceded by those that every call needs.
     fn all(&self, args: &[&str]) -> Vec<OsString> {
         let file = match self.logic.allows_file {
             true => "protocol.file.allow=always",
@@ -133,7 +134,7 @@ impl Git<'_> {
             "protocol.https.allow=always",
             "protocol.ssh.allow=always",
             file,
-            // Whoever owns the folder, it was made here.
+            // pudato created this folder, whoever owns it now.
             "safe.directory=*",
         ];
         let mut all: Vec<OsString> = Vec::new();
@@ -166,7 +167,7 @@ pub(crate) fn is_unreachable(text: &str) -> bool {
         "early EOF",
         "Network is unreachable",
         "No route to host",
-        // A server that is out of order for now.
+        // The server is out of order at the moment.
         "The requested URL returned error: 5",
     ];
     SIGNS.iter().any(|sign| text.contains(sign))
@@ -213,7 +214,7 @@ mod tests {
             mirror: &folder.path().join("mirror.git"),
             also: &[],
         };
-        let Missing::Unreachable(why) = git.unreachable("git fetch: Connection refused") else {
+        let FetchError::Unreachable(why) = git.unreachable("git fetch: Connection refused") else {
             panic!("it may pass");
         };
         assert!(
@@ -221,8 +222,8 @@ mod tests {
             "{why}"
         );
         assert!(!why.contains("planted"), "{why}");
-        // A message of git's that is wrong is one at once.
+        // A malformed request fails at once.
         let wrong = git.run(&["cat-file", "-e", "HEAD"]).await;
-        assert!(matches!(wrong, Err(Missing::Wrong(_))), "{wrong:?}");
+        assert!(matches!(wrong, Err(FetchError::Invalid(_))), "{wrong:?}");
     }
 }

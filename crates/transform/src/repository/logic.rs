@@ -1,27 +1,27 @@
-//! Where the data logic is kept: the setting, and what of it can be checked without asking anybody.
+//! The setting of the repository of the data logic, with the checks that need no network.
 
 use std::path::Path;
 
-/// Where the logic is kept.
+/// The repository of the data logic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logic {
-    /// `https://..`, `ssh://..` or `user@host:path`; `file://..` where it is allowed.
+    /// `https://..`, `ssh://..` or `user@host:path`, or `file://..` if it is allowed.
     pub url: String,
-    /// A branch; `main` where it is `None`.
+    /// The branch; `None` means `main`.
     pub branch: Option<String>,
-    /// A commit of 40 hexadecimal digits, which is used whatever the branch says.
+    /// A commit of 40 hexadecimal digits, which takes precedence over the branch.
     pub revision: Option<String>,
-    /// The project's folder in it.
+    /// The folder of the project in the repository.
     pub subdirectory: Option<String>,
-    /// Whether `file://` may be used.
+    /// Whether `file://` URLs are allowed.
     pub allows_file: bool,
 }
 
 impl Logic {
-    /// Checks what can be checked without asking anybody.
+    /// Checks everything that needs no network.
     ///
     /// # Errors
-    /// The setting that is wrong, with what was expected.
+    /// Names the wrong setting and what was expected.
     pub fn check(&self) -> Result<(), String> {
         let url = &self.url;
         let is_ssh_like = !url.contains("://") && url.contains('@') && url.contains(':');
@@ -76,12 +76,12 @@ impl Logic {
         Ok(())
     }
 
-    /// The branch that is followed.
+    /// The branch to follow.
     pub(crate) fn branch(&self) -> &str {
         self.branch.as_deref().unwrap_or("main")
     }
 
-    /// As lineage names it: without credentials.
+    /// The URL without credentials, as lineage shows it.
     pub(crate) fn name(&self) -> String {
         let url = match self.url.split_once("://") {
             Some((scheme, rest)) => {
@@ -103,7 +103,7 @@ impl Logic {
     }
 }
 
-/// A commit's full name.
+/// Whether the text is the full name of a commit.
 pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

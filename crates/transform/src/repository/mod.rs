@@ -8,7 +8,7 @@ pub(crate) mod pins;
 
 use crate::process::private;
 use crate::repository::checkouts::Checkouts;
-use crate::repository::git::{Git, Missing};
+use crate::repository::git::{FetchError, Git};
 use crate::repository::logic::Logic;
 use crate::repository::mirror::Mirror;
 use crate::repository::pins::Pins;
@@ -17,29 +17,29 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
 
-/// How often pins are looked at whether they are old: there is one for each job.
+/// How often old pins are removed. There is one pin for each job.
 const PINS_LOOKED_AT: Duration = Duration::from_secs(3_600);
 
-/// A checkout that nobody changes.
+/// A checkout, whose files never change.
 #[derive(Debug)]
 pub(crate) struct Checkout {
-    /// Its commit.
+    /// The commit.
     pub(crate) commit: String,
-    /// The project's folder.
+    /// The folder of the project.
     pub(crate) project: PathBuf,
-    /// What its files are named by in lineage.
+    /// The name of the repository in lineage.
     pub(crate) name: String,
-    /// It is not removed as long as this is held.
+    /// The checkout is not removed as long as this lock is held.
     _in_use: File,
 }
 
-/// A mirror of the repository in a folder of this installation, and its checkouts.
+/// A mirror of the repository in a folder of this installation, with its checkouts.
 pub(crate) struct Repository {
     logic: Logic,
     folder: PathBuf,
-    /// Variables that git may see beside those that all may.
+    /// Environment variables that git may see in addition to the usual ones.
     also: Vec<String>,
-    /// One call of git at a time writes to the mirror; and when old pins were removed last.
+    /// Allows one git at a time to write to the mirror, and holds the time of the last pruning of pins.
     fetching: Mutex<Option<Instant>>,
 }
 
@@ -47,19 +47,19 @@ impl Repository {
     pub(crate) fn new(logic: Logic, folder: &Path, also: Vec<String>) -> Self {
         Self {
             logic,
-            // git runs in a folder of its own.
+            // git runs in a different folder, so the path must be absolute.
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             also,
             fetching: Mutex::default(),
         }
     }
 
-    /// The checkout for a job: the commit that it had before, or what the branch says now.
-    pub(crate) async fn checkout(&self, job: Option<&str>) -> Result<Checkout, Missing> {
-        self.logic.check().map_err(Missing::Wrong)?;
+    /// Returns the checkout for a job: the commit that it had before, or the current one of the branch.
+    pub(crate) async fn checkout(&self, job: Option<&str>) -> Result<Checkout, FetchError> {
+        self.logic.check().map_err(FetchError::Invalid)?;
         let mut pruned = self.fetching.lock().await;
         let failed = |error: std::io::Error| {
-            Missing::Unreachable(format!("{}: {error}", self.folder.display()))
+            FetchError::Unreachable(format!("{}: {error}", self.folder.display()))
         };
         private::make_folder(&self.folder).map_err(failed)?;
         let bare = self.folder.join("mirror.git");
@@ -95,7 +95,7 @@ impl Repository {
         };
         if !project.join("dbt_project.yml").is_file() {
             let below = self.logic.subdirectory.as_deref().unwrap_or(".");
-            return Err(Missing::Wrong(format!(
+            return Err(FetchError::Invalid(format!(
                 "the data logic: {commit} has no dbt_project.yml in {below} (PUDATO_LOGIC_REPO_SUBDIR)"
             )));
         }
@@ -108,7 +108,7 @@ impl Repository {
     }
 }
 
-/// Waits until no other process works on the repository, and removes what one left that was killed.
+/// Waits until no other process works on the repository, and removes what a killed process left behind.
 async fn only(folder: &Path, mirror: &Path) -> std::io::Result<File> {
     let (path, mirror) = (folder.join("lock"), mirror.to_owned());
     let locked = tokio::task::spawn_blocking(move || {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A remote on this machine, and a repository of it beside.
+    /// A remote on this machine, and a repository of it.
     struct Bench {
         folder: tempfile::TempDir,
     }
@@ -191,7 +191,7 @@ mod tests {
     async fn a_mirror_that_was_cut_off_or_is_of_another_remote_is_made_again() {
         let bench = Bench::new();
         let commit = bench.git(&["rev-parse", "HEAD"]);
-        // A repository lies around all of it, which nobody may take for the mirror.
+        // A repository encloses all of this; git must not use it instead of the mirror.
         std::fs::rename(
             bench.remote().join(".git"),
             bench.folder.path().join(".git"),
@@ -206,7 +206,7 @@ mod tests {
         };
         let repository = Repository::new(logic, &bench.logic(), Vec::new());
         let mirror = bench.logic().join("mirror.git");
-        // An init that was killed, after each of its steps.
+        // An init that was killed after each of its steps.
         for left in [&[][..], &["HEAD"], &["HEAD", "config"]] {
             let _ = std::fs::remove_dir_all(&mirror);
             std::fs::create_dir_all(mirror.join("refs")).expect("a folder");
@@ -217,17 +217,17 @@ mod tests {
             assert_eq!(checkout.commit, commit);
         }
         assert_eq!(std::fs::read_to_string(&around).expect("read"), text);
-        // The URL may have a password: it is nobody else's to read.
+        // The URL may contain a password, so only the owner can read it.
         let config = mirror.join("config").metadata().expect("there");
         assert_eq!(config.permissions().mode() & 0o777, 0o600);
-        // Another remote: what was there is not taken for its own.
+        // With another remote, the old contents must not be reused.
         std::fs::write(mirror.join("of-the-old-one"), "").expect("written");
         let other = Bench::new();
         let logic = other.repository("main").logic;
         let repository = Repository::new(logic, &bench.logic(), Vec::new());
         repository.checkout(None).await.expect("made again");
         assert!(!mirror.join("of-the-old-one").exists());
-        // And the same one is not made again.
+        // With the same remote, the mirror is not recreated.
         std::fs::write(mirror.join("of-this-one"), "").expect("written");
         repository.checkout(None).await.expect("kept");
         assert!(mirror.join("of-this-one").exists());
@@ -237,7 +237,7 @@ mod tests {
     async fn files_are_written_as_they_were_committed_whatever_settings_say() {
         let bench = Bench::new();
         drop(bench.checkout("main").await);
-        // What a user's settings may have.
+        // Settings that a user may have.
         let owned = bench.folder.path().join("owned");
         let config = bench.logic().join("mirror.git/config");
         let text = std::fs::read_to_string(&config).expect("read");
@@ -249,7 +249,7 @@ mod tests {
         let attributes = "* text=auto eol=crlf filter=evil ident\n*.md crlf\n*.csv working-tree-encoding=UTF-16\n";
         let committed = "-- $Id$\nselect 1\n";
         bench.git(&["config", "filter.evil.clean", "cat"]);
-        // Attributes last: what is added before is added as it is.
+        // Attributes last, so that earlier files are added unchanged.
         bench.commit(&[
             ("a.sql", committed),
             ("a.md", committed),
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn the_ssh_that_the_user_has_set_is_used() {
         let folder = tempfile::tempdir().expect("a folder");
-        // Nobody listens there.
+        // Nothing listens on this port.
         let logic = Logic {
             url: "ssh://a@127.0.0.1:1/r.git".into(),
             branch: None,
@@ -302,7 +302,7 @@ mod tests {
         let mut repository = bench.repository("rel");
         repository.logic.revision = Some(gone.into());
         let missing = |found| match found {
-            Err(Missing::Wrong(why)) => why,
+            Err(FetchError::Invalid(why)) => why,
             other => panic!("{other:?}"),
         };
         let why = missing(repository.checkout(None).await);
@@ -338,8 +338,8 @@ mod tests {
             let all = std::fs::read_dir(&checkouts).expect("there").flatten();
             all.filter(|entry| entry.path().is_dir()).count()
         };
-        // Of many commits, some are kept, and the one in use with them. A program that another test is just
-        // starting holds a copy of every lock until it runs, and what is locked is left for the next time.
+        // Only some of many commits are kept, plus the one in use. While another test starts a program, that program briefly holds a copy
+        // of every lock, and prune skips what is locked.
         for n in 0..100 {
             bench.commit(&[]);
             drop(bench.checkout("main").await);
@@ -359,7 +359,7 @@ mod tests {
             }
         }
         assert_eq!(kept(), 20);
-        // One that was removed is made again.
+        // A removed checkout is created again.
         let oldest = bench.git(&["rev-list", "--max-parents=0", "HEAD"]);
         let mut repository = bench.repository("main");
         repository.logic.revision = Some(oldest.clone());

@@ -1,4 +1,4 @@
-//! Which commit a job has: the steps of a job see one, and a job that is sent again has the one that it had.
+//! Pins each job to a commit: all steps of a job see the same one, and a job that is sent again gets the one it had.
 
 use crate::process::private;
 use crate::repository::logic::is_commit;
@@ -7,34 +7,34 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// A job that nobody asked for this long is not sent again with the commit that it had.
+/// A pin that was not used for this long is removed.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
-/// A file for each job.
+/// The pins, one file for each job.
 pub(crate) struct Pins {
     pub(crate) folder: PathBuf,
 }
 
 impl Pins {
-    /// The commit of a job, which is kept for another while.
+    /// Returns the commit of a job, and renews its pin.
     pub(crate) fn read(&self, job: &str, now: SystemTime) -> Option<String> {
         let path = self.path(job);
         let commit = std::fs::read_to_string(&path).ok();
         let commit = commit.filter(|commit| is_commit(commit))?;
         let file = File::options().append(true).open(&path);
-        // Where this fails it is asked for again before long.
+        // If this fails, the next read renews it.
         let _ = file.and_then(|file| file.set_modified(now));
         Some(commit)
     }
 
-    /// Writes the commit of a job, unless it has one.
+    /// Writes the commit of a job, unless the job has one.
     pub(crate) fn write(&self, job: &str, commit: &str) -> std::io::Result<()> {
         let path = self.path(job);
         private::make_folder(&self.folder)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(commit.as_bytes())?;
         file.as_file().sync_all()?;
-        // One that is no commit was cut off.
+        // A file without a commit was cut off while it was written.
         let is_known = std::fs::read_to_string(&path).is_ok_and(|known| is_commit(&known));
         if !is_known {
             file.persist(&path)?;
@@ -42,13 +42,13 @@ impl Pins {
         Ok(())
     }
 
-    /// Removes those of jobs that were not asked for in a long time.
+    /// Removes pins that were not used for a long time.
     pub(crate) fn prune(folder: &Path, now: SystemTime) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let asked = entry.metadata().and_then(|data| data.modified());
             let age = asked.ok().and_then(|asked| now.duration_since(asked).ok());
             if age.is_some_and(|age| age > KEPT) {
-                // The next one tries again.
+                // The next call tries again.
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -59,7 +59,7 @@ impl Pins {
     }
 }
 
-/// A job's id as a name of a file.
+/// The file name for a job id.
 fn file_name(job: &str) -> String {
     use sha2::{Digest, Sha256};
     use std::fmt::Write;
@@ -93,7 +93,7 @@ mod tests {
         Pins::prune(&pins.folder, day(91));
         assert_eq!(pins.read("asked/for", day(91)), Some(one));
         assert_eq!(pins.read("forgotten", day(91)), None);
-        // A pin that was cut off is none, and does not stand in the way.
+        // A truncated pin is ignored and does not get in the way.
         std::fs::write(pins.path("cut"), "12").expect("written");
         assert_eq!(pins.read("cut", day(0)), None);
         pins.write("cut", &other).expect("written");
