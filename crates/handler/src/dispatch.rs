@@ -3,39 +3,39 @@ use crate::{Action, Answer, Failure, FollowUp, Handler, Identity, Progress, Requ
 use pudato_protocol::{Command, Event, Result as Reply, Timestamp};
 use std::time::Duration;
 
-/// What follows from a Command that was handled.
+/// The outcome of a handled Command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handled {
     /// The Result to publish.
     pub result: Reply,
     /// The Events to publish.
     pub events: Vec<Event>,
-    /// The Command to send to the service's own queue, later; the Result is `pending` then.
+    /// A Command to send to the service's own queue after a delay; the Result is then `pending`.
     pub follow_up: Option<FollowUp>,
 }
 
 /// Why a Command was not handled this time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Later {
-    /// This Command had bad luck.
+    /// The Command failed for a transient reason.
     Retry {
-        /// What happened.
+        /// The reason.
         why: String,
-        /// No sooner than this.
+        /// The earliest time of the next try.
         after: Option<Duration>,
     },
-    /// A backend is down; the Command is not to blame.
+    /// A backend is down, which is not the Command's fault.
     Unavailable {
-        /// Which, and how it is known.
+        /// The backend, and how its failure shows.
         why: String,
     },
 }
 
-/// Runs `command` on `handler`. A `type` or `action` that is not the handler's is answered with an error Result and
-/// nothing is run. `identity` is given on to the action, `progress` is told how far it is. `now` gives the time that the Result and the Events carry.
+/// Runs `command` on `handler`. A `type` or `action` that the handler does not have is answered with an error Result, and nothing runs.
+/// `identity` and `progress` are passed to the action. `now` returns the time for the Result and the Events.
 ///
 /// # Errors
-/// The Command shall be tried again later.
+/// The Command must be tried again later.
 pub async fn dispatch(
     handler: &dyn Handler,
     command: &Command,
@@ -102,7 +102,7 @@ pub async fn dispatch(
         follow_up,
         ..
     } = answer;
-    // A microsecond apart: an Event is known by its content, and two of one answer are two.
+    // A microsecond apart, because the content identifies an Event, and two Events of one answer must differ.
     let at_us = result.timestamp.instant().unix_timestamp_nanos() / 1_000;
     let at = |n: usize| match n {
         0 => result.timestamp.clone(),
@@ -133,7 +133,7 @@ pub async fn dispatch(
     })
 }
 
-/// The action that `command` means, or what is wrong with it.
+/// The action of `command`, or what is wrong with it.
 pub(crate) fn find<'a>(handler: &'a dyn Handler, command: &Command) -> Result<&'a Action, String> {
     let service = handler.service();
     if command.r#type != service {

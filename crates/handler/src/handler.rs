@@ -7,14 +7,14 @@ use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
-/// What running an action twice would do; decides whether the fabric keeps an idempotency record for it.
+/// The effect of running an action twice. It decides whether the fabric stores an idempotency record for the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Changes nothing.
+    /// The action changes nothing.
     Read,
-    /// Writes by a key that the Command names: a second run leaves the same state.
+    /// The action writes by a key in the Command, so a second run leaves the same state.
     Keyed,
-    /// A second run would repeat the effect: its first answer is kept and given again.
+    /// A second run would repeat the effect, so the first answer is stored and returned again.
     Once,
 }
 
@@ -23,17 +23,17 @@ pub enum Effect {
 pub struct Action {
     /// Its name (docs/commands.md).
     pub name: &'static str,
-    /// Names that are accepted for the same action.
+    /// Other accepted names of the action.
     pub aliases: &'static [&'static str],
-    /// What running it twice would do.
+    /// The effect of running it twice.
     pub effect: Effect,
-    /// Longest time a lease is renewed for it; after that it is given up and delivered again.
+    /// The longest time for which its lease is renewed. After that, the Command is delivered again.
     pub lease_max: Duration,
-    /// The fields that its payload may have; a payload with another is refused. `None`: the handler looks after that itself.
+    /// The allowed fields of its payload; any other is refused. `None`: the handler checks the fields itself.
     pub fields: Option<&'static [&'static str]>,
 }
 
-/// Longest run of an action that says nothing else.
+/// The longest run of an action by default.
 const LEASE_MAX_DEFAULT: Duration = Duration::from_secs(15 * 60);
 
 impl Action {
@@ -48,14 +48,14 @@ impl Action {
         }
     }
 
-    /// Says which fields its payload may have: what is misspelt is refused by name, and not ignored.
+    /// Sets the allowed fields of its payload. A misspelt field is then refused by name instead of being ignored.
     #[must_use]
     pub const fn fields(mut self, fields: &'static [&'static str]) -> Self {
         self.fields = Some(fields);
         self
     }
 
-    /// Adds other names.
+    /// Sets the aliases.
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
@@ -69,10 +69,10 @@ impl Action {
         self
     }
 
-    /// Checks that a payload has no field but those of the action.
+    /// Checks that a payload has only fields of the action.
     ///
     /// # Errors
-    /// Names the field and the nearest that is known.
+    /// Names the unknown field and the most similar known one.
     pub fn check_fields(&self, payload: &Object) -> Result<(), FieldError> {
         let Some(known) = self.fields else {
             return Ok(());
@@ -80,16 +80,16 @@ impl Action {
         check_fields(payload, known, "payload", self.name)
     }
 
-    /// Whether a Command's `action` means this one.
+    /// Whether a Command's `action` refers to this one.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
 }
 
-/// Checks that `object`, which stands at `path`, has only fields that are `known` to `whose`.
+/// Checks that `object` at `path` has only fields that are `known` to `whose`.
 ///
 /// # Errors
-/// Names the field and the nearest that is known.
+/// Names the unknown field and the most similar known one.
 pub fn check_fields(
     object: &Object,
     known: &[&str],
@@ -108,50 +108,50 @@ pub fn check_fields(
     Err(FieldError::new(format!("{path}.{name}"), reason))
 }
 
-/// The name that is spelt most like `unknown`, and how much: 1 is the same (Jaro-Winkler).
+/// The known name that is most similar to `unknown`, with the similarity: 1 means equal (Jaro-Winkler).
 pub fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
     known
         .map(|known| (strsim::jaro_winkler(unknown, known), known))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
 }
 
-/// Two names are near from this likeness on: `pipline` and `pipeline` have 0.98, `path` and `data` 0.5 (Jaro-Winkler).
+/// The least similarity of a suggestion: `pipline` and `pipeline` have 0.98, `path` and `data` 0.5 (Jaro-Winkler).
 const NEAR: f64 = 0.85;
 
-/// What tells a request from every other, so that a backend can make its effect once.
+/// Identifies a request, so that a backend applies its effect once.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
-    /// The same for every delivery of the same request (docs/design/idempotency.md).
+    /// The same for every delivery of a request.
     pub key: String,
-    /// Tells payloads apart that came with the same key.
+    /// Distinguishes payloads that came with the same key.
     pub fingerprint: String,
 }
 
-/// A Command that was found to be meant for the handler.
+/// A Command whose action was found.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The action's own name, also where the Command used an alias.
+    /// The name of the action in the contract, even if the Command used an alias.
     pub action: &'static str,
     /// The Command.
     pub command: &'a Command,
-    /// Its identity, where the action has an effect that must not be repeated and the fabric knows one.
+    /// The identity of the request, if the action must not run twice and the fabric knows the identity.
     pub identity: Option<&'a Identity>,
-    /// Who is told how far it is.
+    /// Receives the progress.
     pub progress: &'a dyn Progress,
 }
 
-/// Is told how far a long action is.
+/// Receives the progress of long actions.
 pub trait Progress: Send + Sync {
-    /// The action's state, as the `data` of a `pending` Result. It never waits, and may leave out what comes too fast.
+    /// Reports the state of the action, as the `data` of a `pending` Result. It never waits, and may drop reports that come too fast.
     fn report(&self, command: &Command, data: Object);
 
-    /// Where the Command says what it waits for; nobody hears it, unless this is overridden.
+    /// Receives what the Command waits for. The default discards it.
     fn waits(&self) -> Waits {
         Waits::default()
     }
 }
 
-/// Tells nobody.
+/// Discards the progress.
 impl Progress for () {
     fn report(&self, _command: &Command, _data: Object) {}
 }
@@ -163,7 +163,7 @@ impl fmt::Debug for dyn Progress + '_ {
 }
 
 impl<'a> Request<'a> {
-    /// Of a Command whose progress nobody is told, as tests need it.
+    /// A request whose progress is discarded, for tests.
     pub fn new(action: &'static str, command: &'a Command) -> Self {
         Self {
             action,
@@ -173,17 +173,17 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Says how far the action is: a `pending` Result with `data` is published.
+    /// Reports the progress: publishes a `pending` Result with `data`.
     pub fn report(&self, data: Object) {
         self.progress.report(self.command, data);
     }
 
-    /// Says that the action waits for `what` until the answer is dropped; see [`Waits::waits_for`].
+    /// Reports that the action waits for `what` until the returned value is dropped; see [`Waits::waits_for`].
     pub fn waits_for(&self, what: impl Into<String>) -> Wait {
         self.progress.waits().waits_for(what)
     }
 
-    /// Where the action says what it waits for, for parts of it that run elsewhere.
+    /// Reports waits from parts of the action that run elsewhere.
     pub fn waits(&self) -> Waits {
         self.progress.waits()
     }
@@ -191,40 +191,40 @@ impl<'a> Request<'a> {
     /// The payload's fields; an error about one is named `payload.<field>`.
     ///
     /// # Errors
-    /// None: a payload is always an object. The type lets the caller use `?` throughout.
+    /// Never: a payload is always an object. The type lets the caller use `?` throughout.
     pub fn payload(&self) -> Result<Fields, FieldError> {
         Fields::of(Value::Object(self.command.payload.clone()), "payload")
     }
 }
 
-/// What an action answers.
+/// The answer of an action.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
     /// `Result.data`.
     pub data: Object,
-    /// What was read.
+    /// The datasets that the action read.
     pub inputs: Vec<DataReference>,
-    /// What was written.
+    /// The datasets that the action wrote.
     pub outputs: Vec<DataReference>,
-    /// What was executed.
+    /// The work that was executed.
     pub executions: Vec<ExecutionRecord>,
-    /// What others may want to know: the Event's type and payload.
+    /// Events to publish, each with its type and payload.
     pub events: Vec<(String, Object)>,
-    /// Set where the work goes on elsewhere: the Result is `pending`, and the Command is sent again later.
+    /// Set if the work continues elsewhere: the Result is `pending`, and this Command is sent later.
     pub follow_up: Option<FollowUp>,
 }
 
-/// A Command that asks again for work that goes on elsewhere.
+/// A Command that checks again for work that continues elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FollowUp {
-    /// How long to wait, at most 900 s.
+    /// The delay, at most 900 s.
     pub after: Duration,
-    /// The Command to be handled then.
+    /// The Command to handle then.
     pub command: Command,
 }
 
 impl Answer {
-    /// An answer that read and wrote nothing.
+    /// An answer without datasets.
     pub fn new(data: Object) -> Self {
         Self {
             data,
@@ -232,14 +232,14 @@ impl Answer {
         }
     }
 
-    /// Adds a dataset that was read.
+    /// Adds an input dataset.
     #[must_use]
     pub fn input(mut self, reference: DataReference) -> Self {
         self.inputs.push(reference);
         self
     }
 
-    /// Adds a dataset that was written.
+    /// Adds an output dataset.
     #[must_use]
     pub fn output(mut self, reference: DataReference) -> Self {
         self.outputs.push(reference);
@@ -254,26 +254,26 @@ impl Answer {
     }
 }
 
-/// Why an action gave no answer.
+/// Why an action failed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
-    /// Running it again would fail again. What was done before it failed stands in `done`.
+    /// Running the action again would fail again. `done` holds what it did before it failed.
     Final {
-        /// One text per thing that is wrong.
+        /// One text for each problem.
         errors: Vec<String>,
-        /// Lineage, Events and data of what was done all the same.
+        /// Lineage, Events and data of the part that was done.
         done: Box<Answer>,
     },
-    /// This Command had bad luck; it is tried again.
+    /// A transient failure. The Command is tried again.
     Retry {
-        /// What happened.
+        /// The reason.
         why: String,
-        /// No sooner than this; the worker's backoff where it is `None`.
+        /// The earliest time of the next try; `None` uses the worker's backoff.
         after: Option<Duration>,
     },
-    /// A backend is down or a lock is held; the Command waits and spends no attempt.
+    /// A backend is down or a lock is held. The Command waits without using up an attempt.
     Unavailable {
-        /// Which, and how it is known.
+        /// The backend, and how its failure shows.
         why: String,
     },
 }
@@ -311,15 +311,15 @@ impl From<Error> for Failure {
 /// A service: a set of actions.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// The `type` of the Commands it takes, e.g. `storage`.
+    /// The `type` of the Commands for this service, e.g. `storage`.
     fn service(&self) -> &str;
 
-    /// The actions it knows.
+    /// The actions of the service.
     fn actions(&self) -> &[Action];
 
-    /// Runs one action. The same Command may come again, also while it still runs elsewhere: what must not happen
-    /// twice is an [`Effect::Once`] action, or is made once by the backend. An effect is durable when this returns. Dropping the
-    /// future cancels the action.
+    /// Runs one action. The same Command may come again, even while it is still running elsewhere: make an action that must not run twice
+    /// [`Effect::Once`], or make its effect idempotent in the backend. The effect must be durable when this returns. Dropping the future
+    /// cancels the action.
     ///
     /// # Errors
     /// See [`Failure`]; a panic counts as `Retry`.

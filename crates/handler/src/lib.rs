@@ -1,7 +1,7 @@
-//! What a handler is, and how a Command reaches its action.
+//! The handler trait, and the dispatch of Commands to actions.
 //!
-//! A service implements [`Handler`]; [`dispatch`] checks that a Command is meant for it, runs the action, and makes the
-//! Result, which always carries the Command's ids and the lineage of what was done.
+//! A service implements [`Handler`]; [`dispatch`] checks that a Command is meant for it, runs the action, and builds the Result, which
+//! always carries the Command's ids and the lineage.
 //!
 //! ```
 //! use pudato_handler::{Action, Answer, Effect, Failure, Handler, Request, dispatch};

@@ -1,5 +1,5 @@
-//! Secrets do not leave the handler in texts. A location is an identity and not a text, so only parts of it are masked
-//! (see [`location`]): two datasets must never become one.
+//! Masks secrets in texts that leave the handler. A location is an identity and not a text, so only parts of it are masked (see
+//! [`location`]): two datasets must never become one.
 
 use crate::secret_names::{Assignment, assignments};
 use pudato_protocol::{DataReference, ExecutionRecord, Object};
@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// What stands in a secret's place.
+/// Replaces a secret.
 const MASK: &str = "********";
 
-/// How secrets look that have no name beside them: the part in front of each is kept, so that a reader still sees what was there.
+/// The forms of secrets without a name beside them. The part in front is kept, so that a reader still sees what was there.
 static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // Password, or token as user name, in a URL or DSN.
@@ -34,8 +34,8 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Masks what looks like a secret: passwords in URLs and DSNs, keys, tokens, `password=..` and the like. For texts that
-/// leave the handler: errors, records, logs. Data is not touched, and neither are locations, which are identities.
+/// Masks what looks like a secret: passwords in URLs and DSNs, keys, tokens, `password=..` and the like. Use it for texts that leave the
+/// handler: errors, records, logs. Data is not changed, and neither are locations, which are identities.
 ///
 /// ```
 /// use pudato_handler::redact;
@@ -44,7 +44,7 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 /// assert_eq!(redact("lake/disaster=flood/a.csv"), "lake/disaster=flood/a.csv");
 /// ```
 pub fn redact(text: &str) -> Cow<'_, str> {
-    // Most texts are names and numbers: shorter than any token, and with nothing that stands in front of a secret.
+    // Most texts are names and numbers: shorter than any token, and without the characters that precede a secret.
     if text.len() < 16 && !text.contains(['=', ':', '\'', ' ']) {
         return Cow::Borrowed(text);
     }
@@ -65,7 +65,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     mask(redacted, named)
 }
 
-/// Masks these parts of a text, in their order.
+/// Masks these parts of a text, in order.
 fn mask(text: Cow<'_, str>, parts: Vec<Range<usize>>) -> Cow<'_, str> {
     if parts.is_empty() {
         return text;
@@ -81,13 +81,13 @@ fn mask(text: Cow<'_, str>, parts: Vec<Range<usize>>) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Schemes in whose locations a question mark is part of a name: paths of files and keys of objects.
+/// Schemes in whose locations a question mark is part of a name: file paths and object keys.
 const WITHOUT_QUERY: [&str; 10] = [
     "file", "s3", "s3a", "gs", "abfs", "abfss", "wasbs", "hdfs", "duckdb", "sqlite",
 ];
 
-/// Masks what a URL says beside where something is: the password before its host and the secrets in its query. All else stays,
-/// letter by letter, so that two locations never become one. A text that is no URL is no location, and is masked as a text.
+/// Masks the secrets in a URL: the password before the host and secrets in the query. The rest stays unchanged, so that two locations never
+/// become one. A text that is not a URL is masked as a text.
 pub(crate) fn location(text: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| {
         let is_inner = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
@@ -103,7 +103,7 @@ pub(crate) fn location(text: &str) -> Cow<'_, str> {
         let user = &authority[..at];
         match user.find(':') {
             Some(colon) => secrets.push(start + colon + 1..start + at),
-            // A token as user name; in Azure's URLs a container stands there.
+            // A token in place of the user name. In Azure's URLs, this is the container.
             None if user.len() >= 16 && !matches!(&*scheme, "abfs" | "abfss" | "wasbs") => {
                 secrets.push(start..start + at);
             }
@@ -121,7 +121,7 @@ pub(crate) fn location(text: &str) -> Cow<'_, str> {
     mask(Cow::Borrowed(text), secrets)
 }
 
-/// The parts of a query, which stands in `text` from `start` to `end`.
+/// The parts of the query, which spans `start` to `end` in `text`.
 fn query_of(text: &str, start: usize, end: usize) -> impl Iterator<Item = Assignment<'_>> {
     let mut next = start;
     text[start..end].split(['&', ';']).filter_map(move |part| {
@@ -147,7 +147,7 @@ fn redact_location(text: &mut String) {
 
 fn redact_value(value: &mut Value) {
     match value {
-        // A location in a record reads as it does in lineage.
+        // A location in a record must look the same as in lineage.
         Value::String(text) if text.contains("://") && !text.contains(char::is_whitespace) => {
             redact_location(text);
         }
@@ -171,7 +171,7 @@ pub(crate) fn references(references: &mut [DataReference]) {
         redact_location(&mut reference.location);
         for (name, value) in &mut reference.metadata {
             match value {
-                // What an output was made from: locations as well.
+                // The inputs of an output are locations as well.
                 Value::Array(from) if name == "from" => {
                     for one in from {
                         match one {

@@ -1,4 +1,4 @@
-//! Which names in a text name a secret: by whole words, since `disaster` has a `sas` in it and `monkey` a `key`.
+//! Recognizes names of secrets in a text. It compares whole words, because `disaster` contains `sas` and `monkey` contains `key`.
 
 use regex::Regex;
 use std::ops::Range;
@@ -34,7 +34,7 @@ const WORDS: [&str; 26] = [
     "apitoken",
 ];
 
-/// Words that make a secret of a `key` that follows them.
+/// Words that turn a following `key` into a secret.
 const KEYS: [&str; 9] = [
     "api",
     "access",
@@ -47,21 +47,21 @@ const KEYS: [&str; 9] = [
     "shared",
 ];
 
-/// `name=value` or `name: value`, or the like in JSON; where the value begins.
+/// Matches `name=value`, `name: value`, or the same in JSON, up to the start of the value.
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?P<name>[\w.-]+)(?P<quote>\\?["'])?\s*(?P<sign>[=:])\s*"#)
         .expect("a pattern of this file")
 });
 
-/// What our own errors say after the name of a field or an object.
+/// Words that follow the name of a field or an object in our own errors.
 const NOT_A_VALUE: [&str; 4] = ["expected", "required", "unknown", "there"];
 
-/// A name and the place of its value.
+/// A name and the range of its value.
 pub(crate) struct Assignment<'a> {
     name: &'a str,
-    /// Whether a secret's word must be the name's last: a colon after an ordinary name is punctuation.
+    /// Whether the secret's word must be the last of the name: after an ordinary name, a colon is punctuation.
     is_prose: bool,
-    /// A folder's name in a path, such as `token=abc` in `lake/token=abc/x.csv`, the end of a path before a colon, or our own words.
+    /// The name of a folder in a path, such as `token=abc` in `lake/token=abc/x.csv`, the end of a path before a colon, or our own words.
     is_exempt: bool,
     pub(crate) value: Range<usize>,
 }
@@ -100,7 +100,7 @@ impl<'a> Assignment<'a> {
     }
 }
 
-/// All of a text, from the first to the last; values do not overlap.
+/// All assignments in a text, in order; values do not overlap.
 pub(crate) fn assignments(text: &str) -> impl Iterator<Item = Assignment<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -116,7 +116,7 @@ pub(crate) fn assignments(text: &str) -> impl Iterator<Item = Assignment<'_>> {
                     let rest = &text[all.end()..];
                     let end =
                         rest.find(|c: char| c == '/' || c.is_whitespace() || "\"'&;,".contains(c));
-                    // The sign stands between name and value and nothing else.
+                    // Only the sign is between the name and the value.
                     all.end() == name.end() + 1
                         && end.is_some_and(|end| end > 0 && rest[end..].starts_with('/'))
                 }
@@ -129,7 +129,7 @@ pub(crate) fn assignments(text: &str) -> impl Iterator<Item = Assignment<'_>> {
             is_exempt: is_path || is_word,
             value,
         };
-        // A value that is no secret may hold a name and a secret itself.
+        // A value that is not a secret may contain a name and a secret.
         from = match assignment.is_secret() {
             true => assignment.value.end,
             false => all.end(),
@@ -138,7 +138,7 @@ pub(crate) fn assignments(text: &str) -> impl Iterator<Item = Assignment<'_>> {
     })
 }
 
-/// The value that begins at `start`: in quotes, which may hold spaces, or up to what ends a word.
+/// The value that begins at `start`: in quotes, which may contain spaces, or up to the end of the word.
 fn value(text: &str, start: usize) -> Range<usize> {
     let rest = &text[start..];
     for quote in ["\\\"", "\"", "'"] {
@@ -151,7 +151,7 @@ fn value(text: &str, start: usize) -> Range<usize> {
     start..start + rest.find(ends).unwrap_or(rest.len())
 }
 
-/// The parts of a name in lower case: at `_`, `-`, `.` and where a capital follows a small letter; digits at a part's end do not count.
+/// The parts of a name in lower case, split at `_`, `-`, `.` and before capital letters. Digits at the end of a part are dropped.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut was_small = false;

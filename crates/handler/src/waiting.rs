@@ -1,33 +1,33 @@
-//! What a Command waits for, so that whoever waits for its Result can be told.
+//! Reports what a Command waits for, so that the caller who waits for its Result can see it.
 
 use crate::redact;
 use pudato_protocol::Command;
 use std::fmt;
 use std::sync::Arc;
 
-/// Is told what one Command waits for, and when that is over. Called from any thread; it never blocks.
+/// Receives what one Command waits for, and when the wait is over. Callable from any thread; it never blocks.
 pub trait Waiting: Send + Sync {
-    /// A wait begins; answers a number that names it.
+    /// A wait begins. Returns a number that identifies it.
     fn begins(&self, what: String) -> u64;
-    /// The wait goes on and is for something else now, or more is known about it.
+    /// The wait continues, for something else or with more details.
     fn changes(&self, wait: u64, what: String);
     /// The wait is over.
     fn ends(&self, wait: u64);
 }
 
-/// Where one Command says what it waits for. Clones say it in the same place; the default tells nobody.
+/// Reports what one Command waits for. Clones report to the same place; the default discards everything.
 #[derive(Clone, Default)]
 pub struct Waits(Option<Arc<dyn Waiting>>);
 
 impl Waits {
-    /// Tells `told`.
+    /// Reports to `told`.
     pub fn new(told: Arc<dyn Waiting>) -> Self {
         Self(Some(told))
     }
 
-    /// Says that the Command waits for `what` until the answer is dropped. `what` continues the sentence "it waits for ..": a thing
-    /// and, where it is known, who has it and since when. Costs a lock and no call, so it may be said before it is known
-    /// whether the wait is long.
+    /// Reports that the Command waits for `what` until the returned value is dropped. `what` completes the sentence "it waits for ..": a
+    /// thing and, if known, who has it and since when. This takes a lock and makes no call, so it can be used before it is known whether
+    /// the wait will be long.
     ///
     /// ```
     /// # let waits = pudato_handler::Waits::default();
@@ -55,7 +55,7 @@ impl fmt::Debug for Waits {
 pub struct Wait(Option<(Arc<dyn Waiting>, u64)>);
 
 impl Wait {
-    /// The same wait is for `what` now.
+    /// Changes what this wait is for.
     pub fn now_for(&mut self, what: impl Into<String>) {
         if let Some((told, wait)) = &self.0 {
             told.changes(*wait, masked(what.into()));
@@ -71,12 +71,12 @@ impl Drop for Wait {
     }
 }
 
-/// What is told leaves the process.
+/// The text leaves the process.
 fn masked(what: String) -> String {
     redact(&what).into_owned()
 }
 
-/// How a Command is called where people read of it: `query execute_sql (step load-3 of job-1)`.
+/// The name of a Command for people: `query execute_sql (step load-3 of job-1)`.
 ///
 /// ```
 /// use pudato_handler::called;

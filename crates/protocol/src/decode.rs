@@ -2,7 +2,7 @@ use crate::fast;
 use crate::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, Event, FieldError, KEYS_MAX, Result, value};
 use serde_json::Value;
 
-/// Envelopes that are unwrapped: an SNS notification, and one inside it.
+/// The most envelopes to unwrap: an SNS notification, and one inside it.
 const ENVELOPES_MAX: usize = 2;
 
 /// A message that can be read from the wire.
@@ -10,7 +10,7 @@ pub trait Message: Sized + serde::Serialize + sealed::Sealed + fast::FromFields 
     /// Reads the message from its JSON value.
     ///
     /// # Errors
-    /// A field that is missing or of another type than the contract says.
+    /// A field is missing or has the wrong type.
     fn from_value(value: Value) -> std::result::Result<Self, FieldError>;
 }
 
@@ -30,10 +30,10 @@ macro_rules! message {
 }
 message!(Command, Result, Event);
 
-/// Reads a message from a body as it stands on a queue: raw, or inside an SNS notification.
+/// Reads a message from the body of a queue message: raw, or inside an SNS notification.
 ///
 /// # Errors
-/// The first thing that is wrong, with the field's name. Never panics.
+/// The first problem, with the name of the field. This never panics.
 pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, FieldError> {
     if body.len() > BODY_BYTES_MAX {
         let reason = format!("{} bytes; at most {BODY_BYTES_MAX}", body.len());
@@ -42,7 +42,7 @@ pub fn decode<M: Message>(body: &[u8]) -> std::result::Result<M, FieldError> {
     read(body, KEYS_MAX)
 }
 
-/// As [`decode`], for a body that came as a claim: its bytes were limited when it was fetched, and it may have more keys.
+/// As [`decode`], for a body that was stored as a claim. Its size was checked when it was fetched, and it may have more keys.
 ///
 /// # Errors
 /// As [`decode`].
@@ -57,9 +57,9 @@ fn read<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Fiel
     }
 }
 
-/// What is well-formed, in one pass; `None` where it takes a closer look.
+/// Reads a well-formed body in one pass; `None` if it needs a closer look.
 pub(crate) fn fast<M: Message>(body: &[u8], keys_max: usize) -> Option<M> {
-    // Checked once here, the texts in it need no check of their own.
+    // Checked once here, so that the texts in it need no further check.
     let body = std::str::from_utf8(body).ok()?;
     if let Some(message) = fast::read(body, keys_max) {
         return Some(message);
@@ -74,7 +74,7 @@ pub(crate) fn fast<M: Message>(body: &[u8], keys_max: usize) -> Option<M> {
     fast::read(&text, keys_max)
 }
 
-/// Reads in two passes, and says what is wrong.
+/// Reads a body in two passes, and reports what is wrong.
 pub(crate) fn careful<M: Message>(
     body: &[u8],
     keys_max: usize,
@@ -89,8 +89,8 @@ pub(crate) fn careful<M: Message>(
     M::from_value(value)
 }
 
-/// Writes a message as it travels: one line of JSON, fields in the order of docs/design/messages.md. The two characters of JSON that SQS refuses,
-/// U+FFFE and U+FFFF (Amazon SQS API reference, "SendMessage"), are written as escapes.
+/// Formats a message for the wire: one line of JSON, with fields in the contract's order. The two JSON characters that SQS refuses, U+FFFE
+/// and U+FFFF (Amazon SQS API reference, "SendMessage"), are written as escapes.
 ///
 /// ```
 /// use pudato_protocol::{Object, Result, decode, encode};
@@ -104,7 +104,7 @@ pub fn encode<M: Message>(message: &M) -> String {
     let text =
         serde_json::to_string(message).expect("a message has text keys only, so it can be written");
     match text.contains('\u{fffe}') || text.contains('\u{ffff}') {
-        // They stand inside of texts alone, where an escape is the same character.
+        // They occur within texts only, where an escape means the same character.
         true => text
             .replace('\u{fffe}', "\\ufffe")
             .replace('\u{ffff}', "\\uffff"),
@@ -112,35 +112,35 @@ pub fn encode<M: Message>(message: &M) -> String {
     }
 }
 
-/// What an SNS notification says beside its message, as far as trusting it goes (Amazon SNS developer guide, "Verifying the signatures of
-/// Amazon SNS messages"); a field that is missing is an empty text.
+/// The fields of an SNS notification that matter for trusting it (Amazon SNS developer guide, "Verifying the signatures of Amazon SNS
+/// messages"). A missing field is an empty text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
-    /// ARN of the topic that it says it came through.
+    /// The ARN of the topic that it claims to come from.
     pub topic: String,
-    /// The message in it.
+    /// The message inside.
     pub message: String,
-    /// SNS's id of it.
+    /// SNS's id of the message.
     pub message_id: String,
-    /// Its subject, where it has one.
+    /// The subject, if there is one.
     pub subject: Option<String>,
-    /// When SNS took it, as it is written.
+    /// When SNS received the message, as written.
     pub timestamp: String,
     /// `1` (SHA-1) or `2` (SHA-256).
     pub signature_version: String,
     /// The signature, in base64.
     pub signature: String,
-    /// Where the certificate of the signature lies.
+    /// The URL of the certificate for the signature.
     pub certificate_url: String,
 }
 
-/// The envelopes of a body, the outermost first; empty where it is in none.
+/// The envelopes of a body, the outermost first.
 pub fn envelopes(body: &[u8]) -> Vec<Envelope> {
     const NAME: &[u8] = b"TopicArn";
-    // How a letter of it is written as an escape, and how no other letter has to be.
+    // The start of an escape of one of its letters. No other letter needs one.
     const ESCAPE: &[u8] = b"\\u00";
     let mut envelopes = Vec::new();
-    // Nearly every body is raw: those are not read twice.
+    // Nearly all bodies are raw, and need no second reading.
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     let names_one = has(NAME) || has(ESCAPE);
     let mut text = match std::str::from_utf8(body) {
@@ -171,8 +171,8 @@ pub fn envelopes(body: &[u8]) -> Vec<Envelope> {
     envelopes
 }
 
-/// The text inside an SNS envelope, or `None` where the value is no envelope. A `Message` key alone does not make
-/// one: a payload may have such a key of its own.
+/// The text inside an SNS envelope; `None` if the value is not one. A `Message` key alone is not enough, because a payload may have such a
+/// key as well.
 pub(crate) fn envelope(value: &Value) -> std::result::Result<Option<&str>, FieldError> {
     let (Some(Value::String(kind)), Some(_)) = (value.get("Type"), value.get("TopicArn")) else {
         return Ok(None);
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Bodies of the vectors, each with its kind.
+    /// The bodies of the test vectors, each with its kind.
     fn vectors() -> Vec<(String, String)> {
         let lines = concat!(
             include_str!("../../../fixtures/valid.jsonl"),
@@ -265,7 +265,7 @@ mod tests {
         assert!(taken.count() >= 30);
     }
 
-    /// Pieces that change what a text means when they are put in.
+    /// Snippets that change the meaning of a text when they are inserted.
     const PIECES: [&str; 16] = [
         "\"",
         "{",

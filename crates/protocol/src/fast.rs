@@ -1,5 +1,5 @@
-//! Reads a message in one pass, straight from its text. It accepts exactly what the careful reader accepts, and where it does
-//! not, it says only that: the careful reader then finds the words for it (`decode.rs`). A property test holds the two together.
+//! Reads a message in one pass, straight from its text. It accepts only what the careful reader accepts, and otherwise gives up without a
+//! reason: the careful reader then finds the words for the error (`decode.rs`). A property test compares the two.
 
 use crate::value::{Checked, KEYS_MAX, Keys};
 use crate::{
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Where a value stands: how deep, and how many keys there were before it.
+/// The position of a value: its depth, and the number of keys before it.
 #[derive(Clone, Copy)]
 pub struct At<'k> {
     checked: Checked<'k>,
@@ -30,7 +30,7 @@ impl<'k> At<'k> {
     }
 }
 
-/// A message, or a part of one, that can be read from the fields of an object.
+/// A message, or a part of one, that can be read from an object's fields.
 pub trait FromFields: Sized {
     /// Reads the fields; `at` is inside the object.
     fn from_fields<'de, A: MapAccess<'de>>(map: A, at: At<'_>) -> Result<Self, A::Error>;
@@ -54,8 +54,8 @@ pub(crate) fn notification(body: &str) -> Option<Cow<'_, str>> {
     Some(envelope)
 }
 
-/// Reads fields into variables: each at most once, every key counted, unknown ones looked through. A key of an SNS envelope
-/// ends it: whether that is an envelope is the careful reader's to say.
+/// Reads fields into variables: each at most once, every key counted, unknown ones checked. It stops at a key of an SNS envelope, because
+/// the careful reader decides whether that is one.
 macro_rules! fields {
     ($map:ident, $at:ident, $($slot:ident = $name:literal => $seed:expr;)*) => {
         #[allow(non_camel_case_types, reason = "one variant for each field, named like it")]
@@ -74,7 +74,7 @@ macro_rules! fields {
                     }
                 })*
                 Field::Envelope => return Err(A::Error::custom("perhaps an envelope")),
-                // An unknown key may come twice as well, so the careful reader looks at it.
+                // An unknown key may be duplicated as well, so the careful reader must check it.
                 Field::Unknown => return Err(A::Error::custom("unknown")),
             }
         }
@@ -209,7 +209,7 @@ fn status_of(name: &str) -> Option<Status> {
     }
 }
 
-/// A seed that asks for a text and makes something of it.
+/// A seed that reads a text and converts it.
 struct Name<F>(F);
 
 impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Name<F> {
@@ -229,7 +229,7 @@ impl<T, F: Fn(&str) -> T> Visitor<'_> for Name<F> {
     }
 }
 
-/// Seeds: what a field may hold, and what it is read as.
+/// Seeds: the accepted values of a field, and their conversion.
 macro_rules! seeds {
     ($($seed:ident $(<$k:lifetime>)? => $value:ty { $($visit:item)* })*) => {$(
         impl<'de $(, $k)?> DeserializeSeed<'de> for $seed $(<$k>)? {
@@ -306,7 +306,7 @@ seeds! {
     }
 }
 
-/// An object that is read by its fields.
+/// An object that is read field by field.
 struct Part<'k, T>(At<'k>, PhantomData<T>);
 /// An array of such objects.
 struct Parts<'k, T>(At<'k>, PhantomData<T>);
@@ -362,7 +362,7 @@ impl<'de, T: FromFields> Visitor<'de> for Parts<'_, T> {
     }
 }
 
-/// An SNS notification with the fields that SNS writes (docs/design/sns-sqs.md, "Envelope"), each at most once.
+/// An SNS notification with the fields that SNS writes, each at most once.
 struct Envelope<'k>(At<'k>);
 
 impl<'de> DeserializeSeed<'de> for Envelope<'_> {
@@ -401,7 +401,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
         }))? {
             at.checked.count()?;
             let Some(field) = field else {
-                // MessageAttributes and whatever else holds objects: looked through by the careful reader's rules.
+                // MessageAttributes and other fields with objects: checked by the careful reader's rules.
                 map.next_value_seed(at.checked)?;
                 if seen & (1 << 31) != 0 {
                     return Err(A::Error::custom("perhaps twice"));
@@ -422,7 +422,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
                 _ => drop(map.next_value_seed(Flat)?),
             }
         }
-        // TopicArn is the second name.
+        // TopicArn is the field's other name.
         match message {
             Some(message) if is_notification && seen & 2 != 0 => Ok(message),
             _ => Err(A::Error::custom("no notification")),
@@ -430,7 +430,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
     }
 }
 
-/// A text that is not copied where it stands in the input without escapes.
+/// A text that is borrowed from the input if it contains no escapes.
 struct Borrowed;
 
 impl<'de> DeserializeSeed<'de> for Borrowed {
@@ -456,7 +456,7 @@ impl<'de> Visitor<'de> for Borrowed {
     }
 }
 
-/// A value without objects or arrays in it; its content does not matter.
+/// A value without objects or arrays. Its content does not matter.
 struct Flat;
 
 impl<'de> DeserializeSeed<'de> for Flat {

@@ -20,10 +20,10 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The fields of `value`, which stands at `path` (empty for the message itself).
+    /// The fields of `value`, which is at `path` (empty for the message itself).
     ///
     /// # Errors
-    /// `value` is no object.
+    /// `value` is not an object.
     pub fn of(value: Value, path: impl Into<String>) -> Outcome<Self> {
         let path = path.into();
         match value {
@@ -48,15 +48,15 @@ impl Fields {
         self.object.get_mut(field).map(Value::take)
     }
 
-    /// Whatever stands there, for a reader of its own.
+    /// The raw value of a field.
     pub fn value(&mut self, field: &str) -> Option<Value> {
         self.take(field)
     }
 
-    /// A string that must be there.
+    /// A required string.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field is missing or has another type.
     pub fn text(&mut self, field: &str) -> Outcome<String> {
         match self.take(field) {
             Some(Value::String(text)) => Ok(text),
@@ -68,10 +68,10 @@ impl Fields {
         }
     }
 
-    /// A string that must be there and not be empty.
+    /// A required string that is not empty.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field is missing, empty, or has another type.
     pub fn name_text(&mut self, field: &str) -> Outcome<String> {
         let text = self.text(field)?;
         if text.is_empty() {
@@ -83,10 +83,10 @@ impl Fields {
         Ok(text)
     }
 
-    /// A string or null; missing is null.
+    /// A string or null. A missing field counts as null.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type.
     pub fn optional_text(&mut self, field: &str) -> Outcome<Option<String>> {
         match self.take(field) {
             None | Some(Value::Null) => Ok(None),
@@ -95,10 +95,10 @@ impl Fields {
         }
     }
 
-    /// A string; `default` where it is missing.
+    /// A string, or `default` if the field is missing.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type.
     pub fn text_or(&mut self, field: &str, default: impl FnOnce() -> String) -> Outcome<String> {
         if self.object.contains_key(field) {
             self.text(field)
@@ -107,10 +107,10 @@ impl Fields {
         }
     }
 
-    /// An object; empty where it is missing, null is refused.
+    /// An object, empty if the field is missing. Null is refused.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type.
     pub fn object(&mut self, field: &str) -> Outcome<Object> {
         match self.take(field) {
             None => Ok(Object::new()),
@@ -119,10 +119,10 @@ impl Fields {
         }
     }
 
-    /// An object or null; missing is null.
+    /// An object or null. A missing field counts as null.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type.
     pub fn optional_object(&mut self, field: &str) -> Outcome<Option<Object>> {
         match self.object.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -130,10 +130,10 @@ impl Fields {
         }
     }
 
-    /// An array whose items are read one by one; empty where it is missing.
+    /// An array whose items are read one by one, empty if the field is missing.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field or an item has another type.
     pub fn list<T>(
         &mut self,
         field: &str,
@@ -151,10 +151,10 @@ impl Fields {
         }
     }
 
-    /// A whole number of at least zero; zero where it is missing.
+    /// A whole number of at least zero, or zero if the field is missing.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type.
     pub fn count(&mut self, field: &str) -> Outcome<u64> {
         match self.take(field) {
             None => Ok(0),
@@ -164,10 +164,10 @@ impl Fields {
         }
     }
 
-    /// A whole number in `range`, or null; missing is null.
+    /// A whole number in `range`, or null. A missing field counts as null.
     ///
     /// # Errors
-    /// Another type stands there (a boolean and a text are no numbers), or a number out of range.
+    /// The field has another type (a boolean or a text is not a number), or the number is out of range.
     pub fn whole_number(
         &mut self,
         field: &str,
@@ -187,10 +187,10 @@ impl Fields {
         }
     }
 
-    /// A boolean; false where it is missing.
+    /// A boolean, or false if the field is missing.
     ///
     /// # Errors
-    /// Another type stands there.
+    /// The field has another type.
     pub fn flag(&mut self, field: &str) -> Outcome<bool> {
         match self.take(field) {
             None => Ok(false),
@@ -199,10 +199,10 @@ impl Fields {
         }
     }
 
-    /// One of `allowed`, or null; missing is null.
+    /// One of the `allowed` texts, or null. A missing field counts as null.
     ///
     /// # Errors
-    /// Another type or another text stands there; the error lists what is allowed.
+    /// The field has another type or text. The error lists the allowed ones.
     pub fn one_of(&mut self, field: &str, allowed: &[&str]) -> Outcome<Option<String>> {
         let text = self.optional_text(field)?;
         match &text {
@@ -219,10 +219,10 @@ impl Fields {
         self.object.get(field).is_some_and(|value| !value.is_null())
     }
 
-    /// An RFC 3339 time, or null; missing is null.
+    /// An RFC 3339 time, or null. A missing field counts as null.
     ///
     /// # Errors
-    /// Another type, or a text that is no RFC 3339 time.
+    /// The field has another type, or the text is not an RFC 3339 time.
     pub fn optional_timestamp(&mut self, field: &str) -> Outcome<Option<Timestamp>> {
         let name = self.name(field);
         match self.optional_text(field)? {
@@ -233,10 +233,10 @@ impl Fields {
         }
     }
 
-    /// The `timestamp` field; the current time where it is missing.
+    /// The `timestamp` field, or the current time if it is missing.
     ///
     /// # Errors
-    /// Another type stands there, or what must be there is missing.
+    /// The field has another type, or the text is not an RFC 3339 time.
     pub fn timestamp(&mut self) -> Outcome<Timestamp> {
         if self.object.contains_key("timestamp") {
             Timestamp::parse(&self.text("timestamp")?)
@@ -246,7 +246,7 @@ impl Fields {
     }
 }
 
-/// Reads a string that stands in an array.
+/// Reads a string in an array.
 pub(crate) fn text_item(value: Value, name: String) -> Outcome<String> {
     match value {
         Value::String(text) => Ok(text),

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 /// How an engine treats the case of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// The engine ignores case, with quotes or without.
+    /// The engine ignores case, even in quoted names.
     NoCase,
-    /// A name without quotes is in lower case.
+    /// The engine stores unquoted names in lower case.
     Lower,
-    /// A name without quotes is in upper case.
+    /// The engine stores unquoted names in upper case.
     Upper,
-    /// Every name stays as written.
+    /// The engine stores every name as written.
     AsWritten,
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every body whatever. The fuzzers (`fuzz/`) run this with what they make up, the tests with the fuzzers' corpus.
+//! Properties of every body. The fuzzers (`fuzz/`) check them with generated bodies, the tests with the fuzzers' corpus.
 
 use crate::decode::{careful, envelope, fast};
 use crate::{
@@ -8,11 +8,11 @@ use crate::{
 use serde_json::Value;
 use std::fmt::Debug;
 
-/// Reads a body as every message. Nothing panics; what is read is written and read back as it was; both readers agree; and whoever
-/// checks the envelopes of a body sees the message that is read from it.
+/// Reads a body as every kind of message. Nothing panics; a message survives writing and reading; both readers agree; and the check of
+/// envelopes sees the same message as the reader.
 ///
 /// # Panics
-/// One of these does not hold.
+/// If one of the properties does not hold.
 pub fn body(body: &[u8]) {
     let command = message::<Command>(body);
     let result = message::<Result>(body);
@@ -40,7 +40,7 @@ fn message<M: Message + Debug + PartialEq>(body: &[u8]) -> Option<M> {
     assert!(!text.contains(['\n', '\u{fffe}', '\u{ffff}']), "{text}");
     let value: Value = serde_json::from_str(&text).expect("what is written is JSON");
     assert_eq!(keys(&text), count(&value), "{text}");
-    // The fields that a message need not have are written, too: at the limits it has a few keys more.
+    // Writing adds optional fields, so near the limit the text has a few more keys.
     if count(&value) <= CLAIM_KEYS_MAX {
         let again: M = decode_claim(text.as_bytes()).expect("what is written can be read");
         assert_eq!(again, message, "{text}");

@@ -1,4 +1,4 @@
-//! JSON values read under the limits of docs/design/messages.md.
+//! Reads JSON values within the limits of the contract.
 
 use crate::FieldError;
 use base64::Engine;
@@ -8,27 +8,27 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::fmt;
 
-/// A JSON object, in the order in which it was written.
+/// A JSON object whose keys keep their order.
 pub type Object = Map<String, Value>;
 
-/// Most bytes of a body on the wire: SQS's largest message (docs/design/messages.md).
+/// The most bytes of a body on the wire: SQS's largest message.
 pub const BODY_BYTES_MAX: usize = 1_048_576;
 /// Deepest nesting of arrays and objects (docs/design/messages.md).
 pub const DEPTH_MAX: usize = 64;
 /// Most object keys in one message, counted over all depths (docs/design/messages.md).
 pub const KEYS_MAX: usize = 10_000;
 
-/// Most object keys in a message that travels as a claim: an answer of 100,000 rows may have ten in each. An object
-/// with one key takes one leaf of a B-tree, about 630 bytes, so that this many take 630 MB at worst.
+/// The most object keys in a message that was stored as a claim: an answer of 100,000 rows may have ten in each. An object with one key
+/// takes one leaf of a B-tree, about 630 bytes, so this many take 630 MB at worst.
 pub const CLAIM_KEYS_MAX: usize = 1_000_000;
 
-/// Bytes as JSON can carry them: `{"$type": "blob", "base64": ".."}`.
+/// Bytes in JSON: `{"$type": "blob", "base64": ".."}`.
 pub fn blob(bytes: &[u8]) -> Value {
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     serde_json::json!({"$type": "blob", "base64": text})
 }
 
-/// A float as JSON can carry it: a number, or `{"$type": "float", "value": "NaN"}` where JSON has none.
+/// A float in JSON: a number, or `{"$type": "float", "value": "NaN"}` for values that JSON lacks.
 pub fn float(value: f64) -> Value {
     match serde_json::Number::from_f64(value) {
         Some(number) => Value::Number(number),
@@ -38,7 +38,7 @@ pub fn float(value: f64) -> Value {
     }
 }
 
-/// How many object keys a text has that [`encode`](crate::encode) wrote.
+/// Counts the object keys of a text that [`encode`](crate::encode) wrote.
 ///
 /// ```
 /// assert_eq!(pudato_protocol::keys(r#"{"a":["b:",{"\"c\":":":1"}]}"#), 2);
@@ -50,10 +50,10 @@ pub fn keys(body: &str) -> usize {
         match byte {
             b'"' => {
                 is_in_text = !is_in_text;
-                // A colon after the quote that begins a text is the text's.
+                // A colon directly after an opening quote belongs to the text.
                 keys += usize::from(!is_in_text && left.as_slice().first() == Some(&b':'));
             }
-            // What is escaped ends no text. There is no backslash outside of texts.
+            // An escaped character does not end a text. There are no backslashes outside of texts.
             b'\\' => drop(left.next()),
             _ => {}
         }
@@ -61,7 +61,7 @@ pub fn keys(body: &str) -> usize {
     keys
 }
 
-/// Reads one JSON text: no duplicate keys, no more depth or keys than the limits, nothing after it.
+/// Reads one JSON text: no duplicate keys, depth and keys within the limits, and nothing after it.
 pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, FieldError> {
     let keys = Keys::new(keys_max);
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -71,7 +71,7 @@ pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, F
         .map_err(|error| FieldError::new("body", format!("expected a JSON object: {error}")))
 }
 
-/// How many keys a message had so far, and may have.
+/// The number of keys so far, and the most that are allowed.
 #[derive(Debug)]
 pub(crate) struct Keys {
     count: Cell<usize>,
@@ -85,7 +85,7 @@ impl Keys {
     }
 }
 
-/// Reads a value under the limits.
+/// Reads a value within the limits.
 #[derive(Clone, Copy)]
 pub(crate) struct Checked<'a> {
     depth: usize,
@@ -97,7 +97,7 @@ impl<'a> Checked<'a> {
         Self { depth: 0, keys }
     }
 
-    /// Goes into an array or an object.
+    /// Enters an array or an object.
     pub(crate) fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
         if self.depth == DEPTH_MAX {
             return Err(E::custom(format!("nested deeper than {DEPTH_MAX} levels")));

@@ -1,4 +1,4 @@
-//! Which containers there are, and where each lies.
+//! The containers, and the place of each.
 
 use crate::error::{Error, ErrorKind, root_error};
 use crate::folder::Folder;
@@ -10,34 +10,34 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The containers that may be used; every other name is refused.
+/// The containers that may be used. Any other name is refused.
 pub struct Containers {
     allowed: Allowed,
     open: Mutex<HashMap<String, Arc<Container>>>,
 }
 
 enum Allowed {
-    /// Any valid name is a folder below this one.
+    /// Every valid name is a folder below this one.
     Any(PathBuf),
-    /// These names, and the place of each; other names are refused.
+    /// These names with their places. Any other name is refused.
     Listed(BTreeMap<String, Listed>),
 }
 
-/// Where a listed container lies.
+/// The place of a listed container.
 enum Listed {
     Folder(PathBuf),
     #[cfg(feature = "s3")]
     Bucket(crate::s3::Bucket),
 }
 
-/// A container that is open.
+/// An open container.
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) place: Place,
 }
 
-/// Where an open container lies: what its store cannot do by itself depends on it.
+/// The place of an open container. It determines what its store cannot do by itself.
 pub(crate) enum Place {
     /// In a folder.
     Folder(Folder),
@@ -54,7 +54,7 @@ const EXPECTED: &str = "file:///absolute/folder or s3://bucket/prefix";
 #[cfg(not(feature = "s3"))]
 const EXPECTED: &str = "file:///absolute/folder (this build has no S3)";
 
-/// Says which containers there are.
+/// Builds [`Containers`].
 #[derive(Default)]
 pub struct ContainersBuilder {
     root: Option<PathBuf>,
@@ -64,14 +64,14 @@ pub struct ContainersBuilder {
 }
 
 impl ContainersBuilder {
-    /// Any valid name is a folder below `root`, unless containers are listed.
+    /// Allows every valid name as a folder below `root`, unless containers are listed.
     #[must_use]
     pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
         self.root = Some(root.into());
         self
     }
 
-    /// How buckets are reached.
+    /// Sets the access to buckets.
     #[cfg(feature = "s3")]
     #[must_use]
     pub fn s3(mut self, access: crate::S3Access) -> Self {
@@ -86,17 +86,17 @@ impl ContainersBuilder {
         self
     }
 
-    /// Checks everything.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// `Invalid`: a name or a location that cannot be used.
+    /// `Invalid`: a name or location is unusable.
     pub fn build(self) -> Result<Containers, Error> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let mut listed = BTreeMap::new();
         for (name, location) in self.listed {
             key::check_container(&name)
                 .map_err(|what| invalid(format!("containers: {name}: {what}")))?;
-            // The one place that chooses the backend of a container.
+            // The only place that chooses the backend of a container.
             let place = match location.split_once("://") {
                 Some(("file", path)) if path.starts_with('/') => Listed::Folder(path.into()),
                 #[cfg(feature = "s3")]
@@ -131,12 +131,12 @@ impl ContainersBuilder {
 }
 
 impl Containers {
-    /// Begins to say which containers there are.
+    /// Starts a configuration.
     pub fn builder() -> ContainersBuilder {
         ContainersBuilder::default()
     }
 
-    /// The container `name`; its folder is made where it is not there.
+    /// Opens the container `name`, and creates a missing folder.
     pub(crate) fn open(&self, name: &str) -> Result<Arc<Container>, Error> {
         if let Some(open) = self.lock().get(name) {
             return Ok(Arc::clone(open));
@@ -170,12 +170,13 @@ impl Containers {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Container>>> {
-        // The map is whole at every moment, so a panic elsewhere does not spoil it.
+        // The map is consistent at every moment, so a panic elsewhere does not damage it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A container that is a folder below ours. A link in its place would let who can put one there decide where objects lie.
+/// A container that is a folder below ours. A symbolic link in its place is refused, because its creator would decide where objects are
+/// stored.
 fn ours(name: &str, path: &Path) -> Result<Container, Error> {
     if path.is_symlink() {
         let context = format!(
@@ -186,7 +187,7 @@ fn ours(name: &str, path: &Path) -> Result<Container, Error> {
     folder(name, path, true)
 }
 
-/// A container that is a folder, or a link to one; it is made where it is not there.
+/// A container that is a folder, or a link to one. A missing folder is created.
 fn folder(name: &str, path: &Path, is_ours: bool) -> Result<Container, Error> {
     let failed = |error: std::io::Error| root_error(&format!("container {name}"), error, false);
     let mut builder = std::fs::DirBuilder::new();
@@ -206,7 +207,7 @@ fn folder(name: &str, path: &Path, is_ours: bool) -> Result<Container, Error> {
 }
 
 impl Container {
-    /// Where an object lies, as lineage names it.
+    /// The location of an object in lineage.
     pub(crate) fn location(&self, path: &str) -> String {
         match &self.place {
             Place::Folder(folder) => {
@@ -221,7 +222,7 @@ impl Container {
         }
     }
 
-    /// The path in this container of what a store carried under its whole name; `None` for what is not in it.
+    /// The path in this container of an object that a store lists under its full name; `None` if it is outside.
     pub(crate) fn below<'a>(&self, name: &'a str) -> Option<&'a str> {
         let path = match &self.place {
             Place::Folder(_) => name,
@@ -230,7 +231,7 @@ impl Container {
         (!path.is_empty()).then_some(path)
     }
 
-    /// The folder, where it is one.
+    /// The folder, if the container is one.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match &self.place {
             Place::Folder(folder) => Some(folder.path()),

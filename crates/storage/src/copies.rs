@@ -1,4 +1,4 @@
-//! Objects of any size as files: copied piece by piece, so that memory does not grow with them.
+//! Copies objects of any size to and from files, piece by piece, so that memory does not grow with the object.
 
 use crate::error::{Error, ErrorKind, scratch_error, store_error};
 use crate::objects::{ObjectInfo, Objects, info, kept_by_store};
@@ -9,7 +9,7 @@ use object_store::{MultipartUpload, ObjectStoreExt, PutMultipartOptions, PutPayl
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Bytes of one piece: the least that S3 takes as a part, but for the last, is 5 MiB (its user guide, "Multipart upload limits").
+/// The size of a piece. S3's parts must have at least 5 MiB, except for the last (its user guide, "Multipart upload limits").
 const PIECE: usize = 8 * 1024 * 1024;
 
 impl Objects {
@@ -44,8 +44,7 @@ impl Objects {
         Ok(info(&container, path, &meta, kept))
     }
 
-    /// Copies the file `from` into an object; it is whole and durable when this returns, and until then what was there
-    /// before stays.
+    /// Copies the file `from` into an object, which is complete and durable when this returns. Until then the old object stays.
     ///
     /// # Errors
     /// `Invalid`, `Unavailable`.
@@ -98,7 +97,7 @@ async fn copy(
             }
         }
         let is_last = piece.len() < PIECE;
-        // An empty file is one empty part.
+        // An empty file becomes one empty part.
         if !piece.is_empty() || !has_part {
             let part = upload.put_part(PutPayload::from(piece.freeze()));
             part.await.map_err(|error| store_error(doing, error))?;

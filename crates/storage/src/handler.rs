@@ -34,10 +34,10 @@ pub const ACTIONS: &[Action] = &[
     Action::new("head_object", Effect::Read).fields(OBJECT),
 ];
 
-/// What names an object.
+/// The fields that identify an object.
 const OBJECT: &[&str] = &["container", "path"];
 
-/// Most objects of one page (docs/design/storage.md).
+/// The most objects on one page.
 const KEYS_MAX: u64 = 1_000;
 
 /// The storage handler.
@@ -47,7 +47,7 @@ pub struct StorageHandler {
 }
 
 impl StorageHandler {
-    /// Handles objects; `get_object` answers with at most `get_bytes_max` bytes.
+    /// Handles objects. `get_object` returns at most `get_bytes_max` bytes.
     pub fn new(objects: Objects, get_bytes_max: u64) -> Self {
         Self {
             objects,
@@ -165,7 +165,7 @@ fn target(payload: &mut Fields) -> Result<(String, String), FieldError> {
     Ok((payload.name_text("container")?, payload.name_text("path")?))
 }
 
-/// The bytes to put: a text or base64, under one of its two names each.
+/// The bytes to put: a text or base64, each under one of its two field names.
 fn bytes(payload: &mut Fields) -> Result<Bytes, FieldError> {
     const NAMES: [&str; 4] = ["data", "body", "data_base64", "body_base64"];
     let given: Vec<&str> = NAMES.into_iter().filter(|name| payload.has(name)).collect();

@@ -1,16 +1,16 @@
-//! Which paths an object may have.
+//! Checks the paths of objects.
 
 use crate::folder::STAGED;
 use object_store::path::Path;
 
-/// Longest path (S3's limit for a key, in bytes).
+/// The longest path in bytes (S3's limit for a key).
 pub(crate) const BYTES_MAX: usize = 1_024;
-/// Longest part of a path (the limit of common file systems, in bytes).
+/// The longest part of a path in bytes (the limit of common file systems).
 const SEGMENT_BYTES_MAX: usize = 255;
-/// The folder beside the objects that holds what a file system cannot keep with a file.
+/// The folder beside the objects for data that a file system cannot store with a file.
 pub(crate) const HIDDEN: &str = ".pudato";
 
-/// Checks a path; the text says what is wrong with it.
+/// Checks a path. The text says what is wrong.
 pub(crate) fn check(path: &str) -> Result<Path, String> {
     if path.is_empty() {
         return Err("expected the path of an object, found \"\"".into());
@@ -43,7 +43,7 @@ fn check_segment(segment: &str) -> Result<(), String> {
     if segment == HIDDEN || segment.starts_with(STAGED) {
         return Err(format!("{segment:?} is reserved for pudato itself"));
     }
-    // What some reader decodes must not become a way out either.
+    // A path must not leave the container after some reader decodes it, either.
     let decoded = segment.to_ascii_lowercase();
     let decoded = decoded
         .replace("%2e", ".")
@@ -55,7 +55,7 @@ fn check_segment(segment: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a container's name by S3's rules for buckets.
+/// Checks the name of a container by S3's rules for buckets.
 pub(crate) fn check_container(name: &str) -> Result<(), String> {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
     let edge = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());

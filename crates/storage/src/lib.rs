@@ -1,4 +1,4 @@
-//! The storage handler: objects in containers, durable before anybody is told about them.
+//! The storage handler: objects in containers, which are durable before anybody is notified of them.
 
 mod containers;
 mod copies;

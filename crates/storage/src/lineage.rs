@@ -1,10 +1,10 @@
-//! How an object stands in lineage.
+//! References to objects in lineage.
 
 use crate::objects::ObjectInfo;
 use crate::parquet;
 use pudato_protocol::DataReference;
 
-/// Objects up to this size are counted row by row; larger ones would hold up their command. Parquet tells its rows.
+/// The largest object whose rows are counted; counting a larger one would delay its Command. Parquet stores its row count.
 const COUNT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The reference to an object that was read or written.
@@ -23,7 +23,7 @@ pub(crate) fn reference(info: &ObjectInfo, bytes: &[u8]) -> DataReference {
     reference.format(format)
 }
 
-/// Rows of data, without the header; `None` where they cannot be counted.
+/// The number of rows without the header; `None` if they cannot be counted.
 fn rows(format: &str, bytes: &[u8]) -> Option<u64> {
     if format == "parquet" {
         return parquet::rows(bytes);

@@ -1,4 +1,4 @@
-//! What can be done with objects.
+//! The operations on objects.
 
 use crate::containers::{Container, Containers, Place};
 use crate::error::{Error, ErrorKind, store_error};
@@ -15,51 +15,52 @@ use object_store::{
 use pudato_protocol::{Object as Fields, Timestamp};
 use std::sync::Arc;
 
-/// Longest content type: two names of 127 characters with a slash between them (RFC 6838, section 4.2).
+/// The longest content type: two names of 127 characters with a slash between them (RFC 6838, section 4.2).
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
 
-/// Objects in containers. Clones share what is open.
+/// Objects in containers. Clones share open containers.
 #[derive(Clone)]
 pub struct Objects {
     containers: Arc<Containers>,
 }
 
-/// What is put.
+/// An object to put.
 #[derive(Debug, Clone, Default)]
 pub struct Put {
     /// The bytes.
     pub bytes: Bytes,
-    /// Media type, kept with the object.
+    /// The media type, stored with the object.
     pub content_type: Option<String>,
-    /// The caller's own, kept with the object.
+    /// The caller's metadata, stored with the object.
     pub metadata: Fields,
-    /// Only where there is no object yet. One with the same bytes counts as put: the same request came twice.
+    /// Puts the object only if there is none yet. An existing object with the same bytes counts as success, because the request was
+    /// repeated.
     pub if_none_match: bool,
 }
 
-/// What is known about an object.
+/// The properties of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectInfo {
-    /// Its path in the container.
+    /// The path in the container.
     pub path: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Changes when it is written.
+    /// A version that changes with each write.
     pub etag: String,
-    /// When it was written.
+    /// The time of the last write.
     pub last_modified: Timestamp,
-    /// Where it lies, as lineage names it.
+    /// The location in lineage.
     pub location: String,
-    /// Media type.
+    /// The media type.
     pub content_type: Option<String>,
-    /// The caller's own.
+    /// The caller's metadata.
     pub metadata: Fields,
 }
 
 /// An object with its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// What is known about it.
+    /// The properties of the object.
     pub info: ObjectInfo,
     /// The bytes.
     pub bytes: Bytes,
@@ -70,9 +71,9 @@ pub struct Object {
 pub struct Listing {
     /// The objects, without content type and metadata.
     pub objects: Vec<ObjectInfo>,
-    /// Where the next page begins; `None` on the last.
+    /// The start of the next page; `None` on the last page.
     pub continuation_token: Option<String>,
-    /// Entries between these objects that no command can name; each counts once over all pages.
+    /// Entries between these objects that no command can name. Each counts once over all pages.
     pub skipped: Skipped,
 }
 
@@ -93,7 +94,7 @@ impl Objects {
         })?;
         let container = self.containers.open(container)?;
         if let Place::Bucket { prefix, .. } = &container.place {
-            // A request without an answer's body (HEAD) could not say so.
+            // The response to a HEAD request has no body that could report this.
             let bytes = prefix.len() + path.len();
             if bytes > key::BYTES_MAX {
                 let (prefix, max) = (prefix.len(), key::BYTES_MAX);
@@ -106,7 +107,7 @@ impl Objects {
         Ok((container, key))
     }
 
-    /// Puts an object; it is whole and durable when this returns, and until then what was there before stays.
+    /// Puts an object, which is complete and durable when this returns. Until then the old object stays.
     ///
     /// # Errors
     /// `Invalid`, `AlreadyExists` (see [`Put::if_none_match`]), `Unavailable`.
@@ -183,7 +184,7 @@ impl Objects {
         })
     }
 
-    /// Looks at an object.
+    /// Returns the properties of an object.
     ///
     /// # Errors
     /// `Invalid`, `NotFound`, `Unavailable`.

@@ -9,10 +9,10 @@ use object_store::client::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The verb that lists objects.
+/// The operation that lists objects.
 const LIST: &str = "ListObjectsV2";
 
-/// How often each verb was called, by `S3 PutObject` and the like; a call that is tried again counts again.
+/// The number of calls of each operation, by names such as `S3 PutObject`. A retried call counts again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -64,7 +64,7 @@ impl HttpService for Counted {
     }
 }
 
-/// What S3 calls a request (its API reference, "Actions"), as far as the object store makes it.
+/// S3's name for a request (its API reference, "Actions"), as far as the object store makes it.
 fn verb(method: &str, query: &str) -> &'static str {
     let has = |name: &str| {
         let names = query.split('&').map(|one| one.split('=').next());

@@ -1,10 +1,10 @@
-//! Whose matter an error of S3 is: by its code, or by the status where an answer has no body.
+//! Classifies errors of S3, by their code, or by the status if the response has no body.
 
 use crate::error::{Code, Error, ErrorKind, below};
 use aws_credential_types::provider::error::CredentialsError;
 use object_store::client::HttpError;
 
-/// Codes of requests that stay wrong however often they are made (Amazon S3 API reference, "Error responses").
+/// Codes of requests that will always fail (Amazon S3 API reference, "Error responses").
 const REFUSALS: [&str; 6] = [
     "KeyTooLongError",
     "InvalidArgument",
@@ -14,7 +14,7 @@ const REFUSALS: [&str; 6] = [
     "RequestHeaderSectionTooLarge",
 ];
 
-/// Codes that every request would be answered with: the service, the region, this process's credentials or its clock (the same, and the
+/// Codes that every request would receive: the service, the region, this process's credentials or its clock (the same reference, and the
 /// AWS Key Management Service's "Common errors").
 const EVERYBODYS: [&str; 23] = [
     "AccountProblem",
@@ -42,10 +42,10 @@ const EVERYBODYS: [&str; 23] = [
     "UnrecognizedClientException",
 ];
 
-/// Codes of a request that met another one: the object need not be there.
+/// Codes of a request that collided with another one. The object need not exist.
 const COLLISIONS: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
 
-/// What is to be said about an error of S3; `None` where its kind in the object store says all.
+/// The error for the caller; `None` if the object store's kind suffices.
 pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
     use object_store::Error as Store;
     let answer = Answer::of(error);
@@ -55,7 +55,7 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
         Some(Error::new(kind, format!("{doing}: {why}")).with_code(code))
     };
     match code {
-        // Somebody may make it, so it is tried again; an object that is not there is an answer.
+        // The bucket may be created later, so the request is retried. A missing object, in contrast, is an answer.
         Some("NoSuchBucket") => {
             let advice = "there is no such bucket: create it, or correct its name in [containers] or PUDATO_CLAIMS_CONTAINER";
             return told(ErrorKind::Denied, advice);
@@ -84,11 +84,11 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
             Some(500.. | 429 | 408 | 301 | 302 | 307) => {
                 told(ErrorKind::Unavailable, &error.to_string())
             }
-            // Whatever it is, this request met it.
+            // Whatever it is, it concerns this request only.
             _ => told(ErrorKind::Failed, &error.to_string()),
         };
     }
-    // The object store's own words for a redirect to nowhere; its type is private.
+    // The object store's text for a redirect without a target; its type is private.
     if last(error).contains("incorrectly configured region") {
         let why =
             format!("{error}; the bucket is in another region: set AWS_REGION to that region");
@@ -101,7 +101,7 @@ pub(crate) fn told(doing: &str, error: &object_store::Error) -> Option<Error> {
         .flatten()
 }
 
-/// What a server answered that did not do what it was asked for.
+/// The response of a server that refused a request.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: Option<u16>,
@@ -109,7 +109,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The object store keeps the type of such an error for itself, so status and body are taken from its text.
+    /// The object store keeps this error type private, so the status and body are parsed from its text.
     fn of(error: &object_store::Error) -> Option<Self> {
         Self::read(&last(error))
     }
@@ -119,7 +119,7 @@ impl Answer {
             Some(rest) => (rest.get(..3).and_then(|status| status.parse().ok()), rest),
             None => (None, text.strip_prefix("Server returned error response: ")?),
         };
-        // The first: what follows may repeat what the request said.
+        // The first code counts, because the rest may repeat parts of the request.
         let code = body
             .split_once("<Code>")
             .and_then(|(_, rest)| rest.split_once("</Code>"));
@@ -143,15 +143,15 @@ mod tests {
     use crate::error::store_error;
 
     #[derive(Debug)]
-    struct Said(String);
+    struct ForeignError(String);
 
-    impl std::fmt::Display for Said {
+    impl std::fmt::Display for ForeignError {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str(&self.0)
         }
     }
 
-    impl std::error::Error for Said {}
+    impl std::error::Error for ForeignError {}
 
     fn told(status: &str, code: &str) -> Error {
         let body = match code {
@@ -160,7 +160,7 @@ mod tests {
                 "<Error><Code>{code}</Code><Key>&lt;Code&gt;SlowDown&lt;/Code&gt;</Key></Error>"
             ),
         };
-        let said = Said(format!(
+        let said = ForeignError(format!(
             "Server returned non-2xx status code: {status}: {body}"
         ));
         let error = object_store::Error::Generic {

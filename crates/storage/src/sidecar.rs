@@ -1,5 +1,5 @@
-//! Content type and metadata. A bucket keeps them with the object; a file system cannot, so there they lie in a file of their own
-//! where they are not the default.
+//! Stores the content type and metadata of objects. A bucket stores them with the object. A file system cannot, so unless they are the
+//! default, they have a file of their own.
 
 use crate::containers::Container;
 use crate::error::{Error, ErrorKind, store_error};
@@ -9,23 +9,24 @@ use object_store::{Attribute, AttributeValue, Attributes, ObjectStoreExt, PutPay
 use pudato_protocol::Object as Fields;
 use serde_json::{Value, json};
 
-/// What is kept beside an object.
+/// The data beside an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Sidecar {
     pub(crate) content_type: Option<String>,
     pub(crate) metadata: Fields,
 }
 
-/// The one name under which metadata goes that is no plain text under a plain name.
+/// The single name for metadata that is not plain text under a plain name.
 const JSON: &str = "pudato-metadata";
 /// Most bytes of all metadata of an object, names and values (S3's user guide, "Working with object metadata").
 const METADATA_BYTES_MAX: usize = 2_048;
 
 impl Sidecar {
-    /// As a bucket keeps it: texts under lower-case names as they are, so that other programs read them; all else as one JSON text.
+    /// The form for a bucket: texts under lower-case names as they are, so that other programs can read them, and the rest as one JSON
+    /// text.
     ///
     /// # Errors
-    /// `Invalid`: it is more than S3 keeps.
+    /// `Invalid`: it exceeds what S3 stores.
     pub(crate) fn attributes(&self) -> Result<Attributes, Error> {
         let mut attributes = Attributes::new();
         if let Some(content_type) = &self.content_type {
@@ -63,7 +64,7 @@ impl Sidecar {
         let mut sidecar = Self::default();
         for (attribute, value) in attributes {
             match attribute {
-                // What S3 and others say of an object that nobody gave a type.
+                // The default type of S3 and other stores.
                 Attribute::ContentType if value.as_ref().ends_with("/octet-stream") => {}
                 Attribute::ContentType => sidecar.content_type = Some(value.as_ref().to_owned()),
                 Attribute::Metadata(name) if name == JSON => {
@@ -86,7 +87,7 @@ impl Sidecar {
     }
 }
 
-/// Whether a header can carry it, and gives it back as it was.
+/// Whether a header can carry the value and return it unchanged.
 fn is_plain(name: &str, value: &Value) -> bool {
     let is_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let is_value = |text: &str| {
@@ -99,7 +100,7 @@ fn is_plain(name: &str, value: &Value) -> bool {
         && value.as_str().is_some_and(is_value)
 }
 
-/// The same JSON without a character that a header cannot carry.
+/// The same JSON, with escapes for characters that a header cannot carry.
 fn ascii(json: &str) -> String {
     use std::fmt::Write;
     json.chars().fold(String::new(), |mut text, c| {
@@ -115,11 +116,11 @@ fn ascii(json: &str) -> String {
 }
 
 fn path(object: &str) -> Path {
-    // The hash keeps an object `a` and a folder `a` apart, and the name short.
+    // The hash separates an object `a` from a folder `a`, and keeps the name short.
     Path::from(format!("{HIDDEN}/meta/{}.json", fnv(object)))
 }
 
-/// FNV-1a, 128 bits: names of files, not secrets.
+/// FNV-1a, 128 bits. It names files and protects nothing.
 fn fnv(text: &str) -> String {
     let start: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     let prime: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -129,14 +130,14 @@ fn fnv(text: &str) -> String {
     format!("{hash:032x}")
 }
 
-/// Whether there is a file for any object of a container.
+/// Whether the container has a sidecar for any object.
 fn has_any(container: &Container) -> bool {
     container
         .folder()
         .is_some_and(|root| root.join(HIDDEN).is_dir())
 }
 
-/// Writes what is kept beside `object`, where its store does not keep it itself; called before the object itself is published.
+/// Writes the sidecar of `object` if its store needs one. This happens before the object is published.
 pub(crate) async fn write(
     container: &Container,
     object: &str,
@@ -160,7 +161,7 @@ pub(crate) async fn write(
         .map_err(|error| store_error(&format!("{}/{object}: metadata", container.name), error))
 }
 
-/// Reads what is kept with `object`: by the store itself, or beside it.
+/// Reads the data of `object` from the store or from its sidecar.
 pub(crate) async fn read(
     container: &Container,
     object: &str,
@@ -182,7 +183,7 @@ pub(crate) async fn read(
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&bytes) else {
         return Ok(Sidecar::default());
     };
-    // Another object whose name hashes alike does not lend its metadata.
+    // A sidecar of another object with the same hash is ignored.
     if fields.get("path").and_then(Value::as_str) != Some(object) {
         return Ok(Sidecar::default());
     }
@@ -198,7 +199,7 @@ pub(crate) async fn read(
     })
 }
 
-/// Forgets what is kept beside `object`.
+/// Removes the sidecar of `object`.
 pub(crate) async fn remove(container: &Container, object: &str) -> Result<(), Error> {
     if !has_any(container) {
         return Ok(());

@@ -7,20 +7,20 @@ use crate::key;
 use object_store::path::Path;
 use serde_json::json;
 
-/// How many of them a listing names.
+/// The most names in a note.
 const NAMED_MAX: usize = 3;
 
 fn folder() -> String {
     format!("{STAGED}unnamed/")
 }
 
-/// A name as the object store can carry it.
+/// The encoded form of a name, which the object store can carry.
 pub(crate) fn carried(name: &[u8]) -> String {
     let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
     folder() + &hex
 }
 
-/// The name that was carried; `None` where it is one of an object.
+/// Decodes a name; `None` if it is that of an object.
 pub(crate) fn of(location: &Path) -> Option<Vec<u8>> {
     let hex = location.as_ref().strip_prefix(&folder())?;
     let byte = |pair: &[u8]| {
@@ -30,12 +30,12 @@ pub(crate) fn of(location: &Path) -> Option<Vec<u8>> {
     hex.as_bytes().chunks(2).map(byte).collect()
 }
 
-/// What a listing left out.
+/// The entries that a listing left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// How many there are.
+    /// The number of entries.
     pub count: u64,
-    /// The first of them, each with what is in the way.
+    /// The first entries, each with the reason.
     pub first: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Opens what lies beneath a folder without following a link: the kernel resolves the whole path so (`openat2`), or, where it is too
-//! old for that or a sandbox forbids the call, each part is opened by itself.
+//! Opens files below a folder without following symbolic links. The kernel resolves the whole path (`openat2`); if it is too old or a
+//! sandbox forbids the call, each part is opened by itself.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, statat};
@@ -14,30 +14,30 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Never waits for who writes into a pipe, and takes no terminal.
+/// Does not wait for the writer of a pipe, and does not take over a terminal.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// The folder itself; `path` is canonical, so it has no link on it unless somebody put one there since.
+/// Opens the folder itself. `path` is canonical, so it contains no link unless one was put there since.
 pub(super) fn root(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, FOLDER, Mode::empty())
 }
 
-/// The folder at `path`, which is empty for `root` itself.
+/// Opens the folder at `path`, which is empty for `root` itself.
 pub(super) fn folder(root: impl AsFd, path: &str) -> Result<OwnedFd> {
     let path = if path.is_empty() { "." } else { path };
     open(root.as_fd(), path, FOLDER)
 }
 
-/// The file at `path`, or whatever is there: its kind is not known before it is open.
+/// Opens the file at `path`, or whatever is there: its type is known only after opening it.
 pub(super) fn file(root: impl AsFd, path: &str) -> Result<OwnedFd> {
     open(root.as_fd(), path, FILE)
 }
 
-/// The same as [`folder`], where those that are missing are made; what was made is durable.
+/// Opens the folder at `path` and creates missing parts durably.
 pub(super) fn make_folder(root: impl AsFd, path: &str) -> Result<OwnedFd> {
     match folder(&root, path) {
         Err(Errno::NOENT) => {}
@@ -61,11 +61,11 @@ pub(super) fn make_folder(root: impl AsFd, path: &str) -> Result<OwnedFd> {
     Ok(at)
 }
 
-/// Whether the kernel, and whatever stands before it, has `openat2`.
+/// Whether the kernel and the sandbox support `openat2`.
 #[cfg(target_os = "linux")]
 static HAS_OPENAT2: AtomicBool = AtomicBool::new(true);
 
-/// A rename somewhere on the path makes the kernel ask for another try.
+/// If a folder on the path is renamed, the kernel asks to retry.
 #[cfg(target_os = "linux")]
 const TRIES: usize = 16;
 
@@ -80,7 +80,7 @@ fn open(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd> {
         match openat2(root, path, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::NOSYS) => HAS_OPENAT2.store(false, Ordering::Relaxed),
-            // Sandboxes answer so for calls that they do not know.
+            // Sandboxes answer unknown calls with this error.
             Err(Errno::PERM) => break,
             opened => return opened,
         }
@@ -97,7 +97,7 @@ fn by_parts(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd> 
     let mut at: Option<OwnedFd> = None;
     let mut parts = path.split('/').peekable();
     while let Some(part) = parts.next() {
-        // Two dots would lead out.
+        // Two dots would leave the folder.
         if part == ".." {
             return Err(Errno::XDEV);
         }
@@ -113,7 +113,7 @@ fn by_parts(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd> 
     Err(Errno::NOENT)
 }
 
-/// The first part of `path` that is a symbolic link, with what stands before it.
+/// The first part of `path` that is a symbolic link, with the parts before it.
 pub(super) fn link_on(root: impl AsFd, path: &str) -> Option<String> {
     let ends = path.match_indices('/').map(|(at, _)| at);
     for end in ends.chain([path.len()]) {
@@ -128,7 +128,7 @@ pub(super) fn link_on(root: impl AsFd, path: &str) -> Option<String> {
     None
 }
 
-/// What the entry `name` of a folder is; a link is a link.
+/// The type of the entry `name`, without following links.
 pub(super) fn kind_of(folder: impl AsFd, name: impl Arg) -> Result<FileType> {
     let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(found.st_mode as RawMode))
@@ -141,7 +141,7 @@ mod tests {
 
     type Open = fn(BorrowedFd<'_>, &str, OFlags) -> Result<OwnedFd>;
 
-    /// What an old kernel or a sandbox leaves us with keeps the same promises.
+    /// The fallback for an old kernel or a sandbox keeps the same promises.
     #[test]
     fn a_path_is_opened_without_a_link_with_and_without_openat2() {
         let base = tempfile::tempdir().expect("a folder");

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use std::ffi::CStr;
 use std::time::SystemTime;
 
-/// All below the folder `prefix`, in no order.
+/// Lists everything below the folder `prefix`, in no particular order.
 pub(super) fn list(folder: Folder, prefix: String) -> BoxStream<'static, Result<ObjectMeta>> {
     let begun = (folder, vec![prefix], Vec::new());
     try_unfold(begun, |(folder, mut folders, mut found)| async move {
@@ -34,7 +34,7 @@ pub(super) fn list(folder: Folder, prefix: String) -> BoxStream<'static, Result<
     .boxed()
 }
 
-/// What stands in one folder.
+/// The entries of one folder.
 #[derive(Default)]
 struct Entries {
     objects: Vec<ObjectMeta>,
@@ -43,7 +43,7 @@ struct Entries {
 
 fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
     let root = match root.open() {
-        // One of ours that is not there has nothing in it.
+        // One of our containers that does not exist yet is empty.
         Err(Problem::Root {
             error,
             is_ours: true,
@@ -56,7 +56,7 @@ fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
     let folder = match beneath::folder(&root, path) {
         Ok(folder) => folder,
         Err(Errno::NOENT) => return Ok(Entries::default()),
-        // A file has nothing below it; a link is told.
+        // A file has no entries below it; a link is reported.
         Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => match failed(errno) {
             link @ Problem::Link(_) => return Err(link),
             _ => return Ok(Entries::default()),
@@ -94,7 +94,7 @@ fn read(root: &Root, path: &str) -> std::result::Result<Entries, Problem> {
                 }
             }
             (kind, _) => {
-                // What lies in it has no name either, and counts as one.
+                // Its contents have no valid names either, and count as one entry.
                 if kind == FileType::Directory {
                     below.push(b'/');
                 }
@@ -109,7 +109,7 @@ fn is_staged(name: &CStr) -> bool {
     name.to_bytes().starts_with(STAGED.as_bytes())
 }
 
-/// Stands for a name that no command can use, so that a listing can count it.
+/// Encodes a name that no command can use, so that a listing can count it.
 fn unnamed(name: &[u8]) -> ObjectMeta {
     ObjectMeta {
         location: Path::from(unnamed::carried(name)),
@@ -120,7 +120,7 @@ fn unnamed(name: &[u8]) -> ObjectMeta {
     }
 }
 
-/// `None` where it was removed meanwhile.
+/// Returns `None` if the entry was removed meanwhile.
 fn look(folder: &OwnedFd, name: &CStr) -> std::result::Result<Option<rustix::fs::Stat>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(found)),

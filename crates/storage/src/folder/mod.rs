@@ -1,5 +1,5 @@
-//! Objects in a folder. Every access walks from the folder's own descriptor and follows no symbolic link on its way, whenever it was
-//! made; only regular files are objects. A put is durable when it returns, and until then what was there before stays.
+//! Objects in a folder. Every access starts at the folder's own descriptor and follows no symbolic link, whenever it was created. Only
+//! regular files are objects. A put is durable when it returns, and until then the old object stays.
 
 mod beneath;
 mod listing;
@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-/// What the names of files begin with that are still being written; no object may be called so.
+/// The prefix of files that are still being written. No object may have such a name.
 pub(crate) const STAGED: &str = ".pudato-new.";
 
 /// A folder as an object store.
@@ -31,14 +31,14 @@ pub(crate) struct Folder(Arc<Root>);
 
 #[derive(Debug)]
 struct Root {
-    /// Canonical, so that links on the way to it were followed once.
+    /// Canonical, so that links on the way to the folder were followed once.
     path: PathBuf,
-    /// Whether it is a folder of ours, which is made again where somebody removed it; another's may be a disk that is not mounted.
+    /// Whether the folder is ours and is recreated after its removal. Another folder may be on a disk that is not mounted.
     is_ours: bool,
 }
 
 impl Folder {
-    /// `path` is canonical.
+    /// `path` must be canonical.
     pub(crate) fn new(path: PathBuf, is_ours: bool) -> Self {
         Self(Arc::new(Root { path, is_ours }))
     }
@@ -47,7 +47,7 @@ impl Folder {
         &self.0.path
     }
 
-    /// Runs `work` where it may block.
+    /// Runs blocking `work` on a thread for it.
     async fn run<T: Send + 'static>(
         &self,
         location: &Path,
@@ -67,7 +67,7 @@ impl Root {
         beneath::root(&self.path).map_err(|errno| self.problem(errno.into()))
     }
 
-    /// The same, where it may have to be made.
+    /// Opens the folder, and creates it if necessary.
     fn open_or_make(&self) -> std::result::Result<OwnedFd, Problem> {
         match self.open() {
             Err(Problem::Root {
@@ -85,7 +85,7 @@ impl Root {
     }
 
     fn problem(&self, error: std::io::Error) -> Problem {
-        // One of ours that is spoiled is its own matter where the folder above it is there.
+        // A broken folder of ours concerns only its own container, if the folder above it is intact.
         let is_ours = self.is_ours
             && self
                 .path
@@ -95,7 +95,7 @@ impl Root {
     }
 }
 
-/// The folder and the name of an object.
+/// The folder and the file name of an object.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }

@@ -1,4 +1,4 @@
-//! Why something could not be done in a folder.
+//! Errors of operations in a folder.
 
 use super::beneath;
 use object_store::Error;
@@ -8,33 +8,33 @@ use rustix::io::Errno;
 use std::fmt;
 use std::io;
 
-/// Why something could not be done in a folder; what of it is one object's matter.
+/// Why an operation in a folder failed. It distinguishes errors of one object from those of the whole container.
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// This part of the path is a symbolic link.
     Link(String),
-    /// There is something else than a regular file.
+    /// The path is not a regular file.
     NotAFile(&'static str),
-    /// The container's folder itself.
+    /// The folder of the container is unusable.
     Root {
-        /// What the operating system says.
+        /// The error of the operating system.
         error: io::Error,
-        /// One of many of ours, so it is the matter of those who name it.
+        /// Whether it is one of our folders, so that other containers are not affected.
         is_ours: bool,
     },
-    /// What lies in the folder could not be read or looked at.
+    /// A file could not be read or inspected.
     Read(io::Error),
-    /// What lies in the folder could not be written.
+    /// A file could not be written.
     Write(io::Error),
 }
 
 impl Problem {
-    /// Looking at `path` failed.
+    /// Reading `path` failed.
     pub(super) fn read(root: &OwnedFd, path: &str, errno: Errno) -> Self {
         Self::link(root, path, errno).unwrap_or_else(|| match errno {
-            // Nobody can open a socket by its name.
+            // A socket cannot be opened by its name.
             Errno::NXIO => Self::NotAFile("a socket or a device"),
-            // One bad sector is one object's matter; a disk that is gone is not.
+            // A bad sector concerns one object, while a missing disk concerns all.
             Errno::IO if rustix::fs::fsync(root) == Err(Errno::IO) => Self::Root {
                 error: errno.into(),
                 is_ours: false,
@@ -59,7 +59,7 @@ impl Problem {
             .map(Self::Link)
     }
 
-    /// Anything that is no regular file, by what it is.
+    /// The error for anything but a regular file.
     pub(super) fn other_kind(path: &str, kind: FileType) -> Self {
         match kind {
             FileType::Symlink => Self::Link(path.to_owned()),
@@ -71,7 +71,7 @@ impl Problem {
         }
     }
 
-    /// As the object store's callers know it.
+    /// Converts it to an error of the object store.
     pub(super) fn of(self, path: &str) -> Error {
         let path = path.to_owned();
         match self {

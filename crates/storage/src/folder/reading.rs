@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Bytes that are read at once.
+/// The number of bytes to read at once.
 const PIECE: u64 = 4 * 1024 * 1024;
 
 /// Opens the object at `path`.
@@ -29,7 +29,7 @@ pub(super) fn open(
     let found = rustix::fs::fstat(&file).map_err(failed)?;
     match FileType::from_raw_mode(found.st_mode as RawMode) {
         FileType::RegularFile => Ok((file.into(), meta(&found, location))),
-        // A folder is not an object, and there may be no object of that name.
+        // A folder is not an object, so there is no object with this name.
         FileType::Directory => Err(Problem::Read(Errno::NOENT.into())),
         kind => Err(Problem::other_kind(path, kind)),
     }
@@ -51,7 +51,7 @@ pub(super) fn meta(found: &Stat, location: Path) -> ObjectMeta {
         location,
         last_modified: written.into(),
         size,
-        // It changes with each write, since a write makes a file of its own.
+        // It changes with each write, because each write creates a new file.
         e_tag: Some(format!("\"{inode:x}-{:x}-{size:x}\"", seconds.as_micros())),
         version: None,
     }

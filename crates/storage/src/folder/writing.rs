@@ -1,4 +1,4 @@
-//! Writes objects: into a file beside them, which is renamed when it is whole and durable.
+//! Writes objects: into a file beside them, which is renamed when it is complete and durable.
 
 use super::{Problem, Root, STAGED, beneath, reading, split};
 use async_trait::async_trait;
@@ -17,25 +17,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Numbers the files that this process writes.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A file that is being written; it is removed unless it is published.
+/// A file that is being written. It is removed unless it is published.
 #[derive(Debug)]
 pub(super) struct Staged {
     root: OwnedFd,
     folder: OwnedFd,
     path: String,
-    /// The name of the file in its folder, while it has one of its own.
+    /// The temporary name of the file, if it has one.
     staged: Option<String>,
     file: File,
 }
 
 impl Staged {
-    /// Begins to write the object at `path`.
+    /// Starts writing the object at `path`.
     pub(super) fn begin(root: &Root, path: &str) -> std::result::Result<Self, Problem> {
         let root = root.open_or_make()?;
         let failed = |errno| Problem::write(&root, path, errno);
         let (folder, name) = split(path);
         let folder = beneath::make_folder(&root, folder).map_err(failed)?;
-        // A rename would replace a link or a pipe; who made it would not know why.
+        // A rename would replace a link or a pipe without its owner noticing.
         match beneath::kind_of(&folder, name) {
             Ok(FileType::RegularFile) | Err(Errno::NOENT) => {}
             Ok(kind) => return Err(Problem::other_kind(path, kind)),
@@ -55,7 +55,7 @@ impl Staged {
         self.file.write_all(bytes).map_err(Problem::Write)
     }
 
-    /// Gives the file its name, where there must be none before if it `is_new`; durable when this returns.
+    /// Publishes the file under its name, durably. If `is_new`, there must be no object yet.
     pub(super) fn publish(mut self, is_new: bool) -> std::result::Result<PutResult, Problem> {
         self.file.sync_all().map_err(Problem::Write)?;
         let failed = |errno| Problem::write(&self.root, &self.path, errno);
@@ -94,13 +94,13 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(staged) = &self.staged {
-            // Where it stays it is hidden, and in nobody's way.
+            // If this fails, the file stays hidden and does no harm.
             let _ = unlinkat(&self.folder, staged.as_str(), AtFlags::empty());
         }
     }
 }
 
-/// A new file of a name that nothing has.
+/// Creates a file with an unused name.
 fn create(folder: &OwnedFd) -> std::result::Result<(String, OwnedFd), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
@@ -108,14 +108,14 @@ fn create(folder: &OwnedFd) -> std::result::Result<(String, OwnedFd), Errno> {
         let name = format!("{STAGED}{}-{number}", std::process::id());
         match openat(folder, name.as_str(), flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => return Ok((name, file)),
-            // A process that was killed left it, or one in another container of the same number has it.
+            // A killed process left it, or a process in another container with the same id uses it.
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
     }
 }
 
-/// Removes the object at `path`; durable when this returns.
+/// Removes the object at `path`, durably.
 pub(super) fn remove(root: &Root, path: &str) -> std::result::Result<(), Problem> {
     let root = root.open()?;
     let failed = |errno| Problem::read(&root, path, errno);
@@ -130,7 +130,7 @@ pub(super) fn remove(root: &Root, path: &str) -> std::result::Result<(), Problem
     fsync(&folder).map_err(|errno| Problem::write(&root, path, errno))
 }
 
-/// An object that comes in pieces.
+/// An object that arrives in pieces.
 #[derive(Debug)]
 pub(super) struct Upload {
     staged: Arc<Mutex<Option<Staged>>>,
