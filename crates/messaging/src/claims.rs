@@ -113,7 +113,7 @@ pub async fn resolve<'a>(
         && is_hash(hash)
         && hex(&Sha256::digest(&bytes)) != hash
     {
-        let context = format!("claim {key:?}: its bytes are not those that were stored");
+        let context = format!("claim {key:?}: its bytes differ from those that were stored");
         return Err(Error::new(ErrorKind::Corrupt, context));
     }
     Ok(Resolved {
@@ -137,7 +137,7 @@ fn pointer(
     };
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("claim: {what}"));
     let value: Value = serde_json::from_slice(&text)
-        .map_err(|error| invalid("the pointer is no JSON").with_source(error))?;
+        .map_err(|error| invalid("the pointer is not JSON").with_source(error))?;
     let (Some(class), Some(at)) = (value[0].as_str(), value[1].as_object()) else {
         return Err(invalid("expected [class, {s3BucketName, s3Key}]"));
     };

@@ -56,12 +56,12 @@ impl Limits {
     pub fn check(&self, message: &Message) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         if message.body.is_empty() {
-            return invalid("body: expected a text, found nothing".into());
+            return invalid("body: expected a text, found an empty one".into());
         }
         if let Some(found) = message.body.chars().find(|c| !is_legal(*c)) {
             let code = u32::from(found);
             return invalid(format!(
-                "body: the character U+{code:04X} cannot travel; write it as a JSON escape"
+                "body: the character U+{code:04X} is not allowed in a message; write it as a JSON escape"
             ));
         }
         let (count, max) = (message.attributes.len(), self.attributes_max);
@@ -74,7 +74,7 @@ impl Limits {
             }
             if !value.chars().all(is_legal) {
                 return invalid(format!(
-                    "attributes: {name:?}: holds a character that cannot travel"
+                    "attributes: {name:?}: contains a character that is not allowed in a message"
                 ));
             }
         }

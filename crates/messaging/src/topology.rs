@@ -162,7 +162,7 @@ impl Topology {
             at = next;
         }
         let name = &queue.name;
-        let what = format!("queue {name}: its dead-letter queues go round in a circle");
+        let what = format!("queue {name}: its dead-letter queues form a cycle");
         Err(Error::new(ErrorKind::Invalid, what))
     }
 }

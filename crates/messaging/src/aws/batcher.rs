@@ -65,7 +65,12 @@ impl Batcher {
         &self,
         messages: Vec<Result<Message, Error>>,
     ) -> Vec<Result<String, Error>> {
-        let gone = || Error::new(ErrorKind::Unavailable, "publish: the program ends");
+        let gone = || {
+            Error::new(
+                ErrorKind::Unavailable,
+                "publish: the program is shutting down",
+            )
+        };
         let (mut group, mut answers) = (Vec::new(), Vec::with_capacity(messages.len()));
         for message in messages {
             answers.push(message.map(|message| {

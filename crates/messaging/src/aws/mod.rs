@@ -158,7 +158,7 @@ fn find(
 ) -> Result<String, Error> {
     let places = places.read().unwrap_or_else(PoisonError::into_inner);
     places.get(name).cloned().ok_or_else(|| {
-        let context = format!("{what} {name}: nobody said where it is");
+        let context = format!("{what} {name}: its address is not configured");
         Error::new(ErrorKind::NotFound, context)
     })
 }

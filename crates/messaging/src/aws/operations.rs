@@ -122,12 +122,15 @@ impl AwsFabric {
                 Ok(done) => {
                     let count = done.failed().len();
                     if count > 0 {
-                        tracing::debug!(count, "some come back by themselves");
+                        tracing::debug!(
+                            count,
+                            "some browsed messages could not be released; they become visible again by themselves"
+                        );
                     }
                 }
                 Err(error) => {
-                    let error = failed("give back", error);
-                    tracing::debug!(%error, "they come back by themselves");
+                    let error = failed("release", error);
+                    tracing::debug!(%error, "browsed messages could not be released; they become visible again by themselves");
                 }
             }
         }
@@ -297,8 +300,7 @@ impl Operations for AwsFabric {
                 Some(way) => ways.push(way),
                 None => {
                     self.give_back(&url, &asked).await;
-                    let what =
-                        format!("queue {dead_letters}: it is not known where a message came from");
+                    let what = format!("queue {dead_letters}: the origin of a message is unknown");
                     return Err(Error::new(ErrorKind::NotFound, what));
                 }
             }
@@ -365,7 +367,7 @@ impl Operations for AwsFabric {
                         task.failure_reason().unwrap_or("no reason"),
                     );
                     let what = format!(
-                        "{what}: {status} after {moved} messages: {why}; the others are where they were"
+                        "{what}: {status} after {moved} messages: {why}; the other messages were not moved"
                     );
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }

@@ -100,7 +100,7 @@ impl SnsPublisher {
             // A role may be allowed to publish but not to ask for the limit, such as a handler's with `sns:Publish` alone. It then
             // publishes what every topic takes.
             Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Invalid) => {
-                tracing::debug!(%error, "the limits of every topic are used");
+                tracing::debug!(%error, "the limit of the topic cannot be read; pudato uses the one that every topic has");
                 None
             }
             Err(error) => return Err(error),

@@ -181,7 +181,7 @@ impl ReplyQueue {
             let call = sqs.delete_message_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
                 // They are delivered again, with the same content.
-                tracing::debug!(error = %failed(&title, error), "not deleted");
+                tracing::debug!(error = %failed(&title, error), "received replies could not be deleted; SQS may deliver them again");
             }
         }
         let heard = messages.into_iter().map(|message| Reply {
@@ -203,12 +203,12 @@ impl ReplyQueue {
             let call = shared.sns.unsubscribe().subscription_arn(arn);
             if let Err(error) = call.send().await {
                 let error = failed(&format!("subscription of {name}"), error);
-                tracing::warn!(%error, "not removed; a later call sweeps it away");
+                tracing::warn!(%error, "part of a reply queue could not be removed; a later call removes it");
             }
         }
         if let Err(error) = shared.sqs.delete_queue().queue_url(url).send().await {
             let error = failed(&format!("queue {name}"), error);
-            tracing::warn!(%error, "not removed; a later call sweeps it away");
+            tracing::warn!(%error, "part of a reply queue could not be removed; a later call removes it");
         }
     }
 }

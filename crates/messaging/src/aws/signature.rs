@@ -1,5 +1,4 @@
-//! The signatures of SNS notifications (Amazon SNS developer guide, "Verifying the signatures of Amazon SNS messages"; docs/design/sns-sqs.md,
-//! "Signature").
+//! Verifies the signatures of SNS notifications (Amazon SNS developer guide, "Verifying the signatures of Amazon SNS messages") (docs/design/sns-sqs.md, "Signature").
 
 use crate::{Error, ErrorKind};
 use base64::Engine;
@@ -16,26 +15,26 @@ use std::time::{Duration, SystemTime};
 use x509_cert::Certificate;
 use x509_cert::der::DecodePem;
 
-/// A certificate is fetched within this, or the message waits.
+/// The timeout for fetching a certificate. After that, the message waits.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// SNS's certificates have about 2 KB.
+/// The most bytes of a certificate. SNS's have about 2 KB.
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
-/// SNS has one certificate at a time in each region.
+/// The most certificates to cache. SNS uses one at a time in each region.
 const CERTIFICATES_MAX: usize = 16;
 
-/// The oldest kind of signature that is believed.
+/// The oldest signature version to accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldestSignature {
-    /// Version 1 (SHA-1, SNS's default) and 2.
+    /// Versions 1 (SHA-1, SNS's default) and 2.
     Sha1,
-    /// Version 2 alone.
+    /// Version 2 only.
     Sha256,
 }
 
-/// Fetches the text behind a URL.
+/// Fetches the text at a URL.
 pub type Fetch = Arc<dyn Fn(&str) -> Result<String, Error> + Send + Sync>;
 
-/// Verifies envelopes. Certificates are fetched once and kept.
+/// Verifies envelopes. Certificates are fetched once and cached.
 #[derive(Clone)]
 pub struct Signatures {
     oldest: OldestSignature,
@@ -44,12 +43,12 @@ pub struct Signatures {
 }
 
 impl Signatures {
-    /// Believes signatures from `oldest` on; certificates come from SNS over HTTPS.
+    /// Accepts signatures from `oldest` on, with certificates from SNS over HTTPS.
     pub fn new(oldest: OldestSignature) -> Self {
         Self::with_fetch(oldest, Arc::new(fetch))
     }
 
-    /// As [`Signatures::new`]; certificates come from `fetch`, which may block.
+    /// As [`Signatures::new`], with certificates from `fetch`, which may block.
     pub fn with_fetch(oldest: OldestSignature, fetch: Fetch) -> Self {
         Self {
             oldest,
@@ -58,10 +57,10 @@ impl Signatures {
         }
     }
 
-    /// Verifies that SNS made the envelope as it is.
+    /// Verifies that SNS created the envelope and nobody changed it.
     ///
     /// # Errors
-    /// `Invalid`: it did not, and why; `Unavailable`: the certificate cannot be fetched now.
+    /// `Invalid`: the signature is wrong; the text says why. `Unavailable`: the certificate cannot be fetched now.
     pub async fn verify(&self, envelope: &Envelope, now: SystemTime) -> Result<(), Error> {
         let algorithm = self.algorithm(&envelope.signature_version)?;
         let signature = STANDARD
@@ -132,7 +131,7 @@ fn unavailable(url: &str) -> Error {
     Error::new(ErrorKind::Unavailable, context)
 }
 
-/// What SNS signs: these fields in this order, names and values each on a line; no Subject where there is none.
+/// The text that SNS signs: these fields in this order, names and values on a line each, without a missing Subject.
 fn signed(envelope: &Envelope) -> String {
     let mut text = String::new();
     let fields = [
@@ -151,7 +150,7 @@ fn signed(envelope: &Envelope) -> String {
     text
 }
 
-/// A certificate is SNS's where it lies at SNS in the topic's own region: whoever forges a message can name a place of their own.
+/// Checks that the certificate comes from SNS in the topic's own region: a forger could name a server of their own.
 fn check_url(url: &str, topic: &str) -> Result<(), Error> {
     let mut parts = topic.split(':').skip(1);
     let (partition, region) = (parts.next(), parts.nth(1));
@@ -180,12 +179,12 @@ fn fetch(url: &str) -> Result<String, Error> {
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(FETCH_TIMEOUT))
         .https_only(true)
-        // Where it is sent on to is nobody's that was checked.
+        // A redirect could lead to a server that was not checked.
         .max_redirects(0)
         .build()
         .new_agent();
     let mut answer = agent.get(url).call().map_err(|error| match error {
-        // Whoever forges a message can name a certificate that is not there, and must not hold up others.
+        // A forger can name a certificate that does not exist, and must not delay other messages.
         ureq::Error::StatusCode(400..500) => invalid("SigningCertURL", "there is nothing"),
         error => unavailable(url).with_source(error),
     })?;
@@ -211,7 +210,7 @@ mod tests {
     }
 
     fn noon() -> SystemTime {
-        // Within the certificate's hundred years.
+        // Within the hundred years of the certificate's validity.
         SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000)
     }
 

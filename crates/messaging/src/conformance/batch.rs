@@ -1,4 +1,4 @@
-//! A batch is refused as a whole or entry by entry, and the caller can tell which.
+//! A batch is refused as a whole or entry by entry, and the caller can tell the two apart.
 
 use super::Bench;
 use super::steps::*;
@@ -61,7 +61,7 @@ pub async fn a_batch_is_answered_in_the_order_of_its_messages(bench: &dyn Bench)
     assert_eq!(take(&work).await.len(), 10);
 }
 
-/// A receive returns no more than it was asked for, and the rest stays for others.
+/// A receive returns no more than it asked for, and leaves the rest for others.
 pub async fn a_receive_returns_no_more_than_it_was_asked_for(bench: &dyn Bench) {
     let work = work(bench).await;
     let sent = bench.publisher().publish("work", numbered(10)).await;

@@ -3,38 +3,37 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A backend on the bench: one fresh fabric.
+/// A backend under test, with a fresh fabric.
 #[async_trait]
 pub trait Bench: Send + Sync {
     /// The fabric's publisher.
     fn publisher(&self) -> Arc<dyn Publisher>;
 
-    /// What people do with its queues.
+    /// The operations on its queues.
     fn operations(&self) -> Arc<dyn Operations>;
 
-    /// Its record of answered requests.
+    /// Its store of idempotency records.
     fn idempotency(&self) -> Arc<dyn IdempotencyStore>;
 
-    /// A consumer of `queue`; each call gives one of its own.
+    /// Opens a consumer of `queue`. Each call returns a new one.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.
     async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error>;
 
-    /// Declares topics, queues and subscriptions. What exists with the same attributes stays as it is.
+    /// Declares topics, queues and subscriptions. Those that exist with the same attributes stay as they are.
     ///
     /// # Errors
-    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes. Nothing is changed then.
+    /// `Invalid`: see [`Topology::check`], or one exists with other attributes. Nothing changes then.
     async fn declare(&self, topology: Topology) -> Result<(), Error>;
 
-    /// The clock that the whole fabric goes by.
+    /// The clock of the fabric.
     fn clock(&self) -> &dyn Clock;
 
-    /// Lets time pass: where the clock is moved by hand, it is moved; where it is the cloud's, it is waited for.
+    /// Lets time pass: moves a manual clock, or waits on the clock of a cloud.
     async fn pass(&self, time: Duration);
 
-    /// The smallest time that the bench tells apart: a clock that is moved by hand knows milliseconds, and calls over a network take
-    /// some.
+    /// The resolution of time: milliseconds on a manual clock, more for calls over a network.
     fn tick(&self) -> Duration {
         Duration::from_millis(1)
     }

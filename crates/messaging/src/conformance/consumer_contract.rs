@@ -1,4 +1,4 @@
-//! What a consumer loop builds on.
+//! The promises that a consumer loop relies on.
 
 use super::Bench;
 use super::steps::*;
@@ -15,7 +15,7 @@ pub async fn a_message_whose_handler_failed_comes_back_after_its_timeout_and_not
 ) {
     let work = work_with_dead(bench, 3).await;
     send(bench, "work", message("a")).await;
-    // The handler fails, and does nothing about its lease.
+    // The handler fails and leaves its lease alone.
     drop(one(&work).await);
     bench.pass(VISIBILITY - seconds(1)).await;
     nothing(&work).await;
@@ -54,7 +54,7 @@ pub async fn raw_and_enveloped_bodies_are_read_as_the_same_message(bench: &dyn B
         fields.to_string()
     };
     let plain = command(json!({"n": 1}));
-    // A payload that looks like an envelope is none.
+    // A payload that looks like an envelope is not one.
     let lookalike = command(json!({"Type": "Notification", "Message": "hello"}));
     let sent = [
         plain.clone(),

@@ -1,5 +1,5 @@
-//! A message that nobody manages to handle is moved, never lost. Who tests a cloud marks what it cannot promise: there a
-//! dead-letter copy may have another id, and attempts are counted approximately.
+//! A message that cannot be handled is moved and never lost. A test of a cloud marks the promises that the cloud cannot keep: there, a
+//! dead-lettered copy may have another id, and attempts are approximate.
 
 use super::Bench;
 use super::steps::*;
@@ -76,7 +76,7 @@ pub async fn two_allowed_receives_are_two_attempts(bench: &dyn Bench) {
     one(&dead).await;
 }
 
-/// A waiting receive takes the next message when the first one it meets has to be moved.
+/// A waiting receive returns the next message if the first one must be moved.
 pub async fn a_poison_message_does_not_hold_up_the_others(bench: &dyn Bench) {
     let work = work_with_dead(bench, 1).await;
     send(bench, "work", message("poison")).await;
@@ -126,7 +126,7 @@ pub async fn a_poison_message_ends_at_the_last_queue_of_a_chain(bench: &dyn Benc
     );
 }
 
-/// A consumer that gives a message up says why.
+/// A consumer that dead-letters a message states the reason.
 pub async fn a_message_given_up_moves_with_its_bytes_and_the_reason(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     declare(bench, vec![QueueConfig::new("results")]).await;
@@ -146,7 +146,7 @@ pub async fn a_message_given_up_moves_with_its_bytes_and_the_reason(bench: &dyn 
     nothing(&work).await;
 }
 
-/// What cannot be moved stays where it is.
+/// A message that cannot be moved stays where it is.
 pub async fn a_queue_without_a_dead_letter_queue_keeps_its_message(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
@@ -159,7 +159,7 @@ pub async fn a_queue_without_a_dead_letter_queue_keeps_its_message(bench: &dyn B
     one(&work).await;
 }
 
-/// Who lost the lease cannot give the message up for its new holder.
+/// A consumer that lost its lease cannot dead-letter the message for its new holder.
 pub async fn a_lost_lease_cannot_give_a_message_up(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     send(bench, "work", message("a")).await;
@@ -174,7 +174,7 @@ pub async fn a_lost_lease_cannot_give_a_message_up(bench: &dyn Bench) {
     assert_ne!(delete(&work, held).await.expect("held"), Deleted::LeaseLost);
 }
 
-/// Where the publish is refused the message stays: nobody would be told.
+/// If publishing fails, the message stays, because its sender would not be notified.
 pub async fn a_message_stays_when_its_sender_cannot_be_told(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     send(bench, "work", message("a")).await;
@@ -186,21 +186,21 @@ pub async fn a_message_stays_when_its_sender_cannot_be_told(bench: &dyn Bench) {
     finish(&work, lease).await;
 }
 
-/// A machine may be busier than a lease is long: what ends so while its holder lives is no attempt, and is excused once. For backends
-/// that count attempts themselves.
+/// A machine can be busier than a lease is long. A lease that ends while its holder is alive is no attempt, and is excused once. For
+/// backends that count attempts themselves.
 pub async fn an_attempt_whose_holder_lives_on_is_not_counted(bench: &dyn Bench) {
     let work = work_with_dead(bench, 2).await;
     let dead = consumer(bench, "dead").await;
     send(bench, "work", message("renewed")).await;
     let mut late = one(&work).await.lease;
     bench.pass(VISIBILITY).await;
-    // Nobody knows yet that its first holder lives.
+    // Nothing shows yet that the first holder is alive.
     assert_eq!(one(&work).await.attempt, Some(2));
     for _ in 0..2 {
         let refused = renew(&work, &mut late, VISIBILITY).await;
         assert_eq!(kind(refused), ErrorKind::Invalid);
     }
-    // The second holder is never heard of again: that is an attempt.
+    // The second holder never comes back, so this counts as an attempt.
     bench.pass(VISIBILITY).await;
     assert_eq!(one(&work).await.attempt, Some(2));
     bench.pass(VISIBILITY).await;
@@ -228,7 +228,7 @@ pub async fn an_attempt_whose_holder_lives_on_is_not_counted(bench: &dyn Bench) 
     assert_eq!(bodies(&take(&dead).await), ["given back", "renewed"]);
 }
 
-/// Who is late at the last attempt has its message back, as long as nobody was told that it was given up. For backends that count
+/// A holder that is late at the last attempt gets its message back, unless its sender was already notified. For backends that count
 /// attempts themselves.
 pub async fn a_late_holder_takes_its_message_back_after_the_last_attempt(bench: &dyn Bench) {
     let work = work_with_dead(bench, 1).await;
@@ -242,7 +242,7 @@ pub async fn a_late_holder_takes_its_message_back_after_the_last_attempt(bench: 
     renew(&work, &mut lease, VISIBILITY).await.expect("renewed");
     nothing(&work).await;
     nothing(&dead).await;
-    // Deleting says the same.
+    // A delete has the same effect.
     bench.pass(VISIBILITY).await;
     nothing(&work).await;
     assert_eq!(

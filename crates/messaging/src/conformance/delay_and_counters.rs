@@ -1,4 +1,4 @@
-//! Delays, and how many messages stand where.
+//! Delays, and the numbers of messages in each state.
 
 use super::Bench;
 use super::steps::*;
@@ -34,7 +34,7 @@ pub async fn a_delay_over_the_limit_is_refused(bench: &dyn Bench) {
     nothing(&work).await;
 }
 
-/// A batch of follow-ups: what is refused is refused alone, in its place.
+/// In a batch of follow-ups, a refused entry fails alone.
 pub async fn one_bad_entry_of_a_schedule_fails_alone(bench: &dyn Bench) {
     let work = work(bench).await;
     let messages = vec![
@@ -66,7 +66,7 @@ pub async fn a_message_without_delay_passes_the_delay_of_its_queue(bench: &dyn B
     assert_eq!(body(&one(&work).await), "delayed");
 }
 
-/// A follow-up wakes a receive that waits when it is due.
+/// A follow-up wakes a waiting receive when it is due.
 pub async fn a_waiting_receive_wakes_when_a_delay_is_over(bench: &dyn Bench) {
     let work = work(bench).await;
     schedule(&work, seconds(15), "a").await.expect("accepted");
@@ -93,7 +93,7 @@ pub async fn a_purge_takes_visible_leased_and_delayed_messages(bench: &dyn Bench
     one(&consumer(bench, "other").await).await;
 }
 
-/// The receipt of a purged message deletes without error.
+/// Deleting with the receipt of a purged message is not an error.
 pub async fn a_lease_of_a_purged_message_deletes_without_error(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;

@@ -1,4 +1,4 @@
-//! A delete ends a delivery that is the caller's, and no other.
+//! A delete ends the caller's own delivery and no other.
 
 use super::Bench;
 use super::steps::*;

@@ -1,4 +1,4 @@
-//! A request is run once, and answered the same when it comes again.
+//! A request runs once, and gets the same answer when it comes again.
 
 use super::Bench;
 use super::steps::*;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(10);
 
-/// Between begin and answer the request is its owner's alone.
+/// Between begin and answer, the request belongs to its owner alone.
 pub async fn a_request_that_runs_is_busy_for_others_and_not_for_its_owner(bench: &dyn Bench) {
     assert_eq!(begin(bench, "a", "owner").await, BeginOutcome::New);
     let until_ms = bench.clock().now_ms() + 10_000;
@@ -38,7 +38,7 @@ pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn 
             BeginOutcome::Done { answer }
         );
     }
-    // The first answer stands.
+    // The first answer stays.
     assert!(finish_request(bench, "a", "owner", "43").await);
     let answer = "42".to_owned();
     assert_eq!(
@@ -47,7 +47,7 @@ pub async fn a_request_that_was_answered_is_answered_the_same_again(bench: &dyn 
     );
 }
 
-/// An owner that died holds nobody up for longer than its lease.
+/// A dead owner delays others for no longer than its lease.
 pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     bench.pass(LEASE).await;
@@ -58,7 +58,7 @@ pub async fn a_request_whose_owner_is_gone_is_the_next_ones_after_the_lease(benc
     ));
 }
 
-/// The fence: who lost the request keeps no answer and frees nothing.
+/// Fencing: an owner that lost the request stores no answer and releases nothing.
 pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     bench.pass(LEASE).await;
@@ -77,7 +77,7 @@ pub async fn an_owner_that_lost_its_request_keeps_and_frees_nothing(bench: &dyn 
     );
 }
 
-/// What had no effect may run again at once, even with another payload.
+/// A request without an effect may run again at once, even with another payload.
 pub async fn an_abandoned_request_may_run_again_at_once(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     abandon(bench, "a", "owner").await;
@@ -87,7 +87,7 @@ pub async fn an_abandoned_request_may_run_again_at_once(bench: &dyn Bench) {
     );
 }
 
-/// An answer is not forgotten by an abandon that comes late.
+/// A late abandon does not remove an answer.
 pub async fn an_answered_request_cannot_be_abandoned(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     finish_request(bench, "a", "owner", "42").await;
@@ -99,7 +99,7 @@ pub async fn an_answered_request_cannot_be_abandoned(bench: &dyn Bench) {
     );
 }
 
-/// The same key with another payload is told apart: while it runs, after its lease and when it is answered.
+/// The same key with another payload is a mismatch: while it runs, after its lease, and after its answer.
 pub async fn the_same_key_with_another_payload_is_a_mismatch(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     assert_eq!(
@@ -118,7 +118,7 @@ pub async fn the_same_key_with_another_payload_is_a_mismatch(bench: &dyn Bench) 
     );
 }
 
-/// Keys of different services never meet, however they are cut.
+/// Keys of different services never collide, wherever they are split.
 pub async fn keys_of_different_services_never_meet(bench: &dyn Bench) {
     let key = |service: &str, key: &str| Key {
         service: service.into(),
@@ -133,7 +133,7 @@ pub async fn keys_of_different_services_never_meet(bench: &dyn Bench) {
     }
 }
 
-/// Of many that begin at the same moment one runs.
+/// Of several concurrent begins of a request, one runs.
 pub async fn one_of_many_concurrent_begins_runs(bench: &dyn Bench) {
     let (a, b, c) = tokio::join!(
         begin(bench, "a", "1"),
@@ -146,7 +146,7 @@ pub async fn one_of_many_concurrent_begins_runs(bench: &dyn Bench) {
     assert_eq!(new.count(), 1);
 }
 
-/// A lease without end is a long one, not an error.
+/// An endless lease is a long one, and not an error.
 pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
     let store = bench.idempotency();
     let begun = store
@@ -160,7 +160,7 @@ pub async fn a_request_may_be_leased_for_ever(bench: &dyn Bench) {
     ));
 }
 
-/// A request that may run twice is begun and answered at once; the first answer stands.
+/// A request that may run twice is begun and answered in one step. The first answer stays.
 pub async fn a_request_that_was_not_begun_is_answered_once(bench: &dyn Bench) {
     let store = bench.idempotency();
     let first = answered("a", "owner", Some("payload"), "42");
@@ -185,7 +185,7 @@ pub async fn a_request_that_was_not_begun_is_answered_once(bench: &dyn Bench) {
     );
 }
 
-/// Who runs a request is not robbed of it by an owner that did not begin it.
+/// The owner of a request does not lose it to a worker that did not begin it.
 pub async fn a_request_that_runs_is_not_answered_by_another(bench: &dyn Bench) {
     begin(bench, "a", "owner").await;
     let late = answered("a", "other", Some("payload"), "stale");
@@ -199,7 +199,7 @@ pub async fn a_request_that_runs_is_not_answered_by_another(bench: &dyn Bench) {
     );
 }
 
-/// Answers that are kept together are kept as one by one: each for itself; of two for one request one stands.
+/// A batch of answers is stored as if one by one: an entry does not affect the others, and of two answers for one request one stays.
 pub async fn many_answers_are_kept_together(bench: &dyn Bench) {
     begin(bench, "begun", "owner").await;
     begin(bench, "lost", "other").await;
@@ -231,7 +231,7 @@ pub async fn many_answers_are_kept_together(bench: &dyn Bench) {
     );
 }
 
-/// Requests that are renewed together are renewed as one by one: each for its owner, and each for itself.
+/// A batch of requests is renewed as if one by one: each for its owner, and without an effect on the others.
 pub async fn requests_that_run_are_renewed_together(bench: &dyn Bench) {
     for name in ["first", "second", "answered", "forged"] {
         begin(bench, name, "owner").await;
@@ -249,7 +249,7 @@ pub async fn requests_that_run_are_renewed_together(bench: &dyn Bench) {
         running("answered", "payload"),
         running("forged", "other payload"),
         running("second", "payload"),
-        // One that may run twice is begun when it is renewed.
+        // A request that may run twice is begun by its renewal.
         running("not begun", "payload"),
     ];
     let store = bench.idempotency();
@@ -324,7 +324,7 @@ async fn begin_with(bench: &dyn Bench, name: &str, fingerprint: &str, owner: &st
     begun.expect("the store answers")
 }
 
-/// As [`IdempotencyRecord`], of a request that was not begun where it has a fingerprint.
+/// An answer. With a fingerprint, the request need not have been begun.
 fn answered(name: &str, owner: &str, fingerprint: Option<&str>, answer: &str) -> IdempotencyRecord {
     IdempotencyRecord {
         key: key(name),
@@ -334,7 +334,7 @@ fn answered(name: &str, owner: &str, fingerprint: Option<&str>, answer: &str) ->
     }
 }
 
-/// Answers whether the request is the owner's.
+/// Stores an answer, and returns whether the request belongs to the owner.
 async fn finish_request(bench: &dyn Bench, name: &str, owner: &str, answer: &str) -> bool {
     let answered = answered(name, owner, None, answer);
     let finished = bench.idempotency().finish(answered).await;

@@ -1,10 +1,10 @@
-//! What people do with queues: look, replay, purge, explain.
+//! Operations on queues: browse, replay, purge, explain.
 
 use super::Bench;
 use super::steps::*;
 use crate::{DeadLetter, ErrorKind, QueueConfig};
 
-/// Looking changes nothing.
+/// Browsing changes nothing.
 pub async fn browsing_shows_the_oldest_messages_and_changes_nothing(bench: &dyn Bench) {
     let work = work(bench).await;
     for body in ["1", "2", "3"] {
@@ -33,7 +33,7 @@ pub async fn browsing_shows_the_oldest_messages_and_changes_nothing(bench: &dyn 
     assert_eq!(stored[0].visible_at_ms, deliveries[0].lease.deadline_ms);
 }
 
-/// Attempts are deliveries to workers: what a worker gave up at its second attempt had two, however often somebody looks.
+/// Attempts count deliveries to workers: a message that a worker dead-lettered at its second attempt had two, however often it was browsed.
 pub async fn looking_again_and_again_is_no_attempt(bench: &dyn Bench) {
     let work = work_with_dead(bench, 2).await;
     for body in ["given up", "moved"] {
@@ -60,7 +60,7 @@ pub async fn looking_again_and_again_is_no_attempt(bench: &dyn Bench) {
         for one in stored {
             match one.body.as_slice() {
                 b"given up" => assert_eq!(one.attempts, Some(2), "look {look}"),
-                // SQS does not say it of what it moved itself.
+                // SQS does not report this for messages that it moved itself.
                 _ => assert!(
                     matches!(one.attempts, Some(2) | None),
                     "look {look}: {one:?}"
@@ -70,7 +70,7 @@ pub async fn looking_again_and_again_is_no_attempt(bench: &dyn Bench) {
     }
 }
 
-/// A correlation id finds its messages wherever they stand.
+/// A search by correlation id finds its messages on any queue.
 pub async fn messages_are_found_by_an_attribute_on_any_queue(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     for body in ["1", "2"] {
@@ -124,7 +124,7 @@ pub async fn replayed_messages_return_to_their_own_sources(bench: &dyn Bench) {
     }
 }
 
-/// A queue that is named takes them instead.
+/// A named queue receives the messages instead.
 pub async fn replayed_messages_go_to_the_queue_that_is_named(bench: &dyn Bench) {
     given_up(bench).await;
     declare(bench, vec![QueueConfig::new("other")]).await;
@@ -154,7 +154,7 @@ pub async fn a_replay_without_a_way_back_moves_nothing(bench: &dyn Bench) {
     nothing(&consumer(bench, "work").await).await;
 }
 
-/// Line 41: messages of a queue that is nobody's dead-letter queue have no way back.
+/// Line 41: messages of a queue that is not a dead-letter queue have no way back.
 pub async fn a_replay_from_an_ordinary_queue_is_refused(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
@@ -165,7 +165,7 @@ pub async fn a_replay_from_an_ordinary_queue_is_refused(bench: &dyn Bench) {
     one(&work).await;
 }
 
-/// A replayed message fences the lease that was held on the dead-letter queue.
+/// A replay fences the lease that was held on the dead-letter queue.
 pub async fn a_lease_on_a_replayed_message_is_lost(bench: &dyn Bench) {
     given_up(bench).await;
     let dead = consumer(bench, "dead").await;
@@ -183,7 +183,7 @@ pub async fn a_lease_on_a_replayed_message_is_lost(bench: &dyn Bench) {
     one(&consumer(bench, "work").await).await;
 }
 
-/// What is named is purged, and nothing beside it.
+/// Only the named messages are purged.
 pub async fn a_purge_by_ids_takes_only_what_it_names(bench: &dyn Bench) {
     let work = work(bench).await;
     for body in ["1", "2", "3"] {
@@ -199,7 +199,7 @@ pub async fn a_purge_by_ids_takes_only_what_it_names(bench: &dyn Bench) {
     assert_eq!(bodies(&take(&work).await), ["1", "3"]);
 }
 
-/// Who sent a message that the broker moved is told once.
+/// The sender of a message that the broker moved is notified once.
 pub async fn a_message_moved_by_the_broker_is_explained_once(bench: &dyn Bench) {
     let work = work_with_dead(bench, 1).await;
     declare(bench, vec![QueueConfig::new("results")]).await;
@@ -225,7 +225,7 @@ pub async fn a_message_moved_by_the_broker_is_explained_once(bench: &dyn Bench) 
     assert_eq!(dead.dead_letter, Some(DeadLetter { source, reason }));
 }
 
-/// However many dead letters have a reason, one that has none is found.
+/// A dead letter without a reason is found behind any number that have one.
 pub async fn what_nobody_explained_is_found_behind_what_was(bench: &dyn Bench) {
     let work = work_with_dead(bench, 1).await;
     for name in ["a", "b", "c"] {
@@ -250,7 +250,7 @@ pub async fn what_nobody_explained_is_found_behind_what_was(bench: &dyn Bench) {
     assert_eq!(dead_ids(bench).await.len(), 4);
 }
 
-/// A reason that a consumer gave stands; what is gone or never came from elsewhere has none.
+/// A reason from a consumer stays. A message that is gone, or that came from no other queue, gets none.
 pub async fn only_what_the_broker_moved_is_explained(bench: &dyn Bench) {
     given_up(bench).await;
     send(bench, "dead", message("sent here by hand")).await;
@@ -265,7 +265,7 @@ pub async fn only_what_the_broker_moved_is_explained(bench: &dyn Bench) {
     nothing(&consumer(bench, "results").await).await;
 }
 
-/// One message on the queue `dead` that a consumer of `work` gave up.
+/// Puts one message on the queue `dead`, given up by a consumer of `work`.
 async fn given_up(bench: &dyn Bench) {
     let work = work_with_dead(bench, 5).await;
     send(bench, "work", message("a")).await;

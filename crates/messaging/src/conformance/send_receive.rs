@@ -1,4 +1,4 @@
-//! What is sent is received as it is, within the limits.
+//! Messages are received as they were sent, within the limits.
 
 use super::Bench;
 use super::steps::*;
@@ -21,7 +21,7 @@ pub async fn a_message_arrives_byte_for_byte(bench: &dyn Bench) {
     assert_eq!(received.attributes, sent.attributes);
     assert!(!received.message_id.is_empty());
     assert_eq!(received.dead_letter, None);
-    // The lease lasts as long as the queue says.
+    // The lease lasts as long as the queue's visibility timeout.
     let from_ms = received.first_received_ms.expect("known");
     assert_same_time(bench, received.lease.deadline_ms, from_ms + 60_000);
 }
@@ -55,7 +55,7 @@ pub async fn characters_that_cannot_travel_are_refused(bench: &dyn Bench) {
 pub async fn a_body_of_the_limit_is_accepted_and_one_byte_more_is_refused(bench: &dyn Bench) {
     let work = work(bench).await;
     let max = limit(bench).await;
-    // A character of three bytes tells bytes from characters.
+    // A character of three bytes distinguishes bytes from characters.
     let largest = format!("\u{20AC}{}", "a".repeat(max - 3));
     let larger = message(&format!("{largest}a"));
     assert_eq!(refusal(bench, "work", larger).await, ErrorKind::TooLarge);

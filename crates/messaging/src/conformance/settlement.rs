@@ -1,4 +1,4 @@
-//! Everything that follows from one handled message is done together, before the message is deleted.
+//! Everything that follows from a handled message happens together, before the message is deleted.
 
 use super::Bench;
 use super::steps::*;
@@ -8,7 +8,7 @@ use crate::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One settlement does all of it.
+/// One settlement does everything.
 pub async fn a_settlement_publishes_schedules_keeps_the_answer_and_deletes(bench: &dyn Bench) {
     let (work, results) = desk(bench).await;
     let mut settlement = Settlement::of(handled(bench, &work).await);
@@ -31,7 +31,7 @@ pub async fn a_settlement_publishes_schedules_keeps_the_answer_and_deletes(bench
     nothing(&work).await;
 }
 
-/// A backend whose settle keeps the answer does so with the rest; elsewhere the loop calls `finish` before it settles.
+/// A backend whose settle stores the answer does so together with the rest; with others, the loop calls `finish` before it settles.
 pub async fn the_answer_of_a_settlement_is_given_when_the_request_comes_again(bench: &dyn Bench) {
     let (work, _) = desk(bench).await;
     let mut settlement = Settlement::of(handled(bench, &work).await);
@@ -42,7 +42,7 @@ pub async fn the_answer_of_a_settlement_is_given_when_the_request_comes_again(be
     assert_eq!(again, BeginOutcome::Done { answer });
 }
 
-/// Who lost the lease settles nothing: its new holder will. For backends whose settle is one transaction.
+/// A consumer that lost its lease settles nothing; the new holder will. For backends whose settle is one transaction.
 pub async fn a_lost_lease_settles_nothing(bench: &dyn Bench) {
     let (work, results) = desk(bench).await;
     let lost = handled(bench, &work).await;
@@ -81,7 +81,7 @@ pub async fn settling_twice_publishes_once(bench: &dyn Bench) {
     one(&results).await;
 }
 
-/// What cannot be published keeps its message, and is refused before anything is done.
+/// A settlement that cannot publish keeps its message, and is refused before anything is done.
 pub async fn a_settlement_that_is_refused_leaves_its_message(bench: &dyn Bench) {
     let (work, results) = desk(bench).await;
     let lease = handled(bench, &work).await;
@@ -114,7 +114,7 @@ pub async fn a_settlement_that_is_refused_leaves_its_message(bench: &dyn Bench) 
     one(&work).await;
 }
 
-/// Entries do not disturb their neighbours.
+/// An entry does not affect its neighbours.
 pub async fn one_refused_settlement_of_a_batch_fails_alone(bench: &dyn Bench) {
     let (work, results) = desk(bench).await;
     for body in ["1", "2", "3"] {
@@ -145,7 +145,7 @@ pub async fn one_refused_settlement_of_a_batch_fails_alone(bench: &dyn Bench) {
     assert_eq!(body(&one(&work).await), "2");
 }
 
-/// A worker that is late has not handled its message in vain, as long as nobody took it.
+/// A late worker has not handled its message in vain, if nobody else received it.
 pub async fn a_settlement_after_the_end_of_its_lease_counts_while_nobody_else_received(
     bench: &dyn Bench,
 ) {

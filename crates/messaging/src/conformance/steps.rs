@@ -1,4 +1,4 @@
-//! The steps that the promises are made of.
+//! The steps of the promises.
 
 use super::Bench;
 use crate::{
@@ -10,13 +10,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The visibility timeout of a queue that says no other.
+/// The visibility timeout of a queue by default.
 pub(super) const VISIBILITY: Duration = Duration::from_secs(60);
-/// The visibility timeout of a promise that lets it pass several times: where time is real, somebody waits for it.
+/// The visibility timeout for promises that let it pass several times, because with real time the test must wait.
 pub(super) const BRIEF: Duration = Duration::from_secs(5);
-/// Longest long poll.
+/// The longest long poll.
 pub(super) const WAIT: Duration = Duration::from_secs(20);
-/// Time itself stands still, so only a step that hangs takes this long on the machine's clock.
+/// On a manual clock, only a step that hangs takes this long.
 const HANGS: Duration = Duration::from_secs(180);
 
 pub(super) fn seconds(seconds: u64) -> Duration {
@@ -35,7 +35,7 @@ pub(super) fn with(mut message: Message, name: &str, value: &str) -> Message {
     message
 }
 
-/// Declares `queues`, each with a topic of its name that it hears.
+/// Declares `queues`, each subscribed to a topic of its own name.
 pub(super) async fn declare(bench: &dyn Bench, queues: Vec<QueueConfig>) {
     let names = || queues.iter().map(|queue| queue.name.clone());
     let topology = Topology {
@@ -52,7 +52,7 @@ pub(super) async fn consumer(bench: &dyn Bench, queue: &str) -> Arc<dyn Consumer
     bench.consumer(queue).await.expect("the queue is declared")
 }
 
-/// The queue `work`, which hears the topic `work`.
+/// The queue `work`, subscribed to the topic `work`.
 pub(super) async fn work(bench: &dyn Bench) -> Arc<dyn Consumer> {
     declare(bench, vec![QueueConfig::new("work")]).await;
     consumer(bench, "work").await
@@ -82,7 +82,7 @@ pub(super) async fn send(bench: &dyn Bench, topic: &str, message: Message) -> St
     entries.remove(0).expect("the message is accepted")
 }
 
-/// What a single message is refused with, be it by the call or by its entry.
+/// The error for a single message, from the call or from its entry.
 pub(super) async fn refusal(bench: &dyn Bench, topic: &str, message: Message) -> ErrorKind {
     let sent = bench.publisher().publish(topic, vec![message]).await;
     match sent {
@@ -91,7 +91,7 @@ pub(super) async fn refusal(bench: &dyn Bench, topic: &str, message: Message) ->
     }
 }
 
-/// A short poll for as much as there is.
+/// Receives all available messages with a short poll.
 pub(super) async fn take(consumer: &Arc<dyn Consumer>) -> Vec<Delivery> {
     poll(consumer, 10, Duration::ZERO).await
 }
@@ -103,7 +103,7 @@ pub(super) async fn poll(
 ) -> Vec<Delivery> {
     for _ in 0..2 {
         match within(consumer.receive(Receive { max, wait })).await {
-            // As every caller does: a connection that its server just closed is no broken promise.
+            // Retries as every caller does: a connection that the server just closed breaks no promise.
             Err(error) if error.is_retryable() => {}
             received => return received.expect("a receive in its range is accepted"),
         }
@@ -112,27 +112,27 @@ pub(super) async fn poll(
     received.expect("a receive in its range is accepted")
 }
 
-/// A short poll that finds exactly one message.
+/// Receives exactly one message with a short poll.
 pub(super) async fn one(consumer: &Arc<dyn Consumer>) -> Delivery {
     let mut deliveries = take(consumer).await;
     assert_eq!(deliveries.len(), 1, "{deliveries:?}");
     deliveries.remove(0)
 }
 
-/// A short poll that finds nothing.
+/// Expects a short poll to find nothing.
 pub(super) async fn nothing(consumer: &Arc<dyn Consumer>) {
     let deliveries = take(consumer).await;
     assert!(deliveries.is_empty(), "{deliveries:?}");
 }
 
-/// Deletes one message and answers what became of it.
+/// Deletes one message and returns the outcome.
 pub(super) async fn delete(consumer: &Arc<dyn Consumer>, lease: Lease) -> Result<Deleted, Error> {
     let mut entries = consumer.delete(vec![lease]).await;
     assert_eq!(entries.len(), 1, "one answer per lease");
     entries.remove(0)
 }
 
-/// Deletes a message that is the caller's; a backend that cannot tell may say so.
+/// Deletes the caller's message; a backend that cannot tell may say so.
 pub(super) async fn finish(consumer: &Arc<dyn Consumer>, lease: Lease) {
     let deleted = delete(consumer, lease).await.expect("deleted");
     assert_ne!(deleted, Deleted::LeaseLost);
@@ -148,7 +148,7 @@ pub(super) async fn renew(
     entries.remove(0)
 }
 
-/// A second lease with the same receipt, as a caller has it that lost track.
+/// A second lease with the same receipt, as a confused caller might have.
 pub(super) fn copy(lease: &Lease) -> Lease {
     Lease {
         receipt: lease.receipt.clone(),
@@ -156,7 +156,7 @@ pub(super) fn copy(lease: &Lease) -> Lease {
     }
 }
 
-/// A lease that no backend handed out.
+/// A lease that no backend issued.
 pub(super) fn forged(receipt: &str) -> Lease {
     Lease {
         receipt: receipt.to_owned(),
@@ -174,7 +174,7 @@ pub(super) fn body(delivery: &Delivery) -> String {
     String::from_utf8(delivery.body.clone()).expect("bodies are text")
 }
 
-/// What a call was refused with.
+/// The kind of an expected error.
 pub(super) fn kind<T: Debug>(outcome: Result<T, Error>) -> ErrorKind {
     outcome.expect_err("this is refused").kind
 }
@@ -186,7 +186,7 @@ pub(super) async fn within<T>(step: impl Future<Output = T>) -> T {
         .expect("this step ends while time stands still")
 }
 
-/// Two instants, in milliseconds, that are the same as far as the bench can tell.
+/// Asserts that two instants, in milliseconds, are equal within the bench's resolution.
 pub(super) fn assert_same_time(bench: &dyn Bench, one_ms: u64, other_ms: u64) {
     let tick_ms = u64::try_from(bench.tick().as_millis()).unwrap_or(u64::MAX);
     let apart_ms = one_ms.abs_diff(other_ms);

@@ -1,4 +1,4 @@
-//! A topic copies each message to the queues that want it.
+//! A topic copies each message to its subscribers.
 
 use super::Bench;
 use super::steps::*;
@@ -85,7 +85,7 @@ pub async fn a_filter_passes_only_what_it_names(bench: &dyn Bench) {
     assert_eq!(bodies(&take(&queues[2]).await), ["both"]);
 }
 
-/// One queue may hear several topics.
+/// A queue can subscribe to several topics.
 pub async fn a_queue_hears_every_topic_it_subscribes_to(bench: &dyn Bench) {
     let topology = Topology {
         topics: vec!["results".into(), "events".into()],
@@ -102,7 +102,7 @@ pub async fn a_queue_hears_every_topic_it_subscribes_to(bench: &dyn Bench) {
     assert_eq!(bodies(&take(&work).await), ["event", "result"]);
 }
 
-/// Three queues that hear the topic `news` through these filters.
+/// Subscribes three queues to the topic `news` through these filters.
 async fn subscribe(
     bench: &dyn Bench,
     filters: [BTreeMap<String, Vec<String>>; 3],

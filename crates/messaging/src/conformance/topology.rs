@@ -1,4 +1,4 @@
-//! Topics, queues and subscriptions are declared, and declaring them again changes nothing.
+//! Topics, queues and subscriptions are declared, and repeating a declaration changes nothing.
 
 use super::Bench;
 use super::steps::*;
@@ -151,7 +151,7 @@ pub async fn subscribing_twice_is_once_and_with_another_filter_is_refused(bench:
     one(&work).await;
 }
 
-/// A subscription that points at nothing is refused.
+/// A subscription to a missing topic, or of a missing queue, is refused.
 pub async fn a_subscription_needs_its_topic_and_its_queue(bench: &dyn Bench) {
     for (topic, queue) in [("unknown", "work"), ("work", "unknown")] {
         let topology = Topology {

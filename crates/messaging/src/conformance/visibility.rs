@@ -1,4 +1,4 @@
-//! A received message is hidden from others for as long as its lease lasts.
+//! A received message is hidden from others for the length of its lease.
 
 use super::Bench;
 use super::steps::*;
@@ -68,7 +68,7 @@ pub async fn a_message_given_back_is_visible_at_once_and_its_next_lease_is_the_q
     one(&work).await;
 }
 
-/// A consumer that asks for a retry later gets it no sooner.
+/// A consumer that releases a message with a delay receives it no sooner.
 pub async fn a_message_given_back_for_later_is_absent_until_then(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
@@ -101,7 +101,7 @@ pub async fn a_lease_of_more_than_twelve_hours_in_total_is_refused(bench: &dyn B
         let refused = renew(&work, &mut lease, want).await;
         assert_eq!(kind(refused), ErrorKind::Invalid, "{want:?}");
     }
-    // The refusal cost nothing.
+    // The refusal had no effect.
     renew(&work, &mut lease, seconds(43_170))
         .await
         .expect("renewed");
@@ -158,7 +158,7 @@ pub async fn a_lost_lease_cannot_be_renewed_or_given_back(bench: &dyn Bench) {
     finish(&work, held).await;
 }
 
-/// What a worker has in hand is renewed at once: each for itself, and the requests with their messages.
+/// Messages in progress are renewed together, each for itself, and their requests with them.
 pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn Bench) {
     let work = work(bench).await;
     for body in ["alone", "runs", "taken"] {
@@ -201,7 +201,7 @@ pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn B
         own,
         [Ok(true), Ok(true), Ok(false), Err(ErrorKind::Invalid)]
     );
-    // Longer than the first leases, and shorter than the renewed ones.
+    // Longer than the first leases, but shorter than the renewed ones.
     bench.pass(seconds(45)).await;
     nothing(&work).await;
     let begun = store.begin(&requests[0].key, "payload", "third", VISIBILITY);
@@ -211,7 +211,7 @@ pub async fn what_is_in_hand_is_renewed_together_with_its_requests(bench: &dyn B
     assert_eq!(begun.await.expect("the store answers"), BeginOutcome::New);
 }
 
-/// A worker that is late on a busy machine renews all that it has in hand, as long as nobody took it.
+/// A late worker on a busy machine renews all messages in progress that nobody else received.
 pub async fn what_is_in_hand_is_renewed_after_its_end_while_nobody_took_it(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;

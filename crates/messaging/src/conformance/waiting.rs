@@ -1,4 +1,4 @@
-//! A receive that waits.
+//! Receives that wait.
 
 use super::Bench;
 use super::steps::*;
@@ -11,7 +11,7 @@ pub async fn a_waiting_receive_returns_what_is_there_without_waiting_for_more(be
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
     send(bench, "work", message("b")).await;
-    // Time stands still, so waiting for the third would never end.
+    // Time stands still, so waiting for the third message would never end.
     assert_eq!(bodies(&poll(&work, 3, WAIT).await), ["a", "b"]);
 }
 
@@ -26,7 +26,7 @@ pub async fn a_waiting_receive_wakes_when_a_message_arrives(bench: &dyn Bench) {
     assert_eq!(bodies(&received), ["a"]);
 }
 
-/// A receive that waits for nothing ends, and not before its time.
+/// A receive that finds nothing ends, but not early.
 pub async fn a_waiting_receive_answers_nothing_after_its_wait(bench: &dyn Bench) {
     let work = work(bench).await;
     let mut receiving = Box::pin(poll(&work, 1, WAIT));
@@ -72,7 +72,7 @@ pub async fn a_waiting_receive_returns_a_message_whose_lease_ends_meanwhile(benc
     assert_eq!(bodies(&received), ["a"]);
 }
 
-/// A message that is given back wakes who waits, as a new one does.
+/// A released message wakes waiting receives, as a new one does.
 pub async fn a_waiting_receive_wakes_when_a_message_is_given_back(bench: &dyn Bench) {
     let work = work(bench).await;
     send(bench, "work", message("a")).await;
@@ -98,13 +98,13 @@ pub async fn a_cancelled_receive_leases_nothing_for_longer_than_the_timeout(benc
         "the call was gone before the message came"
     );
     bench.pass(VISIBILITY).await;
-    // Now it is dropped while the message is being handed out.
+    // The receive is dropped while the message is being handed out.
     drop(polled_once(Box::pin(take(&work))).await);
     bench.pass(VISIBILITY).await;
     assert_eq!(body(&one(&work).await), "a");
 }
 
-/// Polls once and gives the future back, as a caller that may change its mind.
+/// Polls the future once and returns it, as a caller that may change its mind.
 async fn polled_once<F: Future + Unpin>(mut future: F) -> F {
     std::future::poll_fn(|context| {
         let _ = std::pin::Pin::new(&mut future).poll(context);
@@ -114,7 +114,7 @@ async fn polled_once<F: Future + Unpin>(mut future: F) -> F {
     future
 }
 
-/// Whether the receive still waits after everybody had a turn.
+/// Whether the receive still waits after all other tasks have run.
 async fn is_waiting<F: Future + Unpin>(future: &mut F) -> bool {
     for _ in 0..10 {
         let is_ready = std::future::poll_fn(|context| {

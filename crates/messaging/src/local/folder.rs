@@ -35,7 +35,7 @@ pub(super) fn new_file(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path);
     made.map(drop).map_err(|error| {
-        let context = format!("{}: cannot be made: {error}", path.display());
+        let context = format!("{}: cannot be created: {error}", path.display());
         Error::new(ErrorKind::Unavailable, context).with_io(error)
     })
 }

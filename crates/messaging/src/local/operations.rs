@@ -112,7 +112,7 @@ impl Operations for LocalFabric {
                 };
                 let to = to.clone().or(source).ok_or_else(|| {
                     let context = format!(
-                        "message {id}: it came to {:?} from no other queue; name one to send it to",
+                        "message {id}: it did not come to {:?} from another queue; name the queue to send it to",
                         from.name
                     );
                     Error::new(ErrorKind::NotFound, context)

@@ -51,7 +51,7 @@ impl FromStr for Receipt {
             }),
             _ => Err(Error::new(
                 ErrorKind::Invalid,
-                format!("receipt {text:?}: this fabric never wrote such a receipt"),
+                format!("receipt {text:?}: this fabric did not issue it"),
             )),
         }
     }

@@ -100,7 +100,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         let context = format!(
-            "SQLite {} is too old; 3.51.3 is needed",
+            "SQLite {} is too old; expected 3.51.3 or later",
             rusqlite::version()
         );
         return Err(Error::new(ErrorKind::Invalid, context));

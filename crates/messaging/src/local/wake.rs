@@ -26,7 +26,7 @@ impl Wake {
     pub(super) fn start(root: &Path) -> Result<Arc<Self>, Error> {
         let folder = root.join("wake");
         let failed = |error: std::io::Error| {
-            let context = format!("{}: cannot be made: {error}", folder.display());
+            let context = format!("{}: cannot be created: {error}", folder.display());
             Error::new(ErrorKind::Unavailable, context).with_io(error)
         };
         if folder.is_symlink() {

@@ -340,7 +340,10 @@ fn in_savepoint<T>(
         |sql| execute(connection, sql).map_err(|e| database_error("the fabric cannot write", e));
     if connection.is_autocommit() {
         // The transaction could not begin. The commit reports the reason.
-        return Err(Error::new(ErrorKind::Unavailable, "no transaction"));
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            "the transaction could not begin",
+        ));
     }
     run("SAVEPOINT operation")?;
     let outcome = catch_unwind(AssertUnwindSafe(|| operation(transaction))).unwrap_or_else(|_| {

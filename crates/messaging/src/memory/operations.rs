@@ -135,7 +135,7 @@ impl State {
                 let to = to.or(source.map(|source| source.source.as_str()));
                 let to = to.ok_or_else(|| {
                     let context = format!(
-                        "{from:?}: a message came from no other queue; name one to send it to"
+                        "{from:?}: a message did not come from another queue; name the queue to send it to"
                     );
                     Error::new(ErrorKind::NotFound, context)
                 })?;

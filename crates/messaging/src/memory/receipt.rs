@@ -41,7 +41,7 @@ impl Receipt {
             Err(Error::new(ErrorKind::Invalid, context))
         };
         let Some(receipt) = Self::read(text) else {
-            return invalid("this fabric never wrote such a receipt");
+            return invalid("this fabric did not issue it");
         };
         if receipt.queue != queue {
             return invalid(&format!("it belongs to another queue than {queue:?}"));

@@ -36,7 +36,7 @@ pub(super) fn read<'a>(queue: &str, lease: &'a Lease) -> Result<Receipt<'a>, Err
             })
         }
         _ => {
-            let what = format!("receipt: queue {queue} did not hand it out");
+            let what = format!("receipt: queue {queue} did not issue it");
             Err(Error::new(ErrorKind::Invalid, what))
         }
     }

@@ -80,7 +80,7 @@ impl SqsConsumer {
         };
         let (again, new): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(handled);
         if !again.is_empty() {
-            tracing::debug!(count = again.len(), queue = %self.queue, "deleted before and delivered again");
+            tracing::debug!(count = again.len(), queue = %self.queue, "SQS delivered deleted messages again; pudato deletes them again");
             let leases = again.into_iter().map(|delivery| delivery.lease);
             self.delete(leases.collect()).await;
         }

@@ -108,7 +108,7 @@ async fn publish_and_hold(
             let held = leases.iter_mut().flatten().collect();
             for renewed in consumer.renew(held, visibility).await {
                 if let Err(error) = renewed {
-                    tracing::debug!(%error, "a lease could not be renewed while its answer is published");
+                    tracing::debug!(%error, "a lease could not be renewed while its answer was being published");
                 }
             }
         }

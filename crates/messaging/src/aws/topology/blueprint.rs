@@ -1,4 +1,4 @@
-//! What a topology is on AWS: each resource with the attributes it must have. Nothing is asked here.
+//! The resources of a topology on AWS, with the attributes that they must have. This makes no calls.
 
 use crate::{QueueConfig, Subscription, Topology};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const RETENTION_SECONDS: u64 = 7 * 86_400;
 /// that SQS allows.
 const RETENTION_DEAD_SECONDS: u64 = 14 * 86_400;
 
-/// Whose resources they are.
+/// The account and region of the resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::aws) struct Account {
     pub(super) partition: String,
@@ -29,7 +29,7 @@ impl Account {
     }
 }
 
-/// What a resource is.
+/// The kind of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Topic,
@@ -37,33 +37,33 @@ pub(super) enum Kind {
     Subscription { topic: String, queue: String },
 }
 
-/// A resource as it must be.
+/// A resource with its required attributes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Resource {
     pub(super) kind: Kind,
-    /// As people read it: `queue pudato-storage-queue`.
+    /// The name for people: `queue pudato-storage-queue`.
     pub(super) title: String,
     pub(super) name: String,
-    /// Numbers and words as texts, policies as JSON.
+    /// The attributes: numbers and words as texts, policies as JSON.
     pub(super) attributes: BTreeMap<&'static str, Value>,
 }
 
 const UNDELIVERED: &str = "-undelivered";
-/// Longest name of a queue (docs/design/sns-sqs.md, "Names").
+/// The longest name of a queue (docs/design/sns-sqs.md, "Names").
 const NAME_CHARS_MAX: usize = 80;
 
-/// Where a subscription puts what it could not deliver.
+/// The queue for messages that a subscription could not deliver.
 fn undelivered(queue: &str) -> String {
     let name = queue.strip_suffix("-queue").unwrap_or(queue);
-    // Names are of letters, digits, '-' and '_' alone, so every byte is a character.
+    // Names consist of letters, digits, '-' and '_', so every byte is a character.
     let room = NAME_CHARS_MAX - UNDELIVERED.len();
     format!("{}{UNDELIVERED}", &name[..name.len().min(room)])
 }
 
-/// Everything, in an order in which it can be made: what is named stands before who names it.
+/// All resources, in an order in which they can be created: each comes after those that it refers to.
 ///
 /// # Errors
-/// Dead-letter queues that lead in a circle; the text says so.
+/// The dead-letter queues form a cycle; the text names it.
 pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Resource>, String> {
     let topics = topology.topics.iter().map(|name| topic(name, account));
     let mut all: Vec<Resource> = topics.collect();
@@ -75,7 +75,7 @@ pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Re
             redrive.is_none_or(|redrive| !is_left(&redrive.dead_letter_queue))
         };
         let place = left.iter().position(is_ready);
-        let place = place.ok_or("queues: their dead-letter queues lead in a circle")?;
+        let place = place.ok_or("queues: their dead-letter queues form a cycle")?;
         all.push(queue(left.remove(place), topology, account));
     }
     for subscription in &topology.subscriptions {
@@ -155,7 +155,7 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
         attributes.insert("RedrivePolicy", policy);
     }
     if !sources.is_empty() {
-        // No other queue can put its messages here (docs/design/sns-sqs.md).
+        // No other queue may use this one as its dead-letter queue (docs/design/sns-sqs.md).
         let policy = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources});
         attributes.insert("RedriveAllowPolicy", policy);
     }
@@ -167,7 +167,7 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
     }
 }
 
-/// The policy of a queue among `heard`, which are its own.
+/// The policy of a queue with these subscriptions.
 fn policy<'a>(
     queue: &str,
     heard: impl Iterator<Item = &'a Subscription>,
@@ -181,7 +181,7 @@ fn policy<'a>(
     queue_policy(&account.arn("sqs", queue), &topics, &account.id)
 }
 
-/// Lets the topics that a queue hears write to it, on behalf of `sender`'s account, and nobody else, and only over TLS (docs/design/sns-sqs.md).
+/// Allows only the topics that a queue subscribes to, on behalf of `sender`'s account, to send to it, and only over TLS (docs/design/sns-sqs.md).
 pub(in crate::aws) fn queue_policy(arn: &str, topics: &[String], sender: &str) -> Value {
     let mut statements = vec![json!({
         "Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,

@@ -1,4 +1,4 @@
-//! What is there.
+//! Reads and removes deployed resources.
 
 use super::super::Shared;
 use super::super::error::failed;
@@ -8,10 +8,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
-/// What a queue has that nobody set, where AWS does not say it.
+/// The values of unset attributes that AWS does not report.
 const DEFAULTS: &[(&str, &str)] = &[("DelaySeconds", "0"), ("FilterPolicy", "{}")];
 
-/// An attribute as [`Resource::attributes`] has it; null where it is not set.
+/// An attribute in the form of [`Resource::attributes`]; null if it is not set.
 pub(super) fn value(attributes: &HashMap<String, String>, name: &str) -> Value {
     let default = DEFAULTS.iter().find(|(known, _)| *known == name);
     let found = attributes.get(name).map(String::as_str);
@@ -21,7 +21,7 @@ pub(super) fn value(attributes: &HashMap<String, String>, name: &str) -> Value {
     };
     match serde_json::from_str(text) {
         Ok(mut policy @ Value::Object(_)) => {
-            // Some write the count as a number and some as a text.
+            // AWS writes the count as a number, some emulators as a text.
             if let Some(count) = policy.get_mut("maxReceiveCount")
                 && count.is_number()
             {
@@ -33,7 +33,7 @@ pub(super) fn value(attributes: &HashMap<String, String>, name: &str) -> Value {
     }
 }
 
-/// The attributes of a resource, or `None` where it is not there.
+/// The attributes of a resource; `None` if it does not exist.
 pub(super) async fn attributes(
     shared: &Shared,
     resource: &Resource,
@@ -60,7 +60,7 @@ pub(super) async fn attributes(
     }
 }
 
-/// The attributes of the topic or queue `name`, or `None` where it is not there.
+/// The attributes of the topic or queue `name`; `None` if it does not exist.
 pub(super) async fn attributes_of(
     shared: &Shared,
     kind: Kind,
@@ -125,7 +125,7 @@ pub(super) async fn subscription(
     Ok(None)
 }
 
-/// The names of queues that begin with `prefix`.
+/// The names of the queues that begin with `prefix`.
 pub(super) async fn queues(shared: &Shared, prefix: &str) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     let asked = shared.sqs.list_queues().queue_name_prefix(prefix);
@@ -138,7 +138,7 @@ pub(super) async fn queues(shared: &Shared, prefix: &str) -> Result<Vec<String>,
     Ok(names)
 }
 
-/// Removes a resource; answers whether it was there.
+/// Removes a resource, and returns whether it existed.
 pub(super) async fn remove(shared: &Shared, resource: &Resource) -> Result<bool, Error> {
     if attributes(shared, resource).await?.is_none() {
         return Ok(false);

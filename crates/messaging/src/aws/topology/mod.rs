@@ -1,4 +1,4 @@
-//! Topics, queues and subscriptions: compared with what they must be, created, changed, removed.
+//! Compares, creates, changes and removes topics, queues and subscriptions.
 
 mod blueprint;
 mod deployed;
@@ -16,30 +16,30 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
 
-/// How what is deployed is not what it must be.
+/// A difference between a topology and its deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Of what: `queue pudato-storage-queue`.
+    /// The resource: `queue pudato-storage-queue`.
     pub resource: String,
-    /// What is wrong with it.
+    /// The kind of difference.
     pub what: Wrong,
 }
 
 /// What is wrong with a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wrong {
-    /// It is not there.
+    /// The resource does not exist.
     Missing,
     /// An attribute has another value.
     Differs {
-        /// Its name, as AWS spells it.
+        /// The name of the attribute on AWS.
         attribute: String,
-        /// What it must be.
+        /// The required value.
         expected: Value,
-        /// What it is.
+        /// The actual value.
         found: Value,
     },
-    /// It is there and belongs to nothing.
+    /// The resource exists but is not part of the topology.
     Unknown,
 }
 
@@ -66,10 +66,10 @@ impl fmt::Display for Difference {
 }
 
 impl AwsFabric {
-    /// Creates topics, queues and subscriptions; what exists with the same attributes stays as it is.
+    /// Creates topics, queues and subscriptions. Those that exist with the same attributes stay as they are.
     ///
     /// # Errors
-    /// `Invalid`: see [`Topology::check`]; or something exists with other attributes, and then nothing is created.
+    /// `Invalid`: see [`Topology::check`], or one exists with other attributes; nothing is created then.
     pub async fn declare(&self, topology: Topology) -> Result<(), Error> {
         let shared = &*self.shared;
         let wanted = wanted(shared, &topology).await?;
@@ -84,10 +84,10 @@ impl AwsFabric {
         change(shared, &wanted, &found).await
     }
 
-    /// Names everything that is deployed otherwise than `topology` says, and queues `PREFIX-..` that belong to nothing.
+    /// Returns all differences between `topology` and its deployment, including queues `PREFIX-..` that are not part of it.
     ///
     /// # Errors
-    /// As [`Topology::check`], or AWS cannot be asked.
+    /// As [`Topology::check`], or a call to AWS failed.
     pub async fn diff(&self, topology: &Topology, prefix: &str) -> Result<Vec<Difference>, Error> {
         let wanted = wanted(&self.shared, topology).await?;
         let mut found = compare(&self.shared, &wanted).await?;
@@ -108,11 +108,11 @@ impl AwsFabric {
         Ok(found)
     }
 
-    /// Creates what is missing, changes what differs, and answers what that was. For emulators and tests: Terraform is the way on
-    /// AWS.
+    /// Creates missing resources, changes those that differ, and returns the differences. This is for emulators and tests; on AWS, use
+    /// Terraform.
     ///
     /// # Errors
-    /// As [`Self::diff`]; what was done by then stays.
+    /// As [`Self::diff`]; earlier changes stay.
     pub async fn apply(&self, topology: &Topology) -> Result<Vec<Difference>, Error> {
         let wanted = wanted(&self.shared, topology).await?;
         let found = compare(&self.shared, &wanted).await?;
@@ -120,10 +120,10 @@ impl AwsFabric {
         Ok(found)
     }
 
-    /// Removes everything that `topology` names, with all messages; answers what was removed.
+    /// Removes all resources of `topology` with their messages, and returns which existed.
     ///
     /// # Errors
-    /// As [`Self::diff`]; what was done by then stays.
+    /// As [`Self::diff`]; earlier removals stay.
     pub async fn destroy(&self, topology: &Topology) -> Result<Vec<String>, Error> {
         let shared = &*self.shared;
         let wanted = wanted(shared, topology).await?;
@@ -136,7 +136,7 @@ impl AwsFabric {
         Ok(removed)
     }
 
-    /// The ARN of a topic that was named or declared.
+    /// The ARN of a topic from the configuration or an earlier declaration.
     ///
     /// # Errors
     /// `NotFound`.
@@ -153,7 +153,7 @@ impl AwsFabric {
     }
 }
 
-/// What must be there; its topics are known from then on.
+/// The resources of a topology. Its topics are known from then on.
 async fn wanted(shared: &Shared, topology: &Topology) -> Result<Vec<Resource>, Error> {
     topology.check()?;
     let account = account(shared).await?;
@@ -163,7 +163,7 @@ async fn wanted(shared: &Shared, topology: &Topology) -> Result<Vec<Resource>, E
     blueprint::resources(topology, &account).map_err(|what| Error::new(ErrorKind::Invalid, what))
 }
 
-/// Whose credentials these are, and where.
+/// The account and region of the credentials.
 pub(super) async fn account(shared: &Shared) -> Result<Account, Error> {
     let asked = shared.sts.get_caller_identity().send().await;
     let who = asked.map_err(|error| failed("account", error))?;
@@ -173,7 +173,7 @@ pub(super) async fn account(shared: &Shared) -> Result<Account, Error> {
     let region = region.ok_or_else(|| {
         Error::new(
             ErrorKind::Invalid,
-            "there is no region; set AWS_REGION or a profile that has one",
+            "no region is set; set AWS_REGION, or a profile with a region",
         )
     })?;
     Ok(Account {
@@ -198,7 +198,7 @@ async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>
             let is = deployed::value(&attributes, name);
             let is_so = match *name {
                 "Policy" => policy::suffices(&is, expected),
-                // A queue that a Lambda reads hides its messages for longer: 6 times the Lambda's timeout (docs/design/delivery.md).
+                // A queue that a Lambda function reads hides its messages for longer: 6 times the function's timeout (docs/design/delivery.md).
                 "VisibilityTimeout" => seconds(&is) >= seconds(expected),
                 // A key of one's own is the other way to encrypt; SQS has either (docs/design/sns-sqs.md, "Encryption").
                 "SqsManagedSseEnabled" => {
@@ -219,7 +219,8 @@ async fn compare(shared: &Shared, wanted: &[Resource]) -> Result<Vec<Difference>
     Ok(found)
 }
 
-/// Finds a queue whose limit is below that of a topic it subscribes to: SNS accepts a message between the two limits but cannot deliver it.
+/// Finds a queue whose size limit is below that of a topic it subscribes to. SNS accepts a message between the two limits but cannot
+/// deliver it.
 async fn smaller_queue(shared: &Shared, resource: &Resource) -> Result<Option<Difference>, Error> {
     const ATTRIBUTE: &str = "MaximumMessageSize";
     let Kind::Subscription { topic, queue } = &resource.kind else {
@@ -247,7 +248,7 @@ async fn smaller_queue(shared: &Shared, resource: &Resource) -> Result<Option<Di
     }))
 }
 
-/// A number of seconds, as SQS writes it.
+/// Parses a number of seconds.
 fn seconds(value: &serde_json::Value) -> u64 {
     let text = value.as_str().and_then(|text| text.parse().ok());
     text.unwrap_or_default()
@@ -280,7 +281,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or(value.to_string(), str::to_owned)
 }
 
-/// An attribute that is empty is not set: an empty filter lets nothing pass on some emulators.
+/// An empty attribute is not set: on some emulators, an empty filter blocks all messages.
 fn is_set(value: &Value) -> bool {
     value.as_object().is_none_or(|object| !object.is_empty())
 }

@@ -1,8 +1,8 @@
-//! Whether a policy says what it must: the same may be written in many ways.
+//! Compares policies, which can express the same in many ways.
 
 use serde_json::{Map, Value};
 
-/// Whether `found` has every statement of `expected`, and beside them nothing that opens it to more than named principals.
+/// Whether `found` contains all statements of `expected`, and otherwise allows only named principals.
 pub(super) fn suffices(found: &Value, expected: &Value) -> bool {
     let (found, expected) = (statements(found), statements(expected));
     let is_harmless = |extra: &Value| {
@@ -16,7 +16,7 @@ pub(super) fn suffices(found: &Value, expected: &Value) -> bool {
             .all(is_harmless)
 }
 
-/// One principal or several, each by its name.
+/// Whether all principals are named individually.
 fn is_named(principals: &Value) -> bool {
     let is_name = |name: &Value| {
         name.as_str()
@@ -28,7 +28,7 @@ fn is_named(principals: &Value) -> bool {
     }
 }
 
-/// The statements, each in one way of writing.
+/// The statements in a normalized form.
 fn statements(policy: &Value) -> Vec<Value> {
     let statements = match &policy["Statement"] {
         Value::Array(statements) => statements.clone(),
@@ -38,7 +38,7 @@ fn statements(policy: &Value) -> Vec<Value> {
     let plain = |statement: Value| {
         let mut statement = plain(statement);
         if let Value::Object(fields) = &mut statement {
-            // A name, for people.
+            // The Sid is a name for people.
             fields.remove("Sid");
         }
         statement
@@ -46,7 +46,8 @@ fn statements(policy: &Value) -> Vec<Value> {
     statements.into_iter().map(plain).collect()
 }
 
-/// A list of one is that one (IAM's user guide, "Grammar of the IAM JSON policy language"); the order of others says nothing.
+/// A list with one element equals that element (IAM's user guide, "Grammar of the IAM JSON policy language"), and the order of a list does
+/// not matter.
 fn plain(value: Value) -> Value {
     match value {
         Value::Array(mut all) if all.len() == 1 => plain(all.remove(0)),
