@@ -37,8 +37,8 @@ pub(crate) fn missing<'a>(
         };
         if checksum(sql) != migration.checksum {
             let context = format!(
-                "the registry's tables were made by another migration {version} than this pudato has; use the version that \
-                 made them, or another database"
+                "the registry's tables were created by another migration {version} than this pudato has; use the version that \
+                 created them, or another database"
             );
             return Err(Error::new(ErrorKind::Invalid, context));
         }

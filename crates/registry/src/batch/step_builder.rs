@@ -112,7 +112,7 @@ impl<'a> StepBuilder<'a> {
                 (self.expectation.handler, self.expectation.action) = (Some(handler), Some(action));
             } else if self.expectation.job != job {
                 let context = format!(
-                    "payload.job_id: the step {:?} was declared as one of another job; expected that job's id, or another step_id",
+                    "payload.job_id: the step {:?} was declared as part of another job; expected that job's id, or another step_id",
                     self.step_id
                 );
                 return Err(Error::new(ErrorKind::Invalid, context));
@@ -144,7 +144,7 @@ impl<'a> StepBuilder<'a> {
             return Ok(());
         }
         let context = format!(
-            "payload.{field}: the step {:?} has {DECLARED_MAX} {what}, which is the most that one can have; add another step",
+            "payload.{field}: the step {:?} has {DECLARED_MAX} {what}, which is the limit; add another step",
             self.step_id
         );
         Err(Error::new(ErrorKind::Invalid, context))

@@ -284,7 +284,7 @@ fn neighbour(row: &Row) -> Neighbour {
 fn in_order(ids: &[i64], mut nodes: HashMap<i64, Node>) -> Result<Vec<Node>, Error> {
     let nodes = ids.iter().map(|id| nodes.remove(id));
     nodes.collect::<Option<Vec<_>>>().ok_or_else(|| {
-        let context = "registry: an edge leads to a row that is not there; run `pudato doctor`";
+        let context = "registry: an edge refers to a missing row; run `pudato doctor`";
         Error::new(ErrorKind::Corrupt, context)
     })
 }

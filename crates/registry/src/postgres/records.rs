@@ -49,7 +49,7 @@ pub(super) async fn create_job(
 }
 
 fn missing(what: &str) -> Error {
-    let context = format!("registry: the {what} that was just made is not there");
+    let context = format!("registry: the {what} that was just created is missing");
     Error::new(ErrorKind::Unavailable, context)
 }
 

@@ -123,10 +123,10 @@ async fn an_error_is_known_by_its_code_and_not_by_its_text() {
 
 /// When statements are sent together, all that follow a failed one fail as well, and their answers may be read first.
 #[tokio::test]
-async fn what_made_a_transaction_fail_is_told_and_not_that_it_failed() {
+async fn the_cause_of_a_failed_transaction_is_reported() {
     let server = match Postgres::shared() {
         Ok(server) => server,
-        Err(why) => return skipped("what_made_a_transaction_fail", &why),
+        Err(why) => return skipped("the_cause_of_a_failed_transaction", &why),
     };
     let database = server.database().expect("a database");
     let registry = PostgresRegistry::open(&database.url).await.expect("opened");
@@ -173,10 +173,10 @@ async fn tables_of_a_newer_version_are_refused_and_left_alone() {
 
 /// Runs that counted before the registry checked for mismatches still count, and so do those still on their way.
 #[tokio::test]
-async fn runs_of_the_tables_before_these_go_on_to_count() {
+async fn runs_from_older_tables_still_count() {
     let server = match Postgres::shared() {
         Ok(server) => server,
-        Err(why) => return skipped("runs_of_the_tables_before_these", &why),
+        Err(why) => return skipped("runs_from_older_tables", &why),
     };
     let database = server.database().expect("a database");
     let first = include_str!("0001.sql");

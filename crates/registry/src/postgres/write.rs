@@ -110,7 +110,12 @@ impl Datasets {
             self.remember(new);
         }
         let all: Option<Vec<i64>> = found.into_iter().collect();
-        all.ok_or_else(|| Error::new(ErrorKind::Unavailable, "registry: a dataset was not made"))
+        all.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "registry: a dataset row could not be created",
+            )
+        })
     }
 }
 

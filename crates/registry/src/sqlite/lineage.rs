@@ -300,8 +300,7 @@ fn neighbour(row: &Row<'_>) -> Result<Neighbour, Error> {
 
 /// The error for an edge that points to a missing row.
 fn gone(what: &str) -> Error {
-    let context =
-        format!("registry: an edge leads to a {what} that is not there; run `pudato doctor`");
+    let context = format!("registry: an edge refers to a missing {what}; run `pudato doctor`");
     Error::new(ErrorKind::Corrupt, context)
 }
 

@@ -239,7 +239,7 @@ async fn blocking<T: Send + 'static>(
     }
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
-        let context = format!("registry: a query stopped: {error}");
+        let context = format!("registry: a query did not finish: {error}");
         Err(Error::new(ErrorKind::Unavailable, context).with_source(error))
     })
 }
@@ -256,7 +256,7 @@ fn ready<T>(walk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         Poll::Ready(answer) => answer,
         Poll::Pending => Err(Error::new(
             ErrorKind::Unavailable,
-            "registry: a walk waited",
+            "registry: a lineage walk over SQLite had to wait",
         )),
     }
 }

@@ -38,7 +38,7 @@ const MIGRATIONS: &[&str] = &[
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         let context = format!(
-            "SQLite {} is too old; 3.51.3 is needed",
+            "SQLite {} is too old; expected 3.51.3 or later",
             rusqlite::version()
         );
         return Err(Error::new(ErrorKind::Invalid, context));
@@ -225,7 +225,7 @@ mod tests {
             (5, 5, 'r5', 'c5', 3, 'failed', 2000, '2026-01-01T00:00:00Z', '{\"status\": \"error\", \"correlation_id\": \"c5\"}');";
 
     #[tokio::test]
-    async fn runs_of_the_format_before_this_one_go_on_to_count() {
+    async fn runs_of_the_previous_format_still_count() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("registry.db");
         let old = Connection::open(&path).expect("opened");
@@ -321,7 +321,7 @@ mod tests {
             (1, 1, 2000, 1, 0, 1, 2000, 7), (2, 1, 2000, 1, 1, 1, 2000, 1), (3, 2, 2000, 1, 2, 1, 2000, 5), (4, 2, 2000, 2, 0, 2, 2000, 9);";
 
     #[tokio::test]
-    async fn rows_that_sql_changed_are_no_longer_taken_for_those_of_the_table() {
+    async fn changed_rows_are_not_taken_for_the_row_count() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("registry.db");
         let old = Connection::open(&path).expect("opened");

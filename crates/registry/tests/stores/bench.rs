@@ -1,4 +1,4 @@
-//! A fresh store of some kind.
+//! A fresh store of each kind.
 
 use pudato_protocol::{DataReference, Object, Result as Reply, Timestamp, encode};
 use pudato_registry::{
@@ -31,7 +31,7 @@ impl Bench {
         }
     }
 
-    /// `None` where there is no PostgreSQL.
+    /// `None` if there is no PostgreSQL.
     pub fn postgres(test: &str) -> Option<Self> {
         let server = match Postgres::shared() {
             Ok(server) => server,
@@ -47,7 +47,7 @@ impl Bench {
         })
     }
 
-    /// The same behind a pooler that gives each transaction another session. `None` where there is none: CI has none either.
+    /// The same behind a pooler that changes sessions between transactions. `None` if there is no pooler, as in CI.
     pub fn pooled(test: &str) -> Option<Self> {
         let mut bench = Self::postgres(test)?;
         if let Backend::Postgres(server, _, pooler) = &mut bench.backend {
@@ -62,7 +62,7 @@ impl Bench {
         Some(bench)
     }
 
-    /// The store, opened once more.
+    /// Opens the store once more.
     pub async fn open(&self) -> Arc<dyn RegistryStore> {
         self.open_with(false).await
     }
@@ -86,7 +86,7 @@ impl Bench {
         }
     }
 
-    /// As if nothing had been written.
+    /// Removes all data.
     pub fn clear(&self) {
         match &self.backend {
             Backend::Sqlite(folder) => {
@@ -101,7 +101,7 @@ impl Bench {
         }
     }
 
-    /// As the version before left it: all writes replaced what was there, and what this version changed of the tables is not done.
+    /// Rewrites the tables as the previous version left them: every write replaces, and later migrations are missing.
     pub fn as_before(&self) {
         match &self.backend {
             Backend::Sqlite(folder) => {
@@ -117,7 +117,7 @@ impl Bench {
         }
     }
 
-    /// Names a dataset as it was written before.
+    /// Renames a dataset to the spelling of an older version.
     pub fn respell(&self, namespace: &str, name: &str, as_before: &str) {
         let location = format!("{namespace}#{as_before}");
         let backwards: String = location.chars().rev().collect();
@@ -138,7 +138,7 @@ impl Bench {
         }
     }
 
-    /// A Result of a step, a second after the one before.
+    /// A Result of a step, one second after the previous Result.
     pub fn result(&self, step: &str, inputs: &[&str], outputs: &[&str]) -> Reply {
         self.n.set(self.n.get() + 1);
         let mut result = Reply::success(step, Object::new());
@@ -153,7 +153,7 @@ impl Bench {
     }
 }
 
-/// When Results are recorded: after all that they say.
+/// When Results are recorded: after everything that they report.
 pub const RECORDED_AT: &str = "2026-12-01T00:00:00Z";
 
 pub fn incoming(result: &Reply) -> Incoming {

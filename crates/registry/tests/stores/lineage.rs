@@ -21,7 +21,7 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    /// A step that read and wrote; each a second after the one before.
+    /// A step that read and wrote, one second after the previous one.
     async fn ran(&self, step: &str, inputs: &[&str], outputs: &[&str]) {
         let result = self.bench.result(step, inputs, outputs);
         apply(&*self.store, &[result]).await;
@@ -55,7 +55,7 @@ pub async fn upstream_follows_the_run_that_made_what_was_read(bench: &Bench) {
     lineage
         .ran("clean-1", &["s3://x/raw"], &["s3://x/clean"])
         .await;
-    // A later run of the ingest did not feed the clean file that there is.
+    // A later run of the ingest did not feed the current clean file.
     lineage
         .ran("ingest-2", &["s3://x/other"], &["s3://x/raw"])
         .await;
@@ -114,7 +114,7 @@ pub async fn as_of_shows_what_was_known_then(bench: &Bench) {
     assert_eq!(edges(&then), ["a -> one", "one -> t"]);
 }
 
-pub async fn a_cycle_ends_and_limits_are_told(bench: &Bench) {
+pub async fn a_cycle_ends_and_a_cut_graph_says_so(bench: &Bench) {
     let lineage = Lineage::new(bench).await;
     lineage.ran("there", &["s3://x/a"], &["s3://x/b"]).await;
     lineage.ran("back", &["s3://x/b"], &["s3://x/a"]).await;
@@ -149,7 +149,7 @@ pub async fn a_cycle_ends_and_limits_are_told(bench: &Bench) {
     assert_eq!((whole.edges.len(), &whole.truncated), (40, &false.into()));
 }
 
-pub async fn a_location_matches_exactly_itself(bench: &Bench) {
+pub async fn a_location_matches_only_itself(bench: &Bench) {
     let lineage = Lineage::new(bench).await;
     let odd = [
         "s3://x/100%",
@@ -256,13 +256,13 @@ pub async fn a_nul_is_refused(bench: &Bench) {
     let error = applied.await.expect_err("refused");
     assert_eq!(error.kind, ErrorKind::Invalid);
     assert!(error.context.contains("location"), "{error}");
-    // The next one finds nothing of it.
+    // It leaves nothing to the next query.
     lineage.ran("good", &["s3://x/a"], &["s3://x/b"]).await;
     let graph = lineage.walk("s3://x/b", Walk::Upstream, |_| {}).await;
     assert_eq!(edges(&graph), ["a -> good", "good -> b"]);
 }
 
-pub async fn a_hub_is_cut_where_it_is_told_to_be(bench: &Bench) {
+pub async fn a_hub_is_cut_at_the_limit(bench: &Bench) {
     let lineage = Lineage::new(bench).await;
     lineage.ran("hub", &[], &["s3://x/hub"]).await;
     let readers = (0..300).map(|n| {
@@ -276,7 +276,7 @@ pub async fn a_hub_is_cut_where_it_is_told_to_be(bench: &Bench) {
         .await;
     assert_eq!(graph.nodes.len(), 50);
     assert_eq!(graph.truncated, "max_nodes");
-    // The latest are shown.
+    // The latest steps are shown.
     assert!(edges(&graph).contains(&"hub -> reader-299".to_owned()));
     let mut query = hop("s3://x/hub", Direction::Consumers);
     query.max_nodes = 10;
@@ -290,7 +290,7 @@ pub async fn a_hub_is_cut_where_it_is_told_to_be(bench: &Bench) {
     assert_eq!((all.consumers.len(), all.truncated), (300, false));
 }
 
-pub async fn the_rows_of_a_dataset_and_those_that_were_changed_are_two_things(bench: &Bench) {
+pub async fn the_row_count_and_the_changed_rows_are_separate(bench: &Bench) {
     let lineage = Lineage::new(bench).await;
     let changed = |step: &str, operation: &str, counts: &[(&str, u64)]| {
         let mut result = bench.result(step, &[], &["s3://x/t"]);
@@ -331,12 +331,12 @@ pub async fn the_rows_of_a_dataset_and_those_that_were_changed_are_two_things(be
         &[("row_count", 60_005), ("rows_changed", 5)],
     );
     assert_eq!(known(added).await, (Some(60_005), Some(5)));
-    // How many a MERGE changed is not known; what the one before changed says nothing about it.
+    // The number of rows that a MERGE changed is unknown; that of an earlier write does not apply.
     let merged = changed("merged", "merge", &[("row_count", 60_010)]);
     assert_eq!(known(merged).await, (Some(60_010), None));
 }
 
-pub async fn what_nobody_wrote_has_the_rows_that_its_reader_counted(bench: &Bench) {
+pub async fn a_dataset_without_a_writer_has_the_row_count_of_its_reader(bench: &Bench) {
     let lineage = Lineage::new(bench).await;
     let rows = async |location: &str, direction| {
         let graph = lineage.walk(location, direction, |_| {}).await;
@@ -358,7 +358,7 @@ pub async fn what_nobody_wrote_has_the_rows_that_its_reader_counted(bench: &Benc
         .await;
     assert_eq!(rows("s3://x/source", Walk::Downstream).await, Some(2));
     assert_eq!(rows("s3://x/a", Walk::Upstream).await, Some(1));
-    // Who wrote it knows better.
+    // The writer's count takes precedence.
     let mut written = bench.result("writer", &[], &["s3://x/source"]);
     written.outputs[0].metadata.clear();
     apply(&*lineage.store, &[written]).await;
@@ -404,7 +404,7 @@ pub async fn a_step_is_called_as_it_was_declared_and_never_by_its_action(bench: 
         };
         assert_eq!(step_name.as_deref(), expected, "{location}");
         assert_eq!(action.as_deref(), Some("execute_sql"));
-        // One hop, and the step itself, have the action in the place of a name.
+        // One hop and the step itself show the action in place of a name, as the contract says.
         let hop = lineage
             .store
             .one_hop(hop(location, Direction::Producers))

@@ -1,4 +1,4 @@
-//! Which Results count for a step, and what becomes of the others.
+//! Results that match their step count; others are mismatches.
 
 use crate::bench::{Bench, RECORDED_AT, apply, edges, incoming, walk};
 use pudato_protocol::{DataReference, ExecutionRecord, Object, Result as Reply, Status, Timestamp};
@@ -19,7 +19,7 @@ fn own(bench: &Bench, inputs: &[&str], outputs: &[&str]) -> Reply {
     result
 }
 
-/// An error of another sender that names the step; it says that it wrote something.
+/// An error from another sender that names the step and claims to have written something.
 fn foreign(bench: &Bench, change: impl FnOnce(&mut Reply)) -> Reply {
     let mut result = own(bench, &["s3://x/foreign"], &["s3://x/out"]);
     (result.status, result.errors) = (Status::Error, vec!["flipped".into()]);
@@ -51,7 +51,7 @@ async fn applied(store: &dyn RegistryStore, result: &Reply) -> Applied {
     store.apply(vec![incoming(result)]).await.expect("applied")[0]
 }
 
-/// Makes another's of a Result.
+/// Changes a Result so that it does not match.
 type Change = fn(&mut Reply);
 
 pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
@@ -125,14 +125,14 @@ pub async fn a_finished_step_is_not_flipped_by_another_sender(bench: &Bench) {
             .expect("asked")
             .is_empty()
     );
-    // Lineage shows what the step itself says, and no more.
+    // Lineage shows the step's own Results only.
     let graph = walk(&*store, "s3://x/out", Walk::Upstream, |_| {}).await;
     assert_eq!(edges(&graph), ["in -> s", "s -> out"]);
     let graph = walk(&*store, "s3://x/foreign", Walk::Downstream, |_| {}).await;
     assert!(graph.edges.is_empty(), "{:?}", edges(&graph));
 }
 
-pub async fn a_declared_step_is_its_own_whatever_came_first(bench: &Bench) {
+pub async fn a_declaration_holds_whatever_came_first(bench: &Bench) {
     let store = bench.open_with(true).await;
     let early = foreign(bench, |reply| {
         reply.correlation_id = "other".into();
@@ -152,7 +152,7 @@ pub async fn a_declared_step_is_its_own_whatever_came_first(bench: &Bench) {
     assert_eq!(after.expect("a job").status, JobStatus::Pending);
     let graph = walk(&*store, "s3://x/out", Walk::Upstream, |_| {}).await;
     assert!(graph.edges.is_empty(), "{:?}", edges(&graph));
-    // Nobody is told of it as of that step.
+    // It is not exported as one of the step.
     assert!(
         store
             .take_outbox(10, 0, 1_000)
@@ -166,7 +166,7 @@ pub async fn a_declared_step_is_its_own_whatever_came_first(bench: &Bench) {
     assert_eq!(exported.len(), 1);
 }
 
-pub async fn the_first_of_an_undeclared_step_decides_whose_it_is(bench: &Bench) {
+pub async fn the_first_result_establishes_an_undeclared_step(bench: &Bench) {
     let (first, second) = (
         own(bench, &[], &["s3://x/one"]),
         foreign(bench, |reply| {
@@ -203,7 +203,7 @@ pub async fn a_step_that_is_sent_again_declares_its_new_id(bench: &Bench) {
         .details
         .insert("action".into(), "execute_script".into());
     again.executions[0].details.shift_remove("action_names");
-    // It comes before the step is declared to be sent again.
+    // It arrives before the new id is declared.
     assert_eq!(applied(&*store, &again).await, Applied::Mismatched);
     assert_eq!(step(&*store).await.status, StepStatus::Failed);
     let mut declaration = declared();
@@ -215,13 +215,13 @@ pub async fn a_step_that_is_sent_again_declares_its_new_id(bench: &Bench) {
         (found.status, found.mismatches.count),
         (StepStatus::Success, 0)
     );
-    // What was said under the first id is still the step's.
+    // The data from the first id still belongs to the step.
     assert_eq!((found.inputs.len(), found.executions.len()), (1, 2));
     let mut update = update(Some("job-s"));
     update.correlation_id = Some("third".into());
     store.update_step(update).await.expect("updated");
     let third = foreign(bench, |reply| reply.correlation_id = "third".into());
-    // It counts; the update is later.
+    // It counts, but the update is later.
     assert_eq!(applied(&*store, &third).await, Applied::Superseded);
     let mut elsewhere = declared();
     elsewhere.job_id = "job-other".into();
@@ -277,13 +277,13 @@ pub async fn a_time_in_the_future_counts_as_of_now(bench: &Bench) {
     ahead.timestamp = Timestamp::parse("2099-01-01T00:00:00Z").expect("a time");
     apply(&*store, &[ahead.clone()]).await;
     let found = step(&*store).await;
-    // Five minutes after it was recorded; what was said stands beside it.
+    // Five minutes after the recording; the stated time is kept beside it.
     assert_eq!(
         found.completed_at.as_deref(),
         Some("2026-12-01T00:05:00.000000+00:00")
     );
     assert_eq!(found.stated_at.as_deref(), Some(ahead.timestamp.as_str()));
-    // What is recorded later than that decides.
+    // A Result that is recorded later than that decides.
     let mut again = own(bench, &["s3://x/in"], &["s3://x/out"]);
     again.timestamp = Timestamp::parse("2026-12-01T00:10:00Z").expect("a time");
     let mut again = incoming(&again);
@@ -336,11 +336,11 @@ pub async fn a_mismatch_is_not_exported_and_is_pruned_in_time(bench: &Bench) {
         limit: 10,
         dry_run: true,
     };
-    // The step is not over, and the claim is none of its Results.
+    // The step has not ended, and the mismatch is not one of its Results.
     assert_eq!(store.prune(prune).await.expect("counted").results, 1);
 }
 
-pub async fn what_a_step_is_outlives_the_result_that_said_so(bench: &Bench) {
+pub async fn an_established_step_outlives_the_result_that_established_it(bench: &Bench) {
     let store = bench.open().await;
     let at = |seconds: i64| Timestamp::from_unix_us(1_795_392_000_000_000 + seconds * 1_000_000);
     let result = |seconds: i64, id: &str| {
@@ -360,7 +360,7 @@ pub async fn what_a_step_is_outlives_the_result_that_said_so(bench: &Bench) {
         dry_run: false,
     };
     assert_eq!(store.prune(prune).await.expect("pruned").results, 1);
-    // Older than all that is left, it would say what the step is.
+    // It is older than all remaining Results, so it would otherwise establish the step.
     assert_eq!(
         applied(&*store, &result(5, "other")).await,
         Applied::Mismatched
@@ -373,7 +373,7 @@ pub async fn what_a_step_is_outlives_the_result_that_said_so(bench: &Bench) {
     assert_eq!(found.completed_at.as_deref(), Some(at(30).as_str()));
 }
 
-/// A job as `pudato run` creates it: it says how many steps it has, and declares each.
+/// A job as `pudato run` creates it: it declares the number of its steps, and each of them.
 async fn complete(store: &dyn RegistryStore) {
     let job = NewJob {
         job_id: Some("job-s".into()),
@@ -387,7 +387,7 @@ async fn complete(store: &dyn RegistryStore) {
     store.add_step(declared(), now()).await.expect("added");
 }
 
-pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench) {
+pub async fn a_job_that_declared_all_of_its_steps_accepts_no_others(bench: &Bench) {
     let stranger = {
         let mut stranger = bench.result("other", &["s3://x/in"], &["s3://x/foreign"]);
         stranger.job_id = Some("job-s".into());
@@ -395,7 +395,7 @@ pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench)
         stranger
     };
     let own = own(bench, &["s3://x/in"], &["s3://x/out"]);
-    // Whatever comes first.
+    // In any order of arrival.
     for order in 0..3 {
         bench.clear();
         let store = bench.open().await;
@@ -415,7 +415,7 @@ pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench)
         let steps = store.get_job_steps("job-s").await.expect("asked");
         let ids: Vec<&str> = steps.iter().map(|step| step.step_id.as_str()).collect();
         assert_eq!(ids, ["s"]);
-        // What it did is told as what it is: a step of its own, which no pipeline asked for.
+        // Its work appears as a step of its own, outside of any pipeline.
         let other = store
             .get_step("other")
             .await
@@ -444,7 +444,7 @@ pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench)
         let other = other.expect("it is exported");
         assert_eq!((&other.job_id, &other.pipeline), (&None, &None));
     }
-    // It is one of the job's as soon as the job says so.
+    // It joins the job as soon as the job declares it.
     let store = bench.open().await;
     let step = NewStep {
         step_id: Some("other".into()),
@@ -457,7 +457,7 @@ pub async fn a_job_that_declared_all_of_its_steps_takes_no_others(bench: &Bench)
     assert_eq!((job.status, job.undeclared_steps), (JobStatus::Failed, 0));
 }
 
-pub async fn a_job_that_has_not_declared_all_of_its_steps_takes_whoever_names_it(bench: &Bench) {
+pub async fn a_job_with_steps_left_to_declare_accepts_any_step_that_names_it(bench: &Bench) {
     let store = bench.open().await;
     let job = NewJob {
         job_id: Some("job-s".into()),

@@ -1,4 +1,4 @@
-//! However the Results of a step arrive, the registry is the same.
+//! The registry is the same in whatever order the Results of a step arrive.
 
 use crate::bench::{Bench, apply, edges, incoming, walk};
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn result(kind: usize, at: &str, lineage: usize) -> Reply {
     result
 }
 
-/// As another sender would make it: under another correlation id, from another service, of another action or job, or without these.
+/// A Result from another sender: with another correlation id, service, action or job, or without these.
 fn as_another(result: &mut Reply, variant: usize) {
     let action = |action: &str| {
         let details = json!({"action": action}).as_object().cloned();
@@ -57,7 +57,7 @@ enum Arrival {
     AddStep(Option<&'static str>),
 }
 
-/// What the registry should say of the step, worked out from nothing but the rule.
+/// The expected state of the step, computed from the rule alone.
 #[derive(Debug, PartialEq, Default)]
 struct Model {
     status: String,
@@ -164,7 +164,7 @@ const LOCATIONS: [&str; 4] = [
     "s3://lake/1%_'\".csv",
 ];
 
-/// All that the registry tells, but for numbers of rows and times of recording.
+/// Everything that the registry returns, except for row numbers and times of recording.
 async fn view(store: &dyn RegistryStore) -> Vec<String> {
     let mut view = vec![
         format!("{:?}", store.get_job("job-1").await.expect("asked")),
@@ -215,7 +215,7 @@ async fn view(store: &dyn RegistryStore) -> Vec<String> {
     view
 }
 
-/// What the registry tells after the arrivals, in batches of so many.
+/// Everything that the registry returns after the arrivals, in batches of the given size.
 async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String> {
     bench.clear();
     let registry = bench.open().await;
@@ -255,7 +255,7 @@ async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String
                 .expect("applied");
         }
     }
-    // What is said of the step follows from the rule alone.
+    // The state of the step follows from the rule alone.
     assert_eq!(
         Model::found(&*registry).await,
         Model::of(arrivals),
@@ -264,7 +264,7 @@ async fn arrive(bench: &Bench, arrivals: &[Arrival], batch: usize) -> Vec<String
     view(&*registry).await
 }
 
-/// Equal instants written differently, and times apart.
+/// Equal instants in different notations, and different times.
 const TIMES: [&str; 4] = [
     "2026-11-23T10:00:00.000000+00:00",
     "2026-11-23T11:00:00+01:00",
@@ -373,7 +373,7 @@ pub async fn every_permutation_of_a_retried_step_ends_alike(bench: &Bench) {
     }
 }
 
-pub async fn each_result_is_told_what_became_of_it(bench: &Bench) {
+pub async fn each_result_gets_its_outcome(bench: &Bench) {
     let registry = bench.open().await;
     let mut without_step = result(1, TIMES[0], 1);
     without_step.step_id = None;
@@ -428,7 +428,7 @@ pub async fn two_at_once_apply_each_result_once(bench: &Bench) {
     let first = bench.open().await;
     let second = bench.open().await;
     let mut tasks = Vec::new();
-    // Both write all of them, in opposite orders and in batches that cut across each other.
+    // Both write all Results, in opposite orders and in overlapping batches.
     for (store, size, is_reversed) in [(first.clone(), 7, false), (second, 11, true)] {
         let mut incomings: Vec<_> = results.iter().map(incoming).collect();
         if is_reversed {

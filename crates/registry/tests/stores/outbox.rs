@@ -1,4 +1,4 @@
-//! Results that others are told.
+//! Results that are exported.
 
 use crate::bench::{Bench, apply};
 use pudato_protocol::Status;
@@ -11,8 +11,8 @@ fn steps(exported: &[ExportedResult]) -> Vec<&str> {
         .collect()
 }
 
-pub async fn every_result_is_told_once(bench: &Bench) {
-    // What was there before there was an outbox can be asked for, and is not told by itself.
+pub async fn every_result_is_exported_once(bench: &Bench) {
+    // Results from before the outbox can be requested, but are not exported by themselves.
     let silent = bench.open().await;
     apply(&*silent, &[bench.result("before", &[], &[])]).await;
     assert!(
@@ -47,7 +47,7 @@ pub async fn every_result_is_told_once(bench: &Bench) {
     assert_eq!(steps(&later), ["s3"]);
 }
 
-pub async fn what_is_taken_comes_again_when_nobody_told_it(bench: &Bench) {
+pub async fn a_taken_result_comes_again_until_it_is_marked_exported(bench: &Bench) {
     let store = bench.open_with(true).await;
     apply(&*store, &[bench.result("s", &[], &[])]).await;
     assert_eq!(
@@ -71,7 +71,7 @@ pub async fn what_is_taken_comes_again_when_nobody_told_it(bench: &Bench) {
     );
 }
 
-pub async fn each_run_of_a_step_is_told_apart(bench: &Bench) {
+pub async fn each_run_of_a_step_is_exported_as_its_own(bench: &Bench) {
     let store = bench.open_with(true).await;
     let mut results: Vec<_> = (0..4).map(|_| bench.result("s", &[], &[])).collect();
     for (result, status) in results.iter_mut().zip([

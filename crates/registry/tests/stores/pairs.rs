@@ -1,10 +1,10 @@
-//! Steps that know which output was made from what, and outputs that keep what they had.
+//! Steps that report the inputs of each output, and outputs that keep older contents.
 
 use crate::bench::{Bench, apply, edges, walk};
 use pudato_protocol::Result as Reply;
 use pudato_registry::Walk;
 
-/// Says of an output what it was made from.
+/// Adds the inputs of an output.
 fn from(result: &mut Reply, output: usize, from: &[&str]) {
     let reference = result.outputs[output].clone();
     result.outputs[output] = reference.with("from", from.to_vec());
@@ -35,7 +35,7 @@ pub async fn outputs_are_made_from_what_their_result_says(bench: &Bench) {
 
 pub async fn what_a_step_read_again_is_its_own(bench: &Bench) {
     let store = bench.open().await;
-    // An older run made the same table from something else.
+    // An older run made the same table from other inputs.
     apply(
         &*store,
         &[bench.result("old", &["s3://x/old"], &["s3://x/staging"])],
@@ -79,7 +79,7 @@ pub async fn what_was_added_stays(bench: &Bench) {
         apply(&*store, &[insert]).await;
     }
     let graph = walk(&*store, "s3://x/t", Walk::Upstream, |_| {}).await;
-    // What was there before it was created anew is gone.
+    // Data from before the table was created again is gone.
     let expected = [
         "a -> create",
         "add-1 -> t",
@@ -98,7 +98,7 @@ pub async fn what_was_added_stays(bench: &Bench) {
     assert!(edges(&graph).contains(&"read -> u".to_owned()));
 }
 
-/// What each of these words leaves: some of what was there.
+/// Operations that keep some of the older contents.
 const KEEPING: [&str; 10] = [
     "insert",
     "append",
@@ -160,7 +160,7 @@ pub async fn what_was_replaced_is_gone(bench: &Bench) {
     }
 }
 
-/// A registry of the version before counted every write as one that replaces, but for inserts.
+/// Before this version, a registry treated every write except an insert as one that replaces.
 pub async fn changes_that_were_recorded_before_keep_what_was_there(bench: &Bench) {
     let store = bench.open().await;
     for (step, input, word) in [
@@ -192,7 +192,7 @@ pub async fn changes_that_were_recorded_before_keep_what_was_there(bench: &Bench
 pub async fn what_stayed_is_read_again_with_what_was_added(bench: &Bench) {
     let store = bench.open().await;
     let (table, late) = ("s3://x/table", "s3://x/late");
-    // As dbt builds them: what is made of the table is made in the same step.
+    // As dbt builds them: the tables made from it are made in the same step.
     let build = |step: &str, input: &str, outputs: &[&str], word: &str| {
         let mut built = bench.result(step, &[input], outputs);
         from(&mut built, 0, &[input]);
@@ -211,7 +211,7 @@ pub async fn what_stayed_is_read_again_with_what_was_added(bench: &Bench) {
     let graph = walk(&*store, "s3://x/a", Walk::Downstream, |_| {}).await;
     let expected = ["a -> one", "one -> table", "table -> two", "two -> late"];
     assert_eq!(edges(&graph), expected, "and nothing of what replaced it");
-    // From the table itself: all that was ever made of it.
+    // Starting from the table itself: everything that was ever made from it.
     let graph = walk(&*store, table, Walk::Downstream, |_| {}).await;
     let expected = [
         "table -> three",
@@ -234,7 +234,7 @@ pub async fn what_stayed_is_read_again_with_what_was_added(bench: &Bench) {
     );
 }
 
-/// Whose clock counts seconds says of many writes that they were at the same time.
+/// A clock that counts seconds gives many writes the same instant.
 pub async fn writes_of_one_instant_are_all_shown(bench: &Bench) {
     let store = bench.open().await;
     let made = bench.result("made", &["s3://x/a"], &["s3://x/t"]);
@@ -267,7 +267,7 @@ pub async fn writes_of_one_instant_are_all_shown(bench: &Bench) {
             );
         }
     }
-    // A write that replaced it at the same instant may have been before or after them.
+    // A write that replaced it at the same instant may have come before or after them.
     let mut replaced = bench.result("anew", &["s3://x/b"], &["s3://x/t"]);
     replaced.timestamp = second;
     apply(&*store, &[replaced]).await;
@@ -290,7 +290,7 @@ pub async fn spellings_of_a_table_are_one_dataset(bench: &Bench) {
         &["duckdb:///W.duckdb#w.raw.orders"],
         &["duckdb:///W.duckdb#w.main.Mart"],
     );
-    // The same Result may write it in two ways itself.
+    // A single Result may write it in two ways.
     from(&mut build, 0, &["duckdb:///W.duckdb#w.raw.ORDERS"]);
     apply(&*store, &[load, build]).await;
     let expected = [
@@ -299,14 +299,14 @@ pub async fn spellings_of_a_table_are_one_dataset(bench: &Bench) {
         "load -> w.raw.orders",
         "w.raw.orders -> build",
     ];
-    // Whoever asks may write it as well.
+    // The reader may write it as well.
     for asked in ["duckdb:///W.duckdb#w.Main.mart", "MAIN.Mart", "mart"] {
         let graph = walk(&*store, asked, Walk::Upstream, |_| {}).await;
         assert_eq!(edges(&graph), expected, "{asked}");
     }
     let graph = walk(&*store, "s3://x/A", Walk::Downstream, |_| {}).await;
     assert_eq!(edges(&graph), expected);
-    // Files have a case, and tables of PostgreSQL that stand in quotes.
+    // Files, and quoted tables of PostgreSQL, have case-sensitive names.
     for (one, other) in [
         ("s3://x/B.csv", "s3://x/b.csv"),
         ("postgres://h:1#d.s.T", "postgres://h:1#d.s.t"),
@@ -359,7 +359,7 @@ pub async fn spellings_that_were_recorded_before_become_one(bench: &Bench) {
     assert_eq!(edges(&graph), expected);
     let graph = walk(&*store, "raw.orders", Walk::Upstream, |_| {}).await;
     assert_eq!(edges(&graph), ["A -> load", "load -> w.raw.orders"]);
-    // What comes now is the same dataset.
+    // New Results refer to the same dataset.
     apply(
         &*store,
         &[bench.result("late", &["duckdb:///w#w.MART"], &[])],

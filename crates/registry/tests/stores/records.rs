@@ -45,7 +45,7 @@ pub async fn a_job_and_its_steps_are_filled_in_whatever_came_first(bench: &Bench
     assert_eq!(added.step_name.as_deref(), Some("stage"));
     assert_eq!(added.status, StepStatus::Success);
     assert_eq!(added.inputs[0].location, "s3://x/a");
-    // Once more changes nothing.
+    // Repeating it changes nothing.
     let mut other = job("job-s");
     other.pipeline = "another".into();
     let again = store.create_job(other, Timestamp::now()).await;
@@ -226,7 +226,7 @@ pub async fn a_large_answer_is_not_read_for_a_steps_lineage(bench: &Bench) {
     assert_eq!(kept[0].identity, incoming(&result).identity);
 }
 
-pub async fn events_are_told_in_their_order(bench: &Bench) {
+pub async fn events_are_returned_in_their_order(bench: &Bench) {
     let store = bench.open().await;
     let event = |n: usize| {
         let mut event = Event::new("storage.object_created", Object::new());
@@ -293,10 +293,10 @@ pub async fn texts_keep_every_character(bench: &Bench) {
     assert!(refused.context.contains("step_id"), "{refused}");
 }
 
-/// What a store can never write is told by its field, and is not taken for a store that is down.
-pub async fn what_no_index_holds_is_refused_by_name(bench: &Bench) {
+/// A text that no store can write is refused by its field, and not treated as a store that is down.
+pub async fn a_text_too_long_for_an_index_is_refused_by_name(bench: &Bench) {
     let store = bench.open().await;
-    // Digits of pi, as it were: what compresses well fits into an index where its length does not.
+    // Random digits, because a compressible text fits into an index whatever its length.
     let mut number = 1_u64;
     let mut digit = || {
         number = number
@@ -342,7 +342,7 @@ pub async fn what_no_index_holds_is_refused_by_name(bench: &Bench) {
             "{refused}"
         );
     }
-    // All else may be as long as it likes.
+    // Other texts may have any length.
     let mut result = bench.result("s", &["s3://x/a"], &[]);
     result.correlation_id.clone_from(&long);
     result.errors = vec![long.clone()];

@@ -1,4 +1,4 @@
-//! A folder that lies elsewhere keeps its lineage, under the names that it has there.
+//! A folder that moved keeps its lineage, under its new names.
 
 use crate::bench::{Bench, apply, edges, walk};
 use pudato_protocol::{DataReference, Result as Reply};
@@ -39,7 +39,7 @@ async fn refused(store: &dyn RegistryStore, relocate: Relocate) -> String {
     error.context
 }
 
-/// A table that was made from an object, both in the folder, and a file elsewhere that was made from the table.
+/// A table made from an object, both in the folder, and a file elsewhere made from the table.
 fn results(bench: &Bench, folder: &str) -> Vec<Reply> {
     let (object, table) = (object(folder), table(folder));
     let put = bench.result("put", &[], &[&object]);
@@ -56,7 +56,7 @@ async fn upstream(store: &dyn RegistryStore, location: &str) -> Vec<String> {
     edges(&walk(store, location, Walk::Upstream, |_| {}).await)
 }
 
-/// The edges of all that the results of a folder say.
+/// The edges that the Results of a folder report.
 fn all(folder: &str) -> Vec<String> {
     let object = format!("{folder}/objects/lake/a.csv");
     let table = "warehouse.main.t";
@@ -77,7 +77,7 @@ fn locations(references: &[DataReference]) -> Vec<&str> {
 
 pub async fn a_folder_that_moved_keeps_its_lineage(bench: &Bench) {
     let store: Arc<dyn RegistryStore> = bench.open().await;
-    // Another program with the same registry, which knows the old names.
+    // Another program with the same registry, whose cache has the old names.
     let other = bench.open().await;
     apply(&*other, &results(bench, OLD)).await;
     let beside = bench.result(
@@ -121,13 +121,13 @@ pub async fn a_folder_that_moved_keeps_its_lineage(bench: &Bench) {
         [(NEW.to_owned(), 2)]
     );
 
-    // Again there is nothing to do.
+    // Repeating it has nothing left to do.
     assert_eq!(
         relocate(&*store, relocation(OLD, NEW)).await,
         Relocated::default()
     );
 
-    // What was said before is told by the names of today: of a step, and to OpenLineage.
+    // Older Results are shown with the new names, in a step and in OpenLineage.
     let step = store
         .get_step("make")
         .await
@@ -146,11 +146,11 @@ pub async fn a_folder_that_moved_keeps_its_lineage(bench: &Bench) {
         !exported.iter().any(|event| event.contains("/old/.pudato/")),
         "{exported:#?}"
     );
-    // The Result itself is as it was published.
+    // The stored Result is unchanged.
     let published = store.results_of("make").await.expect("asked");
     assert!(published[0].body.contains(OLD));
 
-    // What runs from now on goes on under the new names, in a program that knew the old ones as well.
+    // Later runs use the new names, even in a program that cached the old ones.
     let again = bench.result("again", &[&table(NEW)], &["s3://lake/out"]);
     apply(&*other, &[again]).await;
     assert_eq!(upstream(&*store, "s3://lake/out").await.len(), 5);
@@ -163,15 +163,15 @@ pub async fn a_folder_that_moved_keeps_its_lineage(bench: &Bench) {
     );
 }
 
-pub async fn a_step_that_is_worked_out_anew_keeps_the_new_names(bench: &Bench) {
+pub async fn a_rebuilt_step_keeps_the_new_names(bench: &Bench) {
     let store = bench.open().await;
     let mut results = results(bench, OLD);
-    // Of a step that nobody declared: who comes first decides.
+    // For an undeclared step, the first Result decides.
     let mut earlier = results[1].clone();
     apply(&*store, &results.split_off(1)).await;
     apply(&*store, &results).await;
     relocate(&*store, relocation(OLD, NEW)).await;
-    // One that is earlier than what established the step: it is worked out anew from what was said.
+    // An earlier Result than the one that established the step: the step is rebuilt from all Results.
     earlier.timestamp = pudato_protocol::Timestamp::from_unix_us(1_795_392_001_500_000);
     (earlier.inputs, earlier.outputs) = (Vec::new(), Vec::new());
     apply(&*store, &[earlier]).await;
@@ -183,10 +183,10 @@ pub async fn a_step_that_is_worked_out_anew_keeps_the_new_names(bench: &Bench) {
     );
 }
 
-pub async fn datasets_become_one_only_where_somebody_says_so(bench: &Bench) {
+pub async fn datasets_are_merged_only_on_request(bench: &Bench) {
     let store = bench.open().await;
     apply(&*store, &results(bench, OLD)).await;
-    // Somebody ran a pipeline in the new folder first.
+    // A pipeline ran in the new folder first.
     let early = bench.result("early", &[&table(NEW)], &["s3://lake/early"]);
     apply(&*store, &[early]).await;
     let error = refused(&*store, relocation(OLD, NEW)).await;
@@ -214,7 +214,7 @@ pub async fn datasets_become_one_only_where_somebody_says_so(bench: &Bench) {
         |node: &&Node| matches!(node, Node::Dataset { name, .. } if name == "warehouse.main.t");
     assert_eq!(graph.nodes.iter().filter(is_table).count(), 1);
 
-    // A Result that was on its way while the folder moved: the same relocation is said again, and needs no more words.
+    // A Result was on its way while the folder moved. Repeating the relocation needs no further option.
     let late = bench.result("late", &[], &[&table(OLD)]);
     apply(&*store, &[late]).await;
     let done = relocate(&*store, relocation(OLD, NEW)).await;
@@ -225,7 +225,7 @@ pub async fn datasets_become_one_only_where_somebody_says_so(bench: &Bench) {
     );
 }
 
-pub async fn folders_that_are_none_are_refused(bench: &Bench) {
+pub async fn paths_that_are_not_folders_are_refused(bench: &Bench) {
     let store = bench.open().await;
     apply(&*store, &results(bench, OLD)).await;
     for (from, to) in [

@@ -1,11 +1,11 @@
-//! What is removed when it is old, and what never is.
+//! Old data is removed, except for what must be kept.
 
 use crate::bench::{Bench, apply, edges, walk};
 use pudato_protocol::{Event, Object, Status, Timestamp, encode};
 use pudato_registry::{IncomingEvent, Prune, Pruned, RegistryStore, Walk};
 use std::sync::Arc;
 
-/// All of it, a few at a time.
+/// Prunes everything, a few Results at a time.
 async fn prune(store: &dyn RegistryStore, before: &Timestamp, dry_run: bool) -> Pruned {
     let mut all = Pruned::default();
     let mut after = None;
@@ -32,7 +32,7 @@ fn later() -> Timestamp {
     Timestamp::parse("2030-01-01T00:00:00Z").expect("a time")
 }
 
-pub async fn the_last_that_wrote_a_dataset_is_never_pruned(bench: &Bench) {
+pub async fn the_last_write_of_a_dataset_is_never_pruned(bench: &Bench) {
     let store = bench.open().await;
     for n in 0..5 {
         let ingest = bench.result(&format!("ingest-{n}"), &["s3://x/source"], &["s3://x/raw"]);
@@ -51,7 +51,7 @@ pub async fn the_last_that_wrote_a_dataset_is_never_pruned(bench: &Bench) {
     assert!(store.get_step("clean-3").await.expect("asked").is_none());
     assert!(store.get_job("job-clean-3").await.expect("asked").is_none());
     assert!(store.get_step("clean-4").await.expect("asked").is_some());
-    // Once more there is nothing to remove.
+    // A second run has nothing to remove.
     assert_eq!(prune(&*store, &later(), false).await, Pruned::default());
 }
 
@@ -68,12 +68,12 @@ pub async fn a_dry_run_removes_nothing(bench: &Bench) {
     assert_eq!((counted.results, counted.steps), (3, 3));
     assert!(store.get_step("s-0").await.expect("asked").is_some());
     assert_eq!(prune(&*store, &later(), false).await, counted);
-    // Nothing is as old as this.
+    // Nothing is this old.
     let early = Timestamp::parse("2020-01-01T00:00:00Z").expect("a time");
     assert_eq!(prune(&*store, &early, false).await, Pruned::default());
 }
 
-pub async fn what_is_not_over_or_not_told_is_kept(bench: &Bench) {
+pub async fn unfinished_and_unexported_results_are_kept(bench: &Bench) {
     let store = bench.open_with(true).await;
     apply(&*store, &[bench.result("untold", &[], &[])]).await;
     let mut running = bench.result("running", &[], &[]);

@@ -1,4 +1,4 @@
-//! The roles of the database, on a real PostgreSQL, made by an owner that is no superuser, as that of Amazon RDS is none.
+//! Database roles on a real PostgreSQL, created by an owner that is not a superuser, as on Amazon RDS.
 
 use pudato_messaging::{IdempotencyStore, Key};
 use pudato_registry::{JobFilter, PostgresRegistry, Purpose, RegistryStore};
@@ -12,7 +12,7 @@ async fn each_role_may_do_what_it_is_for_and_nothing_else() {
         Err(why) => return skipped("each_role_may_do", &why),
     };
     let name = server.database().expect("a database").name;
-    // Roles are the server's and not the database's.
+    // Roles belong to the server and not to the database.
     let role = |of: &str| format!("{name}_{of}");
     let (master, registry, answers) = (role("master"), role("registry"), role("answers"));
     let owner = format!(
@@ -25,7 +25,7 @@ async fn each_role_may_do_what_it_is_for_and_nothing_else() {
     };
     let owner = PostgresRegistry::open(&server.url(&master, &name)).await;
     let owner = owner.expect("opened");
-    // Twice, as every deployment does; another password is another secret.
+    // Twice, as every deployment does; the second password replaces the first.
     for password in ["one", "it's \\ another"] {
         let escaped = password.replace(' ', "%20").replace('\\', "%5C");
         for (role, purpose) in [(&registry, Purpose::Registry), (&answers, Purpose::Answers)] {
@@ -38,7 +38,7 @@ async fn each_role_may_do_what_it_is_for_and_nothing_else() {
     );
     assert_eq!(server.psql(&name, &kept).expect("counted").trim(), "2");
 
-    // What each is for.
+    // Each role can do its work.
     let of = async |role: &str| {
         let opened = PostgresRegistry::open(&server.url(role, &name)).await;
         opened.expect("opened")
@@ -81,7 +81,7 @@ async fn each_role_may_do_what_it_is_for_and_nothing_else() {
         assert!(is_denied, "{role}: {sql}: {error}");
     }
 
-    // The owner is none of them, and a role without a password is none.
+    // The owner is refused, and so is a role without a password.
     let own = owner.make_role(&url(&master, "x"), Purpose::Registry).await;
     let own = own.expect_err("its own role").to_string();
     assert!(own.contains("owns the tables"), "{own}");
