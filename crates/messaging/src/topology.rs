@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_letter_queues_form_chains_and_no_circles() {
+    fn dead_letter_queues_form_chains_and_no_cycles() {
         let topology = |last: QueueConfig| Topology {
             queues: vec![
                 QueueConfig::new("a").redrive(3, "b"),
@@ -196,8 +196,8 @@ mod tests {
             ..Topology::default()
         };
         assert!(topology(QueueConfig::new("c")).check().is_ok());
-        let circle = topology(QueueConfig::new("c").redrive(3, "a")).check();
-        let error = circle.expect_err("refused").to_string();
-        assert!(error.contains("go round in a circle"), "{error}");
+        let cycle = topology(QueueConfig::new("c").redrive(3, "a")).check();
+        let error = cycle.expect_err("refused").to_string();
+        assert!(error.contains("form a cycle"), "{error}");
     }
 }

@@ -239,7 +239,7 @@ fn an_altered_claim_is_a_dead_letter_and_can_be_replayed_when_it_is_mended() {
     let mut up = installation.up();
     let list = || installation.ok(&["dlq", "list"]);
     wait("a dead letter", || {
-        list().contains("are not those that were stored")
+        list().contains("differ from those that were stored")
     });
     std::fs::write(&claim, whole).expect("mended");
     installation.ok(&["dlq", "replay", "--all", "pudato-storage-dlq"]);

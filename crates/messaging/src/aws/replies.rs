@@ -184,11 +184,11 @@ impl ReplyQueue {
                 tracing::debug!(error = %failed(&title, error), "received replies could not be deleted; SQS may deliver them again");
             }
         }
-        let heard = messages.into_iter().map(|message| Reply {
+        let replies = messages.into_iter().map(|message| Reply {
             attributes: wire::attributes(&message).0,
             body: message.body.unwrap_or_default().into_bytes(),
         });
-        Ok(heard.collect())
+        Ok(replies.collect())
     }
 
     /// Removes the queue and its subscription. A failure is logged, and the sweep removes the rest later.

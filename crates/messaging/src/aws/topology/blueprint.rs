@@ -83,8 +83,9 @@ pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Re
         if all.iter().any(|known| known.name == undelivered) {
             continue;
         }
-        let heard = topology.subscriptions.iter();
-        let heard = heard.filter(|other| self::undelivered(&other.queue) == undelivered);
+        let subscriptions = topology.subscriptions.iter();
+        let subscriptions =
+            subscriptions.filter(|other| self::undelivered(&other.queue) == undelivered);
         all.push(Resource {
             kind: Kind::Queue,
             title: format!("queue {undelivered}"),
@@ -94,7 +95,7 @@ pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Re
                     json!(RETENTION_DEAD_SECONDS.to_string()),
                 ),
                 ("SqsManagedSseEnabled", json!("true")),
-                ("Policy", policy(&undelivered, heard, account)),
+                ("Policy", policy(&undelivered, subscriptions, account)),
             ]),
             name: undelivered,
         });
@@ -135,8 +136,8 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
         true => RETENTION_SECONDS,
         false => RETENTION_DEAD_SECONDS,
     };
-    let heard = topology.subscriptions.iter();
-    let heard = heard.filter(|subscription| subscription.queue == *name);
+    let subscriptions = topology.subscriptions.iter();
+    let subscriptions = subscriptions.filter(|subscription| subscription.queue == *name);
     let mut attributes = BTreeMap::from([
         (
             "VisibilityTimeout",
@@ -145,7 +146,7 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
         ("DelaySeconds", json!(queue.delay.as_secs().to_string())),
         ("MessageRetentionPeriod", json!(retention.to_string())),
         ("SqsManagedSseEnabled", json!("true")),
-        ("Policy", policy(name, heard, account)),
+        ("Policy", policy(name, subscriptions, account)),
     ]);
     if let Some(redrive) = &queue.redrive {
         let to = account.arn("sqs", &redrive.dead_letter_queue);
@@ -170,10 +171,10 @@ fn queue(queue: &QueueConfig, topology: &Topology, account: &Account) -> Resourc
 /// The policy of a queue with these subscriptions.
 fn policy<'a>(
     queue: &str,
-    heard: impl Iterator<Item = &'a Subscription>,
+    subscriptions: impl Iterator<Item = &'a Subscription>,
     account: &Account,
 ) -> Value {
-    let mut topics: Vec<String> = heard
+    let mut topics: Vec<String> = subscriptions
         .map(|subscription| account.arn("sns", &subscription.topic))
         .collect();
     topics.sort();
@@ -243,14 +244,14 @@ mod tests {
     }
 
     fn named(name: &str) -> Resource {
-        let all = resources(&topology(), &account()).expect("no circle");
+        let all = resources(&topology(), &account()).expect("no cycle");
         let found = all.into_iter().find(|resource| resource.name == name);
         found.unwrap_or_else(|| panic!("{name} is missing"))
     }
 
     #[test]
     fn what_is_named_is_made_before_who_names_it() {
-        let all = resources(&topology(), &account()).expect("no circle");
+        let all = resources(&topology(), &account()).expect("no cycle");
         let names: Vec<&str> = all.iter().map(|resource| resource.name.as_str()).collect();
         let expected = [
             "p-storage-commands",
@@ -311,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn dead_letter_queues_in_a_circle_are_refused() {
-        let mut circle = topology();
-        circle.queues[1] = QueueConfig::new("p-storage-dlq").redrive(6, "p-storage-queue");
-        assert!(resources(&circle, &account()).is_err());
+    fn dead_letter_queues_in_a_cycle_are_refused() {
+        let mut cycle = topology();
+        cycle.queues[1] = QueueConfig::new("p-storage-dlq").redrive(6, "p-storage-queue");
+        assert!(resources(&cycle, &account()).is_err());
     }
 }
