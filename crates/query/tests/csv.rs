@@ -1,4 +1,4 @@
-//! A text in columns is read with every row and every digit, or refused with the line that is in the way.
+//! A CSV file is read with every row and every digit, or refused with the number of the offending line.
 
 mod support;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use support::{engine, run, source, table, work};
 
-/// What `SELECT *` of a text answers, and the types of its columns.
+/// The answer to `SELECT *` from a text, and the types of its columns.
 async fn read(
     format: Format,
     ending: &str,
@@ -45,7 +45,7 @@ async fn said(text: impl AsRef<[u8]>, options: Value) -> Result<(Vec<String>, Ve
     read(Format::Csv, "", text.as_ref(), options).await
 }
 
-/// The options as the engine's process is told them: a character is its byte.
+/// The options in the form that the engine's process receives: a character is a byte.
 fn options_of(given: Value) -> Value {
     let mut options = serde_json::to_value(CsvOptions::default()).expect("JSON");
     for (name, value) in given.as_object().expect("an object") {
@@ -328,7 +328,7 @@ async fn a_folder_named_like_a_partition_adds_no_column() {
     }
 }
 
-/// Texts of a table, written as a caller may have written them.
+/// Texts of a table, as a caller may write them.
 fn tables() -> impl Strategy<Value = (String, Vec<Vec<String>>)> {
     let field = prop_oneof![
         "[a-z]{1,3}",

@@ -45,7 +45,7 @@ fn memory(folder: &Path) -> Subject {
     }
 }
 
-/// One test for each promise; what is left behind in the scratch folder is looked at afterwards.
+/// One test for each promise. Afterwards it checks what is left in the scratch folder.
 macro_rules! promises {
     ($module:ident, $subject:ident: $($promise:ident)*) => {
         mod $module {
@@ -75,7 +75,7 @@ async fn nothing_is_left(folder: &Path) {
     panic!("left behind: {left:?}");
 }
 
-/// All that an engine with a warehouse in a file promises.
+/// The promises of an engine with a warehouse in a file.
 macro_rules! all_promises {
     ($($module:ident, $subject:ident;)*) => {
         $(promises! { $module, $subject:

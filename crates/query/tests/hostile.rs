@@ -1,4 +1,4 @@
-//! A warehouse that another program filled with macros under the names of DuckDB's functions changes nothing of what pudato does.
+//! A warehouse that another program filled with macros, under the names of DuckDB's functions, does not change what pudato does.
 
 mod support;
 
@@ -36,7 +36,7 @@ const MACROS: [&str; 20] = [
     "json_execute_serialized_sql(x) AS TABLE SELECT 42 AS a",
 ];
 
-/// What another program makes.
+/// The macros of another program.
 fn foreign(folder: &Path, macros: &[&str]) {
     let file = folder.join("warehouse.duckdb");
     let connection = duckdb::Connection::open(file).expect("opened");
@@ -50,7 +50,7 @@ fn foreign(folder: &Path, macros: &[&str]) {
     }
 }
 
-/// What pudato answers, keeps and tells as lineage.
+/// The answers, stored answers and lineage of pudato.
 async fn story(engine: &DuckDb) -> serde_json::Value {
     let scratch = engine.scratch().expect("scratch");
     let sources = [

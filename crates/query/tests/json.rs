@@ -1,4 +1,4 @@
-//! JSON is read with every digit, or refused with the line.
+//! JSON is read with every digit, or refused with the number of the line.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Names that files, folders and callers choose are data: none is run as SQL, and each is given back as it is.
+//! Names that files, folders and callers choose are data: none is run as SQL, and each is returned unchanged.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use support::{engine, refused, rows, run, script, source, table, work};
 
-/// Names that would make the table `proof`, or end what they stand in, where they were run as SQL.
+/// Names that would create the table `proof`, or end their context, if they were run as SQL.
 const TELLING: [&str; 12] = [
     "it's",
     "x'}); CREATE TABLE proof AS SELECT 1; --",
@@ -26,7 +26,7 @@ const TELLING: [&str; 12] = [
     "SELECT",
 ];
 
-/// Writes a field so that every reader of CSV takes it as it is.
+/// Quotes a field so that every CSV reader accepts it.
 fn field(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
@@ -215,7 +215,7 @@ async fn a_query_never_writes_whatever_it_reads() {
     )
     .await
     .expect("made");
-    // While nobody writes, and while the file is open for writing.
+    // While the file is idle, and while it is open for writing.
     let text = refused(&engine, work("SELECT nextval('s')")).await;
     assert!(text.contains("a query cannot change anything"), "{text}");
     let writer = engine.begin(work("INSERT INTO t VALUES (0)")).await;

@@ -1,4 +1,4 @@
-//! The engine's process: what it cannot reach, and what its end costs.
+//! The engine's process: what it cannot reach, and the effect of its end.
 
 mod support;
 
@@ -13,17 +13,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::run;
 
-/// A read that runs for minutes, and stops at once when it is interrupted.
+/// A read that runs for minutes, and stops as soon as it is interrupted.
 const LONG: &str =
     "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3";
-/// What must happen at some time happens within this, also on a slow machine.
+/// The longest wait for something that must happen, even on a slow machine.
 const SOON: Duration = Duration::from_secs(60);
 
 fn engine(folder: &Path) -> Arc<DuckDb> {
     Arc::new(support::engine_with(folder, "warehouse.duckdb", 64 << 20))
 }
 
-/// A work that has time, also on a slow machine.
+/// A work with a long deadline, for a slow machine.
 fn work(sql: &str) -> Work {
     Work {
         label: format!("the work {sql}"),
@@ -36,7 +36,7 @@ async fn rows(engine: &DuckDb, sql: &str) -> Vec<Value> {
     support::rows(engine, work(sql)).await
 }
 
-/// Lets a work run beside the test.
+/// Runs a work beside the test.
 fn start(
     engine: &Arc<DuckDb>,
     work: Work,
@@ -58,7 +58,7 @@ fn pid(engine: &DuckDb) -> Pid {
     Pid::from_raw(i32::try_from(id).expect("a number")).expect("a process")
 }
 
-/// Waits until the process has worked for a while: what it was given runs.
+/// Waits until the process has used CPU time, which shows that its work is running.
 async fn is_busy(engine: &DuckDb) {
     let ticks = |engine: &DuckDb| {
         let id = engine.process_id()?;
@@ -73,7 +73,7 @@ async fn is_busy(engine: &DuckDb) {
     .await;
 }
 
-/// Waits until the process has so many works: each has sockets of its own.
+/// Waits until the process has this many works. Each has sockets of its own.
 async fn has_works(engine: &DuckDb, count: usize) {
     let sockets = |engine: &DuckDb| {
         let folder = format!("/proc/{}/fd", engine.process_id()?);
@@ -112,7 +112,7 @@ async fn the_process_is_held_by_the_kernel() {
         inherited.all(|variable| variable.starts_with("LD_LIBRARY_PATH=")),
         "{environment}"
     );
-    // Where the kernel has Landlock, it holds; where it has not, the engine says so.
+    // With Landlock in the kernel, the restriction holds; without it, the engine reports that.
     if std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|lsm| lsm.contains("landlock"))
     {
         assert!(sandbox.files.is_ok(), "{sandbox:?}");
@@ -228,7 +228,7 @@ async fn a_process_that_ends_while_it_starts_is_not_waited_for() {
             args: ["-c", "sleep 0.2; kill -9 $$"].map(Into::into).into(),
         },
     );
-    // Half of what a start may take.
+    // Half of the longest start.
     let ended = tokio::time::timeout(SOON / 2, run(&engine, work("SELECT 1"))).await;
     let error = ended.expect("it is known").expect_err("it did not start");
     assert!(
@@ -287,7 +287,7 @@ impl Waiting for RecordedWaits {
     fn ends(&self, _wait: u64) {}
 }
 
-/// Another program opens the file: what pudato's own process holds, it could not.
+/// Another program can open the file only if pudato's own process does not hold it.
 fn opens(folder: &Path) -> Result<(), String> {
     let opened = duckdb::Connection::open(folder.join("warehouse.duckdb"));
     opened.map(|_| ()).map_err(|error| error.to_string())
@@ -320,7 +320,7 @@ async fn a_loan_waits_for_earlier_works_alone_and_says_so() {
             .any(|what| what.contains("range(1000000)"))
     };
     until("the borrower hears for whom it waits", is_told).await;
-    // Who comes later does not wait for it.
+    // A later work does not wait for it.
     run(&engine, work("INSERT INTO t VALUES (1)"))
         .await
         .expect("written");

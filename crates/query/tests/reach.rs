@@ -1,4 +1,4 @@
-//! What a statement can reach: the warehouse and its own sources, whatever kind it is of.
+//! A statement of any kind reaches only the warehouse and its own sources.
 
 mod support;
 
@@ -8,7 +8,7 @@ use pudato_query::{Format, QueryEngine};
 use serde_json::json;
 use support::{engine, refused, rows, run, script, source, table, work};
 
-/// Reads another command's source, through every way to write a query.
+/// Reads another Command's source, in every way to write a query.
 #[tokio::test]
 async fn no_kind_of_statement_reads_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -93,7 +93,7 @@ async fn no_kind_of_statement_reads_a_file() {
     );
 }
 
-/// What tells something, and reads no file, still does.
+/// Statements that report something without reading a file still work.
 #[tokio::test]
 async fn what_is_allowed_still_runs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -168,7 +168,7 @@ async fn what_is_allowed_still_runs() {
             panic!("{sql}: {error}");
         }
     }
-    // A hundred queries in one make a plan that is as deep.
+    // A hundred nested queries make an equally deep plan.
     let many = vec!["SELECT a FROM t"; 300].join(" UNION ALL ");
     let outcome = run(&engine, work(&many)).await.expect("an answer");
     let lineage = &outcome.statements[0].lineage;
@@ -191,7 +191,7 @@ async fn the_schema_of_the_answers_is_not_reached_by_any_statement() {
         let engine = engine(folder.path());
         with_answers(&engine).await;
     }
-    // Another program may do what it likes.
+    // Another program may do as it likes.
     let connection =
         duckdb::Connection::open(folder.path().join("warehouse.duckdb")).expect("opened");
     connection
@@ -251,7 +251,7 @@ async fn the_schema_of_the_answers_is_not_reached_by_any_statement() {
         let is_refusal = text.contains("the schema pudato") || text.contains("is not allowed");
         assert!(is_refusal, "{sql}: {text}");
     }
-    // Its name is no secret, and a column may have it.
+    // The schema's name is not secret, and a column may have it.
     let named = rows(
         &engine,
         work("SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'pudato'"),
@@ -262,7 +262,7 @@ async fn the_schema_of_the_answers_is_not_reached_by_any_statement() {
         rows(&engine, work("SELECT a AS pudato FROM t")).await,
         [json!([1])]
     );
-    // What was kept is kept.
+    // The stored answer is still there.
     let mut again = work("CREATE TABLE t AS SELECT 1 AS a");
     again.identity = Some(Identity {
         key: "key:1".into(),
@@ -284,7 +284,7 @@ async fn two_sources_whose_names_differ_in_case_are_refused() {
     ];
     let text = refused(&engine, read).await;
     assert!(text.contains("\"orders\" and \"ORDERS\""), "{text}");
-    // DuckDB tells letters beyond ASCII apart, and so does pudato.
+    // DuckDB distinguishes letters beyond ASCII by case, and so does pudato.
     let mut read = work("SELECT é.a, \"É\".a FROM é, \"É\"");
     read.sources = vec![
         source(&scratch, "é", Format::Csv, "a\n1\n"),

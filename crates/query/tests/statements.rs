@@ -1,4 +1,4 @@
-//! Which statements there are in a text, and what each is, is what DuckDB reads.
+//! pudato finds the same statements in a text as DuckDB, with the same kinds.
 
 mod support;
 
@@ -61,7 +61,7 @@ async fn a_statement_is_what_duckdb_plans() {
         let text = refused(&engine, work(sql)).await;
         assert!(text.contains(word), "{sql}: {text}");
     }
-    // It tells of a change, and makes none.
+    // It shows the plan of a change and makes none.
     run(&engine, work("EXPLAIN INSERT INTO t VALUES (1)"))
         .await
         .expect("a plan");

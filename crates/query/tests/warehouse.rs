@@ -1,4 +1,4 @@
-//! The warehouse's file, and what its sessions are like.
+//! The file of the warehouse, and the settings of its sessions.
 
 mod support;
 
@@ -12,7 +12,7 @@ async fn a_warehouse_of_a_newer_duckdb_is_refused_for_good_with_both_versions() 
     let file = folder.path().join("warehouse.duckdb");
     drop(duckdb::Connection::open(&file).expect("a warehouse"));
     let mut bytes = std::fs::read(&file).expect("read");
-    // Where DuckDB's first page says what wrote the file.
+    // The place in DuckDB's first page with the version that wrote the file.
     bytes[12..20].copy_from_slice(&999_u64.to_le_bytes());
     bytes[52..60].copy_from_slice(b"v99.0.1\0");
     std::fs::write(&file, bytes).expect("written");
@@ -61,7 +61,7 @@ async fn rows_are_counted_only_where_duckdb_counts_rows_and_not_matches() {
     }
 }
 
-/// No other statement is to blame, and waiting for one would help nobody.
+/// No other statement is at fault, so waiting would not help.
 #[tokio::test]
 async fn a_commit_that_cannot_make_its_log_says_so() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What is written into an object is read back as it was, or its writing is refused by name.
+//! An answer that is written into an object is read back unchanged, or its writing is refused by name.
 
 mod support;
 
@@ -6,7 +6,7 @@ use pudato_query::{AnswerTo, EngineError, Format, QueryEngine};
 use serde_json::{Value, json};
 use support::{engine, run, source, table, work};
 
-/// What comes back of `sql`'s answer that was written in a format and read again.
+/// The answer of `sql` after it was written in a format and read again.
 async fn round(
     sql: &str,
     format: Format,
@@ -221,7 +221,7 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
     }
 }
 
-/// The text of a point that no rounding survives.
+/// The text of a point that would show any rounding.
 const POINT: &str = "POINT (0.1 0.30000000000000004)";
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_geometry_is_its_text_with_every_digit() {
     assert_eq!(written[0]["nested"], json!([{"in": POINT}]));
     let (_, rows, _) = round(&sql, Format::Csv, "").await.expect("written");
     assert_eq!(rows[0][0], POINT);
-    // The warehouse keeps it, and casts what it is told.
+    // The warehouse stores it, and casts it on request.
     run(&engine, work(&format!("CREATE TABLE t AS {sql}")))
         .await
         .expect("kept");

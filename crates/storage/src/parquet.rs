@@ -1,15 +1,15 @@
-//! The rows of a Parquet file, from its footer: no page of data is read.
+//! Reads the number of rows from the footer of a Parquet file, without reading data pages.
 //!
-//! A footer is one struct in Thrift's compact protocol. Its third field is the number of rows; whatever stands before it is skipped.
+//! A footer is one struct in Thrift's compact protocol. Its third field is the number of rows; the fields before it are skipped.
 
-/// What a file begins and ends with.
+/// The bytes at the start and the end of a file.
 const MAGIC: &[u8] = b"PAR1";
-/// The field of the footer that has the number of rows.
+/// The field of the footer with the number of rows.
 const ROWS: i16 = 3;
-/// Structs within structs; a footer has fewer than ten.
+/// The deepest nesting of structs. A footer has fewer than ten levels.
 const DEPTH_MAX: usize = 32;
 
-/// The number of rows; `None` where the bytes are no whole Parquet file, or its footer is encrypted.
+/// The number of rows; `None` if the bytes are not a complete Parquet file, or its footer is encrypted.
 pub(crate) fn rows(file: &[u8]) -> Option<u64> {
     let inner = file.strip_prefix(MAGIC)?.strip_suffix(MAGIC)?;
     let (inner, length) = inner.split_last_chunk::<4>()?;
@@ -27,10 +27,10 @@ pub(crate) fn rows(file: &[u8]) -> Option<u64> {
     None
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The header of a field says its value; in a list it is one byte.
+    /// The header of a field contains its value; in a list it takes one byte.
     Bool,
     Byte,
     /// 16 and 32 bits.
@@ -53,7 +53,7 @@ impl Kind {
             6 => Self::I64,
             7 => Self::Double,
             8 => Self::Binary,
-            // Sets are written as lists are.
+            // Sets have the same form as lists.
             9 | 10 => Self::List,
             11 => Self::Map,
             12 => Self::Struct,
@@ -63,7 +63,7 @@ impl Kind {
     }
 }
 
-/// Reads from the front; every answer is `None` where the bytes end too early.
+/// Reads from the front. Every method returns `None` if the bytes end too early.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -112,7 +112,7 @@ impl Reader<'_> {
         Some(Some((id, kind)))
     }
 
-    /// Goes past the value of a field.
+    /// Skips the value of a field.
     fn skip(&mut self, kind: Kind, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         match kind {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes past an element of a list or a map. Each takes a byte at least, so that a count which is a lie ends with the bytes.
+    /// Skips an element of a list or a map. Each takes at least one byte, so a wrong count ends with the bytes.
     fn skip_element(&mut self, kind: Kind, depth: usize) -> Option<()> {
         match kind {
             Kind::Bool => self.pass(1),
@@ -171,7 +171,7 @@ mod tests {
     use super::rows;
     use proptest::prelude::*;
 
-    /// What DuckDB 1.5.6 and pyarrow 21 write for three rows of `a INTEGER, b VARCHAR`, and what DuckDB writes for 70,000.
+    /// The files that DuckDB 1.5.6 and pyarrow 21 write for three rows of `a INTEGER, b VARCHAR`, and DuckDB's for 70,000.
     const FILES: [(&[u8], u64); 3] = [
         (include_bytes!("parquet/duckdb.parquet"), 3),
         (include_bytes!("parquet/pyarrow.parquet"), 3),

@@ -1,4 +1,4 @@
-//! Containers that are buckets of S3, or of what speaks its language.
+//! Containers in buckets of S3 or a compatible service.
 
 use crate::containers::{Container, Place};
 use crate::error::{Error, ErrorKind, store_error};
@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// A server that does not answer a connection, or says nothing for so long, is tried again.
+/// The timeout of a connection, and of a silence on it. The call is then retried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// How S3 is reached: by the SDK's own chain of credentials, region, profile and endpoint.
+/// The access to S3: the SDK's own chain of credentials, region, profile and endpoint.
 #[derive(Clone)]
 pub struct S3Access {
     region: String,
@@ -29,10 +29,10 @@ pub struct S3Access {
 }
 
 impl S3Access {
-    /// Takes them from the SDK's configuration.
+    /// Uses the configuration of the SDK.
     ///
     /// # Errors
-    /// `Invalid`: it has no region or no credentials.
+    /// `Invalid`: the configuration has no region or no credentials.
     pub fn new(config: &SdkConfig) -> Result<Self, Error> {
         let missing = |what: &str| Error::new(ErrorKind::Invalid, format!("S3: {what}"));
         let region = config
@@ -52,13 +52,13 @@ impl S3Access {
         })
     }
 
-    /// How often each verb of S3 was called through this and its clones, by `S3 PutObject` and the like.
+    /// The number of calls of each S3 operation through this value and its clones, by names such as `S3 PutObject`.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.calls.all()
     }
 }
 
-/// `AWS_ENDPOINT_URL_S3` and its like before the endpoint of all services, as the SDK's own clients have it.
+/// Uses `AWS_ENDPOINT_URL_S3` and the like before the endpoint of all services, as the SDK's own clients do.
 fn endpoint(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id("S3")
@@ -70,7 +70,7 @@ fn endpoint(config: &SdkConfig) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// A bucket, or what lies below a prefix of it.
+/// A bucket, or the part of it below a prefix.
 pub(crate) struct Bucket {
     name: String,
     /// Empty, or ends with a slash.
@@ -79,7 +79,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Reads `bucket/prefix`; the text says what is wrong with it.
+    /// Parses `bucket/prefix`. The text says what is wrong.
     pub(crate) fn new(text: &str, access: S3Access) -> Result<Self, String> {
         let (name, prefix) = text.split_once('/').unwrap_or((text, ""));
         crate::key::check_container(name).map_err(|what| format!("bucket: {what}"))?;
@@ -98,10 +98,10 @@ impl Bucket {
     }
 
     pub(crate) fn open(&self, container: &str) -> Result<Container, Error> {
-        // The client of the object store takes what the process has agreed on; another part may have done so before.
+        // The object store's client uses the crypto provider of the process. Another part may have installed it before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let access = &self.access;
-        // Large objects take long; what hangs shows in what does not come.
+        // Large objects take long, so there is no timeout for a whole call; a hanging one is noticed by its silence.
         let options = ClientOptions::new()
             .with_timeout_disabled()
             .with_connect_timeout(CONNECT_TIMEOUT)
@@ -123,7 +123,7 @@ impl Bucket {
             .map_err(|error| store_error(&doing, error))?;
         let store: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => Arc::new(bucket),
-            // As it stands, since locations have it so; `Path::from` would write `#` and `%` otherwise.
+            // Unchanged, because locations contain it in this form; `Path::from` would encode `#` and `%`.
             prefix => {
                 let prefix =
                     Path::parse(prefix).map_err(|error| store_error(&doing, error.into()))?;
@@ -141,10 +141,10 @@ impl Bucket {
     }
 }
 
-/// Credentials are asked for anew so long before they expire.
+/// How long before their expiry the credentials are refreshed.
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
 
-/// The SDK's credentials, as the object store asks for them: before every call, so they are kept.
+/// Caches the SDK's credentials, because the object store asks for them before every call.
 #[derive(Debug)]
 struct Credentials {
     provider: SharedCredentialsProvider,

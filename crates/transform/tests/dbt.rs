@@ -1,4 +1,4 @@
-//! The handler with a real dbt: what it reports while dbt runs.
+//! The handler with a real dbt: the reports while dbt runs.
 
 use pudato_handler::{Answer, Failure, Handler, Progress, Request};
 use pudato_protocol::{Command, Object};
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The dbt of the tests: the one that `PUDATO_TEST_DBT` names, or that `cargo xtask test` installs. `None`, said aloud, where it is not there; in
-/// CI that is a failure.
+/// The dbt of the tests: the one in `PUDATO_TEST_DBT`, or the one that `cargo xtask test` installs. `None`, with a message, if there is
+/// none; in CI that is a failure.
 fn dbt() -> Option<PathBuf> {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/dbt");
     let named = std::env::var_os("PUDATO_TEST_DBT").map(PathBuf::from);
@@ -28,7 +28,7 @@ fn dbt() -> Option<PathBuf> {
     None
 }
 
-/// Keeps what is reported.
+/// Records the reports.
 #[derive(Debug, Default)]
 struct Told(Mutex<Vec<Object>>);
 
@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// An action's answer, and what was reported meanwhile.
+    /// The answer of an action, and the reports before it.
     async fn call(&self, action: &'static str) -> (Result<Answer, Failure>, Vec<Object>) {
         let told = Told::default();
         let command = Command::new("transform", action, Object::new());
@@ -104,7 +104,7 @@ fn short(report: &Object) -> String {
     format!("{}{parts} {node}", text("kind"))
 }
 
-/// dbt has words for what it does beside models: they are told as they are, and count as nodes only where they are some.
+/// dbt has its own words for things other than models: they are reported unchanged, and count as nodes only if they are nodes.
 #[tokio::test]
 async fn hooks_batches_tests_and_unit_tests_are_told_as_what_they_are() {
     let Some(dbt) = dbt() else {
@@ -145,7 +145,7 @@ async fn hooks_batches_tests_and_unit_tests_are_told_as_what_they_are() {
         "model b",
         "unit_test adds",
     ];
-    // dbt 1.8 knew no batches.
+    // dbt 1.8 has no batches.
     if !version.starts_with("1.8.") {
         expected.extend(["batch 1 of 2 daily", "batch 2 of 2 daily"]);
     }

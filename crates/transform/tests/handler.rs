@@ -1,4 +1,4 @@
-//! The handler with a script in dbt's place: what dbt is called with, and what its end is answered with.
+//! The handler with a script in place of dbt: how dbt is called, and how its end is answered.
 
 use async_trait::async_trait;
 use pudato_handler::{Answer, Failure, Handler, Request, Waits};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Says its version, and writes the artifacts of a run that built one table.
+/// Prints its version, and writes the artifacts of a run that built one table.
 const BUILDS: &str = r#"
 for arg; do case $arg in --target-path=*) out=${arg#*=};; esac; done
 echo '{"info": {"name": "MainReportVersion"}, "data": {"version": "=1.11.0"}}'
@@ -34,7 +34,7 @@ fn project(folder: &Path) {
     std::fs::write(folder.join("profiles.yml"), profile).expect("written");
 }
 
-/// A project with a script in dbt's place.
+/// A project with a script in place of dbt.
 struct Bench {
     folder: TempDir,
     settings: Settings,
@@ -88,7 +88,7 @@ fn errors(answer: Result<Answer, Failure>) -> String {
     }
 }
 
-/// Writes down what it is asked; while it counts, others get their turn if they may have it.
+/// Records what it is asked. While it counts, others get their turn if they are allowed to.
 #[derive(Default)]
 struct Asked(Arc<Mutex<Vec<&'static str>>>);
 
@@ -205,7 +205,7 @@ async fn a_program_that_a_repository_has_committed_is_not_run() {
         subdirectory: Some("warehouse".into()),
         allows_file: true,
     });
-    // Whether this machine has a dbt or not, it is not that one.
+    // Whether or not this machine has a dbt, it is not this one.
     let _ = bench.build(json!({})).await;
     assert!(bench.path("transform/logic/checkouts").is_dir(), "fetched");
     assert!(!owned.exists(), "the repository's own dbt ran");
@@ -215,7 +215,7 @@ async fn a_program_that_a_repository_has_committed_is_not_run() {
 fn a_lease_is_longer_than_the_longest_run() {
     let bench = Bench::new(BUILDS);
     let handler = bench.handler(Arc::new(NoWarehouse));
-    // What `PUDATO_TRANSFORM_SECONDS` may be at most.
+    // The longest `PUDATO_TRANSFORM_SECONDS`.
     let longest = Duration::from_secs(43_200);
     for action in handler.actions() {
         assert!(action.lease_max > longest, "{}", action.name);
@@ -245,8 +245,8 @@ impl Warehouse for Older {
     }
 }
 
-/// A Python of its own in which pip has put packages of these versions, as far as their metadata; and a program of it in dbt's place, which
-/// writes down that it ran. `None`, said aloud, where there is no Python.
+/// A separate Python in which pip has put the metadata of packages with these versions, and a program of it in place of dbt, which records
+/// that it ran. `None`, with a message, if there is no Python.
 fn python_dbt(bench: &mut Bench) -> Option<PathBuf> {
     let venv = bench.path("venv");
     let mut python = std::process::Command::new("python3");
@@ -270,7 +270,7 @@ fn python_dbt(bench: &mut Bench) -> Option<PathBuf> {
     Some(own.join("site-packages"))
 }
 
-/// As pip does it: the metadata of the version that was there goes.
+/// As pip does it: the metadata of the previous version is removed.
 fn installs(site: &Path, name: &str, version: &str) {
     for entry in std::fs::read_dir(site).expect("a folder").flatten() {
         let file = entry.file_name();
@@ -305,7 +305,7 @@ async fn a_dbt_whose_duckdb_is_newer_does_not_run_on_the_warehouse() {
         assert!(said.contains(part), "{said}");
     }
     assert!(!bench.path("ran").exists(), "it ran");
-    // `pudato doctor` finds it before anybody runs it; another warehouse is none of its business.
+    // `pudato doctor` finds it before any run. Another warehouse does not matter.
     let findings = bench.settings.examine(Some("v1.5.6")).await;
     assert!(
         findings.len() == 1 && findings[0].contains("DuckDB 2.0.1"),
@@ -314,7 +314,7 @@ async fn a_dbt_whose_duckdb_is_newer_does_not_run_on_the_warehouse() {
     let mut other = bench.settings.clone();
     other.warehouse_file = Some(bench.path("other.duckdb"));
     assert_eq!(other.examine(Some("v1.5.6")).await, Vec::<String>::new());
-    // What it says helps, also while this program runs on.
+    // Following the advice helps, even while this program runs.
     installs(&site, "duckdb", "1.5.9");
     assert_eq!(
         bench.settings.examine(Some("v1.5.6")).await,
@@ -325,7 +325,7 @@ async fn a_dbt_whose_duckdb_is_newer_does_not_run_on_the_warehouse() {
     assert!(bench.path("ran").exists(), "it did not run");
 }
 
-/// A project's own folder is none where Python looks for modules before dbt runs.
+/// Before dbt runs, Python does not search for modules in the project's own folder.
 #[tokio::test]
 async fn asking_for_versions_runs_nothing_of_the_project() {
     let mut bench = Bench::new("exit 1");

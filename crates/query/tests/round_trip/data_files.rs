@@ -1,4 +1,4 @@
-//! Data files that public packages of Python ship: each is read with the rows and the digits that Python finds, or refused with its line.
+//! Data files from public Python packages. Each is read with the rows and digits that Python finds, or refused with the number of the line.
 
 use crate::python;
 use crate::support::{engine, run, source, work};
@@ -70,7 +70,7 @@ async fn each_data_file_of_public_packages_is_read_as_python_reads_it_or_refused
     let told = python("data_files.py", &[OsStr::new("compare"), path.as_os_str()]);
     let told: Value = serde_json::from_str(&told.expect("Python is there")).expect("JSON");
     assert_eq!(told["different"], json!({}), "what is read differently");
-    // What the documentation says of them.
+    // As the documentation describes them.
     let docs = include_str!("../../../../docs/sql.md");
     let count = |format: &str| told["equal"][format].as_u64().unwrap_or(0);
     let counts = format!(

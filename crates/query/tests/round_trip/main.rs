@@ -1,4 +1,4 @@
-//! What pudato writes, pudato, DuckDB, pandas, pyarrow and polars read back equal: every type of docs/sql.md in every format, packed or not.
+//! pudato, DuckDB, pandas, pyarrow and polars read back what pudato writes: every type of docs/sql.md in every format, compressed or not.
 
 mod data_files;
 mod kinds;
@@ -107,7 +107,7 @@ async fn write(engine: &DuckDb, case: &Case, file: &Path) -> Result<(), EngineEr
     Ok(())
 }
 
-/// What `sql` answers with `file` as its source `s`.
+/// The answer of `sql` with `file` as its source `s`.
 async fn read(engine: &DuckDb, sql: &str, case: &Case, file: &Path) -> Result<Vec<Value>, String> {
     let scratch = engine.scratch().expect("scratch");
     let bytes = std::fs::read(file).map_err(|error| format!("it was not written: {error}"))?;
@@ -137,7 +137,7 @@ fn others_read(folder: &Path, manifest: &[Value]) {
     }
 }
 
-/// What a script beside this file prints; an error where there is no Python.
+/// The output of a script beside this file, or an error if there is no Python.
 fn python(script: &str, args: &[&OsStr]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/round_trip")

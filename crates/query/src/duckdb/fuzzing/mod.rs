@@ -1,4 +1,4 @@
-//! What holds for every input whatever. The fuzzers (`fuzz/`) run this with what they make up, the tests with the fuzzers' corpus.
+//! Properties of every input. The fuzzers (`fuzz/`) check them with generated inputs, the tests with the fuzzers' corpus.
 
 mod records;
 mod sources;

@@ -1,9 +1,9 @@
-//! Other readers of CSV and JSON, which count the rows of a text. They share nothing with DuckDB's.
+//! Independent readers of CSV and JSON, which count rows. They share no code with DuckDB's readers.
 
 use serde::de::IgnoredAny;
 use serde_json::StreamDeserializer;
 
-/// The records of a text in columns after its header; `None` where it is not in UTF-8.
+/// The number of records of a CSV file after its header; `None` if it is not in UTF-8.
 pub(super) fn csv(text: &[u8], delimiter: u8) -> Option<u64> {
     std::str::from_utf8(text).ok()?;
     let mut reader = csv::ReaderBuilder::new();
@@ -16,19 +16,19 @@ pub(super) fn csv(text: &[u8], delimiter: u8) -> Option<u64> {
     Some(rows)
 }
 
-/// As [`csv`], of a text with one column: an empty line is a row without a value.
+/// As [`csv`], for a file with one column: an empty line is a row without a value.
 pub(super) fn csv_of_one_column(text: &[u8]) -> u64 {
     let (mut lines, mut is_begun) = (0_u64, false);
-    // Whether the line began with a quote, and whether that one is open.
+    // Whether the line began with a quote, and whether that quote is open.
     let (mut has_quotes, mut is_open) = (false, false);
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    // Before the names an empty line is nothing.
+    // Empty lines before the header do not count.
     let blank = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
     let mut left = text[blank.count()..].iter();
     while let Some(byte) = left.next() {
         match byte {
             b'"' if !is_begun => (has_quotes, is_open) = (true, true),
-            // One that is doubled closes and opens again.
+            // A doubled quote closes and opens again.
             b'"' if has_quotes => is_open = !is_open,
             b'\r' | b'\n' if !is_open => {
                 if *byte == b'\r' && left.as_slice().first() == Some(&b'\n') {
@@ -45,7 +45,7 @@ pub(super) fn csv_of_one_column(text: &[u8]) -> u64 {
     (lines + u64::from(is_begun)).saturating_sub(1)
 }
 
-/// A text as strict readers take it: DuckDB also takes numbers that are none, and two characters more as spaces.
+/// The text in a form that strict readers accept: DuckDB also accepts some malformed numbers, and two more characters as spaces.
 pub(super) fn strict_json(text: &[u8]) -> Vec<u8> {
     let mut strict = String::from_utf8_lossy(text).replace(['\u{b}', '\u{c}'], " ");
     for name in ["Infinity", "NaN", "Inf"] {
@@ -64,7 +64,7 @@ pub(super) fn strict_json(text: &[u8]) -> Vec<u8> {
     strict.into_bytes()
 }
 
-/// What a JSON text has as rows: the items of an array, else its values one after the other; `None` where it is no JSON.
+/// The rows of a JSON text: the items of an array, or else its values one after the other; `None` if it is not JSON.
 pub(super) fn json(text: &[u8]) -> Option<u64> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if let Ok(items) = serde_json::from_slice::<Vec<IgnoredAny>>(text) {
@@ -78,7 +78,7 @@ pub(super) fn json(text: &[u8]) -> Option<u64> {
     count.ok()
 }
 
-/// The lines that have something in them, each one value; `None` where one is no JSON.
+/// The number of non-empty lines, each of which is one value; `None` if one is not JSON.
 pub(super) fn json_lines(text: &[u8]) -> Option<u64> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let lines = text.split(|byte| *byte == b'\n');

@@ -1,4 +1,4 @@
-//! The rows of a source: as pudato reads it, and as another reader counts them.
+//! Compares the rows of a source as pudato reads it with those that another reader counts.
 
 use super::records;
 use crate::csv_options::CsvOptions;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 const FORMATS: [Format; 4] = [Format::Csv, Format::Tsv, Format::Json, Format::Jsonl];
 
-/// What texts are made of where the first byte says that those after it name pieces: bytes alone seldom make a table.
+/// Pieces of text. If the first byte says so, the others are indexes into this list, because random bytes seldom form a table.
 const PIECES: [&str; 64] = [
     ",",
     ",",
@@ -86,11 +86,11 @@ const PIECES: [&str; 64] = [
     "1,2,3\n",
 ];
 
-/// Reads a source, whose format the first byte tells. An answer has as many rows as the other reader counts, and lineage tells so
-/// many. What comes back tells one outcome from another, for a fuzzer that looks for new ones.
+/// Reads a source whose format the first byte selects. The answer must have as many rows as the other reader counts, and lineage must
+/// report the same number. The returned text distinguishes outcomes, so that a fuzzer can look for new ones.
 ///
 /// # Panics
-/// This does not hold, and it is none of what is known ([`known`]); or pudato says that it would help to try again.
+/// If the counts differ for no known reason ([`known`]), or if pudato reports a retryable error.
 pub fn source(input: &[u8]) -> String {
     let Some((first, rest)) = input.split_first() else {
         return String::new();
@@ -104,7 +104,7 @@ pub fn source(input: &[u8]) -> String {
         }
     };
     if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
-        // The mark of UTF-16: the other readers read UTF-8.
+        // The byte order mark of UTF-16. The other readers read UTF-8.
         return String::new();
     }
     let shown = || format!("{format:?} {:?}", String::from_utf8_lossy(&text));
@@ -145,7 +145,7 @@ pub fn source(input: &[u8]) -> String {
     label
 }
 
-/// An error without what is the input's own.
+/// An error without the parts that come from the input.
 fn kind(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
     let plain = line
@@ -154,7 +154,7 @@ fn kind(why: &str) -> String {
     plain.take(80).collect()
 }
 
-/// How many rows another reader finds; `None` where it refuses the text. The delimiter is the one that was found.
+/// The number of rows that another reader finds; `None` if it refuses the text. The delimiter is the detected one.
 fn expected(format: Format, text: &[u8], found: Option<(u8, usize)>) -> Option<u64> {
     match (format, found) {
         (Format::Csv | Format::Tsv, Some((_, 1))) => Some(records::csv_of_one_column(text)),
@@ -164,7 +164,7 @@ fn expected(format: Format, text: &[u8], found: Option<(u8, usize)>) -> Option<u
     }
 }
 
-/// Why an answer may have another count today. Each of these is a fault that is known; where it is gone, its line goes.
+/// Why an answer may have another count at present. Each of these is a known fault; when it is fixed, remove its line.
 fn known(format: Format, text: &[u8], read: &Read) -> Option<&'static str> {
     if !matches!(format, Format::Json | Format::Jsonl) {
         return None;
@@ -176,7 +176,7 @@ fn known(format: Format, text: &[u8], read: &Read) -> Option<&'static str> {
 
 struct Read {
     rows: u64,
-    /// What the lineage would say.
+    /// The row count in the lineage.
     told: Option<u64>,
     /// The query that reads the file, up to the names of its columns.
     how: String,
@@ -233,7 +233,7 @@ impl Reader {
         read
     }
 
-    /// What is found in the file that was read last, where it is a text in columns.
+    /// The delimiter and the number of columns that were detected in the last CSV file.
     fn found(&self, format: Format) -> Option<(u8, usize)> {
         let delimiter = match format {
             Format::Csv => None,

@@ -1,4 +1,4 @@
-//! The statements of a text: pudato's and DuckDB's.
+//! Compares the statements that pudato finds in a text with those that DuckDB finds.
 
 use crate::duckdb::parse::{self, Does};
 use crate::duckdb::run;
@@ -8,11 +8,11 @@ use crate::engine::{AnswerTo, Work};
 use crate::parameters::Parameters;
 use std::time::Duration;
 
-/// Reads a text as SQL. Where pudato takes it, DuckDB finds as many statements, which begin and end at the same places, and none that
-/// pudato takes for a read is something else for DuckDB.
+/// Reads a text as SQL. If pudato accepts it, DuckDB must find the same number of statements with the same boundaries, and agree about
+/// those that pudato treats as reads.
 ///
 /// # Panics
-/// One of these does not hold.
+/// If one of these does not hold.
 pub fn sql(text: &[u8]) {
     let Ok(sql) = std::str::from_utf8(text) else {
         return;
@@ -46,7 +46,7 @@ fn work(sql: &str) -> Work {
     }
 }
 
-/// A text that is quoted is one token, and the text.
+/// A quoted text must be a single token with the same content.
 fn quoted(text: &str) {
     if text.is_empty() {
         return;
@@ -57,7 +57,7 @@ fn quoted(text: &str) {
     assert_eq!(tokens[0].token, Token::Text(text.to_owned()));
 }
 
-/// DuckDB reads as many statements up to the end of each, and as many from its beginning on.
+/// DuckDB must find as many statements up to the end of each one, and as many from its start on.
 fn placed(sql: &str, statements: &[Statement<'_>]) {
     let mut end = 0;
     for (n, statement) in statements.iter().enumerate() {
@@ -65,7 +65,7 @@ fn placed(sql: &str, statements: &[Statement<'_>]) {
         let between = &sql[end..begin];
         assert_eq!(parse::count(between), Ok(0), "{between:?} in {sql:?}");
         end = begin + statement.sql.len();
-        // DuckDB makes several of one PIVOT.
+        // DuckDB makes several statements of one PIVOT.
         if statements.iter().any(|statement| statement.expands) {
             continue;
         }
@@ -84,7 +84,7 @@ fn placed(sql: &str, statements: &[Statement<'_>]) {
     assert_eq!(parse::count(&sql[end..]), Ok(0), "after {end} of {sql:?}");
 }
 
-/// DuckDB's type of a statement that is taken for a read.
+/// DuckDB's type of a statement that pudato treats as a read.
 fn reads(statement: &Statement<'_>) {
     if !statement.kind.is_read() {
         return;
@@ -102,7 +102,7 @@ fn reads(statement: &Statement<'_>) {
     let is_fine = |does: &Does| match does {
         Does::Select | Does::NotKnown => true,
         Does::Explain => matches!(statement.kind, Kind::Explain | Kind::ExplainAnalyze),
-        // What a PIVOT is expanded to begins with the types of its columns.
+        // The expansion of a PIVOT begins with the types of its columns.
         Does::Other => statement.expands,
     };
     assert!(

@@ -1,4 +1,4 @@
-//! The conversation of the two processes, where one of them says what it likes.
+//! The conversation between the two processes, in which one of them sends arbitrary bytes.
 
 use super::batches::ReceivedRows;
 use super::frame::{self, Kind};
@@ -18,11 +18,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Hears frames as the worker, which the first byte is even for, or as the engine's process. Whatever is said is understood or is an
-/// error, and what the engine's process answers the worker understands.
+/// Reads frames as the worker if the first byte is even, and otherwise as the engine's process. Every input must be understood or be an
+/// error, and the worker must understand the engine's answers.
 ///
 /// # Panics
-/// This does not hold.
+/// If this does not hold.
 pub fn frames(input: &[u8]) {
     let Some((first, bytes)) = input.split_first() else {
         return;
@@ -35,7 +35,7 @@ pub fn frames(input: &[u8]) {
     }
 }
 
-/// Listens to a process as the worker does, and tells how often rows came.
+/// Reads the messages of the engine's process as the worker does, and counts the batches of rows.
 fn worker(from: &mut impl io::Read) -> io::Result<Option<WorkerMessage>> {
     let mut received = ReceivedRows::default();
     let mut rows = JsonRows::new(1 << 20);
@@ -89,10 +89,10 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     }
 });
 
-/// The longest that a work is waited for.
+/// The longest wait for a work.
 const WORK_MAX: Duration = Duration::from_secs(5);
 
-/// Says `bytes` to the engine's process.
+/// Sends `bytes` to the engine's process.
 fn engine(bytes: &[u8]) {
     if let Ok(Some((Kind::Setup, setup))) = frame::read(&mut &bytes[..]) {
         let _: io::Result<Setup> = frame::json(&setup);
@@ -104,7 +104,7 @@ fn engine(bytes: &[u8]) {
         _ => false,
     };
     let (mut ours, theirs) = UnixStream::pair().expect("sockets");
-    // More than the kernel keeps for a socket would wait for a reader.
+    // More than a socket's buffer would block without a reader.
     ours.write_all(&bytes[..bytes.len().min(64 << 10)])
         .expect("said");
     if !is_work {
@@ -132,7 +132,7 @@ mod tests {
     use crate::{Parameters, Waits};
     use std::path::Path;
 
-    /// Keeps what is read.
+    /// Records the bytes that are read.
     struct Heeded<R>(R, Vec<u8>);
 
     impl<R: io::Read> io::Read for Heeded<R> {
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// What the engine's process says to a query of many types.
+    /// The answer of the engine's process to a query with many types.
     fn said() -> Vec<u8> {
         let work = Work {
             label: "a work".into(),
@@ -175,7 +175,7 @@ mod tests {
         bytes
     }
 
-    /// The fuzzer begins with rows as they are; `PUDATO_WRITE_CORPUS=1` writes them anew.
+    /// The fuzzer starts with these rows; `PUDATO_WRITE_CORPUS=1` writes the file again.
     #[test]
     fn the_corpus_has_rows_as_the_engine_sends_them() {
         let said = said();
@@ -213,7 +213,7 @@ mod tests {
                 }
             }
         }
-        // Arrow does panic on some of these; many change nothing, or a value.
+        // Arrow does panic on some of these; many others change nothing, or only a value.
         assert!(
             unreadable > 0 && understood > 0,
             "{unreadable} {understood}"
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(error, Some(io::ErrorKind::InvalidData));
     }
 
-    /// Frames have the same kinds; their bytes differ with the version of Arrow.
+    /// The frames have the same kinds; their bytes depend on the version of Arrow.
     fn kinds(bytes: &[u8]) -> Vec<Kind> {
         let mut from = &bytes[1..];
         let frames = std::iter::from_fn(|| frame::read(&mut from).expect("a frame"));

@@ -42,12 +42,12 @@ pub(super) enum Kind {
     Alter,
     /// A comment, statistics, a checkpoint, or a variable. It changes no data.
     Upkeep,
-    /// Begins with no word that is known here; it is refused.
+    /// An unknown first word. Such a statement is refused.
     Unknown,
 }
 
 impl Kind {
-    /// Its name in the execution record.
+    /// The name of the kind in the execution record.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Query => "select",
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// Whether it leaves everything as it is.
+    /// Whether it changes nothing.
     pub(super) fn is_read(self) -> bool {
         matches!(
             self,
@@ -78,38 +78,38 @@ impl Kind {
     }
 }
 
-/// One statement of a text.
+/// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement<'a> {
-    /// Its text, without the semicolon.
+    /// The text of the statement, without the semicolon.
     pub(super) sql: &'a str,
     pub(super) kind: Kind,
-    /// The name that it writes to, its parts unquoted.
+    /// The parts of the name that it writes to, without quotes.
     pub(super) target: Option<Vec<String>>,
-    /// The target's new name.
+    /// The new name of the target.
     pub(super) renamed: Option<String>,
-    /// It says IF NOT EXISTS.
+    /// Whether it contains IF NOT EXISTS.
     pub(super) if_not_exists: bool,
-    /// The query inside of it, where it can be cut out as a text.
+    /// The query within the statement, if it can be cut out of the text.
     pub(super) query: Option<&'a str>,
-    /// The source that COPY loads, and where its name stands in `sql`, with its quotes.
+    /// The source that COPY loads, and the range of its quoted name in `sql`.
     pub(super) loads: Option<(String, Range<usize>)>,
-    /// DuckDB makes more than one statement of it, and it is one query nevertheless.
+    /// Whether DuckDB makes several statements of it although it is one query.
     pub(super) expands: bool,
-    /// DuckDB counts a row once for each row of another table that it matches.
+    /// Whether DuckDB counts a row once for each row of another table that it matches.
     pub(super) counts_matches: bool,
-    /// It makes a macro.
+    /// Whether it creates a macro.
     is_macro: bool,
     /// The statement that it explains.
     pub(super) explained: Option<Box<Statement<'a>>>,
-    /// What it describes: a query, or a name.
+    /// The query or the name that it describes.
     pub(super) shown: Option<&'a str>,
-    /// What is run in its place.
+    /// The statement to run in its place.
     pub(super) instead: Option<String>,
 }
 
 impl Statement<'_> {
-    /// The name of the macro that it makes.
+    /// The name of the macro that it creates.
     pub(super) fn macro_name(&self) -> Option<&str> {
         let name = self.target.as_ref().filter(|_| self.is_macro)?;
         name.last().map(String::as_str)
@@ -119,7 +119,7 @@ impl Statement<'_> {
 /// Splits `sql`.
 ///
 /// # Errors
-/// A text that cannot be read, or a statement that is not allowed; the error says which and what to do instead.
+/// A statement is malformed or not allowed. The error names it, and what to do instead.
 pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
     let tokens = tokens(sql)?;
     let mut statements = Vec::new();
@@ -139,7 +139,7 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement<'_>>, String> {
     Ok(statements)
 }
 
-/// Whether the schema of the kept answers is named: with something in it, or where a schema is spoken of.
+/// Whether the schema of stored answers is named: with a table in it, or as a schema.
 fn names_answers(tokens: &[Placed]) -> bool {
     let is_word = |placed: &Placed, word: &str| matches!(&placed.token, Token::Word(own) if own.eq_ignore_ascii_case(word));
     let is_own = |placed: &Placed| matches!(&placed.token, Token::Word(own) | Token::Name(own) if own.eq_ignore_ascii_case(answers::SCHEMA));
