@@ -1,5 +1,5 @@
-//! SNS and SQS keep the promises of the suite, as far as an emulator shows it. Time is the emulator's own, so each test waits as long as
-//! it says; all of them wait at once.
+//! SNS and SQS keep the promises of the suite, as far as an emulator can show. Time is the emulator's, so each test waits as long as it
+//! says; all of them wait concurrently.
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 struct AwsBench {
-    /// What is waited longer than a promise says.
+    /// The time to wait in addition to a promise's.
     slack: Duration,
     config: SdkConfig,
     fabric: AwsFabric,
@@ -27,7 +27,7 @@ struct AwsBench {
     answers: MemoryFabric,
 }
 
-/// Publishes, and waits until what was published has arrived.
+/// Publishes, and waits until the messages have arrived.
 struct Arriving {
     publisher: pudato_messaging::aws::SnsPublisher,
     after: Duration,
@@ -50,7 +50,7 @@ impl Publisher for Arriving {
     }
 }
 
-/// An account of its own on the emulator.
+/// A separate account on the emulator.
 fn bench(emulator: &Emulator, slack: Duration) -> AwsBench {
     static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_000);
     let account = ACCOUNTS.fetch_add(1, Ordering::Relaxed).to_string();
@@ -67,7 +67,7 @@ fn bench(emulator: &Emulator, slack: Duration) -> AwsBench {
         slack,
         publisher: Arc::new(Arriving {
             publisher: fabric.publisher(),
-            // LocalStack delivers when it finds the time, as SNS itself does; ministack before it answers.
+            // LocalStack delivers asynchronously, as SNS does; ministack delivers before it answers.
             after: match emulator.is_localstack() {
                 true => Duration::from_millis(1_500),
                 false => Duration::ZERO,
@@ -115,7 +115,7 @@ impl Bench for AwsBench {
     }
 }
 
-/// What is left out, and why.
+/// The promises that are left out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     (
         "browsing_shows_the_oldest_messages_and_changes_nothing",
@@ -155,7 +155,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ),
 ];
 
-/// What LocalStack 4.10.0 does otherwise than SQS.
+/// The differences between LocalStack 4.10.0 and SQS.
 const GAPS_OF_LOCALSTACK: &[(&str, &str)] = &[
     (
         "a_cancelled_receive_leases_nothing_for_longer_than_the_timeout",
@@ -183,7 +183,7 @@ const GAPS_OF_LOCALSTACK: &[(&str, &str)] = &[
 const LATE: &str =
     "it looks once a second for leases that are over, and these promises count that second";
 
-/// They wait five to seventeen minutes: run where `PUDATO_TEST_SLOW` is set.
+/// Promises that wait five to seventeen minutes. They run if `PUDATO_TEST_SLOW` is set.
 const SLOW: &[&str] = &[
     "a_message_given_back_for_later_is_absent_until_then",
     "a_scheduled_message_is_absent_until_its_delay_is_over",
@@ -192,15 +192,15 @@ const SLOW: &[&str] = &[
     "the_counters_of_a_queue_sum_to_its_messages",
 ];
 
-/// The longest promise that is not left out waits for two minutes.
+/// The longest other promise waits for two minutes.
 const HANGS: Duration = Duration::from_secs(200);
 
-/// Between the beginnings of two promises: a crowd at the door would take the seconds that some of them count.
+/// The pause between the starts of two promises. A burst would use up the seconds that some of them count.
 const APART: Duration = Duration::from_millis(100);
-/// The same on LocalStack, which takes that much longer.
+/// The same for LocalStack, which is slower.
 const APART_ON_LOCALSTACK: Duration = Duration::from_millis(500);
 
-/// All at once, because each waits for the time that it says, and most say a minute.
+/// All promises run concurrently, because each waits for real time, mostly a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_promise_holds_on_ministack() {
     match Emulator::shared() {
@@ -209,7 +209,7 @@ async fn every_promise_holds_on_ministack() {
     }
 }
 
-/// LocalStack takes longer to install and to answer, so it is asked for: `cargo xtask localstack`.
+/// LocalStack takes longer to install and to answer, so it runs on request: `cargo xtask localstack`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "cargo xtask localstack installs LocalStack and runs it"]
 async fn every_promise_holds_on_localstack() {
@@ -260,7 +260,7 @@ async fn what_a_deleted_queue_would_have_got_is_kept_and_the_subscription_stays_
     assert!(kept.iter().any(|message| message.body == b"{\"n\":0}"));
 }
 
-/// Line 68: SNS would accept it and throw it away.
+/// Line 68: SNS would accept the message and drop it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_with_too_many_attributes_is_refused_before_anything_is_sent() {
     let emulator = match Emulator::shared() {
@@ -283,7 +283,7 @@ async fn a_message_with_too_many_attributes_is_refused_before_anything_is_sent()
     assert_eq!(bench.fabric.calls().get("SNS PublishBatch"), None);
 }
 
-/// By SQS's own task, which ministack 1.5.33 does not have.
+/// Uses SQS's own task, which ministack 1.5.33 does not support.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "cargo xtask localstack installs LocalStack and runs it"]
 async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
@@ -306,7 +306,7 @@ async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
         .publisher
         .publish("to-dead", (0..5).map(message).collect());
     assert!(sent.await.expect("sent").iter().all(Result::is_ok));
-    // LocalStack delivers when it finds the time.
+    // LocalStack delivers asynchronously.
     while bench.fabric.counts("dead").await.expect("counted").visible < 5 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -328,16 +328,16 @@ async fn all_dead_letters_are_replayed_by_a_task_of_sqs_on_localstack() {
     assert!(refused.is_err(), "work is no dead-letter queue");
 }
 
-/// Ten in a call, and as many bytes as a call may have: what is published together shares calls.
+/// Ten entries per call, and as many bytes as a call allows: messages that are published together share calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_share_calls_up_to_ten_and_to_the_bytes_of_a_batch() {
     let emulator = match Emulator::shared() {
         Ok(emulator) => emulator,
         Err(why) => return skipped("messages_share_calls", &why),
     };
-    // So many that one caller sends at once fill a call, or all the bytes that it may have.
+    // Enough messages of one caller to fill a call, or all of its bytes.
     let filling = |size: usize, calls: u64| (size, calls..=calls);
-    // Callers who meet by chance share what is left of a call; how many do depends on how fast calls are answered.
+    // Callers that meet by chance share the rest of a call. How many do depends on the speed of the calls.
     let by_chance = |calls: u64, count: u64| (1, calls..=count - 1);
     for (count, bytes, (size, calls)) in [
         (35, 10, filling(10, 4)),
@@ -447,14 +447,14 @@ async fn the_limit_in_force_is_read_and_a_dead_letter_over_it_is_a_claim_that_ot
         .remove(0);
     assert!(dead.body.unwrap_or_default().contains("PayloadS3Pointer"));
     let attributes = dead.message_attributes.unwrap_or_default();
-    // AWS's extended clients look for a number.
+    // AWS's extended clients expect a number.
     let size = &attributes["ExtendedPayloadSize"];
     assert_eq!(size.data_type, "Number");
     assert_eq!(size.string_value.as_deref(), Some("1702"));
     assert_eq!(attributes["kind"].data_type, "String");
 }
 
-/// What pudato does not read itself goes along as it came.
+/// Attributes that pudato does not read are passed on unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn attributes_of_other_types_are_kept_by_a_dead_letter_and_by_its_replay() {
     let emulator = match Emulator::shared() {
@@ -533,12 +533,12 @@ async fn hold(emulator: &'static Emulator, gaps: &[(&str, &str)]) {
         let mut left_out = LEFT_OUT.iter().chain(gaps);
         let is_left_out = left_out.any(|(left_out, _)| *left_out == name)
             || (!slow && SLOW.contains(&name))
-            // Answers are kept by another store, which has a suite run of its own.
+            // Answers are in another store, which has its own run of the suite.
             || PROMISES.contains(&("idempotency", name));
         !is_left_out && name.contains(&only)
     };
     let hangs = if slow { 8 * HANGS } else { HANGS };
-    // LocalStack looks once a second for leases and delays that are over: some promises need that second, others must not have it.
+    // LocalStack checks once a second for expired leases and delays. Some promises need that second, and others must not have it.
     let with_slack = Duration::from_millis(1_500);
     let (slacks, apart) = match emulator.is_localstack() {
         true => (
@@ -547,7 +547,7 @@ async fn hold(emulator: &'static Emulator, gaps: &[(&str, &str)]) {
         ),
         false => (&[Duration::ZERO, Duration::ZERO][..], APART),
     };
-    // The machine may have been busy with something else for the second that a promise counts: a promise that is broken is broken
+    // The machine may have been busy during the second that a promise counts. A promise that is really broken fails each time.
     // each time.
     let mut broken: Option<Vec<&str>> = None;
     for slack in slacks {
@@ -562,7 +562,7 @@ async fn hold(emulator: &'static Emulator, gaps: &[(&str, &str)]) {
     assert!(broken.is_empty(), "broken: {broken:#?}");
 }
 
-/// Those of the promises that are asked for which do not hold.
+/// The selected promises that do not hold.
 async fn broken(
     emulator: &'static Emulator,
     (slack, apart): (Duration, Duration),

@@ -12,7 +12,7 @@ use std::time::Duration;
 struct LocalBench {
     fabric: LocalFabric,
     clock: ManualClock,
-    // Its folder goes when the bench does.
+    // The folder is removed with the bench.
     _folder: tempfile::TempDir,
 }
 

@@ -1,5 +1,5 @@
-//! Line 80 of the behaviours: somebody sets the machine's clock. Nothing is lost and no lease lets two in; at worst a
-//! message comes again early.
+//! Line 80 of the behaviours: the machine's clock is changed. Nothing is lost, and no lease has two holders; at worst a message is
+//! delivered early.
 
 use pudato_messaging::local::{LocalConsumer, LocalFabric};
 use pudato_messaging::{
@@ -59,7 +59,7 @@ impl Bench {
         entries.remove(0).expect("accepted")
     }
 
-    /// Handles everything there is, as time goes on, and answers what that was.
+    /// Handles all messages while time passes, and returns them.
     async fn drain(&self) -> BTreeSet<Vec<u8>> {
         let mut handled = BTreeSet::new();
         for _ in 0..150 {
@@ -75,7 +75,7 @@ impl Bench {
     }
 }
 
-/// One message that waits, one that is leased and one that is scheduled.
+/// One waiting, one leased and one scheduled message.
 async fn busy() -> (Bench, Delivery) {
     let bench = bench().await;
     bench.send("leased").await;

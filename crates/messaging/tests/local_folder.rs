@@ -1,4 +1,4 @@
-//! The data folder: whose it is, which version wrote it, and what happens when it is damaged.
+//! The data folder: its permissions, the version that wrote it, and damage.
 
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
@@ -191,7 +191,7 @@ async fn a_damaged_page_is_found_by_the_check() {
         fabric.check().await.expect("readable"),
         Vec::<String>::new()
     );
-    // A copy is one file, and no log repairs it.
+    // A copy is a single file without a log that could repair it.
     let copy = tempfile::tempdir().expect("a folder");
     let path = copy.path().join(DATABASE);
     fabric.backup(&path).await.expect("copied");
@@ -275,7 +275,7 @@ async fn a_folder_of_an_earlier_version_gets_the_tables_that_are_new() {
     clock.advance(Duration::from_secs(60));
     let again = take(&fabric, "work").await.remove(0);
     assert_eq!(again.attempt, Some(2));
-    // Nothing is left of it when its message is gone.
+    // Nothing is left of it after its message is gone.
     let deleted = consumer.delete(vec![again.lease]).await;
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     let reader = Connection::open(folder.path().join(DATABASE)).expect("opens");

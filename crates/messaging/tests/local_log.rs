@@ -4,7 +4,7 @@ use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{Message, Publisher, QueueConfig, Subscription, SystemClock, Topology};
 use std::sync::Arc;
 
-/// Together more than the log may keep once nobody reads (`WAL_PAGES_MAX` in `local/schema.rs`: 64 MiB).
+/// More than the log may keep without readers (`WAL_PAGES_MAX` in `local/schema.rs`: 64 MiB).
 const MESSAGES: usize = 900;
 const BYTES: usize = 100_000;
 const KEPT_MAX: u64 = 64 << 20;

@@ -1,4 +1,4 @@
-//! Renewals of the embedded fabric wait for nothing but the commit that runs.
+//! Renewals of the embedded fabric wait only for the running commit.
 
 use pudato_messaging::local::LocalFabric;
 use pudato_messaging::{
@@ -40,7 +40,7 @@ async fn renewals_go_before_all_that_waits_to_be_written() {
     let received = consumer.receive(Receive { max: 1, wait }).await;
     let mut lease = received.expect("received").remove(0).lease;
 
-    // As another process does that writes: this one has no turn until it is done.
+    // As another process that writes: this one has no turn until it is done.
     let turn = File::open(folder.path().join("fabric.lock")).expect("there");
     turn.lock().expect("locked");
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -59,7 +59,7 @@ async fn renewals_go_before_all_that_waits_to_be_written() {
             said();
         });
     }
-    // One thread runs all tasks, so each that began has sent what it has by the time that this looks.
+    // One thread runs all tasks, so at this point each running task has sent its operation.
     let until = async |count: usize| {
         while begun.load(Ordering::Relaxed) < count {
             yield_now().await;
@@ -98,7 +98,7 @@ async fn renewals_go_before_all_that_waits_to_be_written() {
     for what in ["lease", "request"] {
         let place = order.iter().position(|said| *said == what);
         let place = place.expect("it was renewed");
-        // They were sent last, and one group may have been on its way.
+        // They were sent last, and one group may have been running.
         assert!(place < 300, "{what}: {place} were answered before");
     }
 }

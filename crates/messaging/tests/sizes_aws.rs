@@ -1,4 +1,4 @@
-//! A topic or a queue that takes less than it says, or than the one before it: the message goes as a claim, and nothing is refused.
+//! A topic or queue that takes less than it states, or than the one before it: the message becomes a claim, and nothing is refused.
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -45,7 +45,7 @@ struct Bench {
     config: SdkConfig,
 }
 
-/// An account with the topic `commands`, which says that it takes 1 MiB, and its queue `work`.
+/// An account with the topic `commands`, which states a limit of 1 MiB, and its queue `work`.
 async fn bench(account: &str) -> Option<Bench> {
     let emulator = match Emulator::shared() {
         Ok(emulator) => emulator,
@@ -115,7 +115,7 @@ async fn bytes_max(bench: &Bench) -> usize {
     limits.message_bytes_max
 }
 
-/// ministack 1.5.33 refuses what is over 256 KiB, whatever the topic says.
+/// ministack 1.5.33 refuses messages over 256 KiB, whatever the topic states.
 #[tokio::test]
 async fn a_topic_that_takes_less_than_it_says_gets_a_claim_and_is_believed_no_more() {
     let Some(bench) = bench("200000000001").await else {
@@ -125,7 +125,7 @@ async fn a_topic_that_takes_less_than_it_says_gets_a_claim_and_is_believed_no_mo
     published(&bench, vec![message(10), message(300_000)]).await;
     assert_eq!(bench.claims.count(), 1);
     assert_eq!(bytes_max(&bench).await, 262_144);
-    // Who made one ready by what the topic said before is not turned away.
+    // A message that was prepared for the stated limit is still accepted.
     published(&bench, vec![message(400_000)]).await;
     assert_eq!(bench.claims.count(), 2);
     let consumer = bench.fabric.consumer("work").await.expect("declared");

@@ -1,4 +1,4 @@
-//! Children: how they are started, and what they do in each role.
+//! Child processes: how they start, and what they do in each role.
 
 use super::fabric::{message, name, open, take};
 use pudato_messaging::local::LocalFabric;
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 const ROLE: &str = "PUDATO_TEST_ROLE";
 const FOLDER: &str = "PUDATO_TEST_FOLDER";
-/// Tells what a child says from what the test harness prints around it.
+/// Distinguishes the child's output from that of the test harness.
 const SAYS: &str = "child says: ";
-/// A child that says nothing for so long hangs.
+/// A child that prints nothing for this long is considered hanging.
 pub const HANGS: Duration = Duration::from_secs(600);
 
-/// A child process; it is killed when this is dropped.
+/// A child process. Dropping it kills it.
 pub struct Child {
     process: std::process::Child,
     said: mpsc::Receiver<String>,
@@ -32,7 +32,7 @@ impl Child {
 
     /// As `start`, without waiting.
     pub fn launch(role: &str, folder: &Path) -> Self {
-        // Writes beyond the file size limit shall fail, as they do on a full disk, instead of ending the process.
+        // Writes beyond the file size limit must fail, as on a full disk, instead of ending the process.
         let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut process = Command::new("sh")
             .args(["-c", script])
@@ -55,7 +55,7 @@ impl Child {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if let Some((_, text)) = line.split_once(SAYS) {
-                    // Who does not listen any more has heard enough.
+                    // The receiver is gone and needs no more output.
                     let _ = tell.send(text.to_owned());
                 }
             }
@@ -63,20 +63,20 @@ impl Child {
         Self { process, said }
     }
 
-    /// The next thing it says.
+    /// The next line of its output.
     pub fn hear(&self) -> String {
         self.said
             .recv_timeout(HANGS)
             .expect("the child says something")
     }
 
-    /// What it says within a moment.
+    /// The output of the next moment.
     pub fn heard(&self) -> Vec<String> {
         let first = self.said.recv_timeout(Duration::from_millis(20));
         first.into_iter().chain(self.said.try_iter()).collect()
     }
 
-    /// Gives it an order and answers what it says.
+    /// Sends an order, and returns the answer.
     pub fn order(&mut self, order: &str) -> String {
         let input = self.process.stdin.as_mut().expect("piped");
         writeln!(input, "{order}").expect("the child listens");
@@ -87,7 +87,7 @@ impl Child {
         self.process.id()
     }
 
-    /// Kills it with SIGKILL and answers what it had said until then.
+    /// Kills it with SIGKILL, and returns its output.
     pub fn kill(mut self) -> Vec<String> {
         self.process.kill().expect("killed");
         self.process.wait().expect("gone");
@@ -97,7 +97,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The child may be gone already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -122,12 +122,12 @@ async fn plays_its_role() {
 
 fn say(text: &str) {
     let mut output = std::io::stdout().lock();
-    // A parent that is gone has no use for this child.
+    // Without its parent, the child is of no use.
     writeln!(output, "{SAYS}{text}").expect("the parent listens");
     output.flush().expect("the parent listens");
 }
 
-/// Publishes to three queues and says each name when it was accepted, until it is killed.
+/// Publishes to three queues and prints each accepted name, until it is killed.
 async fn publish(fabric: &LocalFabric) {
     for number in 0.. {
         let name = format!("{number}");
@@ -156,7 +156,7 @@ async fn settle(fabric: &LocalFabric) {
     }
 }
 
-/// Receives and keeps what it receives, and writes in between, until it is killed.
+/// Receives messages and keeps them, with writes in between, until it is killed.
 async fn receive(fabric: &LocalFabric) {
     let consumer = fabric.consumer("commands").await.expect("declared");
     let wait = Duration::from_secs(20);
@@ -171,7 +171,7 @@ async fn receive(fabric: &LocalFabric) {
     }
 }
 
-/// Does what it is told, one line at a time.
+/// Carries out orders, one per line.
 async fn obey(fabric: &LocalFabric) {
     let consumer = fabric.consumer("commands").await.expect("declared");
     for line in std::io::stdin().lines() {

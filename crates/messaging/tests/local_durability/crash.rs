@@ -1,11 +1,11 @@
-//! A process that is killed loses nothing that was answered, and leaves nothing half done.
+//! A killed process loses nothing that was acknowledged, and leaves nothing half done.
 
 use super::child::Child;
 use super::fabric::{QUEUES, names, open, send, sound};
 use pudato_messaging::Operations;
 use std::collections::BTreeSet;
 
-/// After how many answers the child is killed; it is in the middle of the next then.
+/// The number of answers after which the child is killed, in the middle of the next one.
 const KILLED_AFTER: [usize; 6] = [1, 2, 5, 9, 17, 40];
 
 /// Lines 75 and 76.
@@ -42,7 +42,7 @@ async fn a_killed_consumer_left_each_command_or_its_result_and_never_both() {
             assert_eq!(child.hear(), "settled");
         }
         child.kill();
-        // One that is open meanwhile sees the same as one that is opened afterwards.
+        // A fabric that is open meanwhile sees the same as one that is opened afterwards.
         for fabric in [fabric, open(folder.path()).await] {
             sound(&fabric).await;
             let commands = names(&fabric, "commands").await;
@@ -55,7 +55,7 @@ async fn a_killed_consumer_left_each_command_or_its_result_and_never_both() {
     }
 }
 
-/// Line 75: leases, counts and dead letters outlive the process that made them.
+/// Line 75: leases, counts and dead letters survive the process that made them.
 #[tokio::test]
 async fn leases_counts_and_dead_letters_outlive_a_killed_process() {
     let folder = tempfile::tempdir().expect("a folder");

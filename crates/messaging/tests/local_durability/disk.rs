@@ -1,4 +1,4 @@
-//! A full disk. The child's file size limit stands for it: every write that would make a file longer fails.
+//! A full disk. The child's file size limit simulates it: every write that would make a file longer fails.
 
 use super::child::Child;
 use super::fabric::{names, open, sound};
@@ -21,7 +21,7 @@ async fn on_a_full_disk_sends_fail_and_nothing_else_is_lost() {
     let answer = child.order("receive one");
     assert!(answer.starts_with("error Unavailable"), "{answer}");
     limit(&child, "unlimited");
-    // What was received without being written was not received.
+    // A message whose receive could not be written was not received.
     assert_eq!(child.order("receive one"), "1 Some(1)");
     assert_eq!(child.order("publish 4"), "published");
     assert_eq!(child.order("finish all"), "finished 3 of 3");
@@ -32,7 +32,7 @@ async fn on_a_full_disk_sends_fail_and_nothing_else_is_lost() {
     assert_eq!(left.into_iter().collect::<Vec<_>>(), ["1"]);
 }
 
-/// Sets how long a file of the child may become.
+/// Sets the file size limit of the child.
 fn limit(child: &Child, bytes: &str) {
     let pid = child.id().to_string();
     let limit = format!("--fsize={bytes}:unlimited");

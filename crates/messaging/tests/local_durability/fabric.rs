@@ -1,4 +1,4 @@
-//! What parents and children share.
+//! Helpers for parents and children.
 
 use pudato_messaging::local::{LocalConsumer, LocalFabric};
 use pudato_messaging::{Consumer, Receive};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The queues that hear the topic `work`.
+/// The queues that subscribe to the topic `work`.
 pub const QUEUES: [&str; 3] = ["first", "second", "third"];
 
 /// The fabric in `folder` on the machine's clock. `work` goes to three queues, `results` and `commands` to one each.
@@ -26,7 +26,7 @@ fn topology() -> Topology {
     queues.push(QueueConfig::new("results"));
     queues.push(QueueConfig::new("commands").redrive(5, "dead"));
     queues.push(QueueConfig::new("dead"));
-    // No test here waits for the end of a lease, and a slow machine must not bring it about.
+    // No test here waits for the end of a lease, and a slow machine must not cause it.
     for queue in &mut queues {
         queue.visibility = Duration::from_secs(3_600);
     }
@@ -66,7 +66,7 @@ pub async fn take(consumer: &LocalConsumer, max: usize) -> Vec<Delivery> {
     received.expect("received")
 }
 
-/// The names of the messages on `queue`; each of them is there once.
+/// The names of the messages on `queue`, each of which must be there once.
 pub async fn names(fabric: &LocalFabric, queue: &str) -> BTreeSet<String> {
     let stored: Vec<Stored> = fabric.browse(queue, 100_000).await.expect("known");
     let names: BTreeSet<_> = stored.iter().map(|stored| name(&stored.body)).collect();
@@ -74,7 +74,7 @@ pub async fn names(fabric: &LocalFabric, queue: &str) -> BTreeSet<String> {
     names
 }
 
-/// Every page of the database is sound.
+/// Checks every page of the database.
 pub async fn sound(fabric: &LocalFabric) {
     let found = fabric.check().await.expect("readable");
     assert!(found.is_empty(), "{found:?}");

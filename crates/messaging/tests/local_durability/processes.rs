@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Line 79. The children keep what they receive, so only the leases stand between them.
+/// Line 79. The children keep what they receive, so only the leases separate them.
 #[tokio::test]
 async fn two_processes_never_hold_the_same_message_and_never_hear_that_the_file_is_busy() {
     const COUNT: usize = 100;
@@ -35,7 +35,7 @@ async fn two_processes_never_hold_the_same_message_and_never_hear_that_the_file_
     sound(&fabric).await;
 }
 
-/// Whoever comes first makes the tables, and the others find them.
+/// The first process creates the tables, and the others find them.
 #[tokio::test]
 async fn processes_that_start_together_on_an_empty_folder_share_one_fabric() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -50,12 +50,12 @@ async fn processes_that_start_together_on_an_empty_folder_share_one_fabric() {
     assert_eq!(names(&fabric, "commands").await.len(), 4);
 }
 
-/// On a clock that stands still a receive never looks again by itself, so only the other process can have woken it.
+/// On a clock that stands still, a receive never looks again by itself, so only the other process can have woken it.
 #[tokio::test]
 async fn a_publish_in_another_process_wakes_a_receive_that_waits() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = Child::start("obey", folder.path());
-    // Ahead of the child's, so that what it sends is due at once.
+    // Ahead of the child's clock, so that its messages are due at once.
     let clock = ManualClock::at(SystemClock.now_ms() + 600_000);
     let fabric = LocalFabric::open(folder.path(), Arc::new(clock)).expect("opens");
     let consumer = fabric.consumer("commands").await.expect("declared");

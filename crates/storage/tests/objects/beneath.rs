@@ -1,5 +1,5 @@
-//! Nothing outside of a container is reached through it, whatever lies in it and whenever it was put there; and nothing in it that is
-//! no file holds anybody up.
+//! Nothing outside of a container is reachable through it, whatever it contains and whenever that was put there; and entries that are not
+//! files block nobody.
 
 use crate::folder::storage;
 use crate::support::{Storage, of_object};
@@ -77,7 +77,7 @@ async fn a_link_is_refused_by_name_also_where_it_came_later_or_stays_inside() {
     assert_eq!(listed(&storage).await, ["in/x"]);
 }
 
-/// Lets a folder and a link out of the container take turns, as fast as it can; neither is ever missing.
+/// Alternates a folder with a link out of the container as fast as possible. There is always one of them.
 fn swap(lake: &Path, stop: &AtomicBool) {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let (name, other) = (lake.join("turns"), lake.join(".link"));
@@ -189,7 +189,7 @@ async fn a_folder_of_ours_is_made_again_and_one_of_others_is_waited_for() {
         .put("disk", "x", Put::default())
         .await
         .expect("stored");
-    // As one that is not mounted.
+    // As an unmounted disk.
     fs::remove_dir_all(&disk).expect("removed");
     for error in [
         objects

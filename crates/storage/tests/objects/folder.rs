@@ -24,7 +24,7 @@ pub fn storage() -> (TempDir, Storage) {
     (root, storage)
 }
 
-/// Names of a folder's own kind; also a link.
+/// Names that are special in a folder, and a link.
 fn plant(storage: &Storage) -> Vec<&'static str> {
     let raw = Path::new(storage.lake.trim_start_matches("file://")).join("raw");
     fs::create_dir_all(raw.join("f\ng")).expect("made");
@@ -44,7 +44,7 @@ fn plant(storage: &Storage) -> Vec<&'static str> {
     ]
 }
 
-/// The folder stays until the test's process ends.
+/// The folder stays until the test process ends.
 async fn open(_promise: &str) -> Option<Storage> {
     let (root, storage) = storage();
     let _ = root.keep();

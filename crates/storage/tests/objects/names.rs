@@ -1,4 +1,4 @@
-//! A path is an identity: whatever is in it, it is one object and one dataset, and an error names it as it is.
+//! A path is an identity: whatever it contains, it is one object and one dataset, and an error shows it unchanged.
 
 use crate::folder::storage;
 use proptest::collection::vec;
@@ -7,7 +7,7 @@ use pudato_protocol::{Dataset, Status};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Words of secrets, alone and inside others, and what stands between a name and a value.
+/// Words of secrets, alone and within others, and what separates a name from a value.
 fn part() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("disaster"),

@@ -1,9 +1,9 @@
-//! The promises that a folder and a bucket keep alike.
+//! The promises that a folder and a bucket share.
 
 use crate::support::Storage;
 use serde_json::{Value, json};
 
-/// A test for each promise, on what `$open` gives for its name; `None` where the part it needs is not there.
+/// A test for each promise, on what `$open` returns for its name; `None` if a part it needs is missing.
 macro_rules! promises {
     ($open:path) => {
         $crate::suite::promises!($open: what_is_put_is_got_with_its_lineage_and_event bytes_that_are_no_text_travel_as_base64 a_put_names_what_is_missing_or_given_twice a_conditional_put_creates_once_and_accepts_its_own_repetition a_listing_comes_in_pages_in_the_order_of_the_paths what_no_command_can_name_is_left_out_and_counted deleting_twice_is_no_error_and_getting_what_is_gone_is_one
@@ -165,7 +165,7 @@ pub async fn what_no_command_can_name_is_left_out_and_counted(storage: &Storage)
             assert!(notes.contains(&name), "{name} is not in {notes}");
         }
     }
-    // What is listed can be got, and nothing else was made up.
+    // Every listed object can be read, and nothing else is listed.
     let get = json!({"container": "lake", "path": "raw"});
     let error = storage.refused("get_object", get).await;
     assert!(error.contains("there is no such object"), "{error}");
@@ -225,7 +225,7 @@ pub async fn a_content_type_that_no_header_can_carry_is_refused(storage: &Storag
 pub async fn an_object_of_many_pieces_is_copied_in_and_out(storage: &Storage) {
     let folder = tempfile::tempdir().expect("a folder");
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
-    // Three pieces, the last of them short.
+    // Three pieces, of which the last is short.
     let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(&from, &bytes).expect("written");
     let objects = &storage.objects;
@@ -247,14 +247,14 @@ pub async fn an_object_of_many_pieces_is_copied_in_and_out(storage: &Storage) {
         std::fs::read(&to).expect("read") == bytes,
         "other bytes came back"
     );
-    // An empty file is an object too.
+    // An empty file is an object as well.
     std::fs::write(&from, "").expect("written");
     let stored = objects.store("lake", "none", &from, "text/plain").await;
     assert_eq!(stored.expect("stored").size, 0);
 }
 
 pub async fn an_odd_name_is_a_name(storage: &Storage) {
-    // The last is as long as a part may be.
+    // The last segment has the greatest allowed length.
     let longest = "n".repeat(255);
     let names = ["report#1", "a#2/x#3", "#4", "-rf", "a b?c&d=e", &longest];
     for path in names {

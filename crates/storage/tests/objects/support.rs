@@ -1,4 +1,4 @@
-//! What every backend promises, and what a bench does for it.
+//! The interface of a backend's bench.
 
 use pudato_handler::{Handled, dispatch};
 use pudato_protocol::{Command, Status, Timestamp};
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 pub struct Storage {
     pub objects: Objects,
     pub handler: StorageHandler,
-    /// What locations of its container `lake` begin with.
+    /// The prefix of locations in its container `lake`.
     pub lake: String,
-    /// Puts things below `raw/` in `lake` that no command can name, and says what a listing calls them.
+    /// Puts entries below `raw/` in `lake` that no command can name, and returns how a listing describes them.
     pub plant: fn(&Storage) -> Vec<&'static str>,
 }
 
@@ -48,7 +48,7 @@ impl Storage {
     }
 }
 
-/// The payload of an action on an object; a put has bytes as well.
+/// The payload of an action on an object. A put has bytes as well.
 pub fn of_object(action: &str, container: &str, path: &str) -> Value {
     match action {
         "put_object" => json!({"container": container, "path": path, "data": "x"}),
