@@ -82,7 +82,7 @@ impl Address {
                 .parse()
                 .map_err(|error: tokio_postgres::Error| {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    invalid(cause.unwrap_or_else(|| error.to_string()))
+                    invalid(cause.unwrap_or_else(|| error.to_string())).with_source(error)
                 })?;
         if config.get_hosts().is_empty() {
             return Err(invalid("there is no host"));
@@ -191,14 +191,16 @@ impl Roots {
                 }
             }
             Self::File(path) => {
-                let unusable = |why: String| invalid(format!("sslrootcert: {path}: {why}"));
-                let found = CertificateDer::pem_file_iter(path)
-                    .map_err(|error| unusable(error.to_string()))?;
+                let unusable = |why: Box<dyn std::error::Error + Send + Sync>| {
+                    invalid(format!("sslrootcert: {path}: {why}")).with_source(why)
+                };
+                let found =
+                    CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.into()))?;
                 for certificate in found {
-                    let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+                    let certificate = certificate.map_err(|error| unusable(error.into()))?;
                     roots
                         .add(certificate)
-                        .map_err(|error| unusable(error.to_string()))?;
+                        .map_err(|error| unusable(error.into()))?;
                 }
             }
         }
@@ -299,9 +301,28 @@ mod tests {
             "postgres://u:s3cret@/x",
             "postgres://u:s3cret@db/x?nonsense=1",
         ] {
-            let error = Address::parse(url).expect_err(url).to_string();
-            assert!(error.contains("REGISTRY_DATABASE_URL"), "{error}");
-            assert!(!error.contains("s3cret"), "{error}");
+            let error = Address::parse(url).expect_err(url);
+            assert!(error.context.contains("REGISTRY_DATABASE_URL"), "{error}");
+            // Nor does its source, which Debug shows.
+            for shown in [error.to_string(), format!("{error:?}")] {
+                assert!(!shown.contains("s3cret"), "{shown}");
+            }
         }
+    }
+
+    #[test]
+    fn a_file_of_certificates_that_cannot_be_read_is_named_with_its_cause() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.pem");
+        let file = Roots::File(path.display().to_string());
+        let error = file.client().map(|_| ()).expect_err("no file");
+        assert!(error.context.contains("ca.pem"), "{error}");
+        let source = std::error::Error::source(&error).expect("a source");
+        assert!(source.is::<rustls::pki_types::pem::Error>(), "{source}");
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, no_certificate).expect("written");
+        let error = file.client().map(|_| ()).expect_err("no certificate");
+        let source = std::error::Error::source(&error).expect("a source");
+        assert!(source.is::<rustls::Error>(), "{source}");
     }
 }
