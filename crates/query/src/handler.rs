@@ -2,8 +2,8 @@
 
 use crate::answer::{answer, object};
 use crate::engine::{
-    Answer as EngineAnswer, AnswerTo, BeginOutcome, EngineError, Executed, QueryEngine, Scratch, Source,
-    Transaction, Work,
+    Answer as EngineAnswer, AnswerTo, BeginOutcome, EngineError, Executed, QueryEngine, Scratch,
+    Source, Transaction, Work,
 };
 use crate::files::{Files, ObjectFile};
 use crate::format::compression;

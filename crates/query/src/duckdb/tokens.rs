@@ -279,6 +279,9 @@ impl Lexer<'_> {
         let Some(length) = self.rest().find(&delimiter) else {
             return Err(endless("text", self.sql, begin));
         };
+        if length == 0 {
+            self.misread.get_or_insert(begin);
+        }
         self.at += length + delimiter.len();
         Ok(Token::Literal)
     }
@@ -329,7 +332,7 @@ fn is_strange(c: char) -> bool {
 }
 
 /// Spaces that DuckDB replaces with the usual one before it reads a text (DuckDB 1.5.6, `Parser::StripUnicodeSpaces`). It skips those in
-/// quotes, but it does not know comments between slashes and stars, backslashes, and dollars within words. After one of these, it may
+/// quotes, but it does not know comments between slashes and stars, backslashes, dollars within words, and empty texts between dollars. After one of these, it may
 /// confuse quoted and unquoted parts.
 fn is_replaced(c: char) -> bool {
     matches!(

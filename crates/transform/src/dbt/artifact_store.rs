@@ -232,7 +232,12 @@ mod tests {
             );
         }
         keep(&artifact_store, "two", Some("job-2"), &[RESULTS]);
-        keep(&artifact_store, "three", Some("job-1"), &[MANIFEST, SOURCES]);
+        keep(
+            &artifact_store,
+            "three",
+            Some("job-1"),
+            &[MANIFEST, SOURCES],
+        );
         assert!(keep(&artifact_store, "four", None, &[]).is_empty());
         let id = |found: Result<PreviousRun, FieldError>| found.expect("one").execution_id;
         assert_eq!(id(find(None, None)), "two");

@@ -4,7 +4,7 @@
 //! - Each work has a socket of its own. Closing the socket ends the work and rolls back what was not committed.
 //! - This process enforces the deadline and the memory limit by killing it (`watch`). The other works that it was running run
 //!   again, each alone if any of them may be the cause, so that only the culprit fails.
-//! - Before it reads the first statement, it gives up every right that it does not need ([`sandbox`]).
+//! - Before it reads the first statement, it gives up every right that it does not need (`sandbox`).
 //!
 //! A program that is its own child calls [`enter`] before anything else.
 

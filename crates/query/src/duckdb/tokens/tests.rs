@@ -153,6 +153,10 @@ fn a_text_has_the_same_value_for_both() {
     assert!(tokens("SELECT 'a\u{a0}b' /* no quote */ -- it's").is_ok());
     assert!(tokens("/* it's */ SELECT 'a\u{a0}b'").is_err());
     assert!(tokens("/* it's */ SELECT 'ab'").is_ok());
+    // DuckDB overlooks the end of a text between dollars that is empty.
+    assert!(tokens("SELECT $$$$, '$$''\u{3000}'").is_err());
+    assert!(tokens("SELECT $a$$a$, '\u{3000}'").is_err());
+    assert!(tokens("SELECT $$ $$, '$$''\u{3000}'").is_ok());
 }
 
 #[test]
