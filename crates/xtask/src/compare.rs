@@ -87,8 +87,11 @@ pub fn compare(args: &[&str]) -> Result<(), String> {
     let base = folder.join("base");
     let new = folder.join("new");
     let what = format!("building {} ({})", request.revision, &commit[..8]);
-    build(&what, worktree.path(), &base)?;
-    build("building the working tree", &root(), &new)?;
+    // Cargo tells trees apart by their paths from the root of the workspace, which are the same here: in one target folder it would take
+    // the programs of the one for those of the other. So the revision is built in a folder of its own, which stays for the next time.
+    let apart = target().join("compare-base");
+    build(&what, worktree.path(), &apart, &base)?;
+    build("building the working tree", &root(), &target(), &new)?;
 
     let mut pairs = Vec::new();
     for pair in 1..=request.pairs {
@@ -106,8 +109,8 @@ pub fn compare(args: &[&str]) -> Result<(), String> {
     worktree.remove()
 }
 
-/// Builds the programs of the tree at `root` as `cargo xtask bench` does, and puts them into `to`. Both trees share what they depend on.
-fn build(what: &str, root: &Path, to: &Path) -> Result<(), String> {
+/// Builds the programs of the tree at `root` as `cargo xtask bench` does, below `built`, and puts them into `to`.
+fn build(what: &str, root: &Path, built: &Path, to: &Path) -> Result<(), String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let Linking::Ready(library) = duckdb::ensure()? else {
         return Err("bench compare: libduckdb cannot be had, and it is not compiled here".into());
@@ -115,12 +118,12 @@ fn build(what: &str, root: &Path, to: &Path) -> Result<(), String> {
     eprintln!("xtask: {what}");
     let mut build = Command::new(cargo());
     as_by_hand(&mut build).current_dir(root);
-    build.env("CARGO_TARGET_DIR", target());
+    build.env("CARGO_TARGET_DIR", built);
     build.env("DUCKDB_LIB_DIR", library.parent().unwrap_or(&library));
     run(build.args(crate::BENCH_BUILD))?;
     fs::create_dir_all(to).map_err(|error| failed(to, error))?;
-    let built = PROGRAMS.map(|name| target().join("release").join(name));
-    for file in built.iter().chain([&library]) {
+    let programs = PROGRAMS.map(|name| built.join("release").join(name));
+    for file in programs.iter().chain([&library]) {
         let copy = to.join(file.file_name().unwrap_or_default());
         fs::copy(file, &copy).map_err(|error| failed(file, error))?;
     }
