@@ -16,16 +16,11 @@ pub(super) fn built_in(
     registry: Arc<dyn RegistryStore>,
     now: impl Fn() -> pudato_protocol::Timestamp + Send + Sync + 'static,
 ) -> Result<Vec<Arc<dyn Handler>>, OpenError> {
-    let mut handlers: Vec<Arc<dyn Handler>> = vec![
-        Arc::new(StorageHandler::new(
-            objects.clone(),
-            settings.claim_bytes_max,
-        )),
-        Arc::new(RegistryHandler::new(registry, now)),
-    ];
-    #[cfg(feature = "duckdb")]
-    handlers.extend(super::warehouse::handlers(settings, places, objects)?);
-    #[cfg(not(feature = "duckdb"))]
-    let _ = places;
+    let mut handlers = super::warehouse::handlers(settings, places, objects.clone())?;
+    handlers.push(Arc::new(StorageHandler::new(
+        objects,
+        settings.claim_bytes_max,
+    )));
+    handlers.push(Arc::new(RegistryHandler::new(registry, now)));
     Ok(handlers)
 }

@@ -11,7 +11,7 @@ mod fabric;
 mod handlers;
 mod objects;
 mod places;
-#[cfg(feature = "duckdb")]
+#[cfg_attr(not(feature = "duckdb"), path = "no_warehouse.rs")]
 mod warehouse;
 
 pub use error::OpenError;

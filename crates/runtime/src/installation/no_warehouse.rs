@@ -1,0 +1,20 @@
+//! The place of DuckDB in a build without it: no service needs a warehouse.
+
+use super::OpenError;
+use super::places::Places;
+use crate::settings::Settings;
+use pudato_handler::Handler;
+use pudato_storage::Objects;
+use std::sync::Arc;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a build with DuckDB may fail here"
+)]
+pub(super) fn handlers(
+    _: &Settings,
+    _: &Places,
+    _: Objects,
+) -> Result<Vec<Arc<dyn Handler>>, OpenError> {
+    Ok(Vec::new())
+}
