@@ -24,7 +24,7 @@ pub struct Request {
     /// The registry step of the command; without a step, pudato records no lineage
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// The id that ties all messages of this request together [default: a new UUID]
+    /// The id that connects all messages of this request [default: a new UUID]
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
     /// Commands with the same key and payload take effect once. A key belongs to the job (--job), otherwise to the user or source (--metadata)

@@ -20,7 +20,7 @@ const PRICES: [(&str, f64); 7] = [
     ("S3", 5.00),
 ];
 
-/// Show how many calls of SNS, SQS and S3 a command takes and what they cost, as counted by the programs on this data folder.
+/// Show how many calls of SNS, SQS and S3 a command takes and what they cost, as the programs on this data folder have counted.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato cost")]

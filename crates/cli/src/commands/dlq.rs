@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Most messages that are looked at, of one queue.
 const LOOK_MAX: usize = 10_000;
 
-/// Look at dead letters, replay or purge them.
+/// List, show, replay or purge dead letters.
 #[derive(clap::Subcommand)]
 pub enum Dlq {
     /// List dead letters with their reasons
@@ -33,7 +33,7 @@ pub enum Dlq {
     Replay {
         #[command(flatten)]
         which: Which,
-        /// Only messages with this attribute (with `reason`, those whose reason contains the text); all of several must match
+        /// Only messages with this attribute (with `reason`, those whose reason contains the text); if you give several, all must match
         #[arg(long = "where", value_name = "NAME=VALUE")]
         filter: Vec<String>,
         /// Maximum number of messages per second

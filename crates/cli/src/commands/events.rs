@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Events of one look.
 const LOOK_MAX: u64 = 1_000;
 
-/// Look at Events.
+/// Show Events.
 #[derive(clap::Subcommand)]
 pub enum Events {
     /// Print the latest Events; with --follow, also new ones

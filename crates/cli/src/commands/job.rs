@@ -7,7 +7,7 @@ use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::{JobFilter, JobStatus, Step};
 use serde_json::json;
 
-/// Look at jobs and their steps.
+/// List jobs, or show a job with its steps.
 #[derive(clap::Subcommand)]
 pub enum Job {
     /// List jobs, the newest first

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Run a pipeline as a job: each step when the steps that it needs have succeeded, independent steps side by side.
+/// Run a pipeline as a job: a step starts when the steps that it needs have succeeded, and independent steps run in parallel.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   pudato run pipeline.yaml --dry-run

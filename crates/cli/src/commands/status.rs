@@ -8,8 +8,8 @@ use pudato_runtime::notices::Program;
 use pudato_runtime::{Installation, View, since, timestamp};
 use serde_json::{Value, json};
 
-/// Show what is running now: the programs that serve on this data folder, what each has in hand and since when, what that waits for, and
-/// what keeps a worker from going on. What has been in hand for less than a second is not shown; nor are workers on other machines.
+/// Show what is running now: the programs that serve on this data folder, the commands that each is working on and since when, what these wait for,
+/// and what stops a worker from continuing. It shows neither work younger than a second nor workers on other machines.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato status")]

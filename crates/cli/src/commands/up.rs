@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::serving::{only_one, serve};
 use pudato_runtime::Role;
 
-/// Run all handlers and the results consumer in this process until Ctrl-C or SIGTERM; a second one ends it at once.
+/// Run all handlers and the results consumer in this process until Ctrl-C or SIGTERM; a second signal ends it at once.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato up
