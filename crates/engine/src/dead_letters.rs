@@ -1,5 +1,5 @@
-//! Tells the senders of commands that the broker moved to a dead-letter queue, where no worker could: one that crashes
-//! with the command in hand says nothing.
+//! Notifies the senders of commands that the broker moved to a dead-letter queue: a worker that crashes while it runs a command cannot
+//! notify the sender itself.
 
 use crate::outbox::Outbox;
 use crate::pace::{millis, sleep_or_drain};
@@ -12,33 +12,33 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A queue that has as many messages as when all of them were known is looked at again after so many rounds.
+/// A queue whose number of messages has not changed since all of them were explained is searched again after this many rounds.
 const ROUNDS_MAX: u32 = 10;
-/// Most messages explained in one round and queue.
+/// The most messages to explain in one round, per queue.
 const LOOK_MAX: usize = 100;
 
 /// Watches the dead-letter queues of commands.
 pub struct DeadLetterWatch {
-    /// Looks at queues.
+    /// Reads the queues.
     pub operations: Arc<dyn Operations>,
     /// The dead-letter queues.
     pub queues: Vec<String>,
-    /// Makes the error Results ready.
+    /// Makes the error Results ready to be published.
     pub outbox: Outbox,
-    /// Where they go.
+    /// The topic of Results.
     pub results_topic: String,
-    /// How often the queues are looked at.
+    /// The time between two rounds.
     pub every: Duration,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What is known of a queue since it was looked at.
+/// What is known about a queue since the last search.
 #[derive(Default)]
 struct Known {
     /// How many messages it had, all of them explained.
     count: u64,
-    /// How often it was not looked at since, because it still had as many.
+    /// How many rounds skipped it because that number was unchanged.
     rounds: u32,
 }
 
@@ -48,7 +48,7 @@ impl DeadLetterWatch {
         let mut known = BTreeMap::new();
         loop {
             if let Err(error) = self.round(&mut known).await {
-                tracing::warn!(%error, "the dead-letter queues could not be looked at");
+                tracing::warn!(%error, "reading the dead-letter queues failed");
             }
             let next_ms = self.clock.now_ms().saturating_add(millis(self.every));
             if !sleep_or_drain(&*self.clock, next_ms, &drain).await {
@@ -57,7 +57,7 @@ impl DeadLetterWatch {
         }
     }
 
-    /// Looks at every queue once; answers how many messages were explained.
+    /// Searches every queue once. Returns how many messages were explained.
     ///
     /// # Errors
     /// The queues cannot be reached.
@@ -65,7 +65,8 @@ impl DeadLetterWatch {
         self.round(&mut BTreeMap::new()).await
     }
 
-    /// Looks at the queues that may have something new: on SQS looking is receiving, and what lies there comes again for days.
+    /// Searches the queues that may have new messages. On SQS, searching a queue means receiving its messages, and explained messages stay
+    /// there for days.
     async fn round(&self, known: &mut BTreeMap<String, Known>) -> Result<u64, Error> {
         let mut all = 0;
         for queue in &self.queues {
@@ -81,12 +82,12 @@ impl DeadLetterWatch {
                     Ok(is_new) => explained += u64::from(is_new),
                     Err(error) => {
                         failed += 1;
-                        // The others are explained all the same.
-                        tracing::warn!(%error, queue, message_id = message.message_id, "its sender could not be told");
+                        // The other messages are explained nevertheless.
+                        tracing::warn!(%error, queue, message_id = message.message_id, "the sender of a dead letter could not be notified");
                     }
                 }
             }
-            // Where there was something new there may be more, and what failed is tried again.
+            // A queue with new messages may have more of them, and failed ones are retried.
             let count = if explained + failed == 0 { count } else { 0 };
             *known = Known { count, rounds: 0 };
             all += explained;
@@ -115,7 +116,7 @@ impl DeadLetterWatch {
             let message = self.outbox.result(&topic, &result).await?;
             publish.push((topic, message));
         }
-        tracing::error!(queue, message_id = message.message_id, %why, "a command was given up");
+        tracing::error!(queue, message_id = message.message_id, %why, "a command was dead-lettered by the broker");
         self.operations
             .explain(queue, &message.message_id, &why, publish)
             .await

@@ -40,8 +40,8 @@ impl EnvelopePolicy {
         self
     }
 
-    /// Checks every envelope of a body. Whoever can write to a queue can write an envelope; one that names a foreign topic was sent
-    /// by a foreign topic, or is forged (docs/security.md).
+    /// Checks every envelope of a body. Anyone who can write to a queue can write an envelope. An envelope that names a foreign topic was
+    /// sent by that topic or is forged (docs/security.md).
     ///
     /// # Errors
     /// `Invalid`: the first envelope that is not accepted, and why. `Unavailable`: a signature cannot be verified now.
@@ -78,7 +78,7 @@ mod tests {
     const RAW: &str = r#"{"type": "storage", "payload": {"TopicArn": "arn:foreign"}}"#;
 
     #[tokio::test]
-    async fn an_envelope_of_a_foreign_topic_is_refused_also_within_another() {
+    async fn an_envelope_of_a_foreign_topic_is_refused_even_inside_another() {
         let trust = EnvelopePolicy::only(["arn:own".to_owned()]);
         for body in [
             RAW.to_owned(),
@@ -100,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Refuses the message "forged" and cannot tell about "later".
+    /// Refuses the message "forged" and is unavailable for "later".
     struct Knows;
 
     #[async_trait]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_envelope_is_asked_about_where_signatures_are_checked() {
+    async fn every_envelope_is_verified_if_signatures_are_checked() {
         let trust =
             EnvelopePolicy::only(["arn:own".to_owned()]).with_verifier(Some(Arc::new(Knows)));
         let kind = async |body: &str| trust.check(body.as_bytes(), 0).await.map_err(|e| e.kind);

@@ -1,4 +1,4 @@
-//! When two messages are the same request, and how its answer is kept.
+//! Identifies requests, so that a repeated message gets the same answer, and encodes the stored answers.
 
 use pudato_handler::FollowUp;
 use pudato_protocol::{Command, Event, Result as Reply, decode_claim, encode};
@@ -21,19 +21,19 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The caller's key within its job, else within what its sender calls itself; else the message's own hash where it carries both its correlation id and its time; else the fabric's
-/// id (docs/design/idempotency.md).
+/// The key of a Command's request: the caller's key, within its job or else its sender; without such a key, the hash of the message if it
+/// has both a correlation id and a time; otherwise the fabric's id (docs/design/idempotency.md).
 pub(crate) fn key(command: &Command, body: &[u8], message_id: &str) -> String {
     if let Some(Value::String(key)) = command.metadata.get("idempotency_key")
         && !key.is_empty()
     {
-        // Two callers who do not know of each other may choose the same key: neither shall hear, or stop, the other's answer.
+        // Two callers who do not know of each other may choose the same key. Neither may get, or block, the answer of the other.
         return match scope(command) {
             Some((kind, scope)) => format!("scoped:{}", json!([kind, scope, key])),
             None => format!("key:{key}"),
         };
     }
-    // What the reader filled in itself is new each time and so stands nowhere in the body.
+    // Values that the reader filled in are new each time, so they do not occur in the body.
     let carries = |text: &str| {
         let text = text.as_bytes();
         !text.is_empty() && body.windows(text.len()).any(|part| part == text)
@@ -44,8 +44,7 @@ pub(crate) fn key(command: &Command, body: &[u8], message_id: &str) -> String {
     format!("message:{message_id}")
 }
 
-/// Whose key it is: the job's, else the user's, else the source's. What says none of them shares its keys with all others that
-/// say none.
+/// The scope of a key: the job, else the user, else the source. Senders that name none of them share one scope.
 fn scope(command: &Command) -> Option<(&'static str, Value)> {
     let said = |name: &'static str| {
         let value = command.metadata.get(name)?;
@@ -57,13 +56,13 @@ fn scope(command: &Command) -> Option<(&'static str, Value)> {
     job.or_else(|| said("user")).or_else(|| said("source"))
 }
 
-/// Tells payloads apart.
+/// A hash that differs for different payloads.
 pub(crate) fn fingerprint(command: &Command, action: &str) -> String {
     let content = json!([command.r#type, action, command.payload]);
     sha256_hex(content.to_string().as_bytes())
 }
 
-/// Writes an answer so that [`kept`] reads it back.
+/// Encodes an answer for [`kept`].
 pub(crate) fn keep(result: &Reply, events: &[Event], follow_up: Option<&FollowUp>) -> String {
     let events: Vec<String> = events.iter().map(encode).collect();
     let mut answer = json!({"result": encode(result), "events": events});
@@ -74,7 +73,7 @@ pub(crate) fn keep(result: &Reply, events: &[Event], follow_up: Option<&FollowUp
     answer.to_string()
 }
 
-/// An answer that was kept: its Result, its Events, and what goes on from it.
+/// A stored answer: its Result, its Events and its follow-up.
 pub(crate) type Kept = (Reply, Vec<Event>, Option<FollowUp>);
 
 pub(crate) fn kept(answer: &str) -> Option<Kept> {
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_its_jobs_else_its_senders_else_everybodys() {
+    fn a_key_belongs_to_its_job_else_to_its_sender_else_to_all_senders() {
         let key_of = |job: Option<&str>, metadata: Value| {
             let mut command = Command::new("query", "execute_sql", Object::new());
             command.job_id = job.map(str::to_owned);
@@ -124,7 +123,7 @@ mod tests {
             command
                 .metadata
                 .insert("idempotency_key".into(), "k".into());
-            // Each is another message: only what is said of the key makes two the same.
+            // Each is a different message, so only the scope and the key can make two requests the same.
             key(
                 &command,
                 encode(&command).as_bytes(),
@@ -146,7 +145,7 @@ mod tests {
         assert_eq!(keys, again);
         let all: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(all.len(), keys.len(), "{keys:?}");
-        // A job's keys are its own whoever sends, and a user's wherever it sends from.
+        // The keys of a job are the same for every sender, and those of a user for every source.
         let (one, other) = (
             json!({"user": "ann", "source": "a"}),
             json!({"user": "ann", "source": "b"}),
@@ -157,7 +156,7 @@ mod tests {
             key_of(Some(""), json!({"user": "", "source": null})),
             keys[7]
         );
-        // Nobody writes a scope into a key.
+        // A caller cannot write a scope into a key.
         let mut command = Command::new("query", "execute_sql", Object::new());
         let scope = keys[0].trim_start_matches("scoped:").to_owned();
         for text in [scope, keys[0].clone()] {

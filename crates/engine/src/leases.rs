@@ -1,7 +1,8 @@
-//! The leases of the messages that a worker has in hand, renewed together while their handlers run.
+//! The leases of the messages that a worker is handling, renewed together while their handlers run.
 //!
-//! A machine may be busier than a lease is long. So renewing is a task apart from all others, what it renews is one write before all
-//! others where the fabric can, and a message that comes again to the worker that has it in hand is not run a second time.
+//! On a busy machine, tasks may be delayed for longer than a lease lasts. Renewing is therefore a task apart from all others; where the
+//! fabric can, it renews everything in one write ahead of all others; and a message that is received again by the worker that is handling
+//! it is not run a second time.
 
 use crate::pace::{millis, sleep_or_drain};
 use pudato_messaging::{
@@ -14,43 +15,42 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-/// A message in hand.
+/// A message in flight.
 pub(crate) struct Held {
     message_id: String,
     lease: AsyncMutex<Option<Lease>>,
-    /// Whether its last renewal found that the message was received again. Where it was this worker that received it, its new lease comes
-    /// in a moment.
+    /// Whether the last renewal found that the message was received again. If this worker received it, the new lease arrives in a moment.
     received_again: AtomicBool,
-    /// When the handler has had all its time.
+    /// When the handler's time limit ends.
     give_up_ms: Mutex<u64>,
-    /// The running request, which stays its owner's as long as the lease does.
+    /// The running request. Its owner keeps it as long as the lease is renewed.
     request: Mutex<Option<RunningRequest>>,
-    /// Cancelled when the lease is lost or the time is up.
+    /// Cancelled when the lease is lost or the time limit ends.
     pub(crate) lost: CancellationToken,
 }
 
 impl Held {
-    /// Takes the lease to settle the message; `None` when it was given up.
+    /// Takes the lease in order to settle the message; `None` if the message was given up.
     pub(crate) async fn take(&self) -> Option<Lease> {
         self.lease.lock().await.take()
     }
 
-    /// Gives back the lease of a message whose answer was not published yet, to be renewed until it is taken again. Its request is
-    /// renewed no longer: its answer may be kept by now, and a request that was answered would be taken for another's.
+    /// Returns the lease of a message whose answer is not published yet, so that it is renewed until it is taken again. The request is no
+    /// longer renewed: its answer may be stored by now, and a renewal would then report the request as lost.
     pub(crate) async fn put_back(&self, lease: Lease) {
         let mut own = self.lease.lock().await;
         *guard(&self.request) = None;
         *own = Some(lease);
     }
 
-    /// Says how long the handler may run, and which request it runs.
+    /// Sets the time limit of the handler and the request that it runs.
     pub(crate) fn runs(&self, until_ms: u64, request: Option<RunningRequest>) {
         *guard(&self.give_up_ms) = until_ms;
         *guard(&self.request) = request;
     }
 }
 
-/// All messages in hand.
+/// All messages in flight.
 pub(crate) struct Leases {
     held: Mutex<InHands>,
     visibility: Duration,
@@ -71,7 +71,7 @@ impl Leases {
         }
     }
 
-    /// Holds the lease of a message, and renews it until what is returned is dropped.
+    /// Renews the lease of a message until the returned guard is dropped.
     pub(crate) fn hold(self: &Arc<Self>, message_id: &str, lease: Lease) -> InHand {
         let held = Arc::new(Held {
             message_id: message_id.to_owned(),
@@ -93,8 +93,8 @@ impl Leases {
         }
     }
 
-    /// Gives a message that was received again while its handler runs its new lease, and answers the one that ended; gives `lease` back
-    /// where the message is not in hand, or is being settled.
+    /// Replaces the lease of a message that was received again while its handler runs, and returns the old one. Returns `lease` itself if
+    /// the message is not in flight or is being settled.
     pub(crate) async fn go_on(&self, message_id: &str, lease: Lease) -> Result<Lease, Lease> {
         let found = {
             let all = guard(&self.held);
@@ -114,10 +114,10 @@ impl Leases {
         }
     }
 
-    /// Renews at half the lease, until `stop`.
+    /// Renews leases at half their time, until `stop` is cancelled.
     pub(crate) async fn keep(&self, keeper: &Keeper, stop: &CancellationToken) {
         let half_ms = millis(self.visibility / 2);
-        // Half of the half: what was received right after a look is still renewed in time.
+        // A quarter of the lease, so that a message received right after one round is still renewed in time.
         let look_ms = (half_ms / 2).max(1);
         loop {
             let next_ms = keeper.clock.now_ms().saturating_add(look_ms);
@@ -132,15 +132,15 @@ impl Leases {
             tokio::select! {
                 biased;
                 () = self.renew_requests(elsewhere, keeper) => {}
-                // The next leases are renewed in time, whatever becomes of the store of answers.
+                // The next leases must be renewed in time even if the store of answers hangs.
                 () = keeper.clock.sleep_until(until_ms) => {
-                    tracing::warn!("running requests could not be renewed in time; they are tried again");
+                    tracing::warn!("renewing running requests took too long; the worker tries again");
                 }
             }
         }
     }
 
-    /// Renews what is due, all of it at once. Answers the requests that another store keeps.
+    /// Renews all leases that are due, in one call. Returns the requests that are kept in another store.
     async fn renew(&self, keeper: &Keeper, half_ms: u64) -> Vec<(Arc<Held>, RunningRequest)> {
         let now_ms = keeper.clock.now_ms();
         let all: Vec<Arc<Held>> = guard(&self.held).by_number.values().cloned().collect();
@@ -151,10 +151,12 @@ impl Leases {
                 continue;
             };
             if *guard(&held.give_up_ms) <= now_ms {
-                tracing::warn!("the action had all its time; it is cancelled and comes again");
+                tracing::warn!(
+                    "the action reached its time limit; the worker cancels it, and its message will be redelivered"
+                );
                 held.lost.cancel();
             } else if held.received_again.load(Ordering::Relaxed) {
-                tracing::warn!("a lease was lost; its handler is cancelled");
+                tracing::warn!("a lease was lost; the worker cancels its handler");
                 held.lost.cancel();
             } else if !held.lost.is_cancelled() && ends_ms <= now_ms.saturating_add(half_ms) {
                 due.push(Due {
@@ -195,12 +197,12 @@ impl Leases {
 
 impl Held {
     fn request_lost(&self) {
-        tracing::warn!(message_id = %self.message_id, "the request is another's by now; its handler is cancelled");
+        tracing::warn!(message_id = %self.message_id, "the request now belongs to another worker; its handler is cancelled");
         self.lost.cancel();
     }
 }
 
-/// A lease that is renewed now.
+/// A lease that is being renewed.
 struct Due<'a> {
     held: &'a Arc<Held>,
     lease: MutexGuard<'a, Option<Lease>>,
@@ -208,7 +210,7 @@ struct Due<'a> {
 }
 
 impl Due<'_> {
-    /// What became of it; answers its request, where another store keeps it.
+    /// Applies the outcome of the renewal. Returns the request if it is kept in another store.
     fn outcome(self, kept: Result<Kept, Error>) -> Option<(Arc<Held>, RunningRequest)> {
         let Self { held, request, .. } = self;
         match kept {
@@ -216,7 +218,7 @@ impl Due<'_> {
             Ok(Kept::LeaseAlone) => return Some((Arc::clone(held), request?)),
             Ok(Kept::RequestLost) => held.request_lost(),
             Err(error) if error.kind == ErrorKind::Unavailable => {
-                tracing::warn!(%error, "a lease could not be renewed; it is tried again");
+                tracing::warn!(%error, "a lease could not be renewed; the worker tries again");
             }
             Err(error) => {
                 let message_id = &held.message_id;
@@ -228,7 +230,7 @@ impl Due<'_> {
     }
 }
 
-/// A message in hand; ends also when its task panics.
+/// A message in flight. Dropping it stops the renewals, also if its task panics.
 pub(crate) struct InHand {
     leases: Arc<Leases>,
     number: u64,
@@ -239,14 +241,14 @@ impl Drop for InHand {
     fn drop(&mut self) {
         let mut all = guard(&self.leases.held);
         all.by_number.remove(&self.number);
-        // Another delivery of it may be in hand by now.
+        // Another delivery of the same message may be in flight by now.
         if all.by_message.get(&self.held.message_id) == Some(&self.number) {
             all.by_message.remove(&self.held.message_id);
         }
     }
 }
 
-/// What renewing needs.
+/// The lease and the request, as the renewal needs them.
 pub(crate) struct Keeper {
     pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
@@ -254,6 +256,6 @@ pub(crate) struct Keeper {
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // What is guarded is whole at every moment, so a panic elsewhere does not spoil it.
+    // Every change of the state is complete before the lock is released, so a panic elsewhere cannot leave it half-changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

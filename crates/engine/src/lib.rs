@@ -1,10 +1,10 @@
 //! The loops of pudato, on ports alone: no backend, no environment, no settings.
 //!
-//! [`Processor`] decides what becomes of a message. A [`Worker`] (and, in the runtime, a Lambda function) receives messages and carries
-//! that [`Decision`] out. The [`ResultsConsumer`] writes Results and Events to the registry, the [`DeadLetterWatch`] tells the senders
+//! [`Processor`] decides what happens to a message. A [`Worker`] (and, in the runtime, a Lambda function) receives messages and carries
+//! that [`Decision`] out. The [`ResultsConsumer`] writes Results and Events to the registry, the [`DeadLetterWatch`] notifies the senders
 //! of commands that the broker gave up, and the [`OpenLineageExporter`] exports what was recorded.
 //!
-//! Whoever writes a handler needs to read `process` only.
+//! To write a handler, you only need to read `process`.
 
 pub mod board;
 mod dead_letters;

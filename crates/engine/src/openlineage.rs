@@ -12,46 +12,46 @@ use tokio_util::sync::CancellationToken;
 /// The `producer` of every event.
 pub const PRODUCER: &str = concat!("urn:pudato:", env!("CARGO_PKG_VERSION"));
 
-/// Results of one round.
+/// The most Results of one round.
 const BATCH: u64 = 100;
 
-/// How long these Results are this program's to export. If it ends meanwhile, another program exports them.
+/// How long these Results are reserved for this program. If it ends before, another program exports them.
 const LEASE_MS: u64 = 15_000;
 
-/// How often the outbox is looked at when it was empty.
+/// How long to wait after finding the outbox empty.
 const IDLE_MS: u64 = 1_000;
 
-/// Where events go.
+/// The receiver of OpenLineage events.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// The setting or the place that it is known by in logs.
+    /// The setting or the location by which logs name this sink.
     fn name(&self) -> &'static str;
 
-    /// Sends the events of one Result in their order. After a failure all of them are sent again: a consumer of OpenLineage takes an
-    /// event of the same run once more as the same.
+    /// Sends the events of one Result in order. After a failure all of them are sent again: consumers of OpenLineage treat a repeated event
+    /// of a run as the same event.
     async fn send(&self, events: Arc<Vec<Value>>) -> Exported;
 }
 
-/// Empties the outbox.
+/// Exports the outbox.
 pub struct OpenLineageExporter {
-    /// Whose outbox.
+    /// The registry whose outbox is exported.
     pub registry: Arc<dyn RegistryStore>,
     /// Where the events go.
     pub transport: Arc<dyn Transport>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// For waiting times.
+    /// Jitter for waiting times.
     pub jitter: Arc<Jitter>,
 }
 
-/// What became of an event.
+/// The outcome of sending an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exported {
-    /// It arrived.
+    /// The event arrived.
     Accepted,
-    /// It was refused, and would be again.
+    /// The sink refused the event and would refuse it again.
     Refused(String),
-    /// The endpoint did not answer as expected; try again.
+    /// The sink did not answer as expected; the event must be sent again.
     Unavailable(String),
 }
 
@@ -65,7 +65,7 @@ impl OpenLineageExporter {
                 Ok(_) => continue,
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(%error, "the OpenLineage outbox cannot be read; reading is tried again");
+                    tracing::warn!(%error, "the OpenLineage outbox cannot be read; the exporter tries again");
                     self.backoff_ms(failures)
                 }
             };
@@ -96,7 +96,7 @@ impl OpenLineageExporter {
         Ok(count)
     }
 
-    /// Exports one Result, however long that takes; `false` if the program drains.
+    /// Exports one Result, however long that takes. Returns `false` if the program drains.
     async fn export(
         &self,
         result: &ExportedResult,
@@ -122,7 +122,7 @@ impl OpenLineageExporter {
                         why,
                         step,
                         to = self.transport.name(),
-                        "an OpenLineage event was refused and is left out; `pudato lineage export` prints it"
+                        "the sink refused an OpenLineage event, so the exporter skips it; `pudato lineage export` prints it"
                     );
                     return true;
                 }
@@ -132,7 +132,7 @@ impl OpenLineageExporter {
                         why,
                         failures = *failures,
                         to = self.transport.name(),
-                        "OpenLineage events wait in the outbox; sending is tried again"
+                        "OpenLineage events are waiting in the outbox; the exporter tries again"
                     );
                     self.wait(self.backoff_ms(*failures), drain).await;
                     if drain.is_cancelled() {

@@ -1,4 +1,4 @@
-//! Messages as they are published: their attributes, and a claim where they are over the limit.
+//! Makes messages ready to be published: adds their attributes, and stores a claim if they are over the limit.
 
 use pudato_messaging::{ClaimStore, Clock, Error, ErrorKind, Limits, Message, Publisher, claims};
 use pudato_protocol::{
@@ -10,25 +10,25 @@ use std::sync::Arc;
 /// Makes messages ready to be published.
 #[derive(Clone)]
 pub struct Outbox {
-    /// Says what each topic can carry, and sends it.
+    /// Reports the limits of topics, and sends messages.
     pub publisher: Arc<dyn Publisher>,
-    /// Where what they cannot carry goes.
+    /// The store for messages that are over the limit.
     pub claims: Arc<dyn ClaimStore>,
-    /// Dates the claims.
+    /// The clock that dates the claims.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Outbox {
-    /// A Command, ready to be published to `topic`.
+    /// Makes a Command ready to be published to `topic`.
     ///
     /// # Errors
-    /// The topic cannot be asked what it carries, or the claim cannot be stored.
+    /// The limits of the topic cannot be read, or the claim cannot be stored.
     pub async fn command(&self, topic: &str, command: &Command) -> Result<Message, Error> {
         let limits = self.publisher.limits(topic).await?;
         self.follow_up(&limits, command).await
     }
 
-    /// A Command, ready for a queue that carries `limits`.
+    /// Makes a Command ready for a queue with these limits.
     ///
     /// # Errors
     /// The claim cannot be stored.
@@ -41,7 +41,7 @@ impl Outbox {
         self.ready(limits, command, attributes).await
     }
 
-    /// A Result, ready to be published to `topic`.
+    /// Makes a Result ready to be published to `topic`.
     ///
     /// # Errors
     /// As [`Outbox::command`].
@@ -72,7 +72,7 @@ impl Outbox {
         claims::offload(message, &limits, &*self.claims, &*self.clock).await
     }
 
-    /// An Event, ready to be published to `topic`.
+    /// Makes an Event ready to be published to `topic`.
     ///
     /// # Errors
     /// As [`Outbox::command`].
@@ -99,7 +99,7 @@ impl Outbox {
     }
 }
 
-/// Attributes are for filters; one that is empty, or that could not travel, is left out: the body says the same.
+/// Attributes are for filters. Empty ones, and ones that the fabric cannot carry, are left out: the body has the same values.
 fn attributes<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     let travels = |value: &str| {
         !value.is_empty() && value.len() <= 1_024 && !value.contains(char::is_control)
@@ -111,7 +111,7 @@ fn attributes<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Stri
         .collect()
 }
 
-/// Publishes one Command to `topic`; answers the id that the fabric gave it.
+/// Publishes one Command to `topic`. Returns the fabric's id of the message.
 ///
 /// # Errors
 /// As [`Publisher::publish`], or the claim cannot be stored.

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// Reports that may wait to be published; more are left out.
+/// The most reports that may wait to be published; further ones are dropped.
 const WAITING_MAX: usize = 16;
-/// A Command's reports follow each other no faster: every one is kept in the registry.
+/// The shortest time between two reports of one Command: the registry keeps every report.
 const EVERY_MS: u64 = 1_000;
-/// Commands that are remembered.
+/// The most Commands that are remembered.
 const COMMANDS_MAX: usize = 1_000;
 
-/// Publishes reports, one after the other; where that fails they are left out, since another follows.
+/// Publishes reports one after the other. A report that cannot be published is dropped, since another follows.
 pub struct ProgressReporter {
     service: String,
     clock: Arc<dyn Clock>,
@@ -25,7 +25,7 @@ pub struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// The reporter, and the loop that publishes to `topic` until it is dropped.
+    /// Returns the reporter, and a loop that publishes to `topic` until it is dropped.
     pub fn new(
         service: &str,
         outbox: Outbox,
@@ -40,7 +40,7 @@ impl ProgressReporter {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = sent {
-                    tracing::debug!(%error, "a report of progress was left out");
+                    tracing::debug!(%error, "a progress report could not be published and was dropped");
                 }
             }
         };

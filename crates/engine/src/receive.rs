@@ -4,12 +4,12 @@ use futures_util::future::join_all;
 use pudato_messaging::{Consumer, Delivery, Error, Limits, Receive};
 use std::time::Duration;
 
-/// Most calls at once.
+/// The most calls at once.
 const CALLS_MAX: usize = 4;
-/// The same where calls are billed: the last calls of a busy period find nothing.
+/// The most calls at once on a fabric that bills calls, where the last calls of a busy period find nothing.
 const CALLS_MAX_BILLED: usize = 2;
 
-/// Most messages that one [`AdaptiveReceiver::receive`] can return.
+/// The most messages that one [`AdaptiveReceiver::receive`] can return.
 pub(crate) fn batch_max(limits: &Limits) -> usize {
     limits.batch_entries_max * calls_max(limits)
 }
@@ -21,12 +21,12 @@ fn calls_max(limits: &Limits) -> usize {
     }
 }
 
-/// Receives from one queue. After a full batch there is probably more: then the next receive does not wait, and the number of its
-/// calls doubles each time.
+/// Receives from one queue. A full batch suggests that more messages are waiting, so the next receive does not wait, and makes twice as
+/// many calls.
 pub(crate) struct AdaptiveReceiver<'a> {
     consumer: &'a dyn Consumer,
     limits: Limits,
-    /// Calls of the next receive, none of which waits; 0: one call, which waits.
+    /// The number of calls of the next receive, none of which waits. 0 means a single call that waits.
     calls: usize,
 }
 
@@ -47,8 +47,8 @@ impl<'a> AdaptiveReceiver<'a> {
     /// Receives up to `max` messages.
     ///
     /// # Errors
-    /// As [`Consumer::receive`], if no call returned a message: those that were received are handled, and a failure that lasts shows
-    /// again.
+    /// As [`Consumer::receive`], if no call returned a message. If some did, they are handled first; a lasting failure shows up again at
+    /// the next receive.
     pub(crate) async fn receive(&mut self, max: usize) -> Result<Vec<Delivery>, Error> {
         let received = self.call(max).await?;
         let per_call = self.limits.batch_entries_max;

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts tasks; an argument, so that a simulation may run them in an order of its own.
+/// Starts tasks. An argument of the loops, so that a simulation can run the tasks in its own order.
 pub trait Spawn: Send + Sync {
-    /// Runs `task` beside the caller. A panic in it ends it alone.
+    /// Runs `task` beside the caller. A panic in the task ends only that task.
     fn spawn(&self, task: Task);
 
-    /// Runs `task` where no other task can hold it up. Where the order of tasks is somebody's own, it is a task like others.
+    /// Runs `task` where no other task can delay it. An implementation with its own order of tasks may treat it like any other task.
     fn spawn_apart(&self, name: &str, task: Task) {
         let _ = name;
         self.spawn(task);
     }
 }
 
-/// Tasks of the tokio runtime that the caller runs in.
+/// Starts tasks on the tokio runtime of the caller.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioTasks;
 
@@ -26,9 +26,9 @@ impl Spawn for TokioTasks {
         tokio::spawn(task);
     }
 
-    /// A thread of its own with a small runtime: however busy the threads of the others are, the system gives it its turn.
+    /// Starts a thread with a small runtime for this task. The operating system schedules it, however busy the other threads are.
     fn spawn_apart(&self, name: &str, task: Task) {
-        // Kept here as well, so that it is not lost where no thread can be started.
+        // Kept here as well, so that the task is not lost if no thread can be started.
         let slot = Arc::new(Mutex::new(Some(task)));
         let take = |slot: &Mutex<Option<Task>>| {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Spawn for TokioTasks {
             })
         });
         if let Err(error) = started {
-            tracing::warn!(%error, name, "a thread of its own cannot be started; a busy program may hold the task up");
+            tracing::warn!(%error, name, "a separate thread cannot be started; a busy program may delay this task");
             if let Some(task) = take(&slot) {
                 self.spawn(task);
             }
@@ -72,6 +72,6 @@ mod tests {
         );
         // The runtime of this test has one thread, and this blocks it.
         let name = is_done.recv_timeout(Duration::from_secs(60));
-        assert_eq!(name.expect("it went on").as_deref(), Some("apart"));
+        assert_eq!(name.expect("the task ran").as_deref(), Some("apart"));
     }
 }

@@ -210,7 +210,10 @@ fn a_receive_that_hangs_is_noticed_within_90_seconds() {
     aws.check(&accepted);
     assert!(started.elapsed() < Duration::from_secs(90));
     let log = aws.installation.logged();
-    assert!(log.contains("receiving failed; it is tried again"), "{log}");
+    assert!(
+        log.contains("receiving failed; the loop tries again"),
+        "{log}"
+    );
 }
 
 #[test]

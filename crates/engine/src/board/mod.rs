@@ -1,4 +1,4 @@
-//! The messages that a program has in hand, and what they wait for.
+//! The messages that a program is handling, and what they are waiting for.
 
 mod notice;
 
@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// What has been in hand for less is told to nobody else: most Commands are over by then, and cost no write.
+/// A message that has been in flight for less than this is not shown to others: most Commands finish sooner, and then cost no write.
 pub const MOMENT_MS: u64 = 1_000;
 
-/// What the workers of one program have in hand. Clones are the same board.
+/// The messages that the workers of one program are handling. Clones share one board.
 #[derive(Clone)]
 pub struct Board(Arc<Inner>);
 
 struct Inner {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// There is something on a board that was empty.
+    /// Notified when something is noted on a board that was empty.
     changed: Notify,
 }
 
@@ -34,19 +34,19 @@ struct State {
 
 struct Noted {
     entry: InHand,
-    /// What it waits for; a wait may have begun within another.
+    /// The waits of the message, from the outermost to the innermost: a wait may begin within another.
     waits: Vec<(u64, Waited)>,
     wait_began: Arc<Notify>,
 }
 
-/// What keeps a part of a program from going on; one may have several.
+/// Why a part of a program cannot continue; several causes may apply at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cause {
-    /// What its handler needs is down.
+    /// A backend that the handler needs is down.
     Backend,
-    /// The fabric takes no answers.
+    /// The fabric does not accept answers.
     Answers,
-    /// Nothing can be received.
+    /// Messages cannot be received.
     Receive,
 }
 
@@ -57,7 +57,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// An empty one, on which things are noted at the times of `clock`.
+    /// An empty board that takes its times from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner {
             clock,
@@ -66,7 +66,7 @@ impl Board {
         }))
     }
 
-    /// What is in hand, the longest first.
+    /// The messages in flight, the oldest first.
     pub fn in_hand(&self) -> Vec<InHand> {
         let state = self.0.lock();
         let mut all: Vec<InHand> = state.in_hand.values().map(Noted::shown).collect();
@@ -74,12 +74,12 @@ impl Board {
         all
     }
 
-    /// What keeps it from going on.
+    /// The outages of the program's parts.
     pub fn outages(&self) -> Vec<Outage> {
         self.0.lock().outages.values().cloned().collect()
     }
 
-    /// Notes a message that was received, until what is returned is dropped.
+    /// Notes a received message until the returned guard is dropped.
     pub(crate) fn take(&self, mut entry: InHand) -> OnBoard {
         entry.since_ms = self.0.clock.now_ms();
         let wait_began = Arc::new(Notify::new());
@@ -106,7 +106,7 @@ impl Board {
         }
     }
 
-    /// Something keeps the part `of` this program from going on; `held_by` is the Command that found out, and asks again.
+    /// Notes that the part `of` this program cannot continue. `held_by` is the Command that ran into the outage and retries.
     pub(crate) fn stops(&self, of: &str, cause: Cause, why: &str, held_by: Option<&str>) {
         let now_ms = self.0.clock.now_ms();
         let mut state = self.0.lock();
@@ -125,12 +125,12 @@ impl Board {
         self.0.changed.notify_one();
     }
 
-    /// It goes on.
+    /// Notes that the part `of` this program can continue.
     pub(crate) fn goes_on(&self, of: &str, cause: Cause) {
         self.0.lock().outages.remove(&(of.to_owned(), cause));
     }
 
-    /// What others are told, and whether there may be more soon.
+    /// The messages and outages to show to others, and whether more may follow soon.
     pub fn notice(&self) -> (Vec<InHand>, Vec<Outage>, bool) {
         let now_ms = self.0.clock.now_ms();
         let mut in_hand = self.in_hand();
@@ -140,7 +140,7 @@ impl Board {
         (in_hand, outages, is_moving)
     }
 
-    /// Returns once something is noted on a board that was empty.
+    /// Returns as soon as something is noted on a board that was empty.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
     }
@@ -148,7 +148,7 @@ impl Board {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What is guarded is whole at every moment, so a panic elsewhere does not spoil it.
+        // Every change of the state is complete before the lock is released, so a panic elsewhere cannot leave it half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -167,7 +167,7 @@ impl Noted {
     }
 }
 
-/// Where one message is noted.
+/// The place of one message on the board.
 #[derive(Clone)]
 struct Place {
     board: Arc<Inner>,
@@ -175,7 +175,7 @@ struct Place {
 }
 
 impl Place {
-    /// Changes the note, where the message is still in hand.
+    /// Changes the note if the message is still in flight.
     fn with<T>(&self, change: impl FnOnce(&mut Noted) -> T) -> Option<T> {
         self.board.lock().in_hand.get_mut(&self.id).map(change)
     }
@@ -222,14 +222,14 @@ impl Waiting for Place {
     }
 }
 
-/// A message that is noted as in hand; ends when this is dropped, also where its task panics.
+/// The note of a message in flight. Dropping it removes the note, also if the message's task panics.
 pub(crate) struct OnBoard {
     place: Place,
     wait_began: Arc<Notify>,
 }
 
 impl OnBoard {
-    /// The message was read.
+    /// Adds the Command to the note, once the message is read.
     pub(crate) fn is_command(&self, command: &Command) {
         self.place.with(|noted| {
             let entry = &mut noted.entry;
@@ -240,24 +240,25 @@ impl OnBoard {
         });
     }
 
-    /// The correlation id of the message, where it is known.
+    /// The correlation id of the message, if it is known.
     pub(crate) fn correlation_id(&self) -> Option<String> {
         let known = self.place.with(|noted| noted.entry.correlation_id.clone());
         known.flatten()
     }
 
-    /// Its action may run until then, in milliseconds since the Unix epoch; `None`: it does not run.
+    /// Notes until when the action may run, in milliseconds since the Unix epoch; `None` if it is not running.
     pub(crate) fn runs_until(&self, until_ms: Option<u64>) {
         self.place
             .with(|noted| noted.entry.gives_up_at_ms = until_ms);
     }
 
-    /// Where it is said what it waits for.
+    /// A handle through which the handler reports its waits.
     pub(crate) fn waits(&self) -> Waits {
         Waits::new(Arc::new(self.place.clone()))
     }
 
-    /// It waits for `what`, and did so since `since_ms` with interruptions; until what is returned is dropped.
+    /// Notes that the message is waiting for `what`, until the returned guard is dropped. The wait began at `since_ms` and may have been
+    /// interrupted.
     pub(crate) fn waits_since(&self, what: &str, since_ms: u64) -> Again {
         let wait = self.place.begin(what.to_owned(), since_ms);
         Again {
@@ -266,7 +267,7 @@ impl OnBoard {
         }
     }
 
-    /// It waits for `what`, which its sender is not told; until the returned guard is dropped.
+    /// Notes that the message is waiting for `what`, until the returned guard is dropped. The sender is not notified of this wait.
     pub(crate) fn waits_untold(&self, what: &str) -> Again {
         let wait = self.place.begin_with(Waited {
             what: what.to_owned(),
@@ -279,7 +280,7 @@ impl OnBoard {
         }
     }
 
-    /// What it waits for now, where its sender is to be told.
+    /// The current wait, if the sender is to be notified of it.
     pub(crate) fn waited(&self) -> Option<Waited> {
         let waited = self
             .place
@@ -299,7 +300,7 @@ impl Drop for OnBoard {
     }
 }
 
-/// A wait that goes on.
+/// A wait in progress; dropping it ends the wait.
 pub(crate) struct Again {
     place: Place,
     wait: u64,
@@ -311,7 +312,7 @@ impl Drop for Again {
     }
 }
 
-/// A wait as the data of a `pending` Result says it.
+/// The data of a `pending` Result that reports a wait.
 pub(crate) fn told(waited: &Waited) -> Object {
     let mut data = Object::new();
     data.insert("waits_for".into(), waited.what.as_str().into());
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_in_hand_for_a_moment_and_gone_when_it_is_over() {
+    fn a_message_is_shown_after_a_moment_and_removed_when_it_is_settled() {
         let clock = ManualClock::at(10_000);
         let board = Board::new(Arc::new(clock.clone()));
         let noted = board.take(entry("c-1"));
@@ -348,7 +349,7 @@ mod tests {
         assert_eq!(told[0].since_ms, 10_000);
         drop(noted);
         assert!(board.notice().0.is_empty());
-        assert!(!board.notice().2, "nothing moves");
+        assert!(!board.notice().2, "nothing is in flight");
     }
 
     #[test]
@@ -360,18 +361,18 @@ mod tests {
         let mut outer = waits.waits_for("the warehouse");
         clock.advance(Duration::from_secs(3));
         outer.now_for("the warehouse, which dbt has");
-        let waited = noted.waited().expect("it waits");
+        let waited = noted.waited().expect("a wait");
         assert_eq!(waited.what, "the warehouse, which dbt has");
         assert_eq!(
             waited.since_ms, 10_000,
-            "more is known, it is the same wait"
+            "the reason changed, the wait is the same"
         );
         let inner = waits.waits_for("a lock");
-        assert_eq!(noted.waited().expect("it waits").what, "a lock");
+        assert_eq!(noted.waited().expect("a wait").what, "a lock");
         drop(inner);
-        assert_eq!(noted.waited().expect("it waits").since_ms, 10_000);
+        assert_eq!(noted.waited().expect("a wait").since_ms, 10_000);
         drop(noted);
-        // A thread that was not told of it yet.
+        // A thread may report a change after its wait has ended.
         drop(outer);
         drop(waits.waits_for("too late"));
         assert!(board.in_hand().is_empty());
@@ -392,7 +393,7 @@ mod tests {
         );
         assert_eq!(outages[0].held_by.as_deref(), Some("c-2"));
         board.goes_on("query", Cause::Answers);
-        assert_eq!(board.outages().len(), 1, "another cause");
+        assert_eq!(board.outages().len(), 1, "the outage with the other cause");
         board.goes_on("query", Cause::Backend);
         assert!(board.outages().is_empty());
     }

@@ -1,30 +1,30 @@
-//! What a board shows of messages and outages.
+//! The messages and outages that a board shows.
 
 use serde::{Deserialize, Serialize};
 
-/// A message that a worker has in hand.
+/// A message that a worker is handling.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InHand {
     /// The worker's service.
     pub service: String,
-    /// The Command's action, where it could be read.
+    /// The Command's action, if the message could be read.
     pub action: Option<String>,
-    /// Its correlation id.
+    /// The correlation id of the message.
     pub correlation_id: Option<String>,
-    /// Its job.
+    /// The Command's job.
     pub job_id: Option<String>,
-    /// Its step.
+    /// The Command's step.
     pub step_id: Option<String>,
     /// The fabric's id of the message.
     pub message_id: String,
-    /// Which attempt it is.
+    /// The number of this attempt.
     pub attempt: Option<u32>,
-    /// Since when it is in hand.
+    /// When the worker received it, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// When its action has had all its time.
+    /// When the time limit of its action ends, in milliseconds since the Unix epoch.
     pub gives_up_at_ms: Option<u64>,
-    /// What it waits for.
+    /// The current wait.
     pub waits_for: Option<Waited>,
 }
 
@@ -32,31 +32,31 @@ pub struct InHand {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Waited {
-    /// For what, as the end of the sentence "it waits for ..".
+    /// The object of the sentence "It is waiting for ...".
     pub what: String,
-    /// Since when.
+    /// When the wait began, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// Whether its sender is told with a `pending` Result, where the wait is long.
+    /// Whether the sender is notified with a `pending` Result if the wait is long.
     #[serde(skip)]
     pub(crate) is_told: bool,
 }
 
-/// What keeps a part of a program from going on, e.g. an open breaker.
+/// The reason why a part of a program cannot continue, e.g. an open breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outage {
     /// The part: a service, or `results`.
     pub of: String,
-    /// What is known about it.
+    /// The reason.
     pub why: String,
-    /// Since when.
+    /// When it began, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// The correlation id of the Command that found out last, and asks again.
+    /// The correlation id of the Command that ran into it last and retries.
     pub held_by: Option<String>,
 }
 
 impl InHand {
-    /// How it is called where people read of it.
+    /// A description of the message for people.
     pub fn called(&self) -> String {
         let action = self.action.as_deref().unwrap_or("?");
         let whose = match (&self.step_id, &self.job_id) {

@@ -1,17 +1,17 @@
-//! How waiting times grow with each failure.
+//! Waiting times that grow with each failure.
 
 use super::Jitter;
 use std::time::Duration;
 
-/// How waiting times grow: full jitter, so that many who failed together do not come back together
-/// (AWS Architecture Blog, "Exponential Backoff And Jitter").
+/// Waiting times that grow with full jitter, so that callers that failed together do not retry together (AWS Architecture Blog,
+/// "Exponential Backoff And Jitter").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Longest wait after the first failure.
+    /// The longest wait after the first failure.
     pub base: Duration,
-    /// How the longest wait grows with each further one.
+    /// The factor by which each further failure multiplies the longest wait.
     pub factor: u32,
-    /// What it never exceeds.
+    /// The upper bound of the longest wait.
     pub max: Duration,
 }
 
@@ -29,8 +29,8 @@ impl Backoff {
         max: Duration::from_secs(20),
     };
 
-    /// For a Lambda whose backend is down: it cannot hold a message without being billed, and giving it back spends an attempt. So 1
-    /// minute, times 3, at most 2 hours: the six attempts of a command last for two hours, the hundred of a Result for days.
+    /// For a Lambda function whose backend is down. It cannot hold a message without being billed, and releasing the message spends an
+    /// attempt. So 1 minute, times 3, at most 2 hours: the six attempts of a command last for two hours, the hundred of a Result for days.
     pub const OUTAGE: Self = Self {
         base: Duration::from_secs(60),
         factor: 3,
@@ -45,7 +45,7 @@ impl Backoff {
             .map_or(self.max, |wait| wait.min(self.max))
     }
 
-    /// The same, but no less than three quarters of the longest: where waiting long is the point.
+    /// The wait after failure number `failures`, at least three quarters of the longest wait.
     pub fn wait_long(&self, failures: u32, jitter: &Jitter) -> Duration {
         let quarter = self.longest(failures) / 4;
         quarter * 3 + jitter.within(quarter)

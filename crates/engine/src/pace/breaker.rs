@@ -1,5 +1,5 @@
-//! When a backend is down, receiving stops, and one message at a time asks whether it is back. What one message says is doubted: from
-//! time to time another is let in, and a message that goes on failing while others succeed is itself what is wrong.
+//! While a backend is down, receiving stops, and one message at a time probes whether it is back. The report of a single message may be
+//! wrong: from time to time another message may probe, and a message that keeps failing while others succeed is itself at fault.
 
 use super::{Backoff, Jitter, millis};
 use pudato_messaging::Clock;
@@ -7,36 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-/// A message is doubted no sooner after its first failure, and not before so many others succeeded since.
+/// A message is suspected no sooner than this after its first failure, and only after this many other messages have succeeded since.
 const DOUBT_AFTER: Duration = Duration::from_secs(120);
 const OTHERS_MIN: u64 = 3;
-/// While a backend is down another message is let in so often, to see whether it is down for that one as well.
+/// While a backend is down, another message may probe this often, to see whether the backend is down for that message as well.
 const LET_IN_EVERY: Duration = Duration::from_secs(20);
 
-/// Since when a backend is known to be down, and how that is known.
+/// The circuit breaker of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opened {
-    /// Since when nothing succeeded, in milliseconds since the Unix epoch.
+    /// When the outage began, in milliseconds since the Unix epoch.
     pub(crate) since_ms: u64,
-    /// What was heard last.
+    /// The last reason.
     pub(crate) why: String,
 }
 
 pub(crate) struct Breaker {
     opened: watch::Sender<Option<Opened>>,
     probe: Semaphore,
-    /// Commands that were done.
+    /// The number of Commands that were done.
     successes: AtomicU64,
-    /// When another message was let in last while this was open.
+    /// When another message was last allowed to probe while the breaker was open.
     let_in_ms: AtomicU64,
 }
 
-/// What one message was told by its backend so far.
+/// The failures of one message so far.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     failures: u32,
     since_ms: u64,
-    /// Successes of others when it began.
+    /// The number of successes of other messages when its failures began.
     successes: u64,
 }
 
@@ -50,7 +50,7 @@ impl Breaker {
         }
     }
 
-    /// Waits while the backend is known to be down, or until another message shall be let in all the same; answers whether it is that.
+    /// Waits while the backend is known to be down. Returns false once it is back, and true if this message may probe it nevertheless.
     pub(crate) async fn closed(&self, clock: &dyn Clock) -> bool {
         let mut opened = self.opened.subscribe();
         loop {
@@ -76,7 +76,7 @@ impl Breaker {
         }
     }
 
-    /// The backend was found to be down.
+    /// Opens the breaker: the backend was found to be down.
     pub(crate) fn open(&self, now_ms: u64, why: &str) {
         self.opened.send_if_modified(|opened| {
             let was_open = opened.is_some();
@@ -87,13 +87,13 @@ impl Breaker {
         });
     }
 
-    /// The backend answered.
+    /// Closes the breaker: the backend answered.
     pub(crate) fn close(&self) {
         self.opened
             .send_if_modified(|opened| opened.take().is_some());
     }
 
-    /// A command was done, so the backend is there.
+    /// Counts a Command that was done, and closes the breaker.
     pub(crate) fn succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
         self.close();
@@ -103,14 +103,14 @@ impl Breaker {
         self.opened.borrow().is_some()
     }
 
-    /// Since when it is open and why, for those who ask what a service waits for.
-    #[allow(dead_code, reason = "read by whoever shows the state of a service")]
+    /// When the breaker opened, and why.
+    #[allow(dead_code, reason = "for callers that show the state of a service")]
     pub(crate) fn opened(&self) -> Option<Opened> {
         self.opened.borrow().clone()
     }
 
-    /// Notes that the backend failed `outage`'s message once more, and answers whether the message is to be doubted: for minutes it
-    /// failed while others succeeded.
+    /// Notes another failure of `outage`'s message. Returns whether the message itself is at fault because it failed for minutes while
+    /// others succeeded.
     pub(crate) fn is_doubtful(&self, outage: &mut Outage, now_ms: u64) -> bool {
         let successes = self.successes.load(Ordering::Relaxed);
         if outage.failures == 0 {
@@ -122,7 +122,7 @@ impl Breaker {
         now_ms.saturating_sub(outage.since_ms) >= millis(DOUBT_AFTER) && others >= OTHERS_MIN
     }
 
-    /// Waits after failure number `failures`, then until it is this caller's turn to ask.
+    /// Waits after failure number `failures`, then until it is the caller's turn to probe.
     pub(crate) async fn turn(
         &self,
         failures: u32,
@@ -142,7 +142,7 @@ impl Outage {
         self.failures
     }
 
-    /// When it began, in milliseconds since the Unix epoch.
+    /// When the outage began, in milliseconds since the Unix epoch.
     pub(crate) fn since_ms(&self) -> u64 {
         self.since_ms
     }

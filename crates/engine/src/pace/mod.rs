@@ -1,4 +1,4 @@
-//! When a loop does something again: growing waits, an open breaker, waits that end early when the program drains.
+//! When a loop tries again: growing waits, an open breaker, and waits that end early when the program drains.
 
 mod backoff;
 pub(crate) mod breaker;

@@ -1,12 +1,12 @@
-//! What a loop does after a receive failed: it waits longer each time, and ends if waiting does not help.
+//! The waits of a loop after failed receives: they grow, and the loop ends if waiting does not help.
 
 use super::{Backoff, Jitter, millis, sleep_or_drain};
 use pudato_messaging::{Clock, Error, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
-/// How often a receive may be refused before the loop ends: SQS takes up to a minute to know a new queue or policy.
+/// The number of refusals after which the loop ends: SQS takes up to a minute to apply a new queue or policy.
 const REFUSED_MAX: u32 = 5;
-/// Shortest wait: no loop runs hot, however small the jitter is.
+/// The shortest wait, so that no loop spins, however small the jitter is.
 const WAIT_MS_MIN: u64 = 100;
 
 /// The failures of a receive loop since its last success.
@@ -17,7 +17,7 @@ pub(crate) struct ReceiveBackoff {
 }
 
 impl ReceiveBackoff {
-    /// A receive succeeded; answers whether the last one failed.
+    /// Notes that a receive succeeded. Returns whether the last one had failed.
     pub(crate) fn renew(&mut self) -> bool {
         std::mem::take(self).failures > 0
     }
@@ -25,7 +25,7 @@ impl ReceiveBackoff {
     /// Logs the error and waits; returns early when the program drains.
     ///
     /// # Errors
-    /// The same error, where it is of a kind that does not pass by itself and came several times.
+    /// The same error, if it is of a kind that does not pass by itself and it occurred several times.
     pub(crate) async fn wait(
         &mut self,
         error: Error,
@@ -36,10 +36,10 @@ impl ReceiveBackoff {
         self.failures += 1;
         if error.kind == ErrorKind::Unavailable {
             let failures = self.failures;
-            tracing::warn!(%error, failures, "receiving failed; it is tried again");
+            tracing::warn!(%error, failures, "receiving failed; the loop tries again");
         } else {
             self.refused += 1;
-            tracing::error!(%error, refused = self.refused, "receiving was refused");
+            tracing::error!(%error, refused = self.refused, "receiving was refused; the loop ends if this continues");
             if self.refused >= REFUSED_MAX {
                 return Err(error);
             }

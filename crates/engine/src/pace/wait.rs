@@ -1,10 +1,10 @@
-//! Waiting, and draining meanwhile.
+//! Waits that end early when the program drains.
 
 use pudato_messaging::Clock;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Sleeps until `until_ms`, in milliseconds since the Unix epoch, or until `drain` is cancelled. Returns whether it slept to the end.
+/// Sleeps until `until_ms`, in milliseconds since the Unix epoch, or until `drain` is cancelled. Returns whether it slept until `until_ms`.
 pub async fn sleep_or_drain(clock: &dyn Clock, until_ms: u64, drain: &CancellationToken) -> bool {
     tokio::select! {
         biased;
@@ -13,7 +13,7 @@ pub async fn sleep_or_drain(clock: &dyn Clock, until_ms: u64, drain: &Cancellati
     }
 }
 
-/// A length of time in milliseconds.
+/// A duration in milliseconds.
 ///
 /// ```
 /// use std::time::Duration;

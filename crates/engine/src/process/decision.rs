@@ -1,4 +1,4 @@
-//! A message, and what becomes of it.
+//! A received message, and the decision about it.
 
 use pudato_handler::FollowUp;
 use pudato_messaging::IdempotencyRecord;
@@ -6,62 +6,62 @@ use pudato_protocol::{Event, Result as Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What shall happen to a message (docs/design/delivery.md).
+/// The decision about a message (docs/design/delivery.md).
 #[derive(Debug)]
 pub enum Decision {
-    /// It was handled: publish, then delete.
+    /// The message was handled: publish the answer, then delete the message.
     Done(Box<Outcome>),
-    /// It goes on elsewhere: publish, schedule the follow-up, then delete.
+    /// The action continues elsewhere: publish the answer, schedule the follow-up, then delete the message.
     Pending(Box<Outcome>, Box<FollowUp>),
-    /// It had bad luck: let it come again.
+    /// The attempt failed and a later one may succeed: release the message.
     Retry {
-        /// What happened.
+        /// The reason.
         why: String,
-        /// No sooner than this; the worker's backoff where it is `None`.
+        /// The shortest delay before the next attempt; `None` leaves it to the worker's backoff.
         after: Option<Duration>,
     },
-    /// The same request runs elsewhere: keep it, and look again without spending an attempt. Nothing is wrong with any backend.
+    /// The same request is running elsewhere: keep the message, and check again without spending an attempt. All backends are fine.
     Busy {
-        /// Who has it is known to have it until then, in milliseconds since the Unix epoch.
+        /// When the lease of the request's owner ends, in milliseconds since the Unix epoch.
         until_ms: u64,
     },
-    /// A backend is down or a lock is held: keep it, and try again without spending an attempt.
+    /// A backend is down or a lock is held: keep the message, and try again without spending an attempt.
     Unavailable {
-        /// Which, and how it is known.
+        /// The backend and how it failed.
         why: String,
     },
-    /// Nobody can handle it: dead-letter it, and tell its sender where there is one.
+    /// The message cannot be handled: dead-letter it, and notify its sender if it has one.
     Reject {
-        /// The reason that is kept with it.
+        /// The reason that is stored with it.
         why: String,
         /// The error Result for its sender.
         result: Option<Box<Reply>>,
     },
 }
 
-/// What is published about a handled message.
+/// The messages to publish about a handled message.
 #[derive(Debug)]
 pub struct Outcome {
     /// The Result.
     pub result: Reply,
     /// The Events.
     pub events: Vec<Event>,
-    /// The answer to keep, where the action must not run twice.
+    /// The answer to store, if the action must not run twice.
     pub answered: Option<IdempotencyRecord>,
 }
 
-/// A message as it was received, without the right to settle it.
+/// A received message, without the right to settle it.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The backend's id of it.
+    /// The backend's id of the message.
     pub message_id: String,
-    /// Its body.
+    /// The body of the message.
     pub body: Vec<u8>,
-    /// Its attributes.
+    /// The attributes of the message.
     pub attributes: BTreeMap<String, String>,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: Option<u32>,
-    /// The last attempt that it has.
+    /// The last attempt that the queue allows.
     pub attempt_max: Option<u32>,
 }
 

@@ -1,4 +1,5 @@
-//! One message in, one decision out. Worker, Lambda function and simulation carry the decision out and decide nothing themselves.
+//! Takes one message and returns one decision. The worker, the Lambda function and the simulation carry the decision out and decide nothing
+//! themselves.
 
 mod decision;
 mod reject;
@@ -22,47 +23,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What is needed to decide about messages of one service.
+/// The ports and settings that decide about the messages of one service.
 pub struct Processor {
     /// The service.
     pub handler: Arc<dyn Handler>,
-    /// What its messages may be wrapped in.
+    /// The envelopes that are accepted.
     pub envelopes: EnvelopePolicy,
-    /// Where large messages lie.
+    /// The store of large messages.
     pub claims: Arc<dyn ClaimStore>,
-    /// Which requests were answered.
+    /// The store of answered requests.
     pub idempotency: Arc<dyn IdempotencyStore>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Is told how far long actions are.
+    /// The receiver of progress reports of long actions.
     pub progress: Arc<dyn Progress>,
-    /// This worker's name among the owners of running requests.
+    /// The name of this worker among the owners of running requests.
     pub owner: String,
-    /// How long a running request is this worker's, unless it is renewed.
+    /// How long a running request belongs to this worker, unless it is renewed.
     pub lease: Duration,
-    /// Whether settling is one transaction. Where it is not, a crash may publish an answer and leave its message, so every answer with
-    /// an effect is kept before it is published, and given again.
+    /// Whether settling is one transaction. If it is not, a crash may publish an answer and leave its message on the queue, so every answer
+    /// with an effect is stored before it is published, and given again.
     pub settles_at_once: bool,
-    /// Deliveries so far, of all workers of this program.
+    /// The number of deliveries so far, of all workers of this program.
     pub deliveries: Arc<AtomicU64>,
 }
 
-/// A Command that was read, and what is known about its action.
+/// A Command that was read, with what is known about its action.
 pub struct Read {
     pub(crate) command: Command,
     pub(crate) action: Option<Action>,
     pub(crate) key: Option<Key>,
-    /// Whether its request must be begun before it runs. A keyed write without a key of its caller may run twice, so at its first attempt
-    /// it is begun and answered at once, in one write instead of two; of two that run, one is answered and the other comes again.
+    /// Whether its request must be begun before the action runs. A keyed write without a key of its caller may run twice, so at its first
+    /// attempt it is begun and answered in one write instead of two. If two deliveries run, one of them is answered and the other is
+    /// redelivered.
     pub(crate) begins: bool,
-    /// This delivery's name among the owners of running requests: the same worker may have the same message twice, where its first
-    /// lease was lost.
+    /// The name of this delivery among the owners of running requests: the same worker may hold the same message twice if its first lease
+    /// was lost.
     pub(crate) owner: String,
-    /// Where it is said what the Command waits for.
+    /// Reports what the Command is waiting for.
     pub(crate) waits: Waits,
 }
 
-/// What an action tells while it runs: how far it is, and what it waits for.
+/// The reports of an action while it runs: its progress and its waits.
 struct Telling<'a> {
     progress: &'a dyn Progress,
     waits: &'a Waits,
@@ -82,7 +84,7 @@ impl Processor {
     /// Reads a message: checks its envelope, fetches its claim, decodes the Command and finds its action.
     ///
     /// # Errors
-    /// The decision about a message that cannot be read now, or at all.
+    /// The decision about a message that cannot be read, now or at all.
     pub async fn read(&self, message: &Incoming) -> Result<Read, Decision> {
         let trusted = self
             .envelopes
@@ -92,7 +94,7 @@ impl Processor {
             let why = error.to_string();
             return Err(match error.kind {
                 ErrorKind::Unavailable => Decision::Unavailable { why },
-                // Its sender is not known, so nobody is told.
+                // Its sender is unknown and cannot be notified.
                 _ => Decision::Reject { why, result: None },
             });
         }
@@ -101,7 +103,7 @@ impl Processor {
             ErrorKind::Unavailable => Decision::Unavailable {
                 why: error.to_string(),
             },
-            // One claim that may not be read is no reason to stop for all others.
+            // One unreadable claim is no reason to stop for all other messages.
             ErrorKind::Denied | ErrorKind::Failed if message.last_attempt().is_none() => {
                 Decision::Retry {
                     why: error.to_string(),
@@ -145,7 +147,7 @@ impl Processor {
         })
     }
 
-    /// Decides about a message that was read; runs its action unless it was answered before.
+    /// Decides about a message that was read. Runs its action unless it was answered before.
     pub async fn decide(&self, message: &Incoming, read: &Read) -> Decision {
         let Read {
             command,
@@ -205,7 +207,7 @@ impl Processor {
         }
     }
 
-    /// After the last allowed attempt a message is given up, and its sender is told.
+    /// After the last allowed attempt a message is given up, and its sender is notified.
     pub(crate) fn at_last(
         &self,
         decision: Decision,
@@ -240,7 +242,7 @@ impl Processor {
         };
         let is_final_error = outcome.result.status == pudato_protocol::Status::Error;
         if is_final_error {
-            // A Command that is sent again shall run again; this delivery is settled with its answer.
+            // A Command that is sent again must run again; this delivery is settled with its answer.
             self.abandon(read.key.as_ref(), &read.owner).await;
             let answered = self.keep_failure(message, read, &outcome).await;
             return self.done(outcome, answered);
@@ -258,7 +260,7 @@ impl Processor {
         self.done(outcome, answered)
     }
 
-    /// The key of a final error: of this message alone, since the same Command that is sent again shall run again.
+    /// The key of a final error. It belongs to this message alone, since the same Command must run again if it is sent again.
     fn failure_key(&self, message: &Incoming) -> Key {
         Key {
             service: self.handler.service().to_owned(),
@@ -266,7 +268,7 @@ impl Processor {
         }
     }
 
-    /// Keeps a final error where settling is no transaction; where that fails the error is published all the same.
+    /// Stores a final error if settling is not a transaction. If that fails, the error is published nevertheless.
     async fn keep_failure(
         &self,
         message: &Incoming,
@@ -290,7 +292,7 @@ impl Processor {
         })
     }
 
-    /// The final error that this message was answered with before, where it comes again.
+    /// The final error that this message got before, if it was redelivered.
     async fn failed_before(&self, message: &Incoming, read: &Read) -> Option<Decision> {
         if self.settles_at_once || message.attempt == Some(1) {
             return None;
@@ -329,12 +331,12 @@ impl Processor {
         }
     }
 
-    /// The answer that was given before. Another Command with the same key is told the same, under its own ids; it did
-    /// nothing itself, so it has no lineage and no Events.
+    /// The answer that was given before. Another Command with the same key gets the same answer under its own ids. It did nothing itself,
+    /// so it has no lineage and no Events.
     fn again(&self, command: &Command, answer: &str) -> Decision {
         let Some((mut result, mut events, mut follow_up)) = identity::kept(answer) else {
-            let why = "the answer that was kept for this request cannot be read".into();
-            // One answer that is spoiled is no reason to stop for all others.
+            let why = "the stored answer of this request cannot be read".into();
+            // One damaged answer is no reason to stop for all other messages.
             return Decision::Retry { why, after: None };
         };
         let ids = |r: &Reply| {
@@ -358,7 +360,7 @@ impl Processor {
             events.clear();
             follow_up = None;
         }
-        tracing::info!("answered before; the same answer is given again");
+        tracing::info!("the request was answered before; the stored answer is given again");
         let handled = Handled {
             result,
             events,
@@ -390,7 +392,7 @@ impl Processor {
         if let Some(key) = key
             && let Err(error) = self.idempotency.abandon(key, owner).await
         {
-            // It is free again when its lease ends.
+            // The request is free again when its lease ends.
             tracing::warn!(%error, "the request stays marked as running");
         }
     }

@@ -1,4 +1,4 @@
-//! Texts and Results for messages that are given up, and the record of those that ran.
+//! Reasons and error Results for messages that are given up, and the record of Commands that ran.
 
 use super::{Decision, Incoming};
 use pudato_handler::{Action, redact};
@@ -6,7 +6,7 @@ use pudato_protocol::{Command, ExecutionRecord, Object, Result as Reply};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A message that could not even be read is given up after the last allowed attempt as well.
+/// A message that cannot be read is also given up after the last allowed attempt.
 pub(crate) fn at_last_unread(decision: Decision, message: &Incoming) -> Decision {
     match (decision, message.last_attempt()) {
         (Decision::Retry { why, .. }, Some(attempt)) => {
@@ -31,7 +31,7 @@ pub(super) fn record(
     let name = |name: &str| Value::String(redact(name).into_owned());
     details.insert("type".into(), name(&command.r#type));
     details.insert("action".into(), name(&command.action));
-    // The registry knows no names of actions, and a step may have been declared under another one.
+    // The registry has no names of actions, and the step may have been declared with another action.
     if let Some(action) = action.filter(|action| !action.aliases.is_empty()) {
         let names: Vec<&str> = [action.name]
             .into_iter()
@@ -47,7 +47,7 @@ pub(super) fn record(
     ExecutionRecord::new("command", details)
 }
 
-/// A message that cannot be read; its sender is told where its correlation id can be found.
+/// Gives up a message that cannot be read. Its sender is notified if its correlation id can be found.
 pub(crate) fn reject(
     why: String,
     attributes: &BTreeMap<String, String>,
@@ -73,5 +73,5 @@ pub(crate) fn reject(
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
+        .unwrap_or("no text message")
 }

@@ -21,59 +21,59 @@ use std::time::Duration;
 use tally::Report;
 use tokio_util::sync::CancellationToken;
 
-/// Results of one transaction of the registry: enough that its commit costs little per Result, few enough that the first
-/// does not wait long for the last.
+/// The most Results in one transaction of the registry: enough that a commit costs little per Result, and few enough that the first does
+/// not wait long for the last.
 const BATCH_MAX: usize = 1_000;
-/// Bytes of them after which no more are received, nor fetched from claims.
+/// The number of bytes after which no more Results are received, or fetched from claims.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// Batches that are written at once, beside the one that is received.
+/// The number of batches that are written at once while another is received.
 const WRITING_MAX: usize = 2;
-/// How often it is said what became of them.
+/// The time between two log lines with the counts.
 const REPORT_EVERY_MS: u64 = 60_000;
 
 /// Reads the results queue, or a queue of Events, and writes to the registry.
 pub struct ResultsConsumer {
     /// The queue.
     pub consumer: Arc<dyn Consumer>,
-    /// Where it is written to.
+    /// The registry to write to.
     pub registry: Arc<dyn RegistryStore>,
-    /// What its messages may be wrapped in.
+    /// The envelopes that are accepted.
     pub envelopes: EnvelopePolicy,
-    /// Where large messages lie.
+    /// The store of large messages.
     pub claims: Arc<dyn ClaimStore>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// For waiting times.
+    /// Jitter for waiting times.
     pub jitter: Arc<Jitter>,
-    /// What the queue carries.
+    /// The kind of messages on the queue.
     pub kind: Kind,
-    /// How long a received message is hidden from others.
+    /// How long a received message is hidden from other consumers.
     pub visibility: Duration,
-    /// How long what could not be written is left alone when it drains; nothing where another reads it at once.
+    /// The delay of messages that could not be written when the program drains; zero if another consumer can read them at once.
     pub left_alone: Option<Backoff>,
-    /// Where it is noted that it cannot go on.
+    /// Notes outages of this consumer.
     pub board: Board,
 }
 
-/// What a queue carries.
+/// The kind of messages on a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Results, which are applied to steps.
     Results,
-    /// Events, which are kept for `pudato trace` and `pudato events tail`.
+    /// Events, which are stored for `pudato trace` and `pudato events tail`.
     Events,
 }
 
-/// The subscriber that keeps Events for `pudato trace` and `pudato events tail`, as it appears in the names of its queues.
+/// The subscriber that stores Events for `pudato trace` and `pudato events tail`, as it appears in the names of its queues.
 pub const HISTORY: &str = "history";
-/// Results, as they appear in the names of their topic and queues.
+/// The word for Results in the names of their topic and queues.
 pub const RESULTS: &str = "results";
 
-/// Messages that were read, and the right to delete them. The leases stand in the order of the messages.
+/// Messages that were read, with their leases in the same order.
 struct Held {
     leases: Vec<Lease>,
     parsed: Parsed,
-    /// The most attempts that any of them had.
+    /// The highest attempt number among them.
     attempts: u32,
 }
 
@@ -83,15 +83,15 @@ enum Parsed {
 }
 
 impl ResultsConsumer {
-    /// Consumes until `drain` is cancelled; what was received by then is applied first. A message is deleted only after
-    /// the registry has it.
+    /// Consumes until `drain` is cancelled; messages received by then are applied first. A message is deleted only after it is in the
+    /// registry.
     ///
     /// # Errors
-    /// The queue does not exist, or may not be read.
+    /// The queue does not exist, or the consumer may not read it.
     pub async fn run(&self, drain: CancellationToken) -> Result<(), Error> {
         let mut backoff = ReceiveBackoff::default();
         let mut report = Report::default();
-        // While one batch is written the next is received: by one poll at a time, which on SQS is what an idle queue costs.
+        // While one batch is written, the next is received. Only one poll runs at a time, which on SQS is the cost of an idle queue.
         let mut writing = FuturesUnordered::new();
         let mut gathering = None;
         loop {
@@ -144,8 +144,8 @@ impl ResultsConsumer {
         Ok(())
     }
 
-    /// Receives what waits, up to a batch, and waits for the first message alone. A gather that is dropped while it waits has leased
-    /// only messages that come again when their leases end.
+    /// Waits for the first message, then receives up to a full batch without waiting. Dropping this future while it waits only leases
+    /// messages that are redelivered when their leases end.
     async fn gather(&self) -> Result<Vec<Delivery>, Error> {
         let mut receiver = AdaptiveReceiver::new(&*self.consumer);
         let mut all = receiver.receive(BATCH_MAX).await?;
@@ -153,14 +153,14 @@ impl ResultsConsumer {
         while receiver.is_busy() && all.len() < BATCH_MAX && bytes(&all) < BATCH_BYTES_MAX {
             match receiver.receive(BATCH_MAX - all.len()).await {
                 Ok(more) => all.extend(more),
-                // What was received is applied; a failure that lasts shows again at the next receive.
+                // The messages received so far are applied; a lasting failure shows up again at the next receive.
                 Err(_) => break,
             }
         }
         Ok(all)
     }
 
-    /// Writes messages to the registry, then deletes them. Returns what became of them.
+    /// Writes messages to the registry, then deletes them. Returns the counts of what happened to them.
     pub async fn apply(&self, deliveries: Vec<Delivery>, drain: &CancellationToken) -> Tally {
         let mut tally = Tally::default();
         let mut held = Held::new(self.kind);
@@ -171,7 +171,7 @@ impl ResultsConsumer {
                     held.attempts = held.attempts.max(delivery.attempt.unwrap_or(1));
                     held.leases.push(delivery.lease);
                     bytes += more;
-                    // Pointers are small and what they point at is not: a thousand of them would not fit into memory.
+                    // Pointers are small, but a thousand of the bodies that they point at would not fit into memory.
                     if bytes >= BATCH_BYTES_MAX {
                         let full = std::mem::replace(&mut held, Held::new(self.kind));
                         self.write(full, &mut tally, drain).await;
@@ -184,7 +184,7 @@ impl ResultsConsumer {
                         ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Failed
                     ) =>
                 {
-                    tracing::warn!(%error, "a claim or a certificate cannot be fetched; its message comes again");
+                    tracing::warn!(%error, "a claim or a certificate cannot be fetched; its message will be redelivered");
                     let after = Backoff::PROBE.wait(1, &self.jitter);
                     let _ = self.consumer.release(delivery.lease, after).await;
                 }
@@ -197,11 +197,11 @@ impl ResultsConsumer {
         if !held.leases.is_empty() {
             self.write(held, &mut tally, drain).await;
         }
-        tracing::debug!(?tally, kind = ?self.kind, "applied");
+        tracing::debug!(?tally, kind = ?self.kind, "the results consumer applied a batch");
         tally
     }
 
-    /// Writes, and while the registry cannot be reached keeps the leases and tries again.
+    /// Writes. While the registry cannot be reached, renews the leases and tries again.
     async fn write(&self, held: Held, tally: &mut Tally, drain: &CancellationToken) {
         let Held {
             mut leases,
@@ -267,7 +267,7 @@ impl ResultsConsumer {
         }
     }
 
-    /// Writes, and holds the leases meanwhile: what comes again before it is deleted is written twice, and spends attempts.
+    /// Writes, and renews the leases meanwhile: a message that is redelivered before it is deleted is written twice and spends attempts.
     async fn write_and_hold(
         &self,
         parsed: &Parsed,
@@ -285,7 +285,7 @@ impl ResultsConsumer {
         }
     }
 
-    /// Its name among those that read queues.
+    /// The name of this consumer for its queue.
     fn named(&self) -> &'static str {
         match self.kind {
             Kind::Results => RESULTS,
@@ -303,13 +303,13 @@ impl ResultsConsumer {
         }
     }
 
-    /// A lease that is lost stays in its place: applying its message once more changes nothing, and deleting it leaves it
-    /// to whoever holds it now.
+    /// A lost lease stays in its place. Applying its message once more changes nothing, and deleting it leaves the message to its new
+    /// holder.
     async fn renew(&self, leases: &mut [Lease]) {
         let all = leases.iter_mut().collect();
         for outcome in self.consumer.renew(all, self.visibility).await {
             if let Err(error) = outcome {
-                tracing::debug!(%error, "a lease was lost");
+                tracing::debug!(%error, "a lease of the results consumer was lost");
             }
         }
     }
@@ -325,27 +325,27 @@ impl ResultsConsumer {
         for outcome in outcomes.into_iter().flatten() {
             match outcome {
                 Ok(Deleted::Deleted | Deleted::Unknown) => {}
-                // It comes again and is found to be applied.
+                // The message is redelivered, and then found to be applied already.
                 Ok(Deleted::LeaseLost) => {
                     tracing::debug!(
-                        "a message was applied after its lease had ended; it comes again"
+                        "a message was applied after its lease had ended; it will be redelivered"
                     )
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a message was applied but not deleted; it comes again")
+                    tracing::warn!(%error, "a message was applied but not deleted; it will be redelivered")
                 }
             }
         }
     }
 
     async fn dead_letter(&self, lease: Lease, reason: &str) {
-        tracing::error!(reason, kind = ?self.kind, "a message is dead-lettered");
+        tracing::error!(reason, kind = ?self.kind, "a message was dead-lettered");
         if let Err(error) = self.consumer.dead_letter(lease, reason, Vec::new()).await {
-            tracing::warn!(%error, "a message could not be dead-lettered; it comes again");
+            tracing::warn!(%error, "a message could not be dead-lettered; it will be redelivered");
         }
     }
 
-    /// Answers how many bytes it takes.
+    /// Adds a message, and returns its size in bytes.
     async fn parse(&self, delivery: &Delivery, parsed: &mut Parsed) -> Result<usize, Error> {
         let now_ms = self.clock.now_ms();
         self.envelopes.check(&delivery.body, now_ms).await?;
@@ -362,7 +362,7 @@ impl ResultsConsumer {
             }),
             Parsed::Events(events) => events.push(IncomingEvent {
                 event: Arc::new(read::<Event>(body, resolved.is_claim)?),
-                // One that was published twice, because the answer to the first call was lost, is one.
+                // A message that was published twice, because the answer to the first call was lost, counts once.
                 identity,
                 body: text(),
                 recorded_at,

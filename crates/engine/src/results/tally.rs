@@ -1,21 +1,21 @@
-//! Counts of what became of Results and Events, logged now and then.
+//! Counts the outcomes of Results and Events, and logs the counts now and then.
 
 use super::Kind;
 
-/// What became of Results.
+/// The outcome of a Result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Changed the registry.
+    /// The Result changed the registry.
     pub applied: u64,
-    /// Were there already.
+    /// The registry already had the Result.
     pub duplicate: u64,
-    /// Came after a Result that ranks higher.
+    /// The Result came after one that ranks higher.
     pub superseded: u64,
-    /// Had no step.
+    /// The Result named no step.
     pub skipped: u64,
-    /// Named a step and did not agree with what it is.
+    /// The Result contradicted the step that it named.
     pub claimed: u64,
-    /// Could not be read or applied.
+    /// The Result could not be read or applied.
     pub dead_lettered: u64,
 }
 

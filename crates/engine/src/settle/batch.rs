@@ -1,4 +1,4 @@
-//! Settles the messages of many tasks in as few calls as possible: those that wait while one call runs share the next.
+//! Settles the messages of many tasks in as few calls as possible: messages that wait while one call runs share the next call.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -7,24 +7,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
-/// Settlements that may wait; more make their tasks wait.
+/// The most settlements that may wait; further tasks must wait.
 const WAITING_MAX: usize = 256;
 
-/// How long a batch waits for others in hand where calls cost: what handlers finish at about the same time is settled together.
+/// How long a batch waits for messages in flight on a fabric that bills calls, so that messages that finish at about the same time are
+/// settled together.
 const FILL_MS: u64 = 50;
-/// Calls on their way at once: enough that none waits for a slow one, few enough that batches fill.
+/// The most calls at once: enough that a slow call does not block the others, and few enough that batches fill.
 const CALLS_MAX: usize = 4;
 
 type Answer = oneshot::Sender<Result<Deleted, Error>>;
 
-/// Settles messages in batches. Clones share them.
+/// Settles messages in batches. Clones share the batches.
 #[derive(Clone)]
 pub struct Settler {
     waiting: mpsc::Sender<(Settlement, Answer)>,
     in_hand: Arc<AtomicUsize>,
 }
 
-/// A message that will be settled soon, from before its handler runs until it is settled: a batch that is not full waits for it.
+/// Announces a message from before its handler runs until it is settled. A batch that is not full waits for announced messages.
 pub struct Pending(Arc<AtomicUsize>);
 
 impl Drop for Pending {
@@ -34,7 +35,7 @@ impl Drop for Pending {
 }
 
 impl Settler {
-    /// The settler, and the loop that does its work until every clone of it is dropped.
+    /// Returns the settler, and a loop that does its work until every clone of the settler is dropped.
     pub fn new(
         consumer: Arc<dyn Consumer>,
         clock: Arc<dyn Clock>,
@@ -88,7 +89,7 @@ impl Settler {
         Pending(Arc::clone(&self.in_hand))
     }
 
-    /// Settles a message together with others, and returns when that is done.
+    /// Settles a message together with others. Returns when it is settled.
     ///
     /// # Errors
     /// As [`Consumer::settle`]; `Unavailable` if the loop has ended.
@@ -101,7 +102,7 @@ impl Settler {
     }
 }
 
-/// Answers how many they were.
+/// Returns how many messages were settled.
 async fn settle(consumer: &dyn Consumer, batch: Vec<(Settlement, Answer)>) -> usize {
     let count = batch.len();
     let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
@@ -121,7 +122,7 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
-    /// A fabric whose calls are billed: it counts what each carries.
+    /// A fabric that bills calls. It counts the messages of each call.
     #[derive(Default)]
     struct Billed(Mutex<Vec<usize>>);
 
@@ -185,7 +186,7 @@ mod tests {
             }
         }
 
-        /// Settles one that is `in_hand`.
+        /// Settles one announced message.
         fn settle(&self, in_hand: Option<Pending>) {
             let settler = self.settler.clone();
             tokio::spawn(async move {
@@ -212,16 +213,27 @@ mod tests {
         let bench = Bench::new();
         let mut in_hand: Vec<_> = (0..13).map(|_| bench.settler.announce()).collect();
         (0..9).for_each(|_| bench.settle(in_hand.pop()));
-        assert!(bench.calls().await.is_empty(), "others may come");
+        assert!(
+            bench.calls().await.is_empty(),
+            "the batch waits for the others"
+        );
         bench.settle(in_hand.pop());
-        assert_eq!(bench.calls().await, [10], "it is full");
+        assert_eq!(bench.calls().await, [10], "the batch is full");
         bench.settle(in_hand.pop());
-        assert_eq!(bench.calls().await, [10], "two others may come");
+        assert_eq!(bench.calls().await, [10], "the batch waits for two others");
         bench.settle(in_hand.pop());
         bench.clock.advance(Duration::from_millis(FILL_MS));
-        assert_eq!(bench.calls().await, [10, 2], "the third takes too long");
+        assert_eq!(
+            bench.calls().await,
+            [10, 2],
+            "the batch does not wait longer for the third"
+        );
         bench.settle(in_hand.pop());
-        assert_eq!(bench.calls().await, [10, 2, 1], "nobody else may come");
+        assert_eq!(
+            bench.calls().await,
+            [10, 2, 1],
+            "no other message is announced"
+        );
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Carrying out a decision: the same for the worker and for a Lambda function, which differ in their [`Policy`] alone.
+//! Carries out a decision. The worker and the Lambda function share this code and differ only in their [`Policy`].
 
 use super::{Prepared, Preparer};
 use crate::pace::{Backoff, Jitter};
@@ -10,27 +10,28 @@ use std::time::Duration;
 /// The answer to a message, and the Command that follows it later.
 pub type Answer<'a> = (&'a Outcome, Option<&'a FollowUp>);
 
-/// The ports that settling needs.
+/// The ports for settling.
 #[derive(Clone, Copy)]
 pub struct Settling<'a> {
     /// The queue that the message came from.
     pub consumer: &'a dyn Consumer,
-    /// Keeps answers.
+    /// The store of answers.
     pub idempotency: &'a dyn IdempotencyStore,
     /// Makes Results, Events and follow-ups ready.
     pub preparer: Preparer<'a>,
-    /// The time.
+    /// The clock.
     pub clock: &'a dyn Clock,
-    /// For waiting times.
+    /// Jitter for waiting times.
     pub jitter: &'a Jitter,
 }
 
-/// Where the worker and a Lambda function differ.
+/// The differences between the worker and a Lambda function.
 pub trait Policy: Sync {
-    /// How long a message rests that is given back because a backend is unavailable; `attempt` counts from 1.
+    /// How long a message is delayed if it is released because a backend is unavailable; `attempt` counts from 1.
     fn unavailable_for(&self, attempt: u32) -> Duration;
 
-    /// Publishes the answer, keeps it and deletes the message. `prepared` is the answer as messages, or why they could not be made.
+    /// Publishes the answer, stores it and deletes the message. `prepared` is the answer as messages, or the reason why they could not be
+    /// made.
     fn settle(
         &self,
         lease: Lease,
@@ -40,8 +41,8 @@ pub trait Policy: Sync {
 }
 
 impl Settling<'_> {
-    /// Makes the answer of a decision ready, if it has one. A claim may take minutes to be stored, so this comes before the lease is
-    /// taken from those that renew it.
+    /// Makes the answer of a decision ready, if it has one. Storing a claim may take minutes, so this happens while the lease is still
+    /// renewed.
     pub async fn prepare(&self, decision: &Decision) -> Option<Result<Prepared, Error>> {
         let (outcome, follow_up) = match decision {
             Decision::Done(outcome) => (outcome, None),
@@ -52,19 +53,19 @@ impl Settling<'_> {
         Some(self.preparer.prepare(outcome, follow_up, &limits).await)
     }
 
-    /// Keeps an answer that could not be made ready: its effect must not be repeated by the next receiver of the message.
+    /// Stores an answer that could not be made ready, so that the next receiver of the message does not repeat its effect.
     pub async fn keep_answer(&self, outcome: &Outcome) {
         let Some(answered) = outcome.answered.clone() else {
             return;
         };
         if let Err(error) = self.idempotency.finish(answered).await {
-            tracing::warn!(%error, "the answer could not be kept");
+            tracing::warn!(%error, "the answer could not be stored");
         }
     }
 }
 
-/// Carries a decision out. `prepared` is what [`Settling::prepare`] returned for it. A message that cannot be settled stays on its
-/// queue and comes again.
+/// Carries out a decision. `prepared` is the return value of [`Settling::prepare`]. A message that cannot be settled stays on its queue and
+/// is redelivered.
 pub async fn carry_out(
     settling: Settling<'_>,
     policy: &impl Policy,
@@ -83,7 +84,7 @@ pub async fn carry_out(
     };
     if let Err(error) = settled {
         let message_id = &message.message_id;
-        tracing::warn!(%error, message_id, "the message could not be settled; it comes again");
+        tracing::warn!(%error, message_id, "the message could not be settled; it will be redelivered");
     }
 }
 
@@ -103,7 +104,7 @@ async fn publish(
     Ok(())
 }
 
-/// Gives the message back or dead-letters it.
+/// Releases the message or dead-letters it.
 async fn turn_away(
     settling: Settling<'_>,
     policy: &impl Policy,
@@ -120,26 +121,26 @@ async fn turn_away(
     match decision {
         Decision::Retry { why, after } => {
             let after = after.unwrap_or_else(|| Backoff::RETRY.wait(attempt, jitter));
-            tracing::warn!(%why, after_s = after.as_secs(), "the command is tried again");
+            tracing::warn!(%why, after_s = after.as_secs(), "the command failed; it will be redelivered");
             consumer.release(lease, after).await
         }
         Decision::Busy { until_ms } => {
             let left_ms = until_ms.saturating_sub(clock.now_ms());
-            tracing::info!("the same request runs elsewhere; the message is given back");
+            tracing::info!("the same request is running elsewhere; the message is released");
             let after = Duration::from_millis(left_ms);
             consumer.release(lease, after).await
         }
         Decision::Unavailable { why } => {
             let after = policy.unavailable_for(attempt);
-            tracing::warn!(%why, after_s = after.as_secs(), "the message is given back");
+            tracing::warn!(%why, after_s = after.as_secs(), "a backend is unavailable; the message is released");
             consumer.release(lease, after).await
         }
         Decision::Reject { why, result } => {
-            tracing::error!(%why, "the message is dead-lettered");
+            tracing::error!(%why, "the message cannot be handled; it moves to the dead-letter queue");
             let publish = settling.preparer.result(result.as_deref()).await?;
             consumer.dead_letter(lease, &why, publish).await
         }
-        // Without messages there is nothing to publish: the message comes again, and is answered then.
+        // Without messages there is nothing to publish. The message is redelivered and answered then.
         Decision::Done(_) | Decision::Pending(..) => consumer.release(lease, Duration::ZERO).await,
     }
 }

@@ -1,4 +1,4 @@
-//! From a decision to a settled message: make the answer ready, carry the decision out, settle in batches.
+//! From a decision to a settled message: makes the answer ready, carries out the decision, settles in batches.
 
 mod batch;
 mod carry_out;

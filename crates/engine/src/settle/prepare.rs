@@ -1,4 +1,4 @@
-//! The answer to a message, as the messages that are published about it.
+//! The messages that are published about a handled message.
 
 use crate::outbox::Outbox;
 use crate::process::Outcome;
@@ -18,7 +18,7 @@ pub struct Preparer<'a> {
     pub events_topic: &'a str,
 }
 
-/// The answer to a handled message, ready to be sent as often as it takes.
+/// The answer to a handled message, ready to be sent as often as necessary.
 pub struct Prepared {
     publish: Vec<(String, Message)>,
     schedule: Vec<(Duration, Message)>,
@@ -26,7 +26,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The settlement of the message whose lease this is.
+    /// The settlement of the message that `lease` belongs to.
     pub fn settlement(&self, lease: Lease) -> Settlement {
         Settlement {
             lease,
@@ -38,11 +38,11 @@ impl Prepared {
 }
 
 impl Preparer<'_> {
-    /// Makes an answer ready. `limits` are those of the queue that a follow-up is scheduled on. Bodies that are too large are stored as
+    /// Makes an answer ready. `limits` are those of the queue on which a follow-up is scheduled. Bodies that are too large are stored as
     /// claims.
     ///
     /// # Errors
-    /// A topic cannot be asked for its limits, or a claim cannot be stored.
+    /// The limits of a topic cannot be read, or a claim cannot be stored.
     pub async fn prepare(
         &self,
         outcome: &Outcome,
@@ -75,9 +75,9 @@ impl Preparer<'_> {
         };
         let (outbox, topic) = (self.outbox, self.results_topic);
         let message = match outbox.result(topic, result).await {
-            // If it is too large even for a claim, a small Result says so and keeps the lineage.
+            // A Result that is too large even for a claim is replaced by a small one that reports this and keeps the lineage.
             Err(error) if error.kind == ErrorKind::TooLarge => {
-                tracing::error!(%error, "the Result is too large");
+                tracing::error!(%error, "the Result is too large; an error Result replaces it");
                 outbox.result(topic, &without_data(result, &error)).await?
             }
             message => message?,
@@ -86,7 +86,7 @@ impl Preparer<'_> {
     }
 }
 
-/// The same Result with an error in the place of its data, and without the texts of what was executed (SQL), which may be most of it.
+/// The same Result with an error instead of its data, and without the executed texts (SQL), which may be most of it.
 fn without_data(result: &Reply, error: &Error) -> Reply {
     let advice = "ask for less at once";
     let mut small = Reply {

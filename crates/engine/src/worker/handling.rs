@@ -1,4 +1,4 @@
-//! One message in hand, from its receive until its decision is carried out.
+//! Handles one message, from its receive until its decision is carried out.
 
 use super::settling::KeepUntilSettled;
 use super::{QUICK_MS, Running, span};
@@ -17,13 +17,13 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
-/// A request that runs elsewhere is looked at again no sooner and no later than this.
+/// The time between two checks of a request that is running elsewhere.
 const BUSY_MS_MIN: u64 = 500;
 const BUSY_MS_MAX: u64 = 20_000;
 
 impl Running {
-    /// Takes a message in hand; `None` where it is in hand already. It came again because its lease ended, and its handler goes on under
-    /// the new lease: nothing failed, so nothing is begun again and no attempt is spent.
+    /// Takes on a message; `None` if this worker is handling it already. Such a message came again because its lease ended, and its handler
+    /// continues under the new lease: nothing failed, so nothing is restarted and no attempt is spent.
     pub(super) async fn take_in_hand(&self, delivery: Delivery) -> Option<(Incoming, InHand)> {
         let Delivery {
             message_id,
@@ -48,7 +48,7 @@ impl Running {
             }
             Ok(ended) => {
                 let message_id = &message.message_id;
-                tracing::warn!(%message_id, "a message came again while its handler runs; the handler goes on");
+                tracing::warn!(%message_id, "a message was redelivered while its handler runs; the handler continues");
                 self.worker.consumer.excuse(&ended).await;
                 None
             }
@@ -56,7 +56,7 @@ impl Running {
     }
 
     pub(super) async fn handle(&self, message: Incoming, in_hand: InHand) {
-        // Others do not wait for the settlement of one that may take long.
+        // Other messages do not wait for a settlement that may take long.
         let is_quick = self.is_quick.load(Ordering::Relaxed);
         let _settled_soon = is_quick.then(|| self.settler.announce());
         let noted = self.worker.board.take(self.entry(&message));
@@ -90,7 +90,7 @@ impl Running {
                     }
                 }
                 read => {
-                    // That others can be read says nothing about the backend of a handler.
+                    // A message that can be read says nothing about the backend of its handler.
                     if outage.failures() > 0 {
                         self.is_back(true);
                     }
@@ -115,7 +115,7 @@ impl Running {
             },
             Err(decision) => decision,
         };
-        // The handler is done; the next may run while this message is settled.
+        // The handler is done, so another may run while this message is settled.
         drop(handler);
         let took_ms = self
             .worker
@@ -136,7 +136,7 @@ impl Running {
         carry_out(settling, &policy, (message, lease), decision, prepared).await;
     }
 
-    /// Decides, and while a backend is down decides again, without spending an attempt.
+    /// Decides. While a backend is down, decides again without spending an attempt.
     async fn decide(&self, message: &Incoming, read: &Read, hand: Hand<'_>) -> Decision {
         let held = hand.held;
         let processor = &self.worker.processor;
@@ -160,7 +160,7 @@ impl Running {
                 () = self.abort.cancelled() => return given_back(),
                 decision = processor.decide(message, read) => decision,
             };
-            // The request is renewed on until its answer is ready to be sent.
+            // The request is renewed until its answer is ready to be sent.
             let is_answered = matches!(decision, Decision::Done(_) | Decision::Pending(..));
             held.runs(u64::MAX, request.clone().filter(|_| is_answered));
             hand.noted.runs_until(None);
@@ -183,16 +183,16 @@ impl Running {
         }
     }
 
-    /// Waits until the request of this message may be free; false when the message shall be given back instead.
+    /// Waits until the request of this message may be free. Returns false if the message must be released instead.
     async fn wait_for_another(&self, until_ms: u64, hand: Hand<'_>) -> bool {
         let clock = &*self.worker.processor.clock;
-        let what = "the same request, which another worker has or had in hand";
-        // Its sender hears from the first copy under the same correlation id, and a Result for each copy would be billed.
+        let what = "the same request, which another worker is running or was running";
+        // The sender gets the Result of the first copy under the same correlation id, and a Result for each copy would be billed.
         let _wait = hand.noted.waits_untold(what);
         let now_ms = clock.now_ms();
         let jitter_ms = self.worker.jitter.up_to(BUSY_MS_MIN);
         let look_ms = until_ms.clamp(now_ms + BUSY_MS_MIN, now_ms + BUSY_MS_MAX) + jitter_ms;
-        tracing::debug!("the same request runs elsewhere; it is waited for");
+        tracing::debug!("the same request is running elsewhere; the worker waits for it");
         tokio::select! {
             biased;
             () = hand.held.lost.cancelled() => false,
@@ -201,11 +201,11 @@ impl Running {
         }
     }
 
-    /// Waits until it is this message's turn to ask again; answers what shall become of it where it is not kept.
+    /// Waits until it is this message's turn to probe. Returns the decision about it if it is not kept.
     async fn wait_out(&self, outage: &mut Outage, why: String, hand: Hand<'_>) -> Option<Decision> {
         let clock = &*self.worker.processor.clock;
         if self.breaker.is_doubtful(outage, clock.now_ms()) {
-            // It held the others up long enough: from now on it spends its own attempts.
+            // It blocked the other messages long enough. From now on it spends its own attempts.
             let why = format!(
                 "{why}; it failed for minutes while other commands of this service succeeded"
             );
@@ -228,13 +228,13 @@ impl Running {
         if is_turn {
             return None;
         }
-        // Nobody may be left who would ask whether the backend is back: the next message does.
+        // There may be no other message left to probe whether the backend is back; the next one does.
         self.is_back(true);
         Some(Decision::Unavailable { why })
     }
 }
 
-/// Whether the action was done, and not only answered.
+/// Whether the action was done, as opposed to only answered.
 fn is_done(decision: &Decision) -> bool {
     match decision {
         Decision::Done(outcome) => outcome.result.status != Status::Error,
@@ -243,7 +243,7 @@ fn is_done(decision: &Decision) -> bool {
     }
 }
 
-/// A message in hand: its lease, and the note of it that others see.
+/// A message in flight: its lease, and its note on the board.
 #[derive(Clone, Copy)]
 pub(super) struct Hand<'a> {
     pub(super) held: &'a Held,
@@ -252,13 +252,13 @@ pub(super) struct Hand<'a> {
 
 fn lost() -> Decision {
     Decision::Retry {
-        why: "its lease or its time was over".into(),
+        why: "its lease or its time limit ended".into(),
         after: Some(Duration::ZERO),
     }
 }
 
 fn given_back() -> Decision {
     Decision::Unavailable {
-        why: "the worker stops".into(),
+        why: "the worker is stopping".into(),
     }
 }

@@ -20,37 +20,37 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Messages that may wait for their settlement beside those whose handlers run: while one commit or call is on its way,
-/// handlers go on.
+/// The number of messages that may wait for their settlement beside those whose handlers run, so that handlers continue during a commit or
+/// call.
 const SETTLING: usize = 64;
-/// A handler that took less is quick: what waits for it in hand waits less than a receive takes.
+/// A handler that took less than this is quick: a message that waits for such a handler waits less than a receive takes.
 const QUICK_MS: u64 = 50;
-/// Giving back takes no longer, beyond the grace time: a fabric that hangs must not keep a program from ending.
+/// The time limit for releasing messages after the grace time, so that a hanging fabric cannot keep a program from ending.
 const GIVE_BACK_MS_MAX: u64 = 10_000;
 
 /// A worker of one service.
 pub struct Worker {
     /// Decides about messages.
     pub processor: Arc<Processor>,
-    /// The service's queue.
+    /// The queue of the service.
     pub consumer: Arc<dyn Consumer>,
-    /// Makes Results and Events ready.
+    /// Makes Results and Events ready to be published.
     pub outbox: Outbox,
-    /// Where Results go.
+    /// The topic of Results.
     pub results_topic: String,
-    /// Where Events go.
+    /// The topic of Events.
     pub events_topic: String,
-    /// For waiting times.
+    /// Jitter for waiting times.
     pub jitter: Arc<Jitter>,
     /// Starts tasks.
     pub spawn: Arc<dyn Spawn>,
-    /// Messages in hand at once.
+    /// The most messages that are handled at once.
     pub concurrency: usize,
-    /// How long a received message is hidden from others.
+    /// How long a received message is hidden from other consumers.
     pub visibility: Duration,
-    /// How long a drain waits for what is in hand.
+    /// The grace time of a drain, within which handlers may finish.
     pub grace: Duration,
-    /// Where it is noted what is in hand and what that waits for.
+    /// Shows the messages in flight and what they are waiting for.
     pub board: Board,
 }
 
@@ -59,21 +59,21 @@ struct Running {
     leases: Arc<Leases>,
     settler: Settler,
     breaker: Breaker,
-    /// One for each handler that may run.
+    /// One permit for each handler that may run.
     handlers: Arc<Semaphore>,
-    /// One for each message that may be in hand, from its receive until it is settled.
+    /// One permit for each message that may be in flight, from its receive until it is settled.
     in_hand: Arc<Semaphore>,
     in_hand_max: u32,
-    /// Whether the last handler was.
+    /// Whether the last handler was quick.
     is_quick: AtomicBool,
-    /// Cancelled when what is in hand shall be given back.
+    /// Cancelled when messages in flight must be released.
     abort: CancellationToken,
-    /// Cancelled when nothing more shall begin.
+    /// Cancelled when no handler may start any more.
     drain: CancellationToken,
 }
 
 impl Worker {
-    /// Receives and handles messages until `drain` is cancelled; then finishes what is in hand, or gives it back after
+    /// Receives and handles messages until `drain` is cancelled. Then finishes the messages in flight, releases those that take longer than
     /// the grace time, and returns.
     ///
     /// # Errors
@@ -99,10 +99,10 @@ impl Worker {
             worker: self,
         });
         let stop = CancellationToken::new();
-        // Also where this is dropped before its end: nobody would settle what is renewed.
+        // Also if this future is dropped before its end: nobody would settle the messages whose leases are renewed.
         let _stops = stop.clone().drop_guard();
         let (keeper, leases) = (running.worker.keeper(), Arc::clone(&running.leases));
-        // Handlers may keep every thread of theirs busy.
+        // Handlers may keep all threads of their runtime busy.
         spawn.spawn_apart(
             "pudato-leases",
             Box::pin(async move { leases.keep(&keeper, &stop).await }),
@@ -160,7 +160,7 @@ impl Running {
                         self.goes_on(Cause::Receive);
                     }
                     for delivery in deliveries {
-                        // Held from now on, since its task may begin late.
+                        // The lease is renewed from now on, since the task may start late.
                         let Some((message, in_hand)) = self.take_in_hand(delivery).await else {
                             continue;
                         };
@@ -183,14 +183,14 @@ impl Running {
         }
     }
 
-    /// Waits until there is room for another message; answers for how many, `None` when it drains. Where handlers are quick,
-    /// some messages wait in hand for theirs; where they are not, a message that waits here could run elsewhere.
+    /// Waits for room. Returns how many messages there is room for, or `None` if the worker drains. If handlers are quick, some messages
+    /// wait here for a handler; if they are slow, a message that waits here could run elsewhere.
     async fn room(&self) -> Option<usize> {
         let is_quick = self.is_quick.load(Ordering::Relaxed);
         let limits = self.worker.consumer.limits();
         let per_call = u32::try_from(limits.batch_entries_max).unwrap_or(1);
         let free = async {
-            // Quick ones leave soon, so that a whole batch has room: receives cost.
+            // Quick handlers finish soon and make room for a whole batch, which saves receives.
             let room = if is_quick { per_call } else { 1 };
             let in_hand = self.in_hand.acquire_many(room).await;
             let handler = match is_quick {
@@ -211,7 +211,7 @@ impl Running {
         Some(self.handlers.available_permits().min(in_hand).max(1))
     }
 
-    /// Waits for what is in hand; what takes longer than the grace time is given back.
+    /// Waits for the messages in flight, and releases those that take longer than the grace time.
     async fn finish(&self) {
         let clock = &self.worker.processor.clock;
         let until_ms = clock.now_ms().saturating_add(millis(self.worker.grace));
@@ -220,14 +220,14 @@ impl Running {
             _ = self.in_hand.acquire_many(self.in_hand_max) => return,
             () = clock.sleep_until(until_ms) => {}
         }
-        tracing::warn!("the grace time is over; the worker gives its messages back");
+        tracing::warn!("the grace time is over; the worker releases its messages");
         self.abort.cancel();
         let until_ms = clock.now_ms() + GIVE_BACK_MS_MAX;
         tokio::select! {
             biased;
             _ = self.in_hand.acquire_many(self.in_hand_max) => {}
             () = clock.sleep_until(until_ms) => {
-                tracing::warn!("the fabric does not answer; the messages come again when their leases end");
+                tracing::warn!("the fabric does not answer; the messages will be redelivered when their leases end");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Settling an answer, however long the fabric takes to accept it.
+//! Settles an answer, however long the fabric takes to accept it.
 
 use super::Running;
 use super::handling::Hand;
@@ -8,8 +8,8 @@ use crate::settle::{Answer, Policy, Prepared};
 use pudato_messaging::{Deleted, Error, ErrorKind, Lease};
 use std::time::Duration;
 
-/// The worker's policy: a message that waits for a backend is offered to others at once, and an answer that cannot be published is kept
-/// with its lease until it can.
+/// The worker's policy: a message that waits for a backend is released at once for other workers, and an answer that cannot be published is
+/// kept with its lease until it can be.
 pub(super) struct KeepUntilSettled<'a> {
     pub(super) running: &'a Running,
     pub(super) hand: Hand<'a>,
@@ -35,8 +35,8 @@ impl Policy for KeepUntilSettled<'_> {
 }
 
 impl Running {
-    /// Settles, and while the fabric or the store of claims does not take it keeps the message and tries again: a topic that is gone
-    /// for a while must not spend the attempts of a command that was handled.
+    /// Settles a message. While the fabric or the claim store does not accept it, keeps the message and tries again: a topic that is
+    /// missing for a while must not spend the attempts of a command that was handled.
     async fn settle_until(
         &self,
         held: &Held,
@@ -69,7 +69,7 @@ impl Running {
                 self.worker.settling().keep_answer(answer.0).await;
             }
             if error.kind == ErrorKind::Denied {
-                tracing::error!(%error, "the answer may not be published; receiving stops until it may");
+                tracing::error!(%error, "the worker may not publish the answer; receiving stops until it may");
             } else if !self.breaker.is_open() {
                 tracing::warn!(%error, "the answer cannot be published; receiving stops until it can");
             }
@@ -81,7 +81,7 @@ impl Running {
             let since_ms = *since_ms.get_or_insert(now_ms);
             let what = format!("the fabric, which does not take its answer: {error}");
             let _wait = noted.waits_since(&what, since_ms);
-            // Renewed at the next look, and from then on at half.
+            // Renewed in the next round, and from then on at half its time.
             let deadline_ms = 0;
             held.put_back(Lease {
                 receipt,
@@ -90,15 +90,15 @@ impl Running {
             .await;
             let is_turn = self.wait_to_settle(failures, held).await;
             if !is_turn {
-                // Nobody may be left who would ask whether the fabric is back: the next message does.
+                // There may be no other message left to probe whether the fabric is back; the next one does.
                 self.takes_answers(true);
             }
-            // Nobody else takes it.
+            // No other consumer takes the message.
             let Some(own) = held.take().await else {
                 return Err(error);
             };
             if !is_turn {
-                // It is answered the same, by whoever receives it next.
+                // The next receiver of the message gives the same answer.
                 let _ = self.worker.consumer.release(own, Duration::ZERO).await;
                 return Err(error);
             }
@@ -127,7 +127,7 @@ impl Running {
         self.settler.settle(settlement).await
     }
 
-    /// Waits until it is this settlement's turn to be tried again; false when it drains or its lease was lost.
+    /// Waits until it is this settlement's turn to be retried. Returns false if the worker drains or the lease is lost.
     async fn wait_to_settle(&self, failures: u32, held: &Held) -> bool {
         let clock = &*self.worker.processor.clock;
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Reports of the worker: which messages it has in hand, what they wait for, and why it stopped receiving.
+//! The reports of the worker: which messages it is handling, what they are waiting for, and why it stopped receiving.
 
 use super::Running;
 use crate::board::{self, Cause, InHand, OnBoard};
@@ -6,13 +6,13 @@ use crate::process::Incoming;
 use pudato_protocol::Command;
 use std::convert::Infallible;
 
-/// A wait that is shorter is not worth a `pending` Result: each is kept in the registry.
+/// A shorter wait gets no `pending` Result, because the registry keeps each of them.
 const TELL_AFTER_MS: u64 = 2_000;
-/// A wait whose reason changes is told of again no sooner.
+/// The shortest time between two reports of a wait whose reason changes.
 const TELL_EVERY_MS: u64 = 10_000;
 
 impl Running {
-    /// How a message that was just received is noted.
+    /// The note for a message that was just received.
     pub(super) fn entry(&self, message: &Incoming) -> InHand {
         let attribute = |name: &str| message.attributes.get(name).cloned();
         InHand {
@@ -29,28 +29,28 @@ impl Running {
         self.worker.processor.handler.service()
     }
 
-    /// Notes that this worker cannot go on, and which message found out.
+    /// Notes that this worker cannot continue, and which message found out.
     pub(super) fn stops(&self, cause: Cause, why: &str, found_by: Option<&OnBoard>) {
         let found_by = found_by.and_then(OnBoard::correlation_id);
         let board = &self.worker.board;
         board.stops(self.service(), cause, why, found_by.as_deref());
     }
 
-    /// Notes that it goes on.
+    /// Notes that this worker can continue.
     pub(super) fn goes_on(&self, cause: Cause) {
         self.worker.board.goes_on(self.service(), cause);
     }
 
-    /// The backend answered, or the next message shall ask.
+    /// Notes that the backend answered, or that the next message must probe.
     pub(super) fn is_back(&self, was_away: bool) {
-        // Nearly always it was not away, and then this costs nothing.
+        // In nearly all cases there was no outage, and then this costs nothing.
         if was_away || self.breaker.is_open() {
             self.breaker.close();
             self.goes_on(Cause::Backend);
         }
     }
 
-    /// The fabric took an answer, or the next one shall ask.
+    /// Notes that the fabric accepted an answer, or that the next answer must probe.
     pub(super) fn takes_answers(&self, failed_before: bool) {
         if failed_before || self.breaker.is_open() {
             self.breaker.close();
@@ -58,7 +58,7 @@ impl Running {
         }
     }
 
-    /// Reports in `pending` Results what a Command waits for, if the wait is long; runs until it is dropped.
+    /// Publishes `pending` Results that report what a Command is waiting for, if the wait is long. Runs until it is dropped.
     pub(super) async fn report_waits(&self, command: &Command, noted: &OnBoard) -> Infallible {
         let processor = &self.worker.processor;
         let mut told = None;
