@@ -1,5 +1,49 @@
 //! Claim checks: a message over the limit is stored in an object store, and a pointer travels in its place. The pointer has the format of
 //! AWS's extended clients, so that they and pudato can read each other's claims.
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use pudato_messaging::{ClaimStore, Error, ErrorKind, Limits, ManualClock, Message, claims};
+//! use std::collections::BTreeMap;
+//! use std::sync::Mutex;
+//!
+//! #[derive(Default)]
+//! struct InMemory(Mutex<BTreeMap<String, Vec<u8>>>);
+//!
+//! #[async_trait]
+//! impl ClaimStore for InMemory {
+//!     fn container(&self) -> &str {
+//!         "claims"
+//!     }
+//!     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+//!         self.0.lock().expect("no panic").insert(key.into(), bytes);
+//!         Ok(())
+//!     }
+//!     async fn get(&self, key: &str) -> Result<Vec<u8>, Error> {
+//!         let found = self.0.lock().expect("no panic").get(key).cloned();
+//!         found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("claim {key:?}")))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let (store, clock) = (InMemory::default(), ManualClock::at(0));
+//! let body = format!(r#"{{"data": "{}"}}"#, "x".repeat(2_000_000));
+//! let large = Message { body: body.clone(), attributes: BTreeMap::new() };
+//!
+//! // The sender stores the body and publishes a pointer in its place.
+//! let pointer = claims::offload(large, &Limits::SQS, &store, &clock).await?;
+//! assert!(pointer.bytes() < 1_000);
+//!
+//! // The receiver follows the pointer. A message that is not a pointer is returned as it is.
+//! let resolved = claims::resolve(pointer.body.as_bytes(), &pointer.attributes, &store).await?;
+//! assert!(resolved.is_claim);
+//! assert_eq!(resolved.body, body.as_bytes());
+//! let resolved = claims::resolve(b"{}", &BTreeMap::new(), &store).await?;
+//! assert!(!resolved.is_claim);
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::{Clock, Error, ErrorKind, Limits, Message};
 use async_trait::async_trait;
@@ -257,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pointer_in_an_envelope_that_is_not_told_of_is_not_followed() {
+    async fn a_pointer_in_an_envelope_with_a_duplicate_key_is_not_followed() {
         let store = InMemory::default();
         let pointer = offloaded(&store).await;
         let envelope =

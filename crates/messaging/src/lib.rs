@@ -2,6 +2,7 @@
 //! passes the suite in `conformance`.
 //!
 //! Without features this crate has the ports alone. `local`, `memory` and `aws` each add a backend, and `conformance` the suite.
+//! `src/port.rs` draws the life of a delivery and lists what a backend has to provide.
 
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -39,17 +39,57 @@ pub struct Stored {
     pub dead_letter: Option<DeadLetter>,
 }
 
-// Backends ask it; SQLite answers the same question in SQL.
+// For backends; the one on SQLite has the same condition in SQL.
 #[cfg(any(feature = "aws", feature = "memory"))]
 impl Stored {
-    /// Whether the broker moved it to a dead-letter queue and its sender was not notified yet.
+    /// Whether the broker moved the message to a dead-letter queue and its sender was not notified yet.
     pub(crate) fn is_unexplained(&self) -> bool {
         let dead = self.dead_letter.as_ref();
         dead.is_some_and(|dead| dead.reason.is_none())
     }
 }
 
-/// Operations for administrators: browse, replay, purge. Handlers and loops do not need them.
+/// Operations for administrators: browse, replay, purge. Handlers do not need them.
+///
+/// ```
+/// use pudato_messaging::memory::MemoryFabric;
+/// use pudato_messaging::{
+///     Consumer, Message, Operations, Publisher, QueueConfig, Receive, Subscription, SystemClock, Topology,
+/// };
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), pudato_messaging::Error> {
+/// let fabric = MemoryFabric::new(Arc::new(SystemClock));
+/// let topology = Topology {
+///     topics: vec!["commands".into()],
+///     queues: vec![QueueConfig::new("work").redrive(6, "dead"), QueueConfig::new("dead")],
+///     subscriptions: vec![Subscription::new("commands", "work")],
+/// };
+/// fabric.declare(topology).await?;
+/// let message = Message { body: "not JSON".into(), attributes: BTreeMap::new() };
+/// fabric.publish("commands", vec![message]).await?;
+///
+/// let worker = fabric.consumer("work").await?;
+/// let delivery = worker.receive(Receive { max: 1, wait: Duration::ZERO }).await?.remove(0);
+/// worker.dead_letter(delivery.lease, "expected JSON", Vec::new()).await?;
+///
+/// // Browsing shows the message with its origin and its reason, and changes nothing.
+/// let found = fabric.browse("dead", 10).await?;
+/// let dead = found[0].dead_letter.as_ref().expect("a dead letter");
+/// assert_eq!(dead.source, "work");
+/// assert_eq!(dead.reason.as_deref(), Some("expected JSON"));
+///
+/// // Without a target, a message returns to the queue it came from.
+/// let moved = fabric.replay("dead", &[found[0].message_id.clone()], None).await?;
+/// assert_eq!(moved, 1);
+/// assert_eq!(fabric.counts("work").await?.visible, 1);
+/// assert_eq!(fabric.counts("dead").await?.visible, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Operations: Send + Sync {
     /// Counts the messages of `queue`.

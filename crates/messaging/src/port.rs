@@ -1,3 +1,54 @@
+//! The ports that carry messages: [`Publisher`] and [`Consumer`].
+//!
+//! # The life of a delivery
+//!
+//! ```text
+//!    publish                         schedule
+//!       |                               |
+//!       v         the delay is over     v
+//!  +---------+ <------------------- +---------+
+//!  | visible |                      | delayed | <--------------------+
+//!  +---------+ <------------+       +---------+                      |
+//!       |                   |                                        |
+//!       | receive:          | the lease ends:                        |
+//!       | attempt + 1       | the next receive redelivers it         |
+//!       v                   |                                        |
+//!  +---------+ -------------+                                        |
+//!  | leased  | ------ release(after) --------------------------------+
+//!  +---------+ ------ renew, hold ------> leased: a later deadline, a new receipt
+//!    |     |
+//!    |     +--------- dead_letter(reason) --------+
+//!    |                                            |   a receive over `max_receive_count`:
+//!    | settle, in one step:                       |   the broker moves it, without a reason
+//!    |   publish the Result and the Events        v       |
+//!    |   schedule the follow-up             +-------------+
+//!    |   store the answer                   | dead letter | ------ Operations::replay ---> visible,
+//!    v   delete the message                 +-------------+        attempts start again
+//!  +---------+
+//!  | deleted |
+//!  +---------+
+//! ```
+//!
+//! Only the holder of the current lease can settle, renew, release or dead-letter a message. Once another consumer has received it, the
+//! old receipt matches nothing: a late settlement publishes nothing and returns [`Deleted::LeaseLost`].
+//!
+//! # Writing a backend
+//!
+//! A backend is a module of this crate behind a feature of its own. It has to provide:
+//!
+//! 1. a way to declare a [`Topology`](crate::Topology): topics, queues with their redrive, and filtered subscriptions;
+//! 2. [`Publisher`]: one copy for each subscribed queue; an entry that returns `Ok` is durable;
+//! 3. [`Consumer`]: leases that end by themselves, receipts that fence, and [`Consumer::settle`] that deletes last;
+//! 4. [`Operations`](crate::Operations): browse, replay and purge, and a reason for messages that the broker dead-lettered;
+//! 5. [`IdempotencyStore`](crate::IdempotencyStore), or the registry's, unless `settle` stores answers in its own transaction;
+//! 6. true [`Limits`]: callers split batches, delays and bodies by them and assume no numbers of their own;
+//! 7. an [`Error`] of the right kind for each failure, since loops retry by the kind and never by the text;
+//! 8. time from a [`Clock`](crate::Clock), never from the system directly, so that tests can move it;
+//! 9. a test like `tests/conformance_memory.rs`: a `Bench` on a fresh fabric and one line that runs the whole suite in `conformance`;
+//! 10. no claim store: [`ClaimStore`](crate::ClaimStore) is implemented on objects and works with every backend.
+//!
+//! docs/design/installation.md lists the files that then make the backend a fabric of pudato.
+
 use crate::{Error, IdempotencyRecord, RunningRequest};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -150,6 +201,37 @@ impl Settlement {
 }
 
 /// Publishes messages to topics.
+///
+/// ```
+/// use pudato_messaging::memory::MemoryFabric;
+/// use pudato_messaging::{Consumer, Message, Publisher, QueueConfig, Receive, Subscription, SystemClock, Topology};
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), pudato_messaging::Error> {
+/// let fabric = MemoryFabric::new(Arc::new(SystemClock));
+/// let topology = Topology {
+///     topics: vec!["orders".into()],
+///     queues: vec![QueueConfig::new("billing"), QueueConfig::new("shipping")],
+///     subscriptions: vec![Subscription::new("orders", "billing"), Subscription::new("orders", "shipping")],
+/// };
+/// fabric.declare(topology).await?;
+///
+/// let message = Message { body: r#"{"order": 7}"#.into(), attributes: BTreeMap::new() };
+/// let ids = fabric.publish("orders", vec![message]).await?;
+/// assert!(ids[0].is_ok(), "the message is durable");
+///
+/// // Each queue that subscribes to the topic has a copy.
+/// for queue in ["billing", "shipping"] {
+///     let consumer = fabric.consumer(queue).await?;
+///     let received = consumer.receive(Receive { max: 10, wait: Duration::ZERO }).await?;
+///     assert_eq!(received[0].body, br#"{"order": 7}"#);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Publisher: Send + Sync {
     /// The limits of `topic`.
@@ -172,6 +254,60 @@ pub trait Publisher: Send + Sync {
 }
 
 /// Receives the messages of one queue and settles them.
+///
+/// A worker handles a message, and settles it with everything that follows from it:
+///
+/// ```
+/// use pudato_messaging::memory::MemoryFabric;
+/// use pudato_messaging::{
+///     Consumer, Counts, Deleted, ManualClock, Message, Operations, Publisher, QueueConfig, Receive, Settlement, Subscription, Topology,
+/// };
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # fn message(body: &str) -> Message {
+/// #     Message { body: body.into(), attributes: BTreeMap::new() }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), pudato_messaging::Error> {
+/// let clock = ManualClock::at(0);
+/// let fabric = MemoryFabric::new(Arc::new(clock.clone()));
+/// let topology = Topology {
+///     topics: vec!["commands".into(), "results".into()],
+///     queues: vec![QueueConfig::new("work"), QueueConfig::new("answers")],
+///     subscriptions: vec![Subscription::new("commands", "work"), Subscription::new("results", "answers")],
+/// };
+/// fabric.declare(topology).await?;
+/// fabric.publish("commands", vec![message("{}")]).await?;
+///
+/// let worker = fabric.consumer("work").await?;
+/// let receive = Receive { max: 1, wait: Duration::ZERO };
+/// let slow = worker.receive(receive).await?.remove(0);
+///
+/// // The lease ends while this worker is busy, and another worker receives the message.
+/// clock.advance(Duration::from_secs(61));
+/// let other = fabric.consumer("work").await?;
+/// let again = other.receive(receive).await?.remove(0);
+/// assert_eq!(again.attempt, Some(2));
+///
+/// // The first worker is fenced out: its Result is not published.
+/// let settlement = |lease| Settlement {
+///     publish: vec![("results".into(), message(r#"{"status": "success"}"#))],
+///     ..Settlement::of(lease)
+/// };
+/// let settled = worker.settle(vec![settlement(slow.lease)]).await.remove(0)?;
+/// assert_eq!(settled, Deleted::LeaseLost);
+/// assert_eq!(fabric.counts("answers").await?.visible, 0);
+///
+/// // The second worker publishes its Result and deletes the message in one step.
+/// let settled = other.settle(vec![settlement(again.lease)]).await.remove(0)?;
+/// assert_eq!(settled, Deleted::Deleted);
+/// assert_eq!(fabric.counts("answers").await?.visible, 1);
+/// assert_eq!(fabric.counts("work").await?, Counts::default());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// The limits of the queue.
