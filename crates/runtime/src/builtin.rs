@@ -1,8 +1,8 @@
-//! The actions and payloads of pudato's own services; none of them has to be running.
+//! The actions and payload fields of pudato's own services, known without a running service.
 
 use pudato_handler::Action;
 
-/// The actions of a service of pudato's own; `None` where it is none.
+/// The actions of one of pudato's own services; `None` for any other service.
 pub fn actions(service: &str) -> Option<&'static [Action]> {
     match service {
         "storage" => Some(pudato_storage::ACTIONS),
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
     use pudato_protocol::Object;
 
-    /// Names that others have used for payloads: each is a field of an action, or refused by name.
+    /// Field names that other programs use in payloads. Each must be a field of an action, or be refused by name.
     #[test]
     fn no_name_that_others_used_is_ignored() {
         let names = [
@@ -33,7 +33,7 @@ mod tests {
         let mut known_somewhere = Vec::new();
         for service in ["storage", "query", "registry", "transform"] {
             let Some(actions) = actions(service) else {
-                // A build without dbt has no such service.
+                // A build without dbt does not have this service.
                 continue;
             };
             for action in actions {
@@ -57,7 +57,10 @@ mod tests {
             }
         }
         for name in names {
-            assert!(known_somewhere.contains(&name), "{name}: nobody takes it");
+            assert!(
+                known_somewhere.contains(&name),
+                "{name}: no action has this field"
+            );
         }
     }
 }

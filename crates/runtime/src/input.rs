@@ -1,14 +1,14 @@
-//! Files that somebody names for a payload: regular ones of a size that a message can have.
+//! Files that a caller names for a payload: regular files of a size that a message can carry.
 
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 
-/// Reads a regular file of at most `bytes_max` bytes. Pipes and devices are refused and not waited for: some of them never end.
+/// Reads a regular file of at most `bytes_max` bytes. Pipes and devices are refused without reading them, since some never end.
 ///
 /// # Errors
-/// There is none, it may not be read, or it is something else; `FileTooLarge`: it has more bytes, or grows while it is read.
+/// The file does not exist, cannot be read, or is not a regular file. `FileTooLarge`: it has more bytes, or grows while it is read.
 pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -28,7 +28,7 @@ pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
         return Err(too_large(found.len()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
-    // Files of /proc say that they are empty.
+    // Files of /proc report a size of zero.
     file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)?;
     match bytes.len() as u64 {
@@ -37,10 +37,10 @@ pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// Where `path`, seen from `folder`, really is, with all links followed.
+/// The real location of `path`, relative to `folder`, with all links followed.
 ///
 /// # Errors
-/// It is not there, or outside of the folder.
+/// The path does not exist, or is outside of the folder.
 pub fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
     let folder = match folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -50,7 +50,7 @@ pub fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
     if found.starts_with(&folder) {
         return Ok(found);
     }
-    let what = "it lies outside of the pipeline's folder; copy it there, or allow it with --allow-files-outside";
+    let what = "it is outside the pipeline's folder; copy it there, or allow it with --allow-files-outside";
     Err(Error::new(ErrorKind::PermissionDenied, what))
 }
 
@@ -79,7 +79,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.expect("mkfifo runs").success());
-        assert!(read_file(&pipe, 5).is_err(), "nobody writes into it");
+        assert!(read_file(&pipe, 5).is_err(), "a pipe without a writer");
         assert!(read_file(folder.path(), 5).is_err());
     }
 }

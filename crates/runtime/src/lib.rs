@@ -1,4 +1,4 @@
-//! Puts pudato together: settings, installation, roles, the client, Lambda and pipelines.
+//! The composition of pudato: settings, installation, roles, the client, Lambda and pipelines.
 
 #[cfg_attr(
     not(feature = "aws"),
@@ -46,17 +46,17 @@ pub use settings::{Settings, SettingsError, VARIABLES, Variable};
 pub use time::{duration, since, thousands, timestamp};
 pub use tokio_util::sync::CancellationToken;
 
-/// Makes a program able to be the process in which DuckDB runs; to be called first in `main`.
+/// Lets a program also be the separate process in which DuckDB runs. Call it first in `main`.
 #[cfg(feature = "duckdb")]
 pub use pudato_query::duckdb::process::enter as query_process;
 
-/// What a handler is, for programs that bring their own.
+/// The handler trait, for programs with handlers of their own.
 pub use pudato_handler as handler;
-/// The message ports, as [`handler`].
+/// The ports of messages, re-exported as [`handler`] is.
 pub use pudato_messaging as messaging;
-/// The messages, as [`handler`].
+/// The messages, re-exported as [`handler`] is.
 pub use pudato_protocol as protocol;
-/// SQL engines, as [`handler`].
+/// SQL engines, re-exported as [`handler`] is.
 pub use pudato_query as query;
-/// Jobs, steps and lineage, as [`handler`].
+/// Jobs, steps and lineage, re-exported as [`handler`] is.
 pub use pudato_registry as registry;

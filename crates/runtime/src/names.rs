@@ -4,22 +4,22 @@ pub use pudato_engine::{HISTORY, RESULTS};
 use pudato_messaging::{QueueConfig, Subscription, Topology};
 use std::time::Duration;
 
-/// Attempts that a command has (docs/design/delivery.md).
+/// The number of attempts of a command (docs/design/delivery.md).
 const RECEIVE_COUNT_MAX: u32 = 6;
-/// Attempts that a Result has: it is never to blame when the registry is down (docs/design/delivery.md).
+/// The number of attempts of a Result. It is high because a Result is not at fault when the registry is down (docs/design/delivery.md).
 const RESULTS_RECEIVE_COUNT_MAX: u32 = 100;
 
-/// What the events topic carries, in its name.
+/// The word for Events in the name of their topic.
 pub const EVENTS: &str = "events";
 
-/// Makes the names of one installation; several may share an account or a machine by their prefix.
+/// The names of one installation. Several installations may share an account or a machine if their prefixes differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     prefix: String,
 }
 
 impl Names {
-    /// Names that begin with `prefix`, `pudato` unless it is set.
+    /// Names that begin with `prefix`; the default is `pudato`.
     pub fn new(prefix: impl Into<String>) -> Self {
         Self {
             prefix: prefix.into(),
@@ -51,7 +51,7 @@ impl Names {
         format!("{}-{name}-queue", self.prefix)
     }
 
-    /// Whose queue this is: the name that [`Names::queue`] was given.
+    /// The reader of this queue: the name that [`Names::queue`] was given.
     ///
     /// ```
     /// use pudato_runtime::Names;
@@ -63,7 +63,7 @@ impl Names {
         rest.strip_suffix("-queue")
     }
 
-    /// What a topic carries: the name of a service, `results` or `events`; `None` if it is no topic of this installation.
+    /// The kind of messages on a topic: the name of a service, `results` or `events`; `None` if the topic is not of this installation.
     ///
     /// ```
     /// use pudato_runtime::Names;
@@ -84,7 +84,7 @@ impl Names {
         format!("{}-{name}-dlq", self.prefix)
     }
 
-    /// The topics, queues and subscriptions of `services`, of the results consumer, and of who listens to Events.
+    /// The topics, queues and subscriptions of `services`, of the results consumer, and of the subscribers of Events.
     pub fn topology(
         &self,
         services: &[String],

@@ -1,4 +1,4 @@
-//! Where OpenLineage events go. The settings have the names of OpenLineage's own clients.
+//! The receiver of OpenLineage events. The settings have the names of OpenLineage's own clients.
 
 use async_trait::async_trait;
 use pudato_engine::{Exported, Transport};
@@ -10,29 +10,29 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Longest time of one request; OpenLineage's own clients have the same.
+/// The time limit of one request, the same as in OpenLineage's own clients.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where events go, as settings say it.
+/// The receiver of events, as set.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TransportSettings {
-    /// To an HTTP endpoint such as Marquez.
+    /// An HTTP endpoint such as Marquez.
     Http {
-        /// Server and endpoint.
+        /// The server and the endpoint.
         url: String,
-        /// Exported as a bearer token.
+        /// The API key, sent as a bearer token.
         api_key: Option<String>,
     },
-    /// To a file, one event a line, at its end.
+    /// A file, to which each event is appended as one line.
     File(PathBuf),
-    /// To stdout, one event a line.
+    /// Stdout, one event per line.
     Console,
 }
 
 impl fmt::Debug for TransportSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Neither the key nor what a URL may hold.
+            // Shows neither the key nor a password in the URL.
             Self::Http { .. } => f.write_str("Http(..)"),
             Self::File(path) => write!(f, "File({path:?})"),
             Self::Console => f.write_str("Console"),
@@ -41,10 +41,10 @@ impl fmt::Debug for TransportSettings {
 }
 
 impl TransportSettings {
-    /// Reads the variables; `get` answers an empty text for one that is not set. `None`: nothing is told.
+    /// Reads the variables; `get` returns an empty text for a variable that is not set. `None`: events are not exported.
     ///
     /// # Errors
-    /// What is wrong, with the variable's name.
+    /// The description of a wrong value, with the variable's name.
     pub(crate) fn read<'a>(get: impl Fn(&str) -> &'a str) -> Result<Option<Self>, String> {
         let is_disabled = match get("OPENLINEAGE_DISABLED") {
             "" | "false" => false,
@@ -107,16 +107,16 @@ pub struct TransportClient(Arc<Client>);
 struct Client {
     settings: TransportSettings,
     agent: ureq::Agent,
-    /// Two at once would mix their lines.
+    /// Two writers at once would mix their lines.
     writing: Mutex<()>,
 }
 
 impl TransportClient {
-    /// Ready to send.
+    /// Opens the transport.
     pub fn new(settings: TransportSettings) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
-            // A redirect would send the key to somebody else.
+            // Following a redirect would send the key to another server.
             .max_redirects(0)
             .http_status_as_error(false)
             .build();
@@ -145,7 +145,7 @@ impl Transport for TransportClient {
     }
 }
 
-/// Events as lines, for files and stdout.
+/// Writes events as lines, to a file or to stdout.
 fn lines(events: &[Value]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
 }
@@ -190,12 +190,12 @@ impl Client {
         }
         let response = match request.send(event.to_string()) {
             Ok(response) => response,
-            // What is told names no URL: it may hold a password.
+            // The reason names no URL, since a URL may hold a password.
             Err(error) => return Exported::Unavailable(error.to_string()),
         };
         match response.status().as_u16() {
             200..=299 => Exported::Accepted,
-            // The event itself is to blame.
+            // The event itself is at fault.
             status @ (400 | 413 | 422) => Exported::Refused(format!("status {status}")),
             status => Exported::Unavailable(format!("status {status}")),
         }

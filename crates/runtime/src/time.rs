@@ -1,13 +1,13 @@
-//! The fabric's clock as the messages write it.
+//! Times as messages write them and as people read them.
 
 use pudato_protocol::Timestamp;
 
-/// The time `now_ms` after the Unix epoch as a message writes it.
+/// The instant `now_ms` after the Unix epoch, as a message writes it.
 pub fn timestamp(now_ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(now_ms)
 }
 
-/// A moment as people read it: the time of day where it is less than half a day away, else with its date; in UTC.
+/// An instant for people, in UTC: the time of day if it is less than half a day away, otherwise with its date.
 ///
 /// ```
 /// assert_eq!(pudato_runtime::since(1_795_392_185_000, 1_795_392_200_000), "00:03:05 UTC");
@@ -23,10 +23,10 @@ pub fn since(at_ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// A time of day says which day is meant where it is not farther away.
+/// Within this distance, a time of day without a date is unambiguous.
 const HALF_A_DAY_MS: u64 = 12 * 60 * 60 * 1_000;
 
-/// A length of time as people write it: `90s`, `5m`, `2h`, `1d`.
+/// Parses a duration such as `90s`, `5m`, `2h` or `1d`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,7 +48,7 @@ pub fn duration(text: &str) -> Option<std::time::Duration> {
     Some(std::time::Duration::from_secs(number.checked_mul(seconds)?))
 }
 
-/// A number with commas between its thousands.
+/// A number with commas between thousands.
 ///
 /// ```
 /// assert_eq!(pudato_runtime::thousands(1_234_567), "1,234,567");

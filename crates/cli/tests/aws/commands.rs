@@ -138,7 +138,7 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
     let found = pudato.run(&["doctor"]);
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     for line in [
-        "- pudato-query-queue: messages wait (1), and nobody took one in 5 s",
+        "- pudato-query-queue: no reader took a message in 5 s; waiting: 1",
         "- topic pudato-query-commands: its canary was not answered",
         "- topic pudato-events: its canary was not kept",
     ] {
@@ -390,11 +390,11 @@ fn a_command_to_a_topic_that_nothing_subscribes_to_is_refused_at_once() {
         "2",
     ]);
     assert!(
-        code == 5 && said.contains("pudato-query-queue has about 1 messages that wait"),
+        code == 5 && said.contains("pudato-query-queue has about 1 waiting"),
         "{said}"
     );
     assert!(
-        said.contains("no program of this machine has it in hand"),
+        said.contains("no program on this machine is handling it"),
         "{said}"
     );
 }

@@ -268,7 +268,7 @@ fn files_outside_of_the_pipelines_folder_need_a_flag_and_devices_are_none() {
         let file = pipeline(outside);
         let (code, error) = installation.fails(&["run", &file, "--dry-run"]);
         let expected = format!(
-            "p.yaml:3: file: {outside}: it lies outside of the pipeline's folder; copy it there, or allow it with --allow-files-outside"
+            "p.yaml:3: file: {outside}: it is outside the pipeline's folder; copy it there, or allow it with --allow-files-outside"
         );
         assert!(code == 2 && error.contains(&expected), "{error}");
     }

@@ -51,7 +51,7 @@ fn what_a_worker_has_in_hand_is_told_to_whoever_asks_until_it_is_killed() {
         assert_eq!(entry[name], expected, "{entry}");
     }
     assert_eq!((&entry["pid"], &entry["attempt"]), (&pid.into(), &1.into()));
-    let held = format!("the query worker (process {pid}) has had it in hand since ");
+    let held = format!("the query worker (process {pid}) has been handling it since ");
     let traced = installation.ok(&["trace", "c-slow"]);
     assert!(
         traced.contains(&held) && traced.contains("(attempt 1)"),
@@ -111,7 +111,9 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
         let output = installation.run(&["doctor", "--json"]);
         json(&String::from_utf8_lossy(&output.stdout))["findings"].to_string()
     };
-    wait("the outage", || doctor().contains("takes no more since"));
+    wait("the outage", || {
+        doctor().contains("has received no messages since")
+    });
     let found = doctor();
     assert!(
         found.contains(&pid) && found.contains("found by c-held"),
@@ -128,7 +130,10 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
     let (code, error) = installation.fails(&[&update[..], &behind].concat());
     assert_eq!(code, 5, "{error}");
     // Received just before the outage, it is in hand as well.
-    let is_told = ["takes no more since", "it waits for a backend"];
+    let is_told = [
+        "has received no messages since",
+        "it is waiting for a backend",
+    ];
     let is_told = is_told.iter().any(|what| error.contains(what));
     assert!(is_told && error.contains(&pid), "{error}");
     // The caller is told while it waits, and `trace` afterwards.
@@ -138,7 +143,7 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
     // While it tries again it waits for nothing.
     wait("the wait in its trace", || {
         let traced = installation.ok(&["trace", "c-held"]);
-        traced.contains("it waits for a backend that is unavailable")
+        traced.contains("it is waiting for a backend that is unavailable")
     });
     drop(holder.stdin.take());
     holder.wait().expect("it ends");

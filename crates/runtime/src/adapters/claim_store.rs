@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use pudato_messaging::{ClaimStore, Error, ErrorKind};
 use pudato_storage::{Objects, Put};
 
-/// Claims as objects of one container.
+/// Stores claims as objects of one container.
 pub(crate) struct ClaimObjects {
     pub(crate) objects: Objects,
-    /// What the settings call the container.
+    /// The container's name in the settings.
     pub(crate) name: String,
-    /// What pointers call it.
+    /// The container's name in pointers.
     pub(crate) container: String,
     pub(crate) bytes_max: u64,
 }

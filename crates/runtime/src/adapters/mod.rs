@@ -1,4 +1,4 @@
-//! The ports of one crate on the types of another.
+//! Implements ports of one crate with the types of another.
 
 mod claim_store;
 #[cfg(feature = "duckdb")]

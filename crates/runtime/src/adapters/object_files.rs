@@ -1,4 +1,4 @@
-//! Objects for the query handler, over the storage room.
+//! The objects of the storage crate, as files for the query handler.
 
 use async_trait::async_trait;
 use pudato_protocol::DataReference;
@@ -6,7 +6,7 @@ use pudato_query::{Files, ObjectFile};
 use pudato_storage::{Error, ObjectInfo, Objects};
 use std::path::Path;
 
-/// The same objects that the storage handler has.
+/// The objects of the storage handler.
 pub(crate) struct ObjectFiles(pub(crate) Objects);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The query service's warehouse, as dbt gets it.
+//! Lends the query service's warehouse to dbt.
 
 use async_trait::async_trait;
 use pudato_handler::Waits;

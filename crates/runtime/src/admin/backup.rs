@@ -1,19 +1,18 @@
-//! Copies and checks of what is in the data folder.
+//! Copies and checks the databases in the data folder.
 
 use crate::installation::{Installation, OpenError};
 use crate::settings::DatabasePlace;
 use std::os::unix::fs::DirBuilderExt;
 
 impl Installation {
-    /// Writes a copy of the fabric and the registry into the folder `to`, which must be new or empty. Objects are files:
-    /// copy them as such.
+    /// Copies the fabric and the registry into the folder `to`, which must be new or empty. Objects are files: copy them yourself.
     ///
     /// # Errors
-    /// The folder holds something, or cannot be written.
+    /// The folder is not empty, or cannot be written.
     pub async fn backup(&self, to: &std::path::Path) -> Result<(), OpenError> {
         let failed =
             |error: std::io::Error| OpenError::Unavailable(format!("{}: {error}", to.display()));
-        // What is in it is the owner's alone, as in the data folder.
+        // Only the owner may read the copies, as in the data folder.
         let mut builder = std::fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(to);
         made.map_err(failed)?;
@@ -24,17 +23,17 @@ impl Installation {
         if let Some(file) = &self.fabric.file {
             file.backup(&to.join("fabric.db")).await?;
         }
-        // A registry on a server is backed up there.
+        // A registry on a server is backed up on that server.
         if let DatabasePlace::File(_) = self.settings().registry {
             self.registry.backup(&to.join("registry.db")).await?;
         }
         Ok(())
     }
 
-    /// Reads every page of fabric and registry; says what is wrong.
+    /// Reads every page of the fabric and the registry. Returns the problems found.
     ///
     /// # Errors
-    /// They cannot be read at all.
+    /// The databases cannot be read at all.
     pub async fn check(&self) -> Result<Vec<String>, OpenError> {
         let mut wrong = match &self.fabric.file {
             Some(file) => file.check().await?,
@@ -44,7 +43,7 @@ impl Installation {
         Ok(wrong)
     }
 
-    /// What is missing here for dbt to run, or would make the warehouse unreadable.
+    /// The problems of dbt on this machine: it is missing, or it would make the warehouse unreadable.
     #[cfg(feature = "dbt")]
     pub async fn check_transform(&self) -> Vec<String> {
         let own = self.settings().transform_in(&self.data_dir);

@@ -4,11 +4,11 @@ use crate::installation::Installation;
 use pudato_messaging::{Error, replay_paced};
 
 impl Installation {
-    /// Sends dead letters back to the queues they came from, at most `per_second` of each dead-letter queue in a second. `found` has
-    /// dead-letter queues with the ids of their messages. Returns how many were moved.
+    /// Sends dead letters back to the queues they came from, at most `per_second` from each dead-letter queue per second. `found` has the
+    /// dead-letter queues with the ids of their messages. Returns how many messages were moved.
     ///
     /// # Errors
-    /// A queue is unknown, or the fabric cannot be reached; what was moved by then stays moved.
+    /// A queue is unknown, or the fabric cannot be reached. Messages that were moved by then stay moved.
     pub async fn replay(
         &self,
         found: &[(String, Vec<String>)],

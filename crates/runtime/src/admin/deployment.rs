@@ -1,4 +1,4 @@
-//! What is deployed on AWS, compared with what must be there (docs/design/sns-sqs.md), created and removed.
+//! The resources on AWS: compares them with the topology (docs/design/sns-sqs.md), creates them and removes them.
 
 use crate::installation::OpenError;
 use crate::names::{HISTORY, Names};
@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 /// The topics, queues and subscriptions of one prefix in one account and region.
 pub struct Deployment {
-    /// The fabric that they are.
+    /// The fabric of these resources.
     pub fabric: AwsFabric,
-    /// What there must be.
+    /// The expected topology.
     pub topology: Topology,
     names: Names,
     prefix: String,
@@ -20,12 +20,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// That of `settings`: its prefix, visibility and endpoint. Topics and queues are found by their names.
+    /// The deployment that `settings` describe: their prefix, visibility and endpoint. Topics and queues are found by their names.
     pub async fn new(settings: &Settings) -> Self {
         Self::with(settings, settings.has_dbt_project()).await
     }
 
-    /// All that may be there: to be removed, whatever the settings name today.
+    /// Everything that may be deployed, so that removal does not depend on today's settings.
     pub async fn whole(settings: &Settings) -> Self {
         Self::with(settings, true).await
     }
@@ -52,18 +52,18 @@ impl Deployment {
         }
     }
 
-    /// Names everything that is deployed otherwise.
+    /// Lists all differences between the deployed resources and the topology.
     ///
     /// # Errors
-    /// AWS cannot be asked.
+    /// AWS cannot be reached.
     pub async fn diff(&self) -> Result<Vec<Difference>, OpenError> {
         Ok(self.fabric.diff(&self.topology, &self.prefix).await?)
     }
 
-    /// The settings of what is deployed, as `pudato.toml` has them.
+    /// The settings of the deployed resources, as `pudato.toml` has them.
     ///
     /// # Errors
-    /// Something is missing.
+    /// A resource is missing.
     pub async fn settings(&self) -> Result<String, OpenError> {
         let mut lines = vec!["fabric = \"aws\"".to_owned()];
         if self.prefix != "pudato" {
@@ -92,7 +92,7 @@ impl Deployment {
     }
 }
 
-/// The key of a variable in `pudato.toml`.
+/// The key in `pudato.toml` of a variable.
 fn key(variable: &str) -> String {
     let name = variable.strip_prefix("PUDATO_").unwrap_or(variable);
     name.to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! `pudato doctor`: everything that is wrong with an installation, each finding with its cure.
+//! `pudato doctor`: all problems of an installation, each with a remedy.
 
 use crate::client::View;
 use crate::installation::{Installation, OpenError};
@@ -10,13 +10,13 @@ use pudato_messaging::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// A message that waits longer than this has a reader that cannot keep up.
+/// If a message waits for longer than this, its reader cannot keep up.
 const WAIT_MS_MAX: u64 = 60_000;
-/// Messages of a queue that are looked at.
+/// The most messages of a queue that are examined.
 const LOOK_MAX: usize = 100;
 
 impl Installation {
-    /// Everything that is wrong; takes up to half a minute on AWS, where canaries pass through every topic.
+    /// Returns all problems. Takes up to half a minute on AWS, where canaries pass through every topic.
     ///
     /// # Errors
     /// The fabric or the registry cannot be reached.
@@ -33,7 +33,7 @@ impl Installation {
         if !self.fabric.profile.is_shared {
             wrong.extend(waiting(self, &view).await?);
             wrong.extend(moved_names(self).await?);
-            // The worker is on this machine; on a shared fabric it may be elsewhere.
+            // On a shared fabric, the worker may be on another machine.
             #[cfg(feature = "dbt")]
             wrong.extend(self.check_transform().await);
         }
@@ -66,7 +66,7 @@ async fn dead_letters(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let mut wrong = Vec::new();
     for queue in pudato.dead_letter_queues() {
         let counts = match pudato.operations.counts(&queue).await {
-            // What is missing on AWS is named among the differences.
+            // On AWS, missing resources are among the differences.
             Err(error) if error.kind == ErrorKind::NotFound => continue,
             counts => counts?,
         };
@@ -80,13 +80,13 @@ async fn dead_letters(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     Ok(wrong)
 }
 
-/// Queues where a message waits too long.
+/// Queues with a message that has been waiting for too long.
 async fn waiting(pudato: &Installation, view: &View) -> Result<Vec<String>, OpenError> {
     let mut wrong = Vec::new();
     for queue in pudato.queues() {
         let reader = pudato.names.reader_of(&queue).unwrap_or(&queue);
         let is_read = view.nobody_runs(reader).is_none();
-        // The oldest may be in hand; those behind it wait all the same.
+        // The oldest message may be in flight; those behind it are waiting nevertheless.
         let oldest = pudato.operations.browse(&queue, LOOK_MAX).await?;
         let waits = oldest.iter().find(|message| {
             let waited_ms = view.now_ms.saturating_sub(message.visible_at_ms);
@@ -100,7 +100,7 @@ async fn waiting(pudato: &Installation, view: &View) -> Result<Vec<String>, Open
     Ok(wrong)
 }
 
-/// What is wrong with a message that is in hand.
+/// The problem of a message in flight, if it has one.
 fn too_long(view: &View, program: &Program, entry: &InHand) -> Option<String> {
     let called = entry.called();
     let held = view.held(program, entry);
@@ -117,10 +117,10 @@ fn too_long(view: &View, program: &Program, entry: &InHand) -> Option<String> {
     waits_long.then(|| format!("{called}: has been waiting for more than a minute: {held}"))
 }
 
-/// Names in the registry of this data folder that lead to another one: it was moved or copied.
+/// Names in this data folder's registry that point to another data folder, because the folder was moved or copied.
 async fn moved_names(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let (settings, own) = (pudato.settings(), &pudato.data_dir);
-    // A registry that others share may have names of theirs.
+    // A shared registry may have names of other machines.
     let DatabasePlace::File(path) = &settings.registry else {
         return Ok(Vec::new());
     };
@@ -142,7 +142,7 @@ async fn moved_names(pudato: &Installation) -> Result<Vec<String>, OpenError> {
                     .canonicalize()
                     .is_ok_and(|it| it.starts_with(path))
         });
-        // One that is there and has no registry is no data folder.
+        // An existing folder without a registry is not a data folder.
         let may_be_one = !path.exists() || path.join("registry.db").exists();
         if path == own || is_container || !may_be_one {
             continue;

@@ -1,4 +1,4 @@
-//! What `pudato doctor` looks for on AWS.
+//! The checks of `pudato doctor` on AWS.
 
 use super::deployment::Deployment;
 use super::usage::spent;
@@ -12,19 +12,19 @@ use std::time::Duration;
 
 /// How long the canary of a topic may take.
 const CANARY_WAIT: Duration = Duration::from_secs(15);
-/// How long a queue is watched that nobody seems to read.
+/// How long a queue that seems to have no reader is watched.
 const WATCH: Duration = Duration::from_secs(5);
 /// An action that no handler has: it is answered, and nothing is executed.
 const CANARY: &str = "canary";
-/// Receives of an idle queue in an hour: one long poll of 20 s after the other, and some.
+/// The receives of an idle queue per hour: one long poll of 20 s after the other, with a margin.
 const RECEIVES_PER_HOUR: f64 = 190.0;
-/// Share of receives that find nothing above which there are too many of them.
+/// The share of empty receives above which there are too many of them.
 const EMPTY_SHARE: f64 = 0.95;
 
-/// Everything that is wrong; may take half a minute.
+/// Returns all problems. May take half a minute.
 ///
 /// # Errors
-/// AWS or the registry cannot be asked.
+/// AWS or the registry cannot be reached.
 pub async fn examine(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let deployment = Deployment::new(pudato.settings()).await;
     let differences = deployment.diff().await?;
@@ -35,7 +35,7 @@ pub async fn examine(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     Ok(wrong)
 }
 
-/// Queues that hold messages which nobody takes.
+/// Queues with messages that no reader takes.
 async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let names = pudato.services().into_iter().map(str::to_owned);
     let names = names.chain([RESULTS.to_owned(), HISTORY.to_owned()]);
@@ -43,7 +43,7 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     for name in names.filter(|name| pudato.has_queue(name)) {
         let queue = pudato.names.queue(&name);
         let counts = match pudato.operations.counts(&queue).await {
-            // It is named already, as missing.
+            // A missing queue is reported already.
             Err(error) if error.kind == ErrorKind::NotFound => continue,
             counts => counts?,
         };
@@ -61,7 +61,7 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
         if counts.visible >= before && counts.in_flight == 0 {
             let visible = counts.visible;
             wrong.push(format!(
-                "{queue}: messages wait ({visible}), and nobody took one in {} s",
+                "{queue}: no reader took a message in {} s; waiting: {visible}",
                 WATCH.as_secs()
             ));
         }
@@ -69,7 +69,7 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     Ok(wrong)
 }
 
-/// Topics whose canary does not come out at the other end: through topic, queue, worker, Results and registry.
+/// Topics whose canary does not come through: topic, queue, worker, Results, registry.
 async fn canaries(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let client = Client::new(pudato);
     let services = pudato.services();
@@ -94,7 +94,7 @@ async fn canaries(pudato: &Installation) -> Result<Vec<String>, OpenError> {
         let topic = pudato.names.events();
         let seconds = CANARY_WAIT.as_secs();
         wrong.push(format!(
-            "topic {topic}: its canary was not kept after {seconds} s; `pudato results` keeps it, where one runs"
+            "topic {topic}: the registry did not have its canary after {seconds} s; is `pudato results` running?"
         ));
     }
     Ok(wrong)
@@ -123,7 +123,7 @@ async fn event_arrives(pudato: &Installation) -> Result<bool, OpenError> {
     Ok(false)
 }
 
-/// More receives that find nothing than one poller for each queue makes.
+/// The number of empty receives beyond those of one poller per queue.
 fn receives(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let spent = spent(&pudato.data_dir)?;
     let of = |name: &str| spent.calls.get(name).copied().unwrap_or(0) as f64;

@@ -1,4 +1,5 @@
-//! What a program on AWS called, written down for `pudato cost` and `pudato doctor`: a file for each program that ran on a data folder.
+//! The calls that programs made on AWS, recorded for `pudato cost` and `pudato doctor`: one file for each program that served on a data
+//! folder.
 
 use crate::installation::OpenError;
 use pudato_protocol::Timestamp;
@@ -7,19 +8,19 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The folder of the files.
+/// The folder of these files.
 const FOLDER: &str = "calls";
-/// The file of programs that did not serve, a line each.
+/// The file of programs that did not serve, one line each.
 const CALLERS: &str = "callers.jsonl";
 
-/// Calls of SNS, SQS and S3, and the commands that were handled with them.
+/// The calls of SNS, SQS and S3, and the number of commands that were handled with them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spent {
-    /// Since the first of the programs began, where any ran.
+    /// When the first of the programs started, if any did.
     pub since: Option<Timestamp>,
-    /// Commands that workers received.
+    /// The number of Commands that workers received.
     pub commands: u64,
-    /// How often each verb was called, by `SQS ReceiveMessage` and the like.
+    /// The number of calls by verb, such as `SQS ReceiveMessage`.
     pub calls: BTreeMap<String, u64>,
 }
 
@@ -41,16 +42,16 @@ impl Spent {
     }
 }
 
-/// Where one program writes.
+/// The file of one program.
 pub(crate) struct Ledger {
     file: PathBuf,
     since: Timestamp,
 }
 
 impl Ledger {
-    /// Of this program, on this data folder. Nothing is written yet.
+    /// The file of this program in this data folder. Nothing is written yet.
     pub(crate) fn new(data_dir: &Path, since: Timestamp) -> Self {
-        // Process ids come again.
+        // The operating system reuses process ids.
         let began = since.instant().unix_timestamp_nanos();
         let name = format!("{}-{began}.json", std::process::id());
         Self {
@@ -68,13 +69,13 @@ impl Ledger {
         said(written);
     }
 
-    /// Adds what a program called that ends now to the one file of all such: there may be very many of them.
+    /// Appends the calls of a program that is ending to the one file of all such programs, because there may be very many.
     pub(crate) fn append(&self, calls: &BTreeMap<String, u64>) {
         let line = self.entry(0, calls) + "\n";
         let written = std::fs::create_dir_all(self.folder()).and_then(|()| {
             let mut options = std::fs::OpenOptions::new();
             let file = options.append(true).create(true);
-            // One write, so that lines of several programs do not mix.
+            // One write, so that the lines of several programs do not mix.
             file.open(self.folder().join(CALLERS))?
                 .write_all(line.as_bytes())
         });
@@ -91,10 +92,10 @@ impl Ledger {
     }
 }
 
-/// A disk that refuses is no reason to stop.
+/// A failed write is no reason to stop.
 fn said(written: std::io::Result<()>) {
     if let Err(error) = written {
-        tracing::debug!(%error, "the calls could not be written down");
+        tracing::debug!(%error, "the counts of AWS calls could not be written");
     }
 }
 

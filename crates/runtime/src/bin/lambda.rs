@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     serve()
 }
 
-// Lambda's smallest functions have a fraction of a core, and a thread costs memory.
+// The smallest Lambda functions have a fraction of a core, and each thread costs memory.
 #[tokio::main(flavor = "current_thread")]
 async fn serve() -> ExitCode {
     match run().await {

@@ -1,4 +1,4 @@
-//! Where a caller hears of its Results: in the registry, or through a queue of its own.
+//! The place where a caller waits for its Results: the registry, or a queue of its own.
 
 use super::CallError;
 use crate::installation::{Installation, ReplyQueue};
@@ -6,41 +6,41 @@ use pudato_protocol::{Result as Reply, decode_claim};
 use pudato_registry::Difference;
 use std::collections::HashSet;
 
-/// Shortest and longest pause between two looks into the registry.
+/// The shortest and the longest pause between two queries of the registry.
 const LOOK_MS: (u64, u64) = (4, 100);
 
-/// Hears what is said under one correlation id, from the moment on in which it was made.
+/// Receives the Results under one correlation id from the moment it was created.
 pub struct Listener {
     pub(crate) correlation_id: String,
-    /// Only Results that count for this step are heard.
+    /// If set, only Results of this step are returned.
     step_id: Option<String>,
-    /// In what the last Result that was heard differs from the step that it names, where it is no Result of that step.
+    /// How the last Result differs from the step that it names, if it does.
     claims: Option<Difference>,
-    /// The service whose Result is awaited, where it was said.
+    /// The service whose Result is awaited, if known.
     pub(crate) service: Option<String>,
     source: Source,
 }
 
 enum Source {
-    /// The registry, and the identities of the Results that were there before.
+    /// The registry, and the identities of the Results that it had before.
     Registry {
         before: HashSet<String>,
         pause_ms: u64,
     },
-    /// A queue of its own.
+    /// A queue of the caller.
     Queue(Box<dyn ReplyQueue>),
 }
 
 impl Listener {
-    /// Says whose Result is awaited: more can be said then where none comes.
+    /// Sets the service whose Result is awaited, for a better explanation if none arrives.
     #[must_use]
     pub fn awaits(mut self, service: &str) -> Self {
         self.service = Some(service.to_owned());
         self
     }
 
-    /// Looks into the registry, for Results other than those of `before`, by their identities: one that is new may be older by its
-    /// own time than one that was there.
+    /// Listens in the registry for Results that are not in `before`. They are compared by identity, since a new Result may have an earlier
+    /// time than an old one.
     pub(crate) fn registry(correlation_id: &str, before: HashSet<String>) -> Self {
         Self {
             correlation_id: correlation_id.to_owned(),
@@ -54,13 +54,13 @@ impl Listener {
         }
     }
 
-    /// Hears of one step alone: another sender may use its correlation id as well.
+    /// Returns Results of one step only, since another sender may use the same correlation id.
     pub(crate) fn only(mut self, step_id: &str) -> Self {
         self.step_id = Some(step_id.to_owned());
         self
     }
 
-    /// Has a queue, which must be closed.
+    /// Listens on a queue, which must be closed.
     pub(crate) fn queue(correlation_id: &str, queue: Box<dyn ReplyQueue>) -> Self {
         Self {
             correlation_id: correlation_id.to_owned(),
@@ -71,7 +71,7 @@ impl Listener {
         }
     }
 
-    /// The Results that are new, the oldest first; waits a while for the first, and no longer than until `deadline_ms`.
+    /// Returns new Results, the oldest first. Waits a while for the first, but not beyond `deadline_ms`.
     pub(crate) async fn next(
         &mut self,
         pudato: &Installation,
@@ -109,7 +109,7 @@ impl Listener {
                 let wait = std::time::Duration::from_millis(left_ms);
                 let unavailable = |error: &dyn std::fmt::Display| {
                     CallError::Unavailable(format!(
-                        "{error}; the command was sent, and its Result cannot be heard: `pudato trace {}` shows it where it can reach the registry",
+                        "{error}; the command was sent, and its Result cannot be received: `pudato trace {}` shows it if it can reach the registry",
                         self.correlation_id
                     ))
                 };
@@ -126,7 +126,7 @@ impl Listener {
                     let resolved = resolved.await.map_err(|error| unavailable(&error))?;
                     let result: Reply =
                         decode_claim(&resolved.body).map_err(|error| unavailable(&error))?;
-                    // A filter takes a while until it filters (SNS's developer guide, "Amazon SNS subscription filter policies").
+                    // A new filter takes a while to apply (SNS's developer guide, "Amazon SNS subscription filter policies").
                     if result.correlation_id == self.correlation_id {
                         new.push(result);
                     }
@@ -136,12 +136,12 @@ impl Listener {
         }
     }
 
-    /// In what the last Result that was heard differs from the step that it names: it was not applied then. Only the registry tells.
+    /// How the last Result differs from the step that it names, in which case it was not applied. Only the registry knows this.
     pub fn claims(&self) -> Option<Difference> {
         self.claims
     }
 
-    /// Hears no more, and leaves nothing behind.
+    /// Stops listening, and deletes the queue if there is one.
     pub async fn close(self, pudato: &Installation) {
         match self.source {
             Source::Registry { .. } => {}
@@ -153,14 +153,16 @@ impl Listener {
     }
 }
 
-/// Deletes queues for replies that other callers left behind. Those that cannot be deleted are left to the next caller.
+/// Deletes reply queues that other callers left behind. Those that cannot be deleted are left to the next caller.
 async fn sweep(pudato: &Installation) {
     let Some(replies) = &pudato.fabric.replies else {
         return;
     };
     match replies.sweep().await {
         Ok(0) => {}
-        Ok(count) => tracing::info!(count, "deleted queues for replies that were left behind"),
-        Err(error) => tracing::debug!(%error, "queues for replies could not be swept"),
+        Ok(count) => tracing::info!(count, "deleted reply queues that other callers left behind"),
+        Err(error) => {
+            tracing::debug!(%error, "reply queues that other callers left behind could not be deleted")
+        }
     }
 }

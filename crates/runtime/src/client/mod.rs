@@ -1,4 +1,4 @@
-//! What a caller does: publish a Command, wait for its Result, follow a correlation id.
+//! A client: publishes a Command, waits for its Result, follows a correlation id.
 
 mod listener;
 mod subscribers;
@@ -23,14 +23,14 @@ pub struct Client<'a> {
     pudato: &'a Installation,
 }
 
-/// Why a call has no Result.
+/// The reason why a call has no Result.
 #[derive(Debug)]
 pub enum CallError {
     /// The Command could not be published; nothing was sent.
     Refused(String),
     /// The fabric or the registry cannot be reached.
     Unavailable(String),
-    /// No final Result came in time. The Command was published; the text says where it is, as far as that can be known.
+    /// No final Result arrived in time. The Command was published; the text says where it is, if pudato can tell.
     TimedOut(String),
 }
 
@@ -46,7 +46,7 @@ impl std::error::Error for CallError {}
 /// All that is known about a correlation id.
 #[derive(Debug)]
 pub struct Trace {
-    /// Its messages that still stand on a queue; `None` where queues cannot be searched, as on SQS.
+    /// Its messages that are still on a queue; `None` if queues cannot be searched, as on SQS.
     pub waiting: Option<Vec<Stored>>,
     /// Its Results, the oldest first.
     pub results: Vec<StoredResult>,
@@ -60,8 +60,8 @@ impl<'a> Client<'a> {
         Self { pudato }
     }
 
-    /// Publishes a Command to the topic of its service; answers the fabric's id of it. A topic that nothing subscribes to is refused,
-    /// where that can be known.
+    /// Publishes a Command to the topic of its service. Returns the fabric's id of the message. Refuses a topic that is known to have no
+    /// subscriber.
     ///
     /// # Errors
     /// [`CallError::Refused`], [`CallError::Unavailable`].
@@ -93,11 +93,11 @@ impl<'a> Client<'a> {
         self.hear(&mut listener, timeout, &mut |_| {}).await
     }
 
-    /// Listens for Results under `correlation_id` where `PUDATO_REPLIES` says, for [`Client::hear`]: those that come before this
-    /// returns are not heard. Who listens through a queue closes it ([`Listener::close`]).
+    /// Listens for Results under `correlation_id` in the place that `PUDATO_REPLIES` names, for [`Client::hear`]. Results that arrive
+    /// before this returns are not seen. A caller that listens on a queue must close it ([`Listener::close`]).
     ///
     /// # Errors
-    /// [`CallError::Unavailable`]; [`CallError::Refused`]: no queue may be made.
+    /// [`CallError::Unavailable`]; [`CallError::Refused`]: the caller may not create a queue.
     pub async fn listen(&self, correlation_id: &str) -> Result<Listener, CallError> {
         if self.pudato.settings().replies == Replies::Registry {
             return self.look(correlation_id).await;
@@ -113,15 +113,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Looks into the registry. An answer to an earlier Command of the same id is not the answer to the next.
+    /// Listens in the registry. The answer to an earlier Command with the same id is not the answer to the next one.
     pub(crate) async fn look(&self, correlation_id: &str) -> Result<Listener, CallError> {
         let before = self.results(correlation_id).await?;
         let before = before.into_iter().map(|stored| stored.identity);
         Ok(Listener::registry(correlation_id, before.collect()))
     }
 
-    /// Waits for a final Result of the step `step_id` of a service under `correlation_id` in the registry, other than those of `before`
-    /// (their identities); `pending` is told of every `pending` Result that comes until then.
+    /// Waits in the registry for a final Result of the step `step_id` of a service under `correlation_id`, ignoring the Results in `before`
+    /// (by identity). Calls `pending` for every `pending` Result that arrives before.
     ///
     /// # Errors
     /// [`CallError::Unavailable`], [`CallError::TimedOut`].
@@ -138,7 +138,7 @@ impl<'a> Client<'a> {
         self.hear(&mut listener, timeout, pending).await
     }
 
-    /// Waits for the final Result that `listener` hears of; `pending` is told of every `pending` Result that comes until then.
+    /// Waits for the final Result that `listener` receives. Calls `pending` for every `pending` Result that arrives before.
     ///
     /// # Errors
     /// [`CallError::Unavailable`], [`CallError::TimedOut`].
@@ -168,14 +168,14 @@ impl<'a> Client<'a> {
                 let service = listener.service.as_deref();
                 let place = self.pudato.whereabouts(correlation_id, service).await;
                 return Err(CallError::TimedOut(format!(
-                    "no Result for {correlation_id} after {} s: {place}. `pudato trace {correlation_id}` looks again",
+                    "no Result for {correlation_id} after {} s: {place}. `pudato trace {correlation_id}` shows its current state",
                     timeout.as_secs()
                 )));
             }
         }
     }
 
-    /// Collects all that is known about a correlation id.
+    /// Collects everything that is known about a correlation id.
     ///
     /// # Errors
     /// [`CallError::Unavailable`].

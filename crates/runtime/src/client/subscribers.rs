@@ -4,28 +4,28 @@ use crate::installation::Installation;
 use pudato_messaging::ErrorKind;
 use std::time::Duration;
 
-/// Longest time of asking: it must not hold up a call where AWS is slow.
+/// The time limit of the check, so that a slow AWS does not delay a call.
 const WAIT: Duration = Duration::from_secs(3);
 
 /// What is known about the subscribers of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subscribers {
-    /// There are some.
+    /// The topic has subscribers.
     Some,
-    /// There is none.
+    /// The topic has no subscriber.
     None,
-    /// Whether there are cannot be known, and why.
+    /// The subscribers cannot be determined, and why.
     Unknown(String),
-    /// There is no such topic; publishing says so.
+    /// The topic does not exist; publishing reports that.
     NoTopic,
 }
 
 impl Subscribers {
-    /// Says so where it is not known.
+    /// The remark that the subscribers are unknown, if they are.
     pub(crate) fn unknown(&self) -> Option<String> {
         match self {
             Self::Unknown(why) => Some(format!(
-                "whether anything subscribes to its topic is not known: {why}"
+                "pudato cannot tell whether its topic has a subscriber: {why}"
             )),
             _ => None,
         }
@@ -33,7 +33,7 @@ impl Subscribers {
 }
 
 impl Installation {
-    /// Whether a topic has subscribers; asked once.
+    /// Whether a topic has subscribers. AWS is asked once.
     pub(crate) async fn subscribers(&self, topic: &str) -> Subscribers {
         let mut known = self.subscribers.lock().await;
         if let Some(known) = known.get(topic) {
@@ -51,11 +51,11 @@ impl Installation {
         found
     }
 
-    /// The error about a topic that nothing subscribes to.
+    /// The error about a topic without subscribers.
     pub(crate) fn no_subscriber(&self, service: &str, topic: &str) -> String {
         let remedy = (self.fabric.profile.no_subscriber_advice)(service);
         format!(
-            "nothing subscribes to topic {topic}, so nobody would get a command for {service}; it was not sent. {remedy}"
+            "topic {topic} has no subscriber, so no worker would receive a command for {service}; it was not sent. {remedy}"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Where a Command is and what it waits for, as far as this machine can know. What it cannot know it says.
+//! Where a Command is and what it is waiting for, as far as this machine can know; it also reports what it cannot know.
 
 use crate::installation::Installation;
 use crate::names::{HISTORY, Names, RESULTS};
@@ -9,13 +9,13 @@ use pudato_engine::board::{InHand, Outage};
 use pudato_messaging::{ErrorKind, Stored};
 use std::path::PathBuf;
 
-/// What the programs that serve on this machine's data folder tell of themselves.
+/// The programs that serve on this machine's data folder, as they report themselves.
 pub struct View {
-    /// They.
+    /// The programs.
     pub programs: Vec<Program>,
-    /// The process of the `pudato up` that runs here.
+    /// The process id of the `pudato up` that runs here.
     pub up: Option<String>,
-    /// When this was seen, in milliseconds since the Unix epoch.
+    /// When the reports were read, in milliseconds since the Unix epoch.
     pub now_ms: u64,
     data_dir: PathBuf,
     names: Names,
@@ -23,7 +23,7 @@ pub struct View {
 }
 
 impl View {
-    /// Looks now.
+    /// Reads the reports now.
     pub fn of(pudato: &Installation) -> Self {
         Self {
             programs: programs(&pudato.data_dir),
@@ -35,17 +35,17 @@ impl View {
         }
     }
 
-    /// Who on this machine runs the worker of a service, or the results consumer.
+    /// The programs on this machine that run the worker of a service, or the results consumer.
     pub fn who_runs(&self, name: &str) -> impl Iterator<Item = &Program> {
         let name = consumer_of(name).to_owned();
         let runs = move |program: &&Program| program.runs.contains(&name);
         self.programs.iter().filter(runs)
     }
 
-    /// Says so where nobody runs the worker of a service, or the results consumer; `None` where somebody does, or may. On AWS
-    /// somebody always may.
+    /// The remark that no program runs the worker of a service, or the results consumer; `None` if a program does or may. On AWS, one may
+    /// always run on another machine.
     pub fn nobody_runs(&self, name: &str) -> Option<String> {
-        // One that has just started has told nothing yet.
+        // A program that has just started has not reported yet.
         let may_run = self.is_shared || self.up.is_some();
         if may_run || self.who_runs(name).next().is_some() {
             return None;
@@ -64,7 +64,7 @@ impl View {
         })
     }
 
-    /// Everything that is in hand on this machine for longer than a second, and who has it.
+    /// Every message that a program on this machine has been handling for more than a second.
     pub fn in_hand(&self) -> impl Iterator<Item = (&Program, &InHand)> {
         self.programs.iter().flat_map(|program| {
             let entries = program.in_hand.iter();
@@ -72,13 +72,13 @@ impl View {
         })
     }
 
-    /// What has this correlation id of it.
+    /// The messages in flight with this correlation id.
     pub fn in_hand_of<'a>(&'a self, correlation_id: &'a str) -> Vec<(&'a Program, &'a InHand)> {
         let is_it = |entry: &InHand| entry.correlation_id.as_deref() == Some(correlation_id);
         self.in_hand().filter(|(_, entry)| is_it(entry)).collect()
     }
 
-    /// Everything that keeps programs on this machine from going on, as sentences.
+    /// The outages of programs on this machine, as sentences.
     pub fn outages(&self) -> Vec<String> {
         let all = self.programs.iter();
         let all = all.flat_map(|program| program.outages.iter().map(move |one| (program, one)));
@@ -92,7 +92,7 @@ impl View {
         let held = outage.held_by.as_ref();
         let held = held.map(|id| format!(" (found by {id})"));
         format!(
-            "{who} takes no more since {from}: {}{}",
+            "{who} has received no messages since {from}: {}{}",
             outage.why,
             held.unwrap_or_default()
         )
@@ -105,29 +105,29 @@ impl View {
         }
     }
 
-    /// Who has it since when, and what it waits for.
+    /// A sentence: which program is handling the message since when, and what it is waiting for.
     pub fn held(&self, program: &Program, entry: &InHand) -> String {
         let who = self.worker(program, &entry.service);
         let from = since(entry.since_ms, self.now_ms);
         let attempt = entry.attempt.map(|attempt| format!(" (attempt {attempt})"));
         let mut text = format!(
-            "{who} has had it in hand since {from}{}",
+            "{who} has been handling it since {from}{}",
             attempt.unwrap_or_default()
         );
         if let Some(wait) = self.wait(entry) {
-            text.push_str(&format!("; it waits for {wait}"));
+            text.push_str(&format!("; it is waiting for {wait}"));
         }
         text
     }
 
-    /// What a message waits for, and since when.
+    /// The current wait of a message, with its beginning.
     pub fn wait(&self, entry: &InHand) -> Option<String> {
         let waited = entry.waits_for.as_ref()?;
         let from = since(waited.since_ms, self.now_ms);
         Some(format!("{} (since {from})", waited.what))
     }
 
-    /// The state of a message that stands on a queue.
+    /// The state of a message on a queue, as a verb phrase.
     pub fn state(&self, stored: &Stored) -> String {
         let queue = &stored.queue;
         if let Some(dead) = &stored.dead_letter {
@@ -145,8 +145,8 @@ impl View {
         }
         let is_it = |entry: &InHand| entry.message_id == stored.message_id;
         if let Some((program, entry)) = self.in_hand().find(|(_, entry)| is_it(entry)) {
-            // `held` is a sentence of its own, about "it".
-            return format!("is in hand: {}", self.held(program, entry));
+            // `held` is a sentence of its own.
+            return format!("is in flight: {}", self.held(program, entry));
         }
         let attempt = stored.receive_count;
         match self.nobody_runs(reader) {
@@ -159,7 +159,7 @@ impl View {
         }
     }
 
-    /// That it can be received, and why nobody does.
+    /// The phrase for a message that can be received, with the reason why it is not.
     fn waits(&self, stored: &Stored, reader: &str) -> String {
         let from = since(stored.visible_at_ms, self.now_ms);
         let mut text = format!("waits on {} since {from}", stored.queue);
@@ -183,7 +183,7 @@ impl View {
                 let (count, longest_since) = (busy.len(), since(longest.since_ms, self.now_ms));
                 let called = longest.called();
                 text.push_str(&format!(
-                    "; {who} has {count} in hand, the longest since {longest_since}: {called}"
+                    "; {who} is handling {count}, the longest since {longest_since}: {called}"
                 ));
             }
         }
@@ -192,8 +192,8 @@ impl View {
 }
 
 impl Installation {
-    /// Where the Commands and Results of a correlation id are, as the end of the sentence "no Result: ..". `service` is whose Command
-    /// it was.
+    /// Where the Commands and Results of a correlation id are, as the end of the sentence "no Result: ..". `service` is the service of the
+    /// Command.
     pub(crate) async fn whereabouts(&self, correlation_id: &str, service: Option<&str>) -> String {
         let view = View::of(self);
         let mut said = Vec::new();
@@ -210,7 +210,8 @@ impl Installation {
                 }
                 if said.is_empty() {
                     said.push(
-                        "no queue has a message of it, and the registry no final Result".into(),
+                        "no queue has a message with this id, and the registry has no final Result"
+                            .into(),
                     );
                 }
             }
@@ -224,7 +225,7 @@ impl Installation {
                     said.extend(self.seen_from_here(service).await);
                 }
             }
-            Err(error) => said.push(format!("where it is cannot be said: {error}")),
+            Err(error) => said.push(format!("its place is unknown: {error}")),
         }
         let nobody = view.nobody_runs(RESULTS);
         if let Some(nobody) = nobody.filter(|nobody| !said.iter().any(|one| one.contains(nobody))) {
@@ -233,7 +234,7 @@ impl Installation {
         said.join("; ")
     }
 
-    /// What can be said on AWS of a Command that nobody on this machine has.
+    /// What can be said on AWS about a Command that no program on this machine is handling.
     async fn seen_from_here(&self, service: Option<&str>) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(service) = service {
@@ -244,18 +245,18 @@ impl Installation {
             if let Ok(counts) = self.operations.counts(&queue).await {
                 let (visible, in_flight) = (counts.visible, counts.in_flight);
                 said.push(format!(
-                    "{queue} has about {visible} messages that wait and {in_flight} in hand"
+                    "{queue} has about {visible} waiting and {in_flight} in-flight messages"
                 ));
             }
         }
         said.push(
-            "no program of this machine has it in hand, and neither SQS queues nor workers elsewhere can be searched from here".into(),
+            "no program on this machine is handling it, and neither SQS queues nor workers elsewhere can be searched from here".into(),
         );
         said
     }
 }
 
-/// Events are kept by the results consumer.
+/// Only the results consumer stores Events.
 fn consumer_of(name: &str) -> &str {
     match name {
         HISTORY => RESULTS,

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How often the dead-letter queues are looked at: every look costs a call for each of them.
+/// The time between two searches of the dead-letter queues: each search costs a call for every queue.
 const WATCH_EVERY: Duration = Duration::from_secs(60);
 
 /// Access to AWS.
@@ -32,7 +32,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Finds credentials and region, if anything in the settings needs AWS. Nothing is asked of AWS yet.
+    /// Finds credentials and region, if any setting needs AWS. Does not call AWS yet.
     pub(super) async fn open(settings: &Settings) -> Result<Option<Self>, OpenError> {
         let Some(config) = config(settings).await else {
             return Ok(None);
@@ -66,7 +66,7 @@ async fn config(settings: &Settings) -> Option<SdkConfig> {
     Some(sdk_config(settings.endpoint.as_deref()).await)
 }
 
-/// The database of the registry or of another role, which may be in a secret.
+/// The database of the registry or of another role, whose URL may be in a secret.
 pub(crate) async fn resolve(
     place: &DatabasePlace,
     settings: &Settings,
@@ -83,7 +83,7 @@ pub(crate) async fn resolve(
 async fn database_in(name: &SecretName, config: &SdkConfig) -> Result<DatabasePlace, OpenError> {
     let text = secret(name, config).await?;
     let url = database_url(&text);
-    // The secret itself is never repeated.
+    // The error never repeats the secret.
     url.as_deref().and_then(DatabasePlace::parse).ok_or_else(|| {
         let expected = "a URL such as postgres://USER:PASSWORD@HOST:PORT/DATABASE, or the JSON of a secret that RDS made";
         OpenError::Settings(format!("{name}: expected it to hold {expected}"))
@@ -110,10 +110,10 @@ async fn secret(name: &SecretName, config: &SdkConfig) -> Result<String, OpenErr
             found.parameter.and_then(|parameter| parameter.value)
         }
     };
-    found.ok_or_else(|| failed("it holds no text".into()))
+    found.ok_or_else(|| failed("it has no text value".into()))
 }
 
-/// The URL in a secret: the secret itself, or put together from the fields that RDS writes.
+/// The URL in a secret: the whole secret, or composed of the fields that RDS writes.
 fn database_url(secret: &str) -> Option<String> {
     if !secret.trim_start().starts_with('{') {
         return Some(secret.trim().to_owned());
@@ -128,7 +128,7 @@ fn database_url(secret: &str) -> Option<String> {
     ))
 }
 
-/// As a URL can hold it (RFC 3986, section 2.3).
+/// Percent-encodes a text for a URL (RFC 3986, section 2.3).
 fn escaped(text: &str) -> String {
     use std::fmt::Write;
     text.bytes().fold(String::new(), |mut all, byte| {
@@ -150,7 +150,7 @@ fn places(settings: &Settings, names: &Names, topology: &Topology) -> Places {
             places.topics.insert(topic.clone(), arn.clone());
         }
     }
-    // A handler of the caller's own has no setting: its topic is beside that of Results.
+    // A caller's own handler has no setting, so its topic has the account and region of the Results topic.
     if let Some((beside, _)) = arns
         .get(crate::names::RESULTS)
         .and_then(|arn| arn.rsplit_once(':'))
@@ -205,7 +205,7 @@ fn envelopes(fabric: &AwsFabric, topics: &[String], policy: SignaturePolicy) -> 
     EnvelopePolicy::only(arns.into_iter().chain(beside)).with_verifier(verifier(policy))
 }
 
-/// Opens the fabric. Nothing is asked of AWS yet.
+/// Opens the fabric. Does not call AWS yet.
 pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
     let Parts {
         settings,
@@ -265,7 +265,7 @@ pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
     })
 }
 
-/// The database that keeps answers; `None` if a table of DynamoDB does, which deletes old ones by itself.
+/// The database that stores answers; `None` for a table of DynamoDB, which expires old ones by itself.
 fn stored_answers(
     settings: &Settings,
     place: Option<&DatabasePlace>,
@@ -287,7 +287,7 @@ fn no_subscriber_advice(service: &str) -> &'static str {
     }
 }
 
-/// Everything about queues that the ports do not cover.
+/// Implements everything about queues that the ports of messaging do not cover.
 struct Queues {
     fabric: AwsFabric,
     idempotency: Arc<dyn IdempotencyStore>,

@@ -12,7 +12,7 @@ pub(crate) struct Databases {
     pub(crate) answers: Arc<dyn IdempotencyStore>,
 }
 
-/// Opens the database at `place`, which holds no secret any more.
+/// Opens the database at `place`, which is no longer a secret.
 pub(crate) fn open(place: &DatabasePlace, settings: &Settings) -> Result<Databases, OpenError> {
     let tells = settings.openlineage.is_some();
     match place {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the dead-letter queues are looked at.
+/// The time between two searches of the dead-letter queues.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
@@ -22,7 +22,7 @@ pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
         operations: Arc::clone(&fabric) as _,
         idempotency: Arc::clone(&fabric) as _,
         consumers: Arc::new(Local(Arc::clone(&fabric))),
-        // It wraps nothing.
+        // This fabric uses no envelopes.
         envelopes: EnvelopePolicy::default(),
         settles_atomically: true,
         replies: None,

@@ -1,12 +1,12 @@
-//! Why an installation cannot be opened or run.
+//! The errors of opening and running an installation.
 
 use pudato_messaging::Error;
 use std::fmt;
 
-/// Why pudato cannot start or go on.
+/// Why pudato cannot start or continue.
 #[derive(Debug)]
 pub enum OpenError {
-    /// A setting or the data folder is to blame.
+    /// A setting or the data folder is at fault.
     Settings(String),
     /// The fabric or a store cannot be reached.
     Unavailable(String),

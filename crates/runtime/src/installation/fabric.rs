@@ -1,4 +1,4 @@
-//! The fabric as a set of ports. [`open`] is the one place that chooses a backend.
+//! The fabric as a struct of ports. [`open`] is the only function that chooses a backend.
 
 use super::aws;
 use super::databases::Databases;
@@ -19,46 +19,46 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A fabric, behind its ports.
+/// A fabric, as a struct of ports. Callers use the ports and never ask which backend is behind them.
 pub struct Fabric {
     /// Publishes to topics.
     pub publisher: Arc<dyn Publisher>,
-    /// Looks at queues, replays and purges dead letters.
+    /// Browses queues, replays and purges dead letters.
     pub operations: Arc<dyn Operations>,
-    /// Keeps answers.
+    /// Stores the answers of requests.
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// Opens queues for reading.
     pub(crate) consumers: Arc<dyn Consumers>,
-    /// Which enveloped messages are read.
+    /// Decides which enveloped messages are accepted.
     pub(crate) envelopes: EnvelopePolicy,
-    /// Whether settling is one transaction.
+    /// Whether settling is one transaction. If not, answers are stored before they are published.
     pub(crate) settles_atomically: bool,
-    /// Queues that a caller makes for its Results, if the fabric has them.
+    /// Creates queues for the Results of one caller, if the fabric can.
     pub(crate) replies: Option<Arc<dyn ReplyQueues>>,
-    /// Counts the calls that are billed, if any are.
+    /// Counts billed calls, if the fabric bills calls.
     pub(crate) usage: Option<Arc<dyn Usage>>,
     /// The fabric's file in the data folder, if it has one.
     pub(crate) file: Option<Arc<dyn FabricFile>>,
-    /// Answers that the results consumer deletes when they are old, if nothing else does.
+    /// The store from which the results consumer deletes old answers; `None` if the store expires them by itself.
     pub(crate) expiring_answers: Option<Arc<dyn IdempotencyStore>>,
-    /// How the fabric differs otherwise.
+    /// The other differences between fabrics, as values.
     pub profile: Profile,
 }
 
-/// What a fabric takes for granted, as values.
+/// The differences between fabrics that are not ports, as values: callers read a value and never match on the fabric.
 #[derive(Clone, Copy)]
 pub struct Profile {
-    /// Whether programs on other machines may use the fabric too: then nobody here knows what all of its workers do.
+    /// Whether programs on other machines may use the fabric too. If so, no single machine knows what all workers are doing.
     pub is_shared: bool,
-    /// How often the dead-letter queues are looked at.
+    /// The time between two searches of the dead-letter queues.
     pub watch_every: Duration,
-    /// What to do about a topic of this service that nothing subscribes to.
+    /// The remedy if the topic of this service has no subscriber.
     pub no_subscriber_advice: fn(service: &str) -> &'static str,
-    /// What `pudato doctor` checks on this fabric alone.
+    /// The checks of `pudato doctor` for this fabric only.
     pub(crate) examine: Option<Examine>,
 }
 
-/// Checks an installation and returns what is wrong.
+/// Checks an installation and returns the problems found.
 pub(crate) type Examine =
     for<'a> fn(
         &'a Installation,
@@ -67,31 +67,31 @@ pub(crate) type Examine =
 /// Opens queues for reading.
 #[async_trait]
 pub(crate) trait Consumers: Send + Sync {
-    /// A consumer that receives.
+    /// A consumer that receives by itself.
     async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error>;
 
-    /// A consumer of messages that the platform brings, as Lambda does; `None` if the fabric has no such platform.
+    /// A consumer of messages that the platform delivers, as Lambda does; `None` if the fabric has no such platform.
     async fn pushed(&self, queue: &str) -> Result<Option<Arc<dyn PushedConsumer>>, Error>;
 }
 
-/// Settles messages that a platform brings. The platform deletes those that are not among [`PushedConsumer::left`].
+/// Settles messages that a platform delivers. The platform deletes those that are not among [`PushedConsumer::left`].
 pub(crate) trait PushedConsumer: Consumer {
     /// Reads the messages of an event.
     fn adopt(&self, event: &Value) -> Result<Vec<Delivery>, Error>;
-    /// The ids of the messages that must come again.
+    /// The ids of the messages that must be redelivered.
     fn left(&self) -> Vec<String>;
-    /// How long a received message is hidden from others.
+    /// How long a received message is hidden from other consumers.
     fn visibility(&self) -> Duration;
-    /// The same consumer, as one of the loops.
+    /// The same consumer, as the loops use it.
     fn as_consumer(self: Arc<Self>) -> Arc<dyn Consumer>;
 }
 
-/// Makes queues for the Results of one caller.
+/// Creates queues for the Results of one caller.
 #[async_trait]
 pub(crate) trait ReplyQueues: Send + Sync {
-    /// A queue that receives the Results under `correlation_id` from now on.
+    /// Creates a queue that receives the Results under `correlation_id` from now on.
     async fn listen(&self, correlation_id: &str) -> Result<Box<dyn ReplyQueue>, Error>;
-    /// Deletes queues that callers left behind; returns how many.
+    /// Deletes queues that callers left behind. Returns how many.
     async fn sweep(&self) -> Result<u64, Error>;
 }
 
@@ -110,22 +110,22 @@ pub(crate) struct Delivered {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Counts calls that are billed.
+/// Counts billed calls.
 pub(crate) trait Usage: Send + Sync {
-    /// How often each verb was called, by `SQS ReceiveMessage` and the like.
+    /// The number of calls by verb, such as `SQS ReceiveMessage`.
     fn calls(&self) -> BTreeMap<String, u64>;
 }
 
 /// The fabric's own file.
 #[async_trait]
 pub(crate) trait FabricFile: Send + Sync {
-    /// Copies it to the path `to`.
+    /// Copies the file to the path `to`.
     async fn backup(&self, to: &Path) -> Result<(), Error>;
-    /// Reads every page; returns what is wrong.
+    /// Reads every page. Returns the problems found.
     async fn check(&self) -> Result<Vec<String>, Error>;
 }
 
-/// Everything that a fabric is opened with.
+/// The arguments for opening a fabric.
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a Settings,
     pub(super) names: &'a Names,

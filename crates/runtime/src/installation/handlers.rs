@@ -1,4 +1,4 @@
-//! Step 4: the handlers of pudato's own services.
+//! Step 3: the handlers of pudato's own services.
 
 use super::OpenError;
 use super::places::Places;

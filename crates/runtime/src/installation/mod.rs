@@ -1,6 +1,6 @@
-//! An installation of pudato, opened in four steps that each return a value: places, databases, fabric, handlers.
+//! An installation of pudato, opened in four steps that each return a value: places, databases, handlers, fabric.
 //!
-//! This is the one place that names backends.
+//! This is the only module that names backends. docs/design/installation.md explains the steps.
 
 #[cfg_attr(not(feature = "aws"), path = "no_aws.rs")]
 pub(crate) mod aws;
@@ -37,28 +37,28 @@ use tokio::sync::Mutex;
 
 /// An installation of pudato: its fabric, stores and handlers.
 pub struct Installation {
-    /// Its names of topics and queues.
+    /// The names of its topics and queues.
     pub names: Names,
     /// The fabric.
     pub fabric: Fabric,
-    /// Sends messages.
+    /// Publishes messages.
     pub publisher: Arc<dyn Publisher>,
-    /// Looks at queues.
+    /// Browses queues.
     pub operations: Arc<dyn Operations>,
-    /// Jobs, steps, lineage.
+    /// Jobs, steps and lineage.
     pub registry: Arc<dyn RegistryStore>,
-    /// Makes messages ready.
+    /// Makes messages ready to be published.
     pub outbox: Outbox,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The data folder, absolute.
+    /// The absolute path of the data folder.
     pub data_dir: PathBuf,
-    /// The messages that this program has in hand.
+    /// The messages that this program is handling.
     pub board: Board,
-    /// The subscribers of topics, as far as they were asked for.
+    /// The subscribers of the topics that were checked so far.
     pub(crate) subscribers: Mutex<BTreeMap<String, Subscribers>>,
     pub(crate) topology: Topology,
-    /// Messages that the workers of this program received.
+    /// The number of messages that the workers of this program received.
     pub(crate) deliveries: Arc<AtomicU64>,
     pub(crate) ledger: Ledger,
     pub(crate) handlers: BTreeMap<String, Arc<dyn Handler>>,
@@ -66,7 +66,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Opens everything that `settings` name; makes what does not exist.
+    /// Opens everything that `settings` name, and creates what does not exist.
     ///
     /// # Errors
     /// A setting, the data folder or a store cannot be used.
@@ -74,8 +74,8 @@ impl Installation {
         Self::open_with(settings, Vec::new()).await
     }
 
-    /// Opens what a caller needs, which publishes Commands and waits for their Results. If `PUDATO_REPLIES` is `queue`, it needs no
-    /// registry and has none.
+    /// Opens an installation for a caller, which publishes Commands and waits for their Results. If `PUDATO_REPLIES` is `queue`, it needs
+    /// no registry and gets none.
     ///
     /// # Errors
     /// As [`Installation::open`].
@@ -87,7 +87,7 @@ impl Installation {
         Self::open_without_registry(settings, Vec::new()).await
     }
 
-    /// As [`Installation::open_with`], for programs that need no registry: theirs is in memory, and empty.
+    /// As [`Installation::open_with`], for programs that need no registry: they get an empty one in memory.
     pub(crate) async fn open_without_registry(
         mut settings: Settings,
         own: Vec<Arc<dyn Handler>>,
@@ -96,8 +96,8 @@ impl Installation {
         Self::assemble(settings, own).await
     }
 
-    /// As [`Installation::open`], with handlers of the caller's own. Each has a topic `<prefix>-<service>-commands` and a queue
-    /// `<prefix>-<service>-queue` like those of pudato.
+    /// As [`Installation::open`], with additional handlers. Each has a topic `<prefix>-<service>-commands` and a queue
+    /// `<prefix>-<service>-queue`, like those of pudato.
     ///
     /// # Errors
     /// As [`Installation::open`].
@@ -161,7 +161,7 @@ impl Installation {
         })
     }
 
-    /// The settings it was opened with.
+    /// The settings with which the installation was opened.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -171,7 +171,7 @@ impl Installation {
         self.handlers.keys().map(String::as_str).collect()
     }
 
-    /// Those of them that have a queue. On AWS the transform service has one only if a worker reads it.
+    /// The services here that have a queue. On AWS, the transform service has one only if a worker reads it.
     pub fn services_with_queue(&self) -> Vec<&str> {
         let services = self.services().into_iter();
         services
@@ -179,13 +179,13 @@ impl Installation {
             .collect()
     }
 
-    /// The dead-letter queues of this installation: on AWS, those of the queues that the settings name.
+    /// The dead-letter queues of this installation; on AWS, only those of the queues that the settings name.
     pub fn dead_letter_queues(&self) -> Vec<String> {
         let readers = self.readers();
         readers.map(|name| self.names.dead_letters(name)).collect()
     }
 
-    /// The queues of this installation that programs read, as [`Installation::dead_letter_queues`].
+    /// The queues of this installation that programs read; on AWS, only those that the settings name.
     pub fn queues(&self) -> Vec<String> {
         self.readers().map(|name| self.names.queue(name)).collect()
     }
@@ -197,7 +197,7 @@ impl Installation {
             .filter(|name| self.has_queue(name))
     }
 
-    /// Whether the queue of `name` is known. The embedded fabric has all of them.
+    /// Whether the queue of `name` is known. The embedded fabric has all queues.
     pub(crate) fn has_queue(&self, name: &str) -> bool {
         !self.fabric.profile.is_shared
             || !services::has_queue_setting(name)

@@ -1,4 +1,4 @@
-//! The place of AWS in a build without it: nothing here can be reached.
+//! Replaces the module `aws` in a build without AWS. Its functions return an error.
 
 use super::OpenError;
 use super::fabric::{Fabric, Parts};

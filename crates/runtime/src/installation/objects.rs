@@ -1,4 +1,4 @@
-//! The containers of objects, and the one of claims.
+//! The containers of objects, and the container of claims.
 
 use super::OpenError;
 use super::places::Places;
@@ -6,12 +6,12 @@ use crate::adapters::ClaimObjects;
 use crate::settings::{Fabric, Settings};
 use pudato_storage::{Containers, ContainersBuilder, Objects};
 
-/// Where containers lie that no setting lists.
+/// The place of containers that no setting lists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unlisted {
-    /// In the data folder.
+    /// Folders in the data folder.
     Folders,
-    /// Nowhere: only listed containers exist, but for the one of claims, which is a bucket of its name.
+    /// None: only listed containers exist, except that of claims, which is the bucket of that name.
     Buckets,
 }
 

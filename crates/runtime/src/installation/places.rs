@@ -1,4 +1,4 @@
-//! Step 1: where everything is. Makes the data folder and reads secrets.
+//! Step 1: the places of everything. Creates the data folder and reads secrets.
 
 use super::OpenError;
 use super::aws::Access;
@@ -6,13 +6,13 @@ use crate::settings::{DatabasePlace, Settings};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-/// Places that can be opened: paths are absolute, and no place is a secret any more.
+/// Places that can be opened: paths are absolute, and secrets are resolved.
 pub(super) struct Places {
     /// The data folder.
     pub(super) data_dir: PathBuf,
     /// The registry's database.
     pub(super) registry: DatabasePlace,
-    /// The database of answers; `None`: the registry's, or the fabric keeps them itself.
+    /// The database of answers; `None` for the registry's database, or if the fabric stores answers itself.
     pub(super) answers: Option<DatabasePlace>,
     /// Access to AWS, if anything needs it.
     pub(super) aws: Option<Access>,
@@ -34,10 +34,10 @@ impl Places {
     }
 }
 
-/// The registry's database. If the setting names a secret, the URL in it is read.
+/// The place of the registry's database. If the setting names a secret, the URL in it is read.
 ///
 /// # Errors
-/// The secret cannot be read, or holds no URL.
+/// The secret cannot be read, or has no URL.
 pub async fn registry_place(settings: &Settings) -> Result<DatabasePlace, OpenError> {
     let aws = Access::open(settings).await?;
     resolve(&settings.registry, aws.as_ref()).await
@@ -47,13 +47,13 @@ async fn resolve(place: &DatabasePlace, aws: Option<&Access>) -> Result<Database
     match (place, aws) {
         (DatabasePlace::Secret(name), Some(aws)) => aws.database_in(name).await,
         (DatabasePlace::Secret(name), None) => Err(OpenError::Settings(format!(
-            "{name}: this build cannot read secrets of AWS; it needs the feature aws"
+            "{name}: this build cannot read secrets from AWS; build with the feature aws"
         ))),
         (place, _) => Ok(place.clone()),
     }
 }
 
-/// The data folder, absolute; it is made if it does not exist.
+/// The absolute path of the data folder, which is created if it does not exist.
 fn data_dir(settings: &Settings) -> Result<PathBuf, OpenError> {
     let failed = |error: std::io::Error| {
         let folder = settings.data_dir.display();

@@ -1,4 +1,4 @@
-//! DuckDB and the services on it: query, and transform, which takes turns with the queries.
+//! DuckDB and its services: query, and transform, which shares the warehouse with it.
 
 use super::OpenError;
 use super::places::Places;
@@ -27,7 +27,7 @@ pub(super) fn handlers(
     Ok(handlers)
 }
 
-/// DuckDB, on the warehouse.
+/// Opens DuckDB on the warehouse.
 fn engine(settings: &Settings, data_dir: &Path) -> Result<DuckDb, OpenError> {
     let query = &settings.query;
     let isolation = match (query.has_own_process, Program::own()) {
@@ -35,8 +35,8 @@ fn engine(settings: &Settings, data_dir: &Path) -> Result<DuckDb, OpenError> {
         (true, Some(program)) => Isolation::Process(program),
         (true, None) => {
             tracing::warn!(
-                "DuckDB runs inside of this program, which does not call pudato_runtime::query_process(); \
-                 say PUDATO_QUERY_ISOLATION=none where that is wanted"
+                "DuckDB runs inside this program, which does not call pudato_runtime::query_process(); \
+                 set PUDATO_QUERY_ISOLATION=none if that is intended"
             );
             Isolation::InProcess
         }
@@ -73,7 +73,7 @@ fn query(settings: &Settings, engine: Arc<DuckDb>, objects: Objects) -> QueryHan
     QueryHandler::new(engine, Arc::new(files), limits)
 }
 
-/// The transform handler, on dbt, which takes turns with the queries.
+/// The transform handler, on dbt. It shares the warehouse with the queries.
 #[cfg(feature = "dbt")]
 fn transform(
     settings: &Settings,

@@ -1,12 +1,12 @@
-//! The function that makes the registry's tables, and the roles that all other functions have in its database. It alone has the owner's secret; whoever deploys
-//! invokes it, with `{"roles": {"registry": "secretsmanager:..", "answers": "secretsmanager:.."}}`.
+//! The function that creates the registry's tables, and the roles of all other functions in its database. Only this function has the
+//! owner's secret. The person who deploys invokes it with `{"roles": {"registry": "secretsmanager:..", "answers": "secretsmanager:.."}}`.
 
 use crate::installation::{OpenError, aws};
 use crate::settings::{DatabasePlace, Settings};
 use pudato_registry::{PostgresRegistry, Purpose};
 use serde_json::{Map, Value, json};
 
-/// The name of its kind.
+/// The name of this function in `HANDLER_TYPE`.
 pub(super) const MIGRATE: &str = "migrate";
 
 pub(super) struct MigrateFunction {
@@ -27,14 +27,17 @@ impl MigrateFunction {
         for (name, purpose, place) in roles {
             let url = url(&place, settings, &name).await?;
             registry.make_role(&url, purpose).await?;
-            tracing::info!(role = name, "the role has its password and its rights");
+            tracing::info!(
+                role = name,
+                "set the password and the permissions of a database role"
+            );
             made.push(name);
         }
         Ok(json!({ "roles": made }))
     }
 }
 
-/// What the event asks for; where a role's name and password are, by what it is for.
+/// The roles in the event: for each purpose, the place of the role's name and password.
 fn roles(event: &Value) -> Result<Vec<(String, Purpose, DatabasePlace)>, OpenError> {
     let wrong = |what: String| OpenError::Settings(format!("event: {what}"));
     let asked = event.as_object().filter(|event| event.len() == 1);
@@ -58,7 +61,7 @@ fn roles(event: &Value) -> Result<Vec<(String, Purpose, DatabasePlace)>, OpenErr
     roles.iter().map(role).collect()
 }
 
-/// The URL of a server that a place holds.
+/// The URL of a server at a place.
 async fn url(place: &DatabasePlace, settings: &Settings, name: &str) -> Result<String, OpenError> {
     match aws::resolve(place, settings).await? {
         DatabasePlace::Postgres(url) => Ok(url),

@@ -1,7 +1,7 @@
-//! pudato in AWS Lambda: the same decisions, about the messages that an event source of SQS brings.
+//! pudato in AWS Lambda: the same decisions, for messages that an event source of SQS delivers.
 //!
-//! Lambda deletes what an invocation handled and brings again what it names in `batchItemFailures` (ReportBatchItemFailures must be set
-//! on the event source mapping). So everything is a failure here until it is settled.
+//! Lambda deletes the messages of an invocation, except those in `batchItemFailures`, which it redelivers (the event source mapping must
+//! set ReportBatchItemFailures). So every message counts as failed until it is settled.
 
 mod migrate;
 mod results;
@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So long before its end an invocation starts nothing more, and gives up what runs: time to say what must come again.
+/// This long before its end, an invocation starts nothing more and cancels running handlers, to have time to report the rest.
 const MARGIN: Duration = Duration::from_millis(1_500);
-/// Of an invocation that has little time this part.
+/// If an invocation has little time, this fraction of it instead.
 const MARGIN_PART: u64 = 4;
 
 /// A function, kept for all invocations of a container.
@@ -33,16 +33,16 @@ enum Kind {
     Migrate(Box<MigrateFunction>),
 }
 
-/// When an invocation has to be done, in milliseconds since the Unix epoch.
+/// When an invocation must be done, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
 struct Deadline {
     stop_ms: u64,
-    /// After this there is only time to answer.
+    /// After this, there is only time to answer.
     last_ms: u64,
 }
 
 impl Deadline {
-    /// Of an invocation that Lambda ends at `end_ms`.
+    /// The deadlines of an invocation that Lambda ends at `end_ms`.
     fn new(now_ms: u64, end_ms: u64) -> Self {
         let left_ms = end_ms.saturating_sub(now_ms);
         let margin_ms = u64::try_from(MARGIN.as_millis()).unwrap_or(u64::MAX);
@@ -54,30 +54,31 @@ impl Deadline {
     }
 }
 
-/// Connections to a database that one container keeps: there are very many of them, and each is frozen with its connections.
+/// The connections to a database that one container keeps. There may be very many containers, and a frozen one keeps its connections.
 const CONNECTIONS: &str = "2";
 
-/// What a Lambda sets where the user did not: it may write to `/tmp` alone.
+/// Defaults for a Lambda, for settings that the user did not set. A Lambda may write to `/tmp` only.
 pub fn defaults() -> BTreeMap<&'static str, String> {
     let folder = std::env::temp_dir().join("pudato");
     BTreeMap::from([
         ("PUDATO_DATA_DIR", folder.display().to_string()),
         ("PUDATO_DATABASE_CONNECTIONS", CONNECTIONS.to_owned()),
-        // A container handles one batch at a time, and is what holds it.
+        // A container handles one batch at a time, and is itself the isolation.
         ("PUDATO_QUERY_ISOLATION", "none".to_owned()),
     ])
 }
 
 impl Function {
-    /// Opens the function that `HANDLER_TYPE` names: a service, `results` for the results consumer, or `migrate`, which makes the registry's tables and roles.
+    /// Opens the function that `HANDLER_TYPE` names: a service, `results` for the results consumer, or `migrate`, which creates the
+    /// registry's tables and roles.
     ///
     /// # Errors
-    /// A setting is missing or cannot be used in a Lambda. Nothing is asked of AWS but secrets.
+    /// A setting is missing, or cannot be used in a Lambda. This reads secrets from AWS and calls nothing else there.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
         Self::open_with(settings, Vec::new()).await
     }
 
-    /// As [`Function::open`], with handlers of the caller's own, which `HANDLER_TYPE` may name as well.
+    /// As [`Function::open`], with additional handlers, which `HANDLER_TYPE` may name as well.
     ///
     /// # Errors
     /// As [`Function::open`].
@@ -94,7 +95,7 @@ impl Function {
             )))));
         }
         let mut settings = settings;
-        // A file would be gone with the container.
+        // A file would disappear with the container.
         settings.query.file = None;
         let pudato = match needs_database {
             true => Installation::open_with(settings, own).await?,
@@ -108,11 +109,11 @@ impl Function {
         Ok(Self(function))
     }
 
-    /// Handles one event; Lambda ends the invocation at `end_ms`, in milliseconds since the Unix epoch. Answers
-    /// `{"batchItemFailures": [{"itemIdentifier": ..}]}`.
+    /// Handles one event. Lambda ends the invocation at `end_ms`, in milliseconds since the Unix epoch. Returns `{"batchItemFailures":
+    /// [{"itemIdentifier": ..}]}`.
     ///
     /// # Errors
-    /// The event is none of SQS, or its queue cannot be asked: then Lambda brings the whole batch again.
+    /// The event is not from SQS, or its queue cannot be reached. Lambda then redelivers the whole batch.
     pub async fn invoke(&self, event: &Value, end_ms: u64) -> Result<Value, OpenError> {
         let left = match &self.0 {
             Kind::Service(function) => function.invoke(event, end_ms).await?,
@@ -120,24 +121,27 @@ impl Function {
             Kind::Migrate(function) => return function.invoke(event).await,
         };
         if !left.is_empty() {
-            tracing::warn!(count = left.len(), "messages come again");
+            tracing::warn!(
+                count = left.len(),
+                "some messages of this batch will be redelivered"
+            );
         }
         Ok(failures(&left))
     }
 }
 
-/// The answer that names what must come again.
+/// The response that lists the messages to redeliver.
 fn failures(left: &[String]) -> Value {
     let items = left.iter().map(|id| json!({ "itemIdentifier": id }));
     json!({ "batchItemFailures": items.collect::<Vec<_>>() })
 }
 
-/// Whether a function reads or writes the registry's database. A handler whose answers are kept elsewhere does nothing with it, and need not be let.
+/// Whether the function uses the registry's database. A handler whose answers are stored elsewhere does not, and needs no access to it.
 fn needs_database(kind: &str, settings: &Settings) -> bool {
     ["registry", RESULTS, MIGRATE].contains(&kind) || settings.answers.is_none()
 }
 
-/// Refuses what a Lambda cannot have.
+/// Refuses settings that a Lambda cannot have.
 fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     let mut wrong = Vec::new();
     if settings.function.is_none() {
@@ -173,14 +177,14 @@ fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     Err(OpenError::Settings(wrong.join("\n")))
 }
 
-/// The name of the queue that an event's records come from; `None` where there are no records.
+/// The name of the queue of the event's records; `None` if there are no records.
 fn queue_of(event: &Value) -> Option<&str> {
     let record = event.get("Records")?.as_array()?.first()?;
     let arn = record.get("eventSourceARN")?.as_str()?;
     arn.rsplit(':').next()
 }
 
-/// The messages of `queue` that an event source of Lambda brings.
+/// The consumer for messages of `queue` that an event source of Lambda delivers.
 async fn pushed(pudato: &Installation, queue: &str) -> Result<Arc<dyn PushedConsumer>, OpenError> {
     let pushed = pudato.fabric.consumers.pushed(queue).await?;
     pushed.ok_or_else(|| OpenError::Settings("PUDATO_FABRIC: expected aws".into()))

@@ -1,4 +1,4 @@
-//! The results consumer, and with it the watch over the dead-letter queues.
+//! The results consumer, which also watches the dead-letter queues.
 
 use super::{Deadline, queue_of};
 use crate::adapters::forget;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// The dead-letter queues are looked at with the Results, at most so often.
+/// The dead-letter queues are searched after writing Results, at most this often.
 const WATCH_EVERY_MS: u64 = 60_000;
 
 pub(super) struct ResultsFunction {
@@ -22,7 +22,7 @@ pub(super) struct ResultsFunction {
     opened: Mutex<BTreeMap<String, Arc<Opened>>>,
 }
 
-/// One queue of Results or Events.
+/// A queue of Results or of Events.
 struct Opened {
     source: Arc<dyn PushedConsumer>,
     consumer: ResultsConsumer,
@@ -38,8 +38,8 @@ impl ResultsFunction {
         })
     }
 
-    /// Answers the ids of the messages that must come again. An event without records is a schedule's: then the dead-letter queues are
-    /// looked at, and old answers forgotten.
+    /// Returns the ids of the messages to redeliver. An event without records comes from a schedule: then the dead-letter queues are
+    /// searched, and old answers deleted.
     pub(super) async fn invoke(
         &self,
         event: &Value,
@@ -62,7 +62,7 @@ impl ResultsFunction {
             clock.sleep_until(deadline.stop_ms).await;
             stop.cancel();
         });
-        // What is not written by then comes again, and changes nothing where it was.
+        // Messages that are not written by then are redelivered. Writing one twice changes nothing.
         tokio::select! {
             biased;
             _ = opened.consumer.apply(deliveries, &drain) => {}
@@ -73,8 +73,8 @@ impl ResultsFunction {
         if now_ms.saturating_sub(watched_ms) >= WATCH_EVERY_MS
             && let Err(error) = self.look(deadline).await
         {
-            // Of no matter to the messages that were handled.
-            tracing::warn!(%error, "the dead-letter queues could not be looked at");
+            // A failure here does not affect the messages that were handled.
+            tracing::warn!(%error, "reading the dead-letter queues failed");
         }
         Ok(opened.source.left())
     }
@@ -87,10 +87,10 @@ impl ResultsFunction {
             explained = self.watch.look() => {
                 let explained = explained?;
                 if explained > 0 {
-                    tracing::info!(explained, "senders of dead-lettered commands were told");
+                    tracing::info!(explained, "notified the senders of dead-lettered commands");
                 }
             }
-            // The rest is looked at next time.
+            // The rest is searched next time.
             () = self.pudato.clock.sleep_until(deadline.stop_ms) => {}
         }
         Ok(())
@@ -126,7 +126,7 @@ impl ResultsFunction {
     }
 }
 
-/// Whether it is what EventBridge sends on a schedule (its user guide, "Events": `source` and `detail-type`).
+/// Whether the event is one that EventBridge sends on a schedule (its user guide, "Events": `source` and `detail-type`).
 fn is_scheduled(event: &Value) -> bool {
     event.get("Records").is_none() && event.get("detail-type").is_some()
 }

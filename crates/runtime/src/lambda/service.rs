@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::Instrument;
 
-/// While a backend is down it is asked again for so long, and no longer than half of the time that is left: waiting is billed.
+/// While a backend is down, the function retries for this long, and for no more than half of the remaining time: waiting is billed.
 const PROBE_MS_MAX: u64 = 10_000;
 
 pub(super) struct ServiceFunction {
@@ -21,7 +21,7 @@ pub(super) struct ServiceFunction {
     opened: OnceCell<Arc<Opened>>,
 }
 
-/// What needs the queue, and is kept from the first invocation on.
+/// The parts that need the queue, kept from the first invocation on.
 struct Opened {
     pudato: Arc<Installation>,
     processor: Processor,
@@ -47,7 +47,8 @@ impl ServiceFunction {
         let queue = pudato.names.queue(&self.service);
         let source = super::pushed(pudato, &queue).await?;
         let mut processor = pudato.processor(&self.service)?;
-        // Nothing renews a running request here; it is this one's as long as the message is hidden, which is longer than it may run.
+        // Nothing renews a running request here. It belongs to this invocation as long as the message is hidden, which is longer than it
+        // may run.
         processor.lease = source.visibility();
         Ok(Arc::new(Opened {
             processor,
@@ -60,7 +61,7 @@ impl ServiceFunction {
         }))
     }
 
-    /// Answers the ids of the messages that must come again.
+    /// Returns the ids of the messages to redeliver.
     pub(super) async fn invoke(
         &self,
         event: &Value,
@@ -87,7 +88,7 @@ impl ServiceFunction {
         drop(settler);
         while let Some(ended) = running.join_next().await {
             if let Err(error) = ended {
-                // Its message is not settled, so it is among those that come again.
+                // Its message is not settled, so it is among those to redeliver.
                 tracing::error!(%error, "a message could not be handled");
             }
         }
@@ -132,7 +133,7 @@ impl Opened {
         };
         let decision = tokio::select! {
             biased;
-            // What ran so far leaves nothing, or an answer that is kept.
+            // A handler that is cancelled here has left no effect, or an answer that is stored.
             () = self.clock().sleep_until(deadline.stop_ms) => Decision::Retry {
                 why: "the invocation has no time left for it".into(),
                 after: None,
@@ -153,7 +154,7 @@ impl Opened {
         carry_out(settling, &policy, (&message, lease), decision, prepared).await;
     }
 
-    /// Decides, and while a backend is down asks again a few times.
+    /// Decides. While a backend is down, tries again a few times.
     async fn decide(&self, message: &Incoming, deadline: Deadline) -> Decision {
         let now_ms = self.clock().now_ms();
         let probe_ms = (deadline.stop_ms.saturating_sub(now_ms) / 2).min(PROBE_MS_MAX);
@@ -176,13 +177,13 @@ impl Opened {
             if next_ms > now_ms.saturating_add(probe_ms) {
                 return decision;
             }
-            tracing::warn!(%why, "a backend is unavailable; the function asks it again");
+            tracing::warn!(%why, "a backend is unavailable; the function tries again");
             self.clock().sleep_until(next_ms).await;
         }
     }
 }
 
-/// A Lambda function's policy: waiting is billed, and giving a message back spends an attempt, so a message rests for long while a
+/// A Lambda function's policy: waiting is billed, and releasing a message spends an attempt, so a message is delayed for long while a
 /// backend is down.
 struct GiveBack<'a> {
     settling: Settling<'a>,

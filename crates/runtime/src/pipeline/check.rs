@@ -1,4 +1,4 @@
-//! Checks steps against pudato's own services before anything is sent; none of the services has to be running.
+//! Checks steps against pudato's own services before anything is sent, without a running service.
 
 use super::{FileError, Pipeline, Step};
 use crate::builtin;
@@ -7,8 +7,8 @@ use pudato_protocol::Object;
 use std::path::Path;
 
 impl Pipeline {
-    /// Checks the action and the payload fields of every step that uses one of pudato's own services. Returns the steps of other
-    /// services, which it does not know.
+    /// Checks the action and the payload fields of every step of pudato's own services. Returns the steps of other services, which cannot
+    /// be checked.
     ///
     /// # Errors
     /// All errors at once, each with its step and its line in `file`.
@@ -45,7 +45,7 @@ impl Step {
             );
             return vec![(self.line("action"), what)];
         };
-        // Each field by itself, so that all that are unknown are told.
+        // Each field by itself, so that all unknown fields are reported.
         let alone = self
             .payload
             .iter()
@@ -62,11 +62,11 @@ impl Step {
         told.collect()
     }
 
-    /// The line of a field, or of the nearest around it; 0 where none is known.
+    /// The line of a field, or of the nearest field around it; 0 if none is known.
     fn line(&self, field: &str) -> usize {
         let mut around = field;
         loop {
-            // Bytes of a file travel under another name than stands in the file.
+            // The bytes of a file are sent in a field with another name than in the pipeline file.
             let names = [around, around.trim_end_matches("_base64")];
             if let Some(line) = names.iter().find_map(|name| self.lines.get(*name)) {
                 return *line;

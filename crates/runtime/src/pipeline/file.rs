@@ -1,4 +1,4 @@
-//! Reads a pipeline from its file. Everything that can be wrong in it is said before anything is sent, with the line.
+//! Reads a pipeline from its file. All errors in it are reported with their lines before anything is sent.
 
 use super::order;
 use super::yaml::{self, Wrong, entries, kind, text, wrong};
@@ -15,21 +15,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a step's Result is waited for where the file does not say: longer than any action of pudato's own may run.
+/// The default timeout of a step: longer than any action of pudato's own may run.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30 * 60);
 
-/// Longest timeout: a message that nobody could handle is gone from an SQS queue after 14 days at most.
+/// The longest timeout: an SQS queue deletes a message that was not handled after 14 days at most.
 const TIMEOUT_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const KEYS: [&str; 3] = ["name", "environment", "steps"];
 const STEP_KEYS: [&str; 6] = ["name", "needs", "type", "action", "payload", "timeout"];
 
-/// What is wrong with a pipeline file, each with its line.
+/// The errors in a pipeline file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {
     /// The file.
     pub file: PathBuf,
-    /// Line, from 1 (0: the file as a whole), and what was expected there.
+    /// The line, from 1 (0: the file as a whole), and what was expected there.
     pub wrong: Vec<(usize, String)>,
 }
 
@@ -54,9 +54,9 @@ type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
 /// Which files a pipeline may name.
 #[derive(Debug, Clone, Copy)]
 pub struct Files {
-    /// Also those outside of the folder that the pipeline's own file lies in.
+    /// Whether files outside the folder of the pipeline's own file are allowed.
     pub outside: bool,
-    /// Most bytes of each.
+    /// The most bytes of each file.
     pub bytes_max: u64,
 }
 
@@ -71,10 +71,10 @@ impl Files {
 }
 
 impl Pipeline {
-    /// Reads the file and every file that it names, which are looked for beside it.
+    /// Reads the file and every file that it names. Relative paths start at the folder of the pipeline file.
     ///
     /// # Errors
-    /// Everything that is wrong with it, at once.
+    /// All errors at once.
     pub fn read(file: &Path, files: Files) -> Result<Self, FileError> {
         let error = |wrong: Vec<Wrong>| FileError {
             file: file.to_owned(),
@@ -163,7 +163,7 @@ fn take_name(node: &MarkedYaml<'_>, what: &str, wrongs: &mut Vec<Wrong>) -> Opti
     }
 }
 
-/// A step as it was read, with what it needs still as names.
+/// A step as read, whose `needs` are still names.
 struct Draft<'a, 'i> {
     node: &'a MarkedYaml<'i>,
     step: Step,
@@ -303,7 +303,7 @@ fn needs<'a, 'i>(node: &'a MarkedYaml<'i>) -> Result<Vec<(&'a MarkedYaml<'i>, St
     names.collect()
 }
 
-/// A time that a step may take.
+/// A step's timeout.
 fn seconds(text: &str) -> Option<Duration> {
     let timeout = crate::time::duration(text)?;
     (timeout > Duration::ZERO && timeout <= TIMEOUT_MAX).then_some(timeout)
@@ -331,7 +331,7 @@ fn payload(
         };
         let json = yaml::json(value, &mut file)?;
         match bytes {
-            // Bytes that are no text travel under the field's other name, as the storage actions have it.
+            // Bytes that are not text are sent in the field for bytes, as in the storage actions.
             Some(bytes) => object.insert(format!("{name}_base64"), bytes.into()),
             None => object.insert(name.to_owned(), json),
         };
@@ -339,7 +339,7 @@ fn payload(
     Ok(object)
 }
 
-/// Where each field below `node` stands.
+/// The lines of the fields below `node`.
 fn lines(node: &MarkedYaml<'_>, path: &str, known: &mut BTreeMap<String, usize>) {
     for (name, key_node, value) in entries(node, "").unwrap_or_default() {
         let path = format!("{path}.{name}");

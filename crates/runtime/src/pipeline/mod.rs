@@ -1,4 +1,4 @@
-//! Pipelines: steps that need each other, from one file, run as one job (docs/pipelines.md).
+//! Pipelines: steps that depend on each other, from one file, run as one job (docs/pipelines.md).
 
 mod check;
 mod file;
@@ -16,23 +16,23 @@ use pudato_protocol::Object;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A pipeline as its file says, with the files it names read.
+/// A pipeline as read from its file, including the files that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
-    /// Its name.
+    /// The name of the pipeline.
     pub name: String,
-    /// Where it runs: `dev`, `prod`, ...
+    /// The environment: `dev`, `prod`, ...
     pub environment: String,
-    /// Its steps, in the order of the file.
+    /// The steps, in the order of the file.
     pub steps: Vec<Step>,
 }
 
 /// A step of a pipeline: one Command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Its name, unique in the pipeline.
+    /// The name, unique in the pipeline.
     pub name: String,
-    /// Positions of the steps that must have succeeded before.
+    /// The positions of the steps that must succeed before this one.
     pub needs: Vec<usize>,
     /// The service.
     pub r#type: String,
@@ -40,11 +40,11 @@ pub struct Step {
     pub action: String,
     /// The payload.
     pub payload: Object,
-    /// How long its Result is waited for.
+    /// How long to wait for the step's Result.
     pub timeout: Duration,
-    /// Files that the payload holds, as they were named.
+    /// The files in the payload, by the names in the pipeline file.
     pub files: Vec<String>,
-    /// The line of its action, and of each field as errors name it: `payload.sources.s.path`.
+    /// The lines of the action and of each field, by the name that errors use: `payload.sources.s.path`.
     pub lines: BTreeMap<String, usize>,
 }
 
@@ -54,18 +54,18 @@ impl Pipeline {
         self.steps.iter().position(|step| step.name == name)
     }
 
-    /// Whether each step is `from`, or needs it directly or through others.
+    /// Whether each step is `from`, or needs it directly or indirectly.
     pub fn after(&self, from: usize) -> Vec<bool> {
         let mut is_after = vec![false; self.steps.len()];
         is_after[from] = true;
-        // `order` has what a step needs before it.
+        // `order` has the needs of a step before the step.
         for n in self.order() {
             is_after[n] |= self.steps[n].needs.iter().any(|need| is_after[*need]);
         }
         is_after
     }
 
-    /// The steps so that each comes after all that it needs.
+    /// The steps in an order in which each comes after all its needs.
     pub fn order(&self) -> Vec<usize> {
         let needs: Vec<&[usize]> = self.steps.iter().map(|step| &step.needs[..]).collect();
         order::order(&needs).unwrap_or_default()

@@ -1,6 +1,6 @@
-//! The order of steps that need each other.
+//! The order of steps that depend on each other.
 
-/// Positions so that each comes after all it needs, else as they stand; or a circle, as the positions on it.
+/// The positions in an order in which each comes after all its needs, otherwise in the given order; or the positions on a cycle.
 pub(super) fn order(needs: &[&[usize]]) -> Result<Vec<usize>, Vec<usize>> {
     let mut order = Vec::with_capacity(needs.len());
     let mut is_in = vec![false; needs.len()];
@@ -15,7 +15,7 @@ pub(super) fn order(needs: &[&[usize]]) -> Result<Vec<usize>, Vec<usize>> {
     Ok(order)
 }
 
-/// Of steps that all wait for another, following what each waits for comes round.
+/// If every remaining step waits for another one, following these waits leads to a cycle.
 fn circle(needs: &[&[usize]], is_in: &[bool]) -> Vec<usize> {
     let mut path: Vec<usize> = Vec::new();
     let mut at = is_in.iter().position(|is_in| !is_in).unwrap_or(0);

@@ -1,24 +1,24 @@
-//! How a pipeline and its steps ended, and how a caller follows them meanwhile.
+//! The outcome of a pipeline and of its steps, and the progress of a run.
 
 use pudato_protocol::{Object, Result as Reply};
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepEnd {
-    /// It had succeeded in an earlier run of the job.
+    /// The step had succeeded in an earlier run of the job.
     Before,
-    /// It succeeded.
+    /// The step succeeded.
     Success,
-    /// It failed.
+    /// The step failed.
     Failed,
-    /// Something that it needs did not succeed.
+    /// A step that it needs did not succeed.
     Skipped,
-    /// Its Result did not come in time; it may still come.
+    /// Its Result did not arrive in time; it may still arrive.
     TimedOut,
 }
 
 impl StepEnd {
-    /// Its name in tables and JSON.
+    /// The name of the state in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Before => "success before",
@@ -30,37 +30,37 @@ impl StepEnd {
     }
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone)]
 pub struct StepOutcome {
-    /// Its position in the pipeline.
+    /// The position in the pipeline.
     pub position: usize,
-    /// Its id in the registry.
+    /// The id in the registry.
     pub step_id: String,
-    /// How it ended.
+    /// How the step ended.
     pub end: StepEnd,
-    /// Its Result, where there is one.
+    /// The Result, if there is one.
     pub result: Option<Reply>,
-    /// Why it did not succeed.
+    /// Why the step did not succeed.
     pub error: Option<String>,
 }
 
-/// What came of a pipeline.
+/// The outcome of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The job.
+    /// The id of the job.
     pub job_id: String,
-    /// The steps that were asked for, in the order of the file.
+    /// The requested steps, in the order of the file.
     pub steps: Vec<StepOutcome>,
 }
 
-/// Tells somebody how it goes. Called from the task that runs the pipeline: it must not block.
+/// Receives the progress of a run. Its methods are called from the task that runs the pipeline, so they must not block.
 pub trait Progress: Send {
-    /// The id of the job: it was found, or is about to be created.
+    /// The id of the job, which was found or is about to be created.
     fn job(&mut self, job_id: &str);
     /// A step was sent.
     fn sent(&mut self, position: usize);
-    /// A step told how far it is.
+    /// A step reported its progress.
     fn pending(&mut self, position: usize, data: &Object);
     /// A step ended.
     fn ended(&mut self, outcome: &StepOutcome);

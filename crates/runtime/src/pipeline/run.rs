@@ -1,4 +1,4 @@
-//! Runs a pipeline as a job: every step is sent when all that it needs has succeeded.
+//! Runs a pipeline as a job: sends each step when all its needs have succeeded.
 
 use super::Pipeline;
 use super::outcome::{Outcome, Progress, StepEnd, StepOutcome};
@@ -16,15 +16,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How long creating the job may take.
+/// The time limit for creating the job.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Which job to go on with.
+/// The job to continue.
 #[derive(Debug, Clone, Default)]
 pub struct Resume {
-    /// A job that was begun before; a new one where it is `None`.
+    /// The id of an existing job; `None` for a new one.
     pub job_id: Option<String>,
-    /// Only this step and what needs it, whether or not they succeeded before.
+    /// Only this step and the steps that need it, whether or not they succeeded before.
     pub from: Option<usize>,
 }
 
@@ -35,42 +35,42 @@ pub struct Runner<'a> {
     creating: Mutex<Creating>,
 }
 
-/// What is under way to the registry, so that it can be taken back.
+/// The command to the registry that is in flight, so that it can be withdrawn.
 #[derive(Default)]
 struct Creating {
-    /// The correlation id of what was sent and is not answered.
+    /// The correlation id of the command that was sent and is not answered yet.
     sent: Option<String>,
-    /// Whether the job is known to be there.
+    /// Whether the job is known to exist.
     has_job: bool,
 }
 
-/// Whether a run that was broken off left a job.
+/// Whether an interrupted run left a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// No.
+    /// No job was created.
     Nothing,
-    /// Its job may be created yet: what creates it is in hand, or on a queue that cannot be searched.
+    /// A job may still be created: the command that creates it is in flight, or on a queue that cannot be searched.
     Unknown,
-    /// Yes.
+    /// The job exists.
     Job,
 }
 
-/// A step that is to be run.
+/// A step that the runner plans to run.
 #[derive(Debug, Clone)]
 struct Planned {
     step_id: String,
     correlation_id: String,
-    /// The identities of the Results that it has already.
+    /// The identities of the Results that the step has already.
     results: HashSet<String>,
-    /// Which attempt this is, from 1: one more than it has final Results.
+    /// The number of this attempt, from 1: one more than the number of final Results.
     attempt: usize,
-    /// It succeeded before and is not asked for again.
+    /// The step succeeded before and is not requested again.
     is_done: bool,
     is_wanted: bool,
 }
 
 impl<'a> Runner<'a> {
-    /// A runner of `pipeline`.
+    /// Creates a runner of `pipeline`.
     pub fn new(pudato: &'a Installation, pipeline: &'a Pipeline) -> Self {
         Self {
             pudato,
@@ -83,8 +83,8 @@ impl<'a> Runner<'a> {
         self.creating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back what was sent to create the job and its steps and nobody has received: it would make a job later that nobody runs.
-    /// To be called where [`Runner::run`] was dropped, or failed.
+    /// Withdraws the commands that create the job and its steps, if no worker has received them yet: they would later create a job that
+    /// nobody runs. Call this after [`Runner::run`] failed or was dropped.
     pub async fn withdraw(&self) -> Begun {
         let (sent, has_job) = {
             let mut creating = self.creating();
@@ -101,7 +101,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Removes a Command to the registry from its queue; false where somebody has received it.
+    /// Removes a command to the registry from its queue. Returns false if a worker has received it already.
     async fn take_back(&self, correlation_id: &str) -> Result<bool, Error> {
         let operations = &self.pudato.operations;
         let queue = self.pudato.names.queue("registry");
@@ -114,12 +114,10 @@ impl<'a> Runner<'a> {
         Ok(!ids.is_empty() && operations.purge(&queue, Some(&ids)).await? > 0)
     }
 
-    /// Runs the pipeline to its end. Dropping the future leaves a job that [`Resume`] goes on with: what was sent is not
-    /// sent a second time.
+    /// Runs the pipeline to its end. If the future is dropped, [`Resume`] can continue the job: steps that were sent are not sent again.
     ///
     /// # Errors
-    /// The job cannot be created or found, or the fabric cannot be reached. A step that fails is no error: see
-    /// [`Outcome`].
+    /// The job cannot be created or found, or the fabric cannot be reached. A failed step is not an error: see [`Outcome`].
     pub async fn run(
         &self,
         resume: Resume,
@@ -196,7 +194,7 @@ impl<'a> Runner<'a> {
         Ok(text(&added, "step_id"))
     }
 
-    /// Finds the job's steps by their names, and how far each is.
+    /// Finds the job's steps by name, with the state of each.
     async fn find(
         &self,
         job_id: &str,
@@ -207,7 +205,7 @@ impl<'a> Runner<'a> {
         let registry = &self.pudato.registry;
         let Some(job) = registry.get_job(job_id).await.map_err(unavailable)? else {
             return Err(CallError::Refused(format!(
-                "there is no job {job_id:?}; `pudato job list` shows those there are"
+                "there is no job {job_id:?}; `pudato job list` lists the jobs"
             )));
         };
         if job.pipeline.as_deref() != Some(self.pipeline.name.as_str()) {
@@ -236,7 +234,7 @@ impl<'a> Runner<'a> {
                         && found.handler_type.as_ref() == Some(&step.r#type)
                         && found.action.as_ref() == Some(&step.action);
                     let id = found.correlation_id.clone().unwrap_or_else(new_id);
-                    // Results count for the step where they agree with what was declared of it, and the file may have changed since.
+                    // Results count for a step only if they agree with its declaration, and the file may have changed since.
                     if *wanted && !is_same {
                         self.add(job_id, Some(&found.step_id), step, &id).await?;
                     }
@@ -247,7 +245,7 @@ impl<'a> Runner<'a> {
                         std::mem::take(results),
                     )
                 }
-                // The file has a step that the job does not know: it was added since, or the creation was interrupted.
+                // The job does not know this step of the file: it was added later, or the creation of the job was interrupted.
                 None if *wanted => {
                     let id = new_id();
                     let step_id = self.add(job_id, None, step, &id).await?;
@@ -280,7 +278,7 @@ impl<'a> Runner<'a> {
         Ok(planned)
     }
 
-    /// Sends each step when it may run, and waits for all.
+    /// Sends each step as soon as it may run, and waits for all of them.
     async fn steps(
         &self,
         job_id: &str,
@@ -299,7 +297,7 @@ impl<'a> Runner<'a> {
                 let needs = &self.pipeline.steps[n].needs;
                 let is_met = |need: &usize| {
                     let end = ends[*need].as_ref().map(|end| end.end);
-                    // What is not asked for is taken as it is.
+                    // A step that is not requested keeps its state.
                     !planned[*need].is_wanted
                         || matches!(end, Some(StepEnd::Success | StepEnd::Before))
                 };
@@ -370,7 +368,7 @@ impl<'a> Runner<'a> {
         outcome
     }
 
-    /// Sends a step. The same attempt has the same key, so that one which was sent before an interruption runs once.
+    /// Sends a step. The same attempt has the same key, so that a command that was sent before an interruption runs once.
     async fn send(&self, job_id: &str, n: usize, planned: &Planned) -> Result<(), CallError> {
         let step = &self.pipeline.steps[n];
         let mut command = Command::new(&step.r#type, &step.action, step.payload.clone());
@@ -387,7 +385,7 @@ impl<'a> Runner<'a> {
         Client::new(self.pudato).publish(&command).await.map(|_| ())
     }
 
-    /// Waits for the step's Result; what it tells on the way goes to `tell`.
+    /// Waits for the step's Result. Its progress goes to `tell`.
     async fn wait(
         &self,
         n: usize,
@@ -416,7 +414,7 @@ impl<'a> Runner<'a> {
         self.registry("update_step", update).await.map(|_| ())
     }
 
-    /// Asks the registry through its own service: whoever may send Commands may run a pipeline.
+    /// Uses the registry through its service, so that permission to send Commands is enough to run a pipeline.
     async fn registry(&self, action: &str, payload: Value) -> Result<Object, CallError> {
         let payload = match payload {
             Value::Object(payload) => payload,
@@ -426,7 +424,7 @@ impl<'a> Runner<'a> {
         let client = Client::new(self.pudato);
         let listener = client.look(&command.correlation_id).await?;
         let mut listener = listener.awaits(&command.r#type);
-        // Before it is sent: who is interrupted in between asks for nothing that is not there.
+        // Noted before sending: a caller that is interrupted in between withdraws a command that does not exist, which is harmless.
         self.creating().sent = Some(command.correlation_id.clone());
         client.publish(&command).await?;
         let mut pending = |_: &Reply| {};
@@ -443,7 +441,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// An id as the registry makes them; made here, so that it can be said before the registry answers.
+/// An id in the registry's format, created here so that it can be shown before the registry answers.
 fn new_job_id() -> String {
     let id = Command::new("", "", Object::new()).correlation_id;
     let id: String = id.chars().filter(|c| *c != '-').take(12).collect();

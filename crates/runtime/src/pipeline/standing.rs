@@ -1,10 +1,10 @@
-//! How far the steps of a job are.
+//! The state of the steps of a job.
 
 use pudato_registry::{Error, Step, StoredResult};
 
-/// The steps of a job, each with its Results, as they stood at one moment. A Result that arrives between the question for the
-/// steps and the question for their Results would count as an attempt of a step that seems not to have ended, and the step
-/// would run once more; so it is asked again until no step's state changed meanwhile. A state changes a few times at most.
+/// The steps of a job with their Results, at one moment. A Result that arrives between the query for the steps and the query for their
+/// Results would count as an attempt of a step that seems not to have ended, and the step would run once more. So the queries are repeated
+/// until no step's state changed in between. A state changes a few times at most.
 pub(super) async fn standing(
     steps: impl AsyncFn() -> Result<Vec<Step>, Error>,
     results_of: impl AsyncFn(&str) -> Result<Vec<StoredResult>, Error>,

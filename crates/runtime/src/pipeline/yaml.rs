@@ -3,14 +3,14 @@
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Number, Value};
 
-/// Something that is wrong, and where.
+/// An error and its place.
 pub(super) struct Wrong {
-    /// From 1.
+    /// The line, from 1.
     pub(super) line: usize,
     pub(super) what: String,
 }
 
-/// Where a node stands, from 1.
+/// The line of a node, from 1.
 pub(super) fn line(node: &MarkedYaml<'_>) -> usize {
     node.span.start.line()
 }
@@ -22,7 +22,7 @@ pub(super) fn wrong(node: &MarkedYaml<'_>, what: impl Into<String>) -> Wrong {
     }
 }
 
-/// Reads the one document of a text.
+/// Reads the only document of a text.
 pub(super) fn read(text: &str) -> Result<MarkedYaml<'_>, Wrong> {
     let documents = MarkedYaml::load_from_str(text);
     let mut documents = documents.map_err(|error| Wrong {
@@ -42,7 +42,7 @@ pub(super) fn read(text: &str) -> Result<MarkedYaml<'_>, Wrong> {
     }
 }
 
-/// What a node is, for errors.
+/// The kind of a node, for errors.
 pub(super) fn kind(node: &MarkedYaml<'_>) -> &'static str {
     match &node.data {
         YamlData::Value(Scalar::Null) => "nothing",
@@ -55,7 +55,7 @@ pub(super) fn kind(node: &MarkedYaml<'_>) -> &'static str {
     }
 }
 
-/// A node that is a text.
+/// The text of a node, if it is one.
 pub(super) fn text<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
     match &node.data {
         YamlData::Value(Scalar::String(text)) => Some(text),
@@ -88,7 +88,7 @@ pub(super) fn entries<'a, 'i>(
             }
         }
     }
-    // What stands here counts more than what is merged, and what was merged first more than what comes later.
+    // Entries of the mapping itself override merged ones, and earlier merges override later ones.
     for entry in merged {
         if !own.iter().any(|(name, ..)| *name == entry.0) {
             own.push(entry);
@@ -97,10 +97,11 @@ pub(super) fn entries<'a, 'i>(
     Ok(own)
 }
 
-/// YAML 1.1's key that takes over the entries of another mapping; YAML 1.2 has none, and who writes it means this.
+/// The merge key of YAML 1.1, which takes over the entries of another mapping. YAML 1.2 has no such key, but an author who writes it means
+/// this.
 const MERGE: &str = "<<";
 
-/// The entries of what is merged: a mapping, or a list of them.
+/// The entries to merge: those of a mapping, or of a list of mappings.
 fn sources<'a, 'i>(node: &'a MarkedYaml<'i>, what: &str) -> Result<Entries<'a, 'i>, Wrong> {
     let what = format!("{what}: {MERGE}");
     let YamlData::Sequence(all) = &node.data else {
@@ -111,10 +112,10 @@ fn sources<'a, 'i>(node: &'a MarkedYaml<'i>, what: &str) -> Result<Entries<'a, '
     Ok(all.into_iter().flatten().collect())
 }
 
-/// A whole number from here on may be another one as a DOUBLE.
+/// A whole number from this one on may change its value as a DOUBLE.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// The value as JSON. `file` is asked about every mapping whose one key is `file`.
+/// The value as JSON. `file` is called for every mapping whose only key is `file`.
 pub(super) fn json(
     node: &MarkedYaml<'_>,
     file: &mut dyn FnMut(&MarkedYaml<'_>, &str) -> Result<Value, Wrong>,

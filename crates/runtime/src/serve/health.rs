@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz` for whoever supervises the process.
+//! `/livez` and `/readyz` for a supervisor of the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longest wait for a request; who connects and says nothing is not waited for.
+/// The longest wait for a request: a client that connects and sends nothing is dropped.
 const REQUEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Whether the process takes work.
+/// Whether the process accepts work.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Says so.
+    /// Sets whether the process accepts work.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Relaxed);
     }
@@ -24,12 +24,12 @@ impl Readiness {
     }
 }
 
-/// Answers on `listener` until it is dropped: `/livez` 200 as long as the process runs, `/readyz` 200 while it takes work
-/// and 503 while it starts or drains, 404 for all else.
+/// Answers on `listener` until it is dropped. `/livez`: 200 as long as the process runs. `/readyz`: 200 while it accepts work, and 503
+/// while it starts or drains. Everything else: 404.
 pub async fn serve(listener: TcpListener, readiness: Readiness) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, say; it may have some again soon.
+            // The process may be out of file descriptors, for example, and have some again soon.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };

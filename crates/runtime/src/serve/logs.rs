@@ -1,4 +1,4 @@
-//! Logs on stderr: text for people, JSON lines for machines.
+//! Logs on stderr: text for people, JSON lines for programs.
 
 use crate::settings::Settings;
 use std::io::IsTerminal;
@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging, once for the process.
 ///
 /// # Errors
-/// `PUDATO_LOG` cannot be read; the text says where.
+/// `PUDATO_LOG` cannot be parsed; the text says where.
 pub fn start(settings: &Settings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| format!("PUDATO_LOG: expected e.g. info or pudato=debug: {error}"))?;
@@ -15,7 +15,7 @@ pub fn start(settings: &Settings) -> Result<(), String> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    // A second start in one process, as tests do it, changes nothing.
+    // Starting it again in the same process, as tests do, changes nothing.
     let _ = if settings.log_json.unwrap_or(!terminal) {
         builder
             .json()

@@ -1,4 +1,4 @@
-//! Serving: the roles of a program, started and supervised together.
+//! Serving: starts the roles of a program and supervises them together.
 
 pub(crate) mod health;
 pub mod logs;
@@ -20,29 +20,29 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How often the calls of this program are written down.
+/// The time between two writes of this program's call counts.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
-/// A role of a program: it runs until the program drains.
+/// A role of a program. It runs until the program drains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// A worker of this service.
+    /// The worker of this service.
     Worker(String),
-    /// The results consumer, which also keeps Events, exports lineage and watches the dead letters.
+    /// The results consumer, which also stores Events, exports lineage and watches the dead-letter queues.
     Results,
 }
 
 type Running = JoinSet<Result<(), Error>>;
 
 impl Installation {
-    /// Runs `roles` side by side until `drain` is cancelled and the messages in hand are finished.
+    /// Runs `roles` side by side until `drain` is cancelled and the messages in flight are finished.
     ///
     /// # Errors
-    /// A role cannot start or cannot go on; the others are drained then.
+    /// A role cannot start or continue. The other roles are drained then.
     pub async fn run(&self, roles: &[Role], drain: CancellationToken) -> Result<(), OpenError> {
         self.settings().require(&self.needed(roles))?;
         let readiness = self.serve_health().await?;
-        // Ended with this future, however that ends.
+        // Cancelled with this future, however it ends.
         let stop = CancellationToken::new();
         let stops = stop.clone().drop_guard();
         let (board, data_dir) = (self.board.clone(), self.data_dir.clone());
@@ -145,14 +145,14 @@ impl Installation {
                 Err(Error::new(ErrorKind::Unavailable, context))
             });
             if let Err(error) = ended {
-                tracing::error!(%error, "a role cannot go on; the program drains");
+                tracing::error!(%error, "a role cannot continue; the program drains");
                 drain.cancel();
                 outcome = Err(OpenError::Unavailable(error.to_string()));
             }
         }
     }
 
-    /// The notice of this program.
+    /// This program, as its notice shows it.
     fn program(&self, roles: &[Role]) -> Program {
         let runs = roles.iter().map(|role| match role {
             Role::Worker(service) => service.clone(),
@@ -166,14 +166,14 @@ impl Installation {
         }
     }
 
-    /// Writes down the calls of a program that does not serve and ends now, for `pudato cost`.
+    /// Writes the call counts of a program that does not serve and is ending, for `pudato cost`.
     pub fn record_last_calls(&self) {
         if let Some(usage) = &self.fabric.usage {
             self.ledger.append(&usage.calls());
         }
     }
 
-    /// Writes down the calls of a program that serves, so far.
+    /// Writes the call counts so far of a program that serves.
     fn record_calls(&self) {
         if let Some(usage) = &self.fabric.usage {
             let commands = self.deliveries.load(Ordering::Relaxed);

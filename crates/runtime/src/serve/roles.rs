@@ -32,7 +32,7 @@ impl Installation {
         })
     }
 
-    /// Decides about the messages of `service`.
+    /// The processor for the messages of `service`.
     pub(crate) fn processor(&self, service: &str) -> Result<Processor, OpenError> {
         let owner = Jitter::new().up_to(u64::MAX);
         Ok(Processor {
@@ -56,7 +56,7 @@ impl Installation {
         Arc::new(reporter)
     }
 
-    /// Writes the messages of `consumer` to the registry.
+    /// The results consumer that writes the messages of `consumer` to the registry.
     pub(crate) fn results_consumer(
         &self,
         consumer: Arc<dyn Consumer>,
@@ -97,8 +97,8 @@ impl Installation {
         }
     }
 
-    /// The dead-letter queues of commands: of the services that have a handler here and, on a shared fabric, of all whose queue the
-    /// settings name, since their handlers may be other programs.
+    /// The dead-letter queues of commands: those of the services with a handler here and, on a shared fabric, of all services whose queue
+    /// the settings name, since other programs may run their handlers.
     fn watched(&self) -> Vec<String> {
         let here = self.handlers.keys().filter(|name| self.has_queue(name));
         let mut services: BTreeSet<&str> = here.map(String::as_str).collect();

@@ -4,21 +4,21 @@ use super::reader::Reader;
 use super::services::{queue_variable, queues, topic_variable, topics};
 use std::collections::BTreeMap;
 
-/// Where topics and queues are on AWS.
+/// The topics and queues on AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsSettings {
-    /// ARNs of topics, by what they carry: a service, `results` or `events`.
+    /// The ARNs of topics, by their messages: a service, `results` or `events`.
     pub topic_arns: BTreeMap<&'static str, String>,
-    /// URLs of queues, by what reads them: a service, `results` or `history`.
+    /// The URLs of queues, by their readers: a service, `results` or `history`.
     pub queue_urls: BTreeMap<&'static str, String>,
-    /// Which signatures of notifications are required.
+    /// The required signatures of notifications.
     pub signatures: SignaturePolicy,
 }
 
-/// Which signatures of SNS are required.
+/// The required signatures of SNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignaturePolicy {
-    /// None.
+    /// Signatures are not verified.
     Off,
     /// Version 1 (SHA-1) or later.
     Sha1,

@@ -1,30 +1,30 @@
-//! Where databases are.
+//! The places of databases.
 
 use super::Fabric;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a database is.
+/// The place of a database.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabasePlace {
     /// A SQLite file.
     File(PathBuf),
-    /// The URL of a PostgreSQL server; it may hold a password.
+    /// A PostgreSQL server, by its URL, which may hold a password.
     Postgres(String),
-    /// A table of DynamoDB, for answers alone.
+    /// A table of DynamoDB; for answers only.
     Dynamo(String),
-    /// A secret that holds the URL.
+    /// A secret that has the URL.
     Secret(SecretName),
-    /// Nowhere: in memory, for who needs none.
+    /// In memory, for programs that need no database.
     Memory,
 }
 
 /// The name of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretName {
-    /// Of AWS Secrets Manager: name or ARN.
+    /// A secret in AWS Secrets Manager: its name or ARN.
     SecretsManager(String),
-    /// Of the parameter store of AWS Systems Manager.
+    /// A parameter in the parameter store of AWS Systems Manager.
     Parameter(String),
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for DatabasePlace {
 }
 
 impl DatabasePlace {
-    /// Reads a URL; `None` where it is of no kind that is known.
+    /// Parses a URL; `None` if its scheme is unknown.
     pub(crate) fn parse(url: &str) -> Option<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Some(Self::Postgres(url.to_owned()));
@@ -76,7 +76,7 @@ pub(super) fn registry(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> D
     match DatabasePlace::parse(url) {
         Some(place) if !matches!(place, DatabasePlace::Dynamo(_)) => place,
         _ => {
-            // The URL may hold a password, so it is not repeated.
+            // The URL may hold a password, so the error does not repeat it.
             let what = "REGISTRY_DATABASE_URL: expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE, secretsmanager:NAME or ssm:NAME";
             wrong.push(what.into());
             default

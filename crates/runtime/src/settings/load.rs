@@ -1,4 +1,4 @@
-//! Loading: finding each value with its origin, then reading all of them.
+//! Finds each value with its origin, then checks all of them.
 
 use super::aws::AwsSettings;
 use super::file::{read_containers, read_file};
@@ -128,7 +128,7 @@ fn find(variable: Variable, sources: &Sources<'_>, file: &BTreeMap<String, Strin
     of(variable.default.into(), "default".into())
 }
 
-/// Which fabric, and why: an AWS setting that stands there for nothing would be a silent mistake.
+/// The fabric, and why: an AWS setting without effect would be a silent mistake.
 fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
     let aws = all.iter().find(|setting| {
         let name = setting.variable.name;
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(origin(&settings, "PUDATO_LOG"), "default");
     }
 
-    /// Who comes with them counts on what they say.
+    /// Users of these settings rely on them, so they must not be ignored.
     #[test]
     fn a_setting_of_another_name_is_refused_with_what_to_say_instead() {
         for (name, part) in [
@@ -257,7 +257,7 @@ mod tests {
                     && error.contains(part),
                 "{error}"
             );
-            load(&[(name, "")], None).expect("nobody set it");
+            load(&[(name, "")], None).expect("an empty value counts as not set");
             let key = name["PUDATO_".len()..].to_lowercase();
             let error = load(&[], Some(&format!("{key} = \"x\""))).expect_err("refused");
             assert!(error.contains(part), "{error}");

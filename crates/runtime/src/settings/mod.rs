@@ -1,4 +1,4 @@
-//! Settings: flags before environment before `pudato.toml` before defaults, each with its origin.
+//! Settings: flags override the environment, which overrides `pudato.toml`, which overrides defaults. Each value has its origin.
 
 mod aws;
 mod database;
@@ -26,32 +26,32 @@ use std::time::Duration;
 /// The name of the settings file in the working directory.
 pub const FILE: &str = "pudato.toml";
 
-/// Which fabric messages travel over.
+/// The fabric that carries messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fabric {
-    /// The data folder of this machine.
+    /// SQLite in the data folder of this machine.
     Embedded,
     /// SNS and SQS.
     Aws,
 }
 
-/// Where a caller hears of the Result of its Command.
+/// The place where a caller waits for the Result of its Command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
     /// In the registry.
     Registry,
-    /// Through a queue of its own, for who cannot reach the registry; on AWS alone.
+    /// On a queue of its own, for callers that cannot reach the registry; on AWS only.
     Queue,
 }
 
-/// A value and where it came from.
+/// A value and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// What is set.
+    /// The variable.
     pub variable: Variable,
-    /// Its value; empty where there is none.
+    /// The value; empty if it has none.
     pub value: String,
-    /// Who says so.
+    /// The source of the value: flag, environment, file or default.
     pub origin: String,
 }
 
@@ -60,56 +60,56 @@ pub struct Setting {
 pub struct Settings {
     /// Every value with its origin, in the order of [`VARIABLES`].
     pub all: Vec<Setting>,
-    /// Which fabric.
+    /// The fabric.
     pub fabric: Fabric,
     /// The data folder.
     pub data_dir: PathBuf,
-    /// What names begin with.
+    /// The prefix of all names.
     pub prefix: String,
-    /// Container names and where they lie; empty: any valid name is a folder of the data folder.
+    /// The containers by name, with their locations. If there are none, any valid name is a folder of the data folder.
     pub containers: BTreeMap<String, String>,
-    /// Container of claims.
+    /// The container of claims.
     pub claims_container: String,
-    /// Most bytes of a claim.
+    /// The most bytes of a claim.
     pub claim_bytes_max: u64,
-    /// Where the registry is.
+    /// The place of the registry.
     pub registry: DatabasePlace,
     /// Whether a setting names the registry's database.
     pub registry_is_set: bool,
-    /// Where topics and queues are on AWS.
+    /// The topics and queues on AWS.
     pub aws: AwsSettings,
     /// The function that a Lambda runs: a service, `results` or `migrate`.
     pub function: Option<String>,
-    /// Connections to a PostgreSQL that this program keeps at most.
+    /// The most connections to PostgreSQL that this program keeps.
     pub database_connections: usize,
-    /// Where answers are kept on AWS; `None`: in the registry's database.
+    /// The store of answers on AWS; `None` for the registry's database.
     pub answers: Option<DatabasePlace>,
-    /// Where callers hear of Results.
+    /// Where callers wait for Results.
     pub replies: Replies,
-    /// An emulator instead of AWS.
+    /// The endpoint of an emulator instead of AWS.
     pub endpoint: Option<String>,
-    /// Messages in hand at once.
+    /// The most messages that a worker handles at once.
     pub concurrency: usize,
-    /// How long a received message is hidden from others.
+    /// How long a received message is hidden from other consumers.
     pub visibility: Duration,
-    /// How long a drain waits.
+    /// The grace time of a drain.
     pub drain: Duration,
-    /// The query service.
+    /// The settings of the query service.
     pub query: QuerySettings,
-    /// The transform service; its folder and warehouse are set where it is opened.
+    /// The settings of the transform service. Its folder and warehouse are set when it is opened.
     #[cfg(feature = "dbt")]
     pub transform: pudato_transform::Settings,
-    /// Where OpenLineage events go; `None`: nobody is told.
+    /// The receiver of OpenLineage events; `None` if there is none.
     pub openlineage: Option<TransportSettings>,
-    /// Port of `/livez` and `/readyz`.
+    /// The port of `/livez` and `/readyz`.
     pub health_port: Option<u16>,
-    /// What is logged.
+    /// The log filter.
     pub log: String,
-    /// `Some(true)`: JSON lines; `None`: what suits stderr.
+    /// `Some(true)` for JSON lines, `None` to choose by the kind of stderr.
     pub log_json: Option<bool>,
 }
 
-/// Everything that is wrong with the settings, at once.
+/// All errors in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(pub Vec<String>);
 
@@ -127,24 +127,24 @@ impl From<SettingsError> for OpenError {
     }
 }
 
-/// Where settings come from.
+/// The sources of settings.
 pub struct Sources<'a> {
     /// Flags of the command line, by the variable's name.
     pub flags: BTreeMap<&'static str, String>,
     /// Reads the environment.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The settings file: where it was named it must be there.
+    /// The settings file. If the caller named it, it must exist.
     pub file: Option<&'a Path>,
 }
 
 impl Settings {
-    /// The transform service's settings in a program whose data folder is `data_dir`.
+    /// The transform service's settings for the data folder `data_dir`.
     #[cfg(feature = "dbt")]
     pub fn transform_in(&self, data_dir: &Path) -> pudato_transform::Settings {
         transform::in_folder(self, data_dir)
     }
 
-    /// Whether the settings name a dbt project: its worker reads the queue of the transform service.
+    /// Whether the settings name a dbt project, so that a worker reads the queue of the transform service.
     #[cfg(feature = "dbt")]
     pub fn has_dbt_project(&self) -> bool {
         self.transform.project.is_some() || self.transform.logic.is_some()
@@ -156,10 +156,10 @@ impl Settings {
         false
     }
 
-    /// Refuses to start on AWS if any of the settings `needed` is missing.
+    /// Refuses to start on AWS if one of the settings `needed` is missing.
     ///
     /// # Errors
-    /// Every missing setting, and why the fabric is AWS.
+    /// All missing settings, and why the fabric is AWS.
     pub fn require(&self, needed: &[String]) -> Result<(), SettingsError> {
         let missing: Vec<&str> = needed
             .iter()

@@ -4,28 +4,28 @@ use super::reader::Reader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the query service may use.
+/// The resources of the query service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuerySettings {
-    /// The warehouse; `None`: in memory.
+    /// The warehouse; `None` for one in memory.
     pub file: Option<PathBuf>,
     /// Whether a setting names the warehouse's file.
     pub file_is_set: bool,
-    /// Longest time of one Command's SQL.
+    /// The time limit for the SQL of one Command.
     pub deadline: Duration,
-    /// Most memory.
+    /// The most memory.
     pub memory_bytes: u64,
-    /// Most bytes on disk of what does not fit into memory.
+    /// The most bytes that DuckDB spills to disk.
     pub spill_bytes: u64,
-    /// Threads.
+    /// The number of threads.
     pub threads: u32,
-    /// Most bytes of a Command's sources.
+    /// The most bytes of a Command's sources.
     pub source_bytes_max: u64,
-    /// Most bytes of the rows in a Result.
+    /// The most bytes of the rows in a Result.
     pub answer_bytes_max: usize,
-    /// Whether scripts may be sent.
+    /// Whether scripts are allowed.
     pub scripts: bool,
-    /// Whether DuckDB runs in a process of its own.
+    /// Whether DuckDB runs in a separate process.
     pub has_own_process: bool,
 }
 

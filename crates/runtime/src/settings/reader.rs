@@ -1,9 +1,9 @@
-//! Reading values as what they are, and collecting what is wrong with them.
+//! Reads typed values, and collects the errors in them.
 
 use super::{Setting, value};
 use std::fmt::Display;
 
-/// Reads settings; what cannot be used is added to `wrong`, so that all of it is reported at once.
+/// Reads settings. Errors are added to `wrong`, so that all of them are reported at once.
 pub(super) struct Reader<'a> {
     pub(super) all: &'a [Setting],
     pub(super) wrong: &'a mut Vec<String>,
@@ -15,7 +15,7 @@ impl<'a> Reader<'a> {
         value(self.all, name)
     }
 
-    /// A text that may be missing.
+    /// A text, or `None` if it is not set.
     pub(super) fn optional(&self, name: &str) -> Option<&'a str> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         self.choice(name, &[("true", true), ("false", false)])
     }
 
-    /// One of several words; the first stands in for a wrong one.
+    /// One of several words. If the value is wrong, the first stands in for it.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> T {
         let text = self.text(name);
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         words[0].1
     }
 
-    /// Notes that a value is not what was expected.
+    /// Notes that a value is not as expected.
     pub(super) fn wrong(&mut self, name: &str, expected: &dyn Display, found: &str) {
         let text = format!("{name}: expected {expected}, found {found:?}");
         self.wrong.push(text);

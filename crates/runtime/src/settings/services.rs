@@ -1,16 +1,16 @@
-//! The services of pudato: one table of what each has on a fabric and in the settings.
+//! The services of pudato: a table of what each has on a fabric and in the settings.
 
 use crate::names::{EVENTS, HISTORY, RESULTS};
 
-/// The setting of the registry's database, which every program on AWS needs that serves.
+/// The setting of the registry's database, which every program that serves on AWS needs.
 pub const REGISTRY_DATABASE: &str = "REGISTRY_DATABASE_URL";
 
 /// A service that pudato has a handler for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// Its name: the `type` of its Commands.
+    /// The name: the `type` of its Commands.
     pub name: &'static str,
-    /// When its queue exists on AWS. On the embedded fabric it always does.
+    /// When the queue exists on AWS. On the embedded fabric it always exists.
     pub queue: Queue,
 }
 
@@ -19,11 +19,11 @@ pub struct Service {
 pub enum Queue {
     /// Always.
     Always,
-    /// Only if a worker reads it: the service cannot run in Lambda, and its messages would wait for nothing.
+    /// Only if a worker reads it: the service cannot run in Lambda, so without a worker its messages would wait for nothing.
     WithWorker,
 }
 
-/// All of them. Each has a topic.
+/// All services of pudato. Each has a topic.
 pub const SERVICES: [Service; 4] = [
     Service {
         name: "storage",
@@ -43,7 +43,7 @@ pub const SERVICES: [Service; 4] = [
     },
 ];
 
-/// The service of that name, if it is pudato's own.
+/// The service of that name, if it is one of pudato's own.
 pub fn service(name: &str) -> Option<Service> {
     SERVICES.into_iter().find(|service| service.name == name)
 }
@@ -53,24 +53,24 @@ pub fn always_has_queue(name: &str) -> bool {
     service(name).is_none_or(|service| service.queue == Queue::Always)
 }
 
-/// Everything that has a topic with a setting: the services, Results and Events.
+/// The names whose topic has a setting: the services, Results and Events.
 pub fn topics() -> impl Iterator<Item = &'static str> {
     let services = SERVICES.into_iter().map(|service| service.name);
     services.chain([RESULTS, EVENTS])
 }
 
-/// Everything that has a queue with a setting: the services, the results consumer and the keeper of Events.
+/// The names whose queue has a setting: the services, the results consumer and the history of Events.
 pub fn queues() -> impl Iterator<Item = &'static str> {
     let services = SERVICES.into_iter().map(|service| service.name);
     services.chain([RESULTS, HISTORY])
 }
 
-/// Whether a setting names the topic.
+/// Whether the topic has a setting.
 pub fn has_topic_setting(name: &str) -> bool {
     topics().any(|topic| topic == name)
 }
 
-/// Whether a setting names the queue.
+/// Whether the queue has a setting.
 pub fn has_queue_setting(name: &str) -> bool {
     queues().any(|queue| queue == name)
 }

@@ -5,10 +5,10 @@ use pudato_transform::{Logic, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Less is no limit but a mistake: with 16 MiB no Python starts.
+/// A smaller limit is a mistake: Python does not start with 16 MiB.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 
-/// The settings of the service in a program whose data folder is `data_dir`.
+/// The settings of the service for the data folder `data_dir`.
 pub(super) fn in_folder(settings: &crate::Settings, data_dir: &Path) -> Settings {
     let file = settings.query.file.as_ref();
     Settings {

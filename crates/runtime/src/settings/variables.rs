@@ -1,17 +1,17 @@
-//! Every setting there is: one list, which `pudato config` prints and docs/settings.md repeats.
+//! All settings in one list, which `pudato config` prints and docs/settings.md repeats.
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name in the environment.
+    /// The name in the environment.
     pub name: &'static str,
-    /// Its key in `pudato.toml`.
+    /// The key in `pudato.toml`.
     pub key: &'static str,
-    /// Its value where nobody sets it; empty where it has none.
+    /// The default; empty if there is none.
     pub default: &'static str,
-    /// What it means.
+    /// The meaning.
     pub meaning: &'static str,
-    /// Whether its value is masked where it is printed.
+    /// Whether the value is masked in output.
     pub is_secret: bool,
 }
 
@@ -412,7 +412,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
-/// Setting names that people mistake for pudato's, and what to set instead. pudato refuses them, because whoever sets one relies on it.
+/// Names that people mistake for settings of pudato, and what to set instead. pudato refuses them, because whoever sets one relies on it.
 pub(crate) const OTHERS: &[(&str, &str)] = &[
     (
         "PUDATO_ENV",
@@ -440,7 +440,7 @@ pub(crate) const OTHERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What to set instead of a setting that pudato does not have, by its name or its key in the file.
+/// The advice for a setting that pudato does not have, by its name or its key in the file.
 pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
     let is_named =
         |known: &str| known == name || known["PUDATO_".len()..].eq_ignore_ascii_case(name);
@@ -448,7 +448,7 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
     found.map(|(_, instead)| *instead)
 }
 
-/// The key that is spelt most like `unknown`.
+/// The key that is most similar to `unknown`.
 pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     pudato_handler::nearest(unknown, known).map(|(_, key)| key)
 }

@@ -1,7 +1,7 @@
-//! A file in the data folder in which a program shows others which messages it has in hand. The program keeps the file locked while it
-//! lives.
+//! A file in the data folder in which a program shows others which messages it is handling. The program keeps the file locked while it is
+//! alive.
 //!
-//! This is a file rather than a table because the fabric may be what does not answer, and on AWS there is no fabric on this machine.
+//! This is a file rather than a table because the fabric may be what does not respond, and on AWS there is no fabric on this machine.
 
 mod program;
 
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
-/// Notices follow each other no faster.
+/// The shortest time between two notices.
 const EVERY: Duration = Duration::from_secs(1);
-/// A notice that was never finished is removed when it is older.
+/// An unfinished notice that is older than this is removed.
 const UNFINISHED: Duration = Duration::from_secs(60);
-/// How the name of one ends that is not finished.
+/// The extension of an unfinished notice.
 const UNFINISHED_ENDING: &str = "new";
 
-/// Keeps a notice of what is on `board` until `stop`; where it cannot be written, none is there.
+/// Keeps a notice of the messages on `board` until `stop` is cancelled. If the notice cannot be written, there is none.
 pub(crate) async fn keep_posted(
     board: Board,
     data_dir: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) async fn keep_posted(
         let (in_hand, outages, is_moving) = board.notice();
         (program.in_hand, program.outages) = (in_hand, outages);
         let text = serde_json::to_string(&program).unwrap_or_default();
-        // A disk may hang, and others of this program must not hang with it.
+        // A disk may hang, and the other tasks of this program must not hang with it.
         let written = tokio::task::spawn_blocking(move || {
             post.write(&text);
             post
@@ -58,10 +58,10 @@ pub(crate) async fn keep_posted(
     }
 }
 
-/// The notice of one program; removed when this is dropped.
+/// The notice of one program. Dropping it removes the file.
 struct Post {
     path: PathBuf,
-    /// The file that is there now, locked.
+    /// The current file, locked.
     posted: Option<(File, String)>,
     is_failing: bool,
 }
@@ -69,7 +69,7 @@ struct Post {
 impl Post {
     fn new(data_dir: &Path) -> Self {
         let folder = data_dir.join(FOLDER);
-        // Where it cannot be made the first write says so.
+        // If the folder cannot be created, the first write reports it.
         let _ = DirBuilder::new().mode(0o700).create(&folder);
         sweep(&folder);
         let name = format!("{}-{:08x}.{ENDING}", std::process::id(), fastrand::u32(..));
@@ -80,8 +80,7 @@ impl Post {
         }
     }
 
-    /// Replaces the notice, unless it says the same already. One that cannot be replaced is removed: it would say what is no longer
-    /// true.
+    /// Replaces the notice, unless its text is the same. A notice that cannot be replaced is removed, since it would be out of date.
     fn write(&mut self, text: &str) {
         if self
             .posted
@@ -98,7 +97,7 @@ impl Post {
             Err(error) => {
                 if !self.is_failing {
                     let path = self.path.display();
-                    tracing::warn!(%error, %path, "others cannot see what this program has in hand");
+                    tracing::warn!(%error, %path, "the notice cannot be written; other programs cannot see which messages this one is handling");
                 }
                 self.is_failing = true;
                 self.posted = None;
@@ -107,7 +106,7 @@ impl Post {
         }
     }
 
-    /// Whoever sees the file at its place sees it whole, and locked.
+    /// A reader that sees the file at its place sees it complete and locked.
     fn replace(&self, text: &str) -> io::Result<File> {
         let new = self.path.with_extension(UNFINISHED_ENDING);
         let mut options = OpenOptions::new();
@@ -116,7 +115,7 @@ impl Post {
         let written = file
             .lock()
             .or_else(|error| match error.kind() {
-                // Some file systems have no locks.
+                // Some file systems do not support locks.
                 io::ErrorKind::Unsupported => Ok(()),
                 _ => Err(error),
             })
@@ -135,7 +134,7 @@ impl Drop for Post {
     }
 }
 
-/// Removes what programs left that were killed.
+/// Removes the notices of programs that were killed.
 fn sweep(folder: &Path) {
     let Ok(found) = fs::read_dir(folder) else {
         return;
@@ -184,10 +183,13 @@ mod tests {
         assert_eq!(read, [2], "the last counts");
         let mode = path.metadata().expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        // As when it is killed: the lock goes, and the file stays.
+        // As after a kill: the lock is released, and the file stays.
         post.posted = None;
         assert!(path.exists());
-        assert!(programs(folder.path()).is_empty(), "nobody believes it");
+        assert!(
+            programs(folder.path()).is_empty(),
+            "a notice without a lock is ignored"
+        );
         drop(Post::new(folder.path()));
         assert!(!path.exists(), "the next program removes it");
     }
@@ -201,7 +203,7 @@ mod tests {
         assert_eq!(
             programs(folder.path()).len(),
             1,
-            "another sweeps nothing alive"
+            "the notice of a live program stays"
         );
         drop((post, other));
         let left = fs::read_dir(folder.path().join(FOLDER)).expect("a folder");

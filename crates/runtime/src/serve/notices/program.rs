@@ -11,26 +11,26 @@ use std::path::Path;
 pub(super) const FOLDER: &str = "run";
 /// The extension of a notice.
 pub(super) const ENDING: &str = "json";
-/// How often a notice is opened again that was replaced meanwhile.
+/// How often a notice that was replaced meanwhile is opened again.
 const REPLACED_MAX: u32 = 10;
 
 /// A program that serves on a data folder, as its notice shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Program {
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// Since when it serves, in milliseconds since the Unix epoch, as all times here.
+    /// When it started to serve, in milliseconds since the Unix epoch, like all times here.
     pub since_ms: u64,
     /// The services whose workers it runs; `results` is the results consumer.
     pub runs: Vec<String>,
-    /// What it has in hand for longer than a second, the longest first.
+    /// The messages that it has been handling for more than a second, the oldest first.
     pub in_hand: Vec<InHand>,
-    /// What keeps it from going on.
+    /// The outages of its parts.
     pub outages: Vec<Outage>,
 }
 
-/// The programs that serve on a data folder now. A program that was killed left a notice without a lock, which nobody believes.
+/// The programs that now serve on a data folder. A killed program leaves a notice without a lock, which is ignored.
 pub fn programs(data_dir: &Path) -> Vec<Program> {
     let Ok(found) = fs::read_dir(data_dir.join(FOLDER)) else {
         return Vec::new();
@@ -40,11 +40,11 @@ pub fn programs(data_dir: &Path) -> Vec<Program> {
     let mut programs: Vec<Program> = notices
         .filter_map(|path| {
             let text = living(&path)?;
-            // One that cannot be read is of another version; it serves all the same.
+            // An unreadable notice is from another version of pudato. Its program serves nevertheless.
             let program = serde_json::from_str(&text);
             program
                 .inspect_err(
-                    |error| tracing::warn!(%error, path = %path.display(), "a notice cannot be read"),
+                    |error| tracing::warn!(%error, path = %path.display(), "the notice of another program cannot be read"),
                 )
                 .ok()
         })
@@ -53,16 +53,16 @@ pub fn programs(data_dir: &Path) -> Vec<Program> {
     programs
 }
 
-/// The text of a notice whose program lives.
+/// The text of a notice whose program is alive.
 fn living(path: &Path) -> Option<String> {
     for _ in 0..REPLACED_MAX {
         let mut file = File::open(path).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => {}
-            // Where files cannot be locked a program that ended well took its notice along.
+            // Without file locks: a program that ended normally has removed its notice.
             Err(TryLockError::Error(_)) => {}
             Ok(()) if is_at(&file, path) => return None,
-            // It was replaced after it was opened.
+            // The file was replaced after it was opened.
             Ok(()) => continue,
         }
         let mut text = String::new();
@@ -71,7 +71,7 @@ fn living(path: &Path) -> Option<String> {
     None
 }
 
-/// Whether the file is the one that its path names now.
+/// Whether the open file is the one that its path names now.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(opened), Ok(named)) = (file.metadata(), fs::metadata(path)) else {
         return false;
@@ -79,7 +79,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     (opened.dev(), opened.ino()) == (named.dev(), named.ino())
 }
 
-/// The process id of the `pudato up` that runs on a data folder; `?` where it did not write one.
+/// The process id of the `pudato up` that runs on a data folder; `?` if it did not write one.
 pub fn up_process(data_dir: &Path) -> Option<String> {
     let mut file = File::open(data_dir.join("up.lock")).ok()?;
     match file.try_lock_shared() {
