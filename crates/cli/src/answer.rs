@@ -1,12 +1,12 @@
-//! The rows that a query answered, as a table.
+//! The rows of a query's answer, as a table.
 
 use pudato_runtime::protocol::Object;
 use serde_json::Value;
 
-/// Widest cell: longer texts are cut, so that a line stays readable. `--json` has all of it.
+/// The width of the widest cell: longer texts are cut, so that a line stays readable. `--json` prints them in full.
 const CELL_MAX: usize = 60;
 
-/// The answer of a query as lines; `None` where the data is none.
+/// A query's answer as lines; `None` if the data is not an answer of a query.
 pub fn table(data: &Object) -> Option<Vec<String>> {
     let columns = data.get("columns")?.as_array()?;
     let rows = data.get("rows")?.as_array()?;
@@ -53,7 +53,7 @@ pub fn table(data: &Object) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// The plans of an EXPLAIN, each below its name: they are drawn in lines, and in a cell nobody could read them.
+/// The plans of an EXPLAIN, each below its name. They are drawings of several lines, which a cell could not show.
 fn plans(rows: &[&Vec<Value>]) -> Vec<String> {
     let mut lines = Vec::new();
     for row in rows {

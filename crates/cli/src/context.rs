@@ -23,7 +23,7 @@ pub struct Global {
     pub log: Option<String>,
 }
 
-/// What every command needs.
+/// The settings and the output format, which every command needs.
 pub struct Context {
     pub settings: Settings,
     pub json: bool,
@@ -45,13 +45,13 @@ impl Context {
         Ok(Installation::open(self.settings.clone()).await?)
     }
 
-    /// For a program that sends commands. It needs no registry if Results come through a queue.
+    /// Opens an installation that sends commands. It needs no registry if Results arrive on a queue.
     pub async fn open_to_call(&self) -> Result<Installation, Failure> {
         Ok(Installation::open_to_call(self.settings.clone()).await?)
     }
 }
 
-/// Loads the settings. Programs that do not serve log warnings only, unless a setting or flag says otherwise.
+/// Loads the settings. Programs that do not serve log only warnings, unless a setting or a flag says otherwise.
 fn settings(global: &Global, serves: bool) -> Result<Settings, Failure> {
     let mut flags = BTreeMap::new();
     if let Some(data_dir) = &global.data_dir {

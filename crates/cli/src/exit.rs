@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well (docs/design/pipelines.md, "Exit codes of the command line").
+//! Exit codes and errors of commands (docs/design/pipelines.md, "Exit codes of the command line").
 
 use crate::output;
 use pudato_runtime::{CallError, OpenError};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// The operation failed: an error Result, or nothing was found.
 pub const FAILED: u8 = 1;
-/// The command was used wrongly.
+/// Wrong usage of the command.
 pub const USAGE: u8 = 2;
 /// A setting or the data folder cannot be used.
 pub const CONFIGURATION: u8 = 3;
@@ -17,7 +17,7 @@ pub const TIMED_OUT: u8 = 5;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
-/// Why a command ended, and with which code.
+/// The reason why a command failed, with its exit code.
 pub struct Failure {
     code: u8,
     text: String,
@@ -43,7 +43,7 @@ impl Failure {
         Self::new(CONFIGURATION, text)
     }
 
-    /// What was printed says enough.
+    /// A failure without a text, because the output already explains it.
     pub fn silent(code: u8) -> Self {
         Self::new(code, "")
     }
@@ -52,18 +52,18 @@ impl Failure {
         Self::interrupted_with("interrupted")
     }
 
-    /// Ctrl-C, and what can be done about it.
+    /// An interruption by Ctrl-C, with advice.
     pub fn interrupted_with(text: impl Into<String>) -> Self {
         Self::new(INTERRUPTED, text)
     }
 
-    /// With something that was found out afterwards.
+    /// Adds a remark to the text.
     pub fn with(mut self, more: &str) -> Self {
         self.text = format!("{}; {more}", self.text);
         self
     }
 
-    /// Says why on stderr, and gives the code.
+    /// Prints the reason on stderr, and returns the exit code.
     pub fn report(self, json: bool) -> ExitCode {
         if !self.text.is_empty() {
             if json {

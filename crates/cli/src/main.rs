@@ -1,10 +1,10 @@
-//! The `pudato` command: reads its arguments, calls the runtime, prints.
+//! The `pudato` command: reads its arguments, calls the runtime, prints the outcome.
 
 mod answer;
 mod commands;
 mod context;
 mod exit;
-mod nobody;
+mod no_worker;
 mod output;
 mod payload;
 mod progress;
@@ -23,7 +23,7 @@ use context::{Context, Global};
 use exit::Failure;
 use std::process::ExitCode;
 
-/// Many small texts are made and dropped on several threads; this allocator is measurably better at that.
+/// The program allocates and frees many small texts on several threads; this allocator is measurably faster at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are answers. Anything else is wrong usage, and clap says what is wrong.
+            // Help and version are normal answers. Anything else is wrong usage, which clap explains.
             let _ = error.print();
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             return ExitCode::from(code);
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C ends a command; those that serve, or wait for an answer, handle it themselves.
+/// Ctrl-C ends a command. Commands that serve or wait for a Result handle it themselves.
 async fn interrupted(command: &Command) {
     let handles_it = matches!(
         command,

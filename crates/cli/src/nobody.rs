@@ -1,4 +1,4 @@
-//! What a caller is told while it waits and nobody is there who would answer.
+//! Warns a waiting caller if no program is running that would answer.
 
 use crate::output;
 use pudato_runtime::{Installation, View};
@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// An answer that comes sooner leaves nothing to say.
+/// If the answer arrives within this time, there is no warning.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-/// How often it is looked again: who was there may be gone.
+/// The time between two checks: a program may stop meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Says on stderr, after a second, who of `services` and of what writes Results is not there; each once, and again where it was there
-/// meanwhile. Never ends.
-pub async fn say(pudato: &Installation, services: &BTreeSet<&str>, json: bool) -> Infallible {
+/// After a second, warns on stderr if no program runs the worker of one of `services`, or the results consumer. Each warning is printed
+/// once, and again if such a program ran and stopped meanwhile. Never returns.
+pub async fn warn(pudato: &Installation, services: &BTreeSet<&str>, json: bool) -> Infallible {
     let mut said: BTreeSet<&str> = BTreeSet::new();
     let mut wait = LOOK_AFTER;
     loop {

@@ -1,4 +1,4 @@
-//! Data on stdout.
+//! Prints data on stdout.
 
 use crate::exit::Failure;
 use serde_json::Value;
@@ -7,8 +7,8 @@ use std::io::{IsTerminal, Write};
 
 pub use pudato_runtime::thousands;
 
-/// Prints text: as it is to a file or a program, and without what a terminal would obey on a terminal. A reader that went away
-/// (`| head`) is no error.
+/// Prints text: unchanged to a file or a pipe, and without control characters to a terminal. A reader that closes the pipe (`| head`) is
+/// not an error.
 pub fn text(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let text = match out.is_terminal() {
@@ -23,7 +23,7 @@ pub fn text(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// A line for standard error.
+/// A text for a line on stderr.
 pub fn told(text: &str) -> Cow<'_, str> {
     match std::io::stderr().is_terminal() {
         true => harmless(text),
@@ -31,8 +31,8 @@ pub fn told(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text from data may hold what a terminal obeys: it moves the cursor, changes colours and titles, or turns the order of letters
-/// round. Such characters are shown by their numbers.
+/// Text from data may contain characters that control a terminal: they move the cursor, change colours and titles, or reverse the order of
+/// letters. They are shown by their code points.
 fn harmless(text: &str) -> Cow<'_, str> {
     let is_obeyed = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
@@ -66,7 +66,7 @@ pub fn json_line(value: &Value) -> Result<(), Failure> {
     line(&value.to_string())
 }
 
-/// Columns as wide as their widest cell; the last one is not padded.
+/// A table whose columns are as wide as their widest cells; the last column is not padded.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -90,12 +90,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A time to the second.
+/// A time without its fraction of a second.
 pub fn time(at: &str) -> String {
     at.get(..19).unwrap_or(at).replace('T', " ")
 }
 
-/// Milliseconds since the Unix epoch, as a time to the second.
+/// Milliseconds since the Unix epoch, as a time in seconds.
 pub fn time_ms(at_ms: u64) -> String {
     time(pudato_runtime::timestamp(at_ms).as_str())
 }

@@ -1,4 +1,4 @@
-//! A payload from the command line.
+//! A payload from the arguments of the command line.
 
 use crate::exit::Failure;
 use base64::Engine;
@@ -8,9 +8,9 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Puts a payload together: the JSON object of `--payload`, then `key=text`, `key=@file` and `key:=json`.
+/// Composes a payload from the JSON object of `--payload` and the fields `key=text`, `key=@file` and `key:=json`.
 ///
-/// Any file may be named, since the command line is the caller's own word; each has at most `bytes_max` bytes.
+/// Any file may be named, since the caller controls the command line. Each has at most `bytes_max` bytes.
 pub fn read(json: Option<&str>, fields: &[String], bytes_max: u64) -> Result<Object, Failure> {
     let mut payload = match json {
         None => Object::new(),

@@ -1,4 +1,4 @@
-//! How a pipeline goes: live lines on a terminal, plain lines elsewhere. All of it on stderr.
+//! Shows the progress of a pipeline on stderr: live lines on a terminal, plain lines elsewhere.
 
 use crate::output;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What a `pending` Result says of how far its command is.
+/// The progress in a `pending` Result, as text.
 pub fn how_far(data: &Object) -> String {
     if let Some(Value::String(what)) = data.get("waits_for") {
         let since = data.get("since").and_then(Value::as_str);
@@ -17,7 +17,7 @@ pub fn how_far(data: &Object) -> String {
         return format!("waits for {what}{}", since.unwrap_or_default());
     }
     let number = |name: &str| data.get(name).and_then(Value::as_u64);
-    // dbt counts hooks and batches of a model by themselves, and its version 2 does not say how many nodes there are.
+    // dbt counts hooks and the batches of a model separately, and its version 2 does not report the number of nodes.
     let part = match (data.get("kind"), number("part"), number("parts")) {
         (Some(Value::String(kind)), Some(part), Some(parts)) => {
             Some(format!("{kind} {part} of {parts}"))
@@ -42,7 +42,7 @@ pub fn how_far(data: &Object) -> String {
 pub struct Shown {
     names: Vec<String>,
     width: usize,
-    /// The job, for whoever interrupts it.
+    /// The id of the job, for the text after an interruption.
     job: Arc<Mutex<Option<String>>>,
     live: Option<Live>,
 }
@@ -53,7 +53,7 @@ struct Live {
 }
 
 impl Shown {
-    /// For `pipeline`; `job` is told the job's id as soon as there is one.
+    /// Shows the progress of `pipeline`. `job` receives the job's id as soon as there is one.
     pub fn new(pipeline: &Pipeline, job: Arc<Mutex<Option<String>>>) -> Self {
         let names: Vec<String> = pipeline
             .steps

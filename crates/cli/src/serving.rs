@@ -48,14 +48,14 @@ pub async fn serve(
     tokio::select! {
         ended = running => Ok(ended?),
         code = either(&mut terminate, &mut interrupt) => {
-            // What is in hand comes again after its lease.
+            // Messages in flight are redelivered when their leases end.
             eprintln!("pudato: stopped immediately");
             std::process::exit(code)
         }
     }
 }
 
-/// What is waited for, and how long.
+/// The commands that the program is waiting for, and how long it will wait.
 fn finishing(pudato: &Installation) -> String {
     let in_hand = pudato.board.in_hand();
     let count = match in_hand.len() {
@@ -70,7 +70,7 @@ fn finishing(pudato: &Installation) -> String {
         .map(|entry| {
             let from = since(entry.since_ms, now_ms);
             let wait = entry.waits_for.as_ref();
-            let wait = wait.map(|wait| format!(", waits for {}", wait.what));
+            let wait = wait.map(|wait| format!(", waiting for {}", wait.what));
             format!(
                 "{} (since {from}{})",
                 entry.called(),
@@ -88,14 +88,14 @@ fn finishing(pudato: &Installation) -> String {
     )
 }
 
-/// Commands that are named where many are waited for.
+/// The most commands that are listed by name.
 const NAMED_MAX: usize = 5;
 
-/// How often it is tried to be the only one: who only looks whether another is there holds the lock for a moment.
+/// The time between two attempts to take the lock: another program that only checks for it holds it for a moment.
 const TRIES: u32 = 10;
 const TRY_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// Waits for a signal; answers the exit code that a shell gives to it.
+/// Waits for a signal. Returns the exit code that a shell would give.
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     tokio::select! {
         _ = terminate.recv() => 143,
@@ -103,7 +103,7 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     }
 }
 
-/// Two `up` on one folder would do everything twice over, which is safe and never meant. The lock ends with the process.
+/// Two `up` on one folder would do everything twice, which is safe but never intended. The lock ends with the process.
 pub fn only_one(pudato: &Installation) -> Result<File, Failure> {
     let path = pudato.data_dir.join("up.lock");
     let failed =

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::how_far;
 use crate::request::Request;
-use crate::{nobody, output};
+use crate::{no_worker, output};
 use pudato_runtime::Client;
 use pudato_runtime::protocol::{Result as Reply, Status, encode};
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Call {
             tokio::select! {
                 biased;
                 heard = heard => heard,
-                never = nobody::say(&pudato, &services, context.json) => match never {},
+                never = no_worker::warn(&pudato, &services, context.json) => match never {},
             }
         };
         let result = tokio::select! {
@@ -60,7 +60,7 @@ impl Call {
                 difference.field()
             );
         }
-        // A second Ctrl-C does not wait for it; what is left then is swept away by a later call.
+        // A second Ctrl-C does not wait for the cleanup; a later call removes the queue then.
         tokio::select! {
             () = listener.close(&pudato) => {}
             _ = tokio::signal::ctrl_c() => {}

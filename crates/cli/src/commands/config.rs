@@ -17,7 +17,7 @@ impl Config {
         let shown = |value: &str, is_secret: bool| match value {
             "" => String::new(),
             _ if is_secret => "********".into(),
-            // A URL may hold a password where nobody expects one.
+            // A URL may contain a password.
             value => redact(value).into_owned(),
         };
         let all = context.settings.all.iter().map(|setting| {

@@ -7,9 +7,9 @@ use pudato_runtime::admin::usage::{Spent, spent};
 use pudato_runtime::messaging::aws::{BEYOND_64_KB, EMPTY_RECEIVES};
 use serde_json::{Value, json};
 
-/// Dollars for a million requests beyond the free ones, in us-east-1, as <https://aws.amazon.com/sns/pricing/>,
-/// <https://aws.amazon.com/sqs/pricing/> and <https://aws.amazon.com/s3/pricing/> (Standard) list them, by what verbs begin with; the first that fits
-/// counts. Every 64 KB of a call of SNS or SQS are a request. SNS delivers to SQS for nothing.
+/// Prices in dollars per million requests beyond the free ones, in us-east-1, from <https://aws.amazon.com/sns/pricing/>,
+/// <https://aws.amazon.com/sqs/pricing/> and <https://aws.amazon.com/s3/pricing/> (Standard), by the beginning of the verb. The first match
+/// counts. Every 64 KB of a call of SNS or SQS are one request. SNS delivers to SQS for free.
 const PRICES: [(&str, f64); 7] = [
     ("SNS", 0.50),
     ("SQS", 0.40),
@@ -29,7 +29,7 @@ pub struct Cost {}
 struct Line<'a> {
     verb: &'a str,
     per_1000: f64,
-    /// Dollars for a million commands.
+    /// Dollars per million commands.
     dollars: f64,
 }
 
@@ -98,7 +98,7 @@ fn lines(spent: &Spent) -> Vec<Line<'_>> {
             Line {
                 verb,
                 per_1000: *count as f64 / commands * 1_000.0,
-                // A million commands, and a price for a million requests.
+                // Per million commands, with prices per million requests.
                 dollars: requests as f64 / commands * price.map_or(0.0, |(_, dollars)| *dollars),
             }
         })

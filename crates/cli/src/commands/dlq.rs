@@ -7,7 +7,7 @@ use pudato_runtime::Installation;
 use pudato_runtime::messaging::Stored;
 use serde_json::{Value, json};
 
-/// Most messages that are looked at, of one queue.
+/// The most messages of one queue that are read.
 const LOOK_MAX: usize = 10_000;
 
 /// List, show, replay or purge dead letters.
@@ -112,7 +112,7 @@ impl Dlq {
     }
 }
 
-/// What dead letters must have: names and values.
+/// The attributes that dead letters must have: names and values.
 struct Filter(Vec<(String, String)>);
 
 impl Filter {
@@ -134,7 +134,7 @@ impl Filter {
 }
 
 impl Which {
-    /// The messages, by their queue.
+    /// The ids of the messages, by their queue.
     async fn find(
         &self,
         pudato: &Installation,

@@ -8,9 +8,9 @@ use pudato_runtime::registry::StoredEvent;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How often a follower looks for more.
+/// The time between two queries for new Events.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Events of one look.
+/// The most Events of one query.
 const LOOK_MAX: u64 = 1_000;
 
 /// Show Events.

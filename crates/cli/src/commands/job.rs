@@ -149,10 +149,10 @@ async fn show(context: &Context, job_id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Characters of a drawn time line.
+/// The width of the drawn time line, in characters.
 const WIDTH: u64 = 24;
 
-/// When the steps of a job ran, drawn on one line each.
+/// Draws when the steps of a job ran, one line each.
 struct Times {
     first_ms: u64,
     last_ms: u64,
@@ -188,7 +188,7 @@ impl Times {
     }
 }
 
-/// When a step ran, in milliseconds since the Unix epoch.
+/// The start and the end of a step, in milliseconds since the Unix epoch.
 fn span(step: &Step) -> Option<(u64, u64)> {
     let end = Timestamp::parse(step.completed_at.as_deref()?).ok()?;
     let end_ms = u64::try_from(end.instant().unix_timestamp_nanos() / 1_000_000).ok()?;

@@ -99,7 +99,7 @@ fn time(option: &str, text: Option<&String>) -> Result<Option<Timestamp>, Failur
     parsed.map_err(|error| Failure::usage(format!("{option}: {}", error.reason)))
 }
 
-/// Results that are read at once.
+/// The most Results that are read at once.
 const PAGE: u64 = 1_000;
 
 async fn export(
@@ -128,7 +128,7 @@ async fn export(
         let told = told.iter();
         for told in told.filter(|told| since.is_none_or(|since| i128::from(told.at_us) >= since)) {
             for event in run_events(told, PRODUCER) {
-                // A reader that went away (`| head`) is no error.
+                // A reader that closes the pipe (`| head`) is not an error.
                 match writeln!(out, "{event}") {
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                     written => written.map_err(failed)?,
@@ -187,7 +187,7 @@ impl Lineage {
         }
     }
 
-    /// A dataset that some step read or wrote, even if nothing lies on the asked side of it.
+    /// Whether some step read or wrote the dataset, even if there is nothing on the requested side of it.
     fn is_known(&self, graph: &Graph) -> bool {
         graph.nodes.iter().any(|node| node.id() != "dataset:0")
     }

@@ -10,10 +10,10 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// Commands on their way at once: enough that batches fill.
+/// The most commands in flight: enough to fill batches.
 const IN_FLIGHT: usize = 64;
 
-/// Publishes a Command for every line that is not empty. Each is tried; what failed is named at the end.
+/// Publishes a Command for every line that is not empty. All lines are tried; failed ones are listed at the end.
 pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| Failure::usage(format!("--lines: {file}: {error}"));
     let reader: Box<dyn Read + Send> = match file {
@@ -56,7 +56,7 @@ pub async fn publish(context: &Context, file: &str) -> Result<(), Failure> {
     }
 }
 
-/// The next line, `None` at the end. What has no end of a line, as some devices, does not fill the memory.
+/// The next line; `None` at the end. Input without line ends, as from some devices, does not fill the memory.
 fn line(reader: &mut impl BufRead, bytes_max: u64) -> std::io::Result<Option<String>> {
     let mut line = Vec::new();
     let read = reader
@@ -76,7 +76,7 @@ fn line(reader: &mut impl BufRead, bytes_max: u64) -> std::io::Result<Option<Str
         .map_err(|_| Error::new(ErrorKind::InvalidData, "expected text in UTF-8"))
 }
 
-/// Publishes one; answers its correlation id and the message's.
+/// Publishes one command. Returns its correlation id and the id of the message.
 async fn one(pudato: &Installation, line: &str) -> Result<(String, String), String> {
     let command: Command = decode(line.as_bytes()).map_err(|error| error.to_string())?;
     let published = Client::new(pudato).publish(&command).await;
@@ -86,7 +86,7 @@ async fn one(pudato: &Installation, line: &str) -> Result<(String, String), Stri
 
 type Done = Result<Result<(String, String), (usize, String)>, tokio::task::JoinError>;
 
-/// Prints what became of one; answers how many failed.
+/// Prints the outcome of each command. Returns how many failed.
 fn told(context: &Context, done: Done) -> Result<usize, Failure> {
     let done = done.map_err(|error| Failure::failed(error.to_string()))?;
     match done {

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Shown;
-use crate::{answer, nobody, output};
+use crate::{answer, no_worker, output};
 use pudato_runtime::Installation;
 use pudato_runtime::pipeline::{
     Begun, Files, Outcome, Pipeline, Resume, Runner, StepEnd, StepOutcome,
@@ -87,7 +87,7 @@ impl Run {
             biased;
             outcome = runner.run(resume, &mut shown) => Some(outcome),
             _ = tokio::signal::ctrl_c() => None,
-            never = nobody::say(&pudato, &services, context.json) => match never {},
+            never = no_worker::warn(&pudato, &services, context.json) => match never {},
         };
         match outcome {
             Some(Ok(outcome)) => self.report(context, &pipeline, &outcome),
@@ -108,7 +108,7 @@ impl Run {
         }
     }
 
-    /// What is left of a run that was broken off.
+    /// The state that an interrupted run left behind, and how to continue.
     fn left(&self, job: &Mutex<Option<String>>, begun: Begun) -> String {
         let job = job.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = self.pipeline.display();
@@ -166,7 +166,7 @@ impl Run {
     }
 }
 
-/// A type that nothing here handles would wait for ever.
+/// A step whose type has no handler would wait forever.
 fn check_services(pudato: &Installation, pipeline: &Pipeline) -> Result<(), Failure> {
     let known = pudato.services();
     let unknown = pipeline
@@ -279,7 +279,7 @@ fn table(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
     )
 }
 
-/// Rows that were written or changed in all outputs together; `None` where nobody knows those of one. A view has none.
+/// The number of rows written or changed in all outputs together; `None` if it is unknown for one of them. A view has none.
 fn rows_written(outputs: &[DataReference]) -> Option<u64> {
     let tables = outputs.iter().filter(|output| output.ref_type != "view");
     let written = tables.map(|output| {
@@ -294,7 +294,7 @@ fn rows_written(outputs: &[DataReference]) -> Option<u64> {
     written.into_iter().reduce(|a, b| a + b)
 }
 
-/// Prints what the last queries answered: those that no other step needs.
+/// Prints the answers of the last queries: those that no other step needs.
 fn answers(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
     let is_last = |n: usize| !pipeline.steps.iter().any(|step| step.needs.contains(&n));
     for step in outcome.steps.iter().filter(|step| is_last(step.position)) {
@@ -308,7 +308,7 @@ fn answers(pipeline: &Pipeline, outcome: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the last statement asked for rows, and did not only change some.
+/// Whether the last statement returned rows, as opposed to only changing some.
 fn is_query(result: &Reply) -> bool {
     let mut statements = result
         .executions

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
   pudato status")]
 pub struct Status {}
 
-/// Messages of a queue that are looked at.
+/// The most messages of a queue that are read.
 const LOOK_MAX: usize = 100;
 
-/// What can be received from a queue.
+/// The messages of a queue that can be received.
 struct Waiting {
     queue: String,
     count: u64,
@@ -31,7 +31,7 @@ impl Status {
         let view = View::of(&pudato);
         let waiting = match pudato.fabric.profile.is_shared {
             false => waiting(&pudato, view.now_ms).await?,
-            // Looking at a queue of SQS is receiving.
+            // On SQS, reading a queue means receiving from it.
             true => Vec::new(),
         };
         if context.json {
@@ -105,7 +105,7 @@ async fn waiting(pudato: &Installation, now_ms: u64) -> Result<Vec<Waiting>, Fai
         if count == 0 {
             continue;
         }
-        // The oldest may be in hand; those behind it wait.
+        // The oldest may be in flight; those behind it are waiting.
         let oldest = pudato.operations.browse(&queue, LOOK_MAX).await?;
         let due = oldest.iter().map(|message| message.visible_at_ms);
         waiting.push(Waiting {
@@ -142,7 +142,7 @@ fn as_json(view: &View, waiting: &[Waiting]) -> Value {
     })
 }
 
-/// A message in hand, as JSON shows it.
+/// A message in flight, as JSON.
 pub fn as_json_entry(program: &Program, entry: &InHand) -> Value {
     let at = |at_ms: u64| timestamp(at_ms).as_str().to_owned();
     json!({

@@ -19,7 +19,7 @@ pub struct Trace {
     correlation_id: String,
 }
 
-/// Something that happened.
+/// An event of the trace.
 struct Line {
     at: String,
     what: String,
@@ -61,7 +61,7 @@ impl Trace {
                 details: view.state(stored),
             });
         }
-        // Where queues can be searched these stand there.
+        // Where queues can be searched, these messages are listed there.
         let held = view.in_hand_of(&self.correlation_id).into_iter();
         for (program, entry) in held.filter(|_| trace.waiting.is_none()) {
             lines.push(Line {
@@ -81,7 +81,7 @@ impl Trace {
                 ),
             }));
         }
-        // All are in UTC and have microseconds, but for what a sender wrote; a stable order is enough for those.
+        // All times are in UTC with microseconds, except those that a sender wrote; a stable order is good enough for those.
         lines.sort_by(|a, b| a.at.cmp(&b.at));
         let rows: Vec<Vec<String>> = lines
             .into_iter()
@@ -96,7 +96,7 @@ impl Trace {
     fn json(&self, trace: &pudato_runtime::Trace, view: &View) -> Result<(), Failure> {
         let read = |body: &str| serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
         let results: Vec<Value> = trace.results.iter().map(|r| read(&r.body)).collect();
-        // Results that are not those of the step they name, by where they stand in `results`.
+        // The positions in `results` of Results that do not belong to the step that they name.
         let not_applied: Vec<Value> = (0..)
             .zip(&trace.results)
             .filter_map(|(n, stored): (usize, _)| {
@@ -128,7 +128,7 @@ impl Trace {
     }
 }
 
-/// The command that a Result answers, and the Result.
+/// The lines for the command that a Result answers, and for the Result.
 fn of_result(result: &Reply, claims: Option<Difference>) -> Vec<Line> {
     let mut lines = Vec::new();
     for execution in &result.executions {

@@ -1,16 +1,16 @@
-//! Makes a large graph readable: of many neighbours some are shown, and how many more there are.
+//! Makes a large graph readable: shows some of the many neighbours of a node, and how many more there are.
 
 use pudato_runtime::registry::{Edge, Graph, Node, Walk};
 use std::collections::{HashMap, HashSet};
 
-/// Neighbours of one node that are shown; the rest stands in one box.
+/// The most neighbours of a node that are shown; a single box stands for the rest.
 const SHOWN: usize = 12;
 
-/// Something that is drawn.
+/// A box of the drawing.
 pub enum Drawn<'a> {
-    /// Data or a step.
+    /// A dataset or a step.
     Node(&'a Node),
-    /// Neighbours of a node that are not shown: an id, and how many.
+    /// The neighbours of a node that are not shown: an id, and their number.
     More { id: String, count: usize },
 }
 
@@ -23,21 +23,21 @@ impl Drawn<'_> {
     }
 }
 
-/// What is drawn of a graph.
+/// The part of a graph that is drawn.
 pub struct Picture<'a> {
     pub location: &'a str,
     pub walk: Walk,
-    /// The asked dataset first.
+    /// The boxes; the requested dataset is the first.
     pub nodes: Vec<Drawn<'a>>,
-    /// From, to: the way data flows.
+    /// The edges, from and to, in the direction in which data flows.
     pub edges: Vec<(String, String)>,
-    /// Nodes that are not shown, though they are there.
+    /// The number of nodes of the graph that are not drawn.
     pub hidden: usize,
-    /// Why there is more than the graph has.
+    /// Why the lineage has more than the graph, if it has.
     pub truncated: Option<&'a str>,
 }
 
-/// With `full`, everything is drawn.
+/// Chooses the nodes to draw; all of them if `full` is set.
 pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
     for edge in &graph.edges {
@@ -64,7 +64,7 @@ pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
             .nodes
             .extend(nodes.get(id).map(|node| Drawn::Node(node)));
         let far = next.get(id).map(Vec::as_slice).unwrap_or_default();
-        // One that is left over needs no box that says so.
+        // A single remaining neighbour is drawn itself.
         let unseen = far.iter().filter(|far| !shown.contains(*far)).count();
         let mut room = if unseen == most.saturating_add(1) {
             unseen
@@ -93,13 +93,13 @@ pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
             });
         }
     }
-    // They stand below those that are shown.
+    // These boxes are below the ones that are shown.
     picture.nodes.extend(rest);
     picture.hidden = graph.nodes.len() - shown.len();
     picture
 }
 
-/// The end of an edge that is nearer to the asked dataset, and the other.
+/// The two ends of an edge, the nearer one to the requested dataset first.
 fn ends(edge: &Edge, walk: Walk) -> (&str, &str) {
     match walk {
         Walk::Upstream => (&edge.to, &edge.from),

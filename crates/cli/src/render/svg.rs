@@ -1,5 +1,5 @@
-//! Lineage as a picture: one rank per hop. Data flows from left to right, a long way from top to bottom, so that a page
-//! shows it in a size that can be read.
+//! Lineage as a picture with one rank per hop. Data flows from left to right, or from top to bottom if the graph is long, so that a page
+//! shows it at a readable size.
 
 use crate::output::{thousands, time};
 use crate::render::collapse::{Drawn, Picture};
@@ -10,17 +10,17 @@ use std::fmt::Write;
 
 const BOX_WIDTH: usize = 300;
 const BOX_HEIGHT: usize = 54;
-/// Between ranks, and between the boxes of one.
+/// The gaps between ranks, and between the boxes of a rank.
 const GAP_RANK: usize = 56;
 const GAP_BESIDE: usize = 22;
 const MARGIN: usize = 24;
 const FOOT: usize = 26;
-/// Characters that fit into a box.
+/// The number of characters that fit into a box.
 const CHARS_MAX: usize = 36;
-/// With more ranks than these, data flows down.
+/// With more ranks than this, data flows down.
 const RANKS_BESIDE_MAX: usize = 5;
 
-/// Which way data flows.
+/// The direction in which data flows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Right,
@@ -36,7 +36,7 @@ impl Flow {
         }
     }
 
-    /// The corner of a box that lies so far along the flow and across it.
+    /// The corner of a box at this position along the flow and across it.
     fn corner(self, along: usize, across: usize) -> (usize, usize) {
         match self {
             Self::Right => (along, across),
@@ -45,7 +45,7 @@ impl Flow {
     }
 }
 
-/// Draws the graph as an SVG that stands by itself.
+/// Draws the graph as a complete SVG file.
 pub fn draw(graph: &Picture<'_>) -> String {
     let walk = graph.walk;
     let ranks = ranks(graph);
@@ -65,13 +65,13 @@ pub fn draw(graph: &Picture<'_>) -> String {
     let mut places = HashMap::new();
     for node in &graph.nodes {
         let rank = ranks[node.id()];
-        // Upstream the walk begins at the end of the flow.
+        // Upstream, the walk begins at the end of the flow.
         let place = match walk {
             Walk::Upstream => last - rank,
             Walk::Downstream => rank,
         };
         let along = MARGIN + place * (box_along + GAP_RANK);
-        // Ranks with fewer boxes stand in the middle.
+        // Ranks with fewer boxes are centred.
         let across =
             MARGIN + (2 * seen[rank] + widest - counts[rank]) * (box_across + GAP_BESIDE) / 2;
         seen[rank] += 1;
@@ -118,8 +118,8 @@ pub fn draw(graph: &Picture<'_>) -> String {
     out
 }
 
-/// How far each node is from where the walk began, by the longest way. An edge that leads back to a node of the way itself counts
-/// for none: a step that changes a table reads it as well.
+/// The distance of each node from the start of the walk, along the longest path. An edge that leads back to a node of the same path does
+/// not count: a step that changes a table also reads it.
 fn ranks<'a>(graph: &'a Picture<'_>) -> HashMap<&'a str, usize> {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
     for (from, to) in &graph.edges {
@@ -129,7 +129,7 @@ fn ranks<'a>(graph: &'a Picture<'_>) -> HashMap<&'a str, usize> {
         };
         next.entry(near).or_default().push(far);
     }
-    // Depth first: whether a node is on the way that is gone now, the nodes in the order in which they are left, and the edges that lead
+    // Depth first. For each node, whether it is on the current path; the nodes in the order in which they are left; and the edges that lead
     // on.
     let (mut is_on_way, mut left) = (HashMap::new(), Vec::new());
     let mut onward: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -158,7 +158,7 @@ fn ranks<'a>(graph: &'a Picture<'_>) -> HashMap<&'a str, usize> {
         }
     }
     let mut ranks: HashMap<&str, usize> = graph.nodes.iter().map(|node| (node.id(), 0)).collect();
-    // A node is left after all that lie beyond it.
+    // A node is left after all nodes beyond it.
     for id in left.into_iter().rev() {
         let beyond = ranks.get(id).copied().unwrap_or(0) + 1;
         for far in onward.get(id).into_iter().flatten() {
@@ -255,7 +255,7 @@ fn texts(node: &Node) -> (String, String, String) {
             let work = [handler.as_deref(), action.as_deref()];
             let work: Vec<&str> = work.into_iter().flatten().collect();
             let full = format!("{name}: {} {} {at}", work.join(" "), status.as_str());
-            // A step without a name says what it did.
+            // A step without a name is labelled with its action.
             let did = match step_name {
                 None => action.as_deref().map(|action| format!("{action} · ")),
                 Some(_) => None,
@@ -266,12 +266,12 @@ fn texts(node: &Node) -> (String, String, String) {
     }
 }
 
-/// A table's name without its database; the foot of the picture has one in full.
+/// A table's name without its database, which is shown once at the bottom of the picture.
 fn short(location: &str) -> &str {
     location.split_once('#').map_or(location, |(_, name)| name)
 }
 
-/// The end of a text tells more than its beginning: a location's begins with the machine's folders.
+/// Cuts the beginning of a text, since the end says more: a location begins with folders of the machine.
 fn ending(text: &str) -> String {
     let count = text.chars().count();
     if count <= CHARS_MAX {
@@ -328,7 +328,7 @@ mod tests {
             ("table", "update"),
             ("make", "table"),
             ("raw", "make"),
-            // Beside the long way there is a short one.
+            // Besides the long path there is a short one.
             ("raw", "export"),
         ]);
         let ranks = ranks(&picture);

@@ -13,7 +13,7 @@ struct Tree<'a> {
     out: String,
 }
 
-/// Draws the tree: data, the steps that made it, what they read, and so on.
+/// Draws the tree: a dataset, the steps that made it, the datasets that they read, and so on.
 pub fn draw(picture: &Picture<'_>) -> String {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
     for (from, to) in &picture.edges {
@@ -70,7 +70,7 @@ impl<'a> Tree<'a> {
                 .nodes
                 .get(child)
                 .map_or_else(String::new, |drawn| label(drawn));
-            // What was drawn before, or lies on a cycle, is not drawn again.
+            // A node that was drawn before, or lies on a cycle, is not drawn again.
             let is_new = self.drawn.insert(child);
             let again = if is_new || !self.next.contains_key(child) {
                 ""
@@ -128,7 +128,7 @@ fn node_label(node: &Node) -> String {
     }
 }
 
-/// How many rows a dataset has, and how many of them its last writer changed, as far as both are known.
+/// The number of rows of a dataset, and how many of them its last writer changed, if they are known.
 pub fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String> {
     let rows = |count: u64| match count {
         1 => "1 row".to_owned(),
@@ -144,7 +144,7 @@ pub fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String>
     }
 }
 
-/// The graph for a Markdown page: data as boxes with round corners, steps as boxes.
+/// The graph for a Markdown page: datasets as boxes with round corners, steps as rectangles.
 pub fn mermaid(picture: &Picture<'_>) -> String {
     let id = |id: &str| id.replace(':', "_");
     let quoted = |text: &str| {

@@ -11,7 +11,7 @@ use pudato_runtime::settings::DatabasePlace;
 use serde_json::json;
 use std::time::Duration;
 
-/// Results of one transaction, which others wait for.
+/// The most Results in one transaction: other writers wait for it.
 const BATCH: u64 = 1_000;
 
 /// Maintain the registry: remove old records, rename datasets whose folder moved, update the tables.

@@ -7,7 +7,7 @@ use pudato_runtime::registry::{Relocate, Relocated};
 use serde_json::json;
 use std::path::{Component, Path, PathBuf};
 
-/// Which folder moved, and where to.
+/// The old and the new place of a folder.
 #[derive(clap::Args)]
 pub struct Folders {
     /// The old folder, as its path appears in lineage
@@ -40,7 +40,7 @@ impl Folders {
             )));
         }
         let old = names_of(&self.old)?;
-        // A link in its old place leads to where it lies now.
+        // The old place may now be a link to the new one.
         let is_same_place = self.old.canonicalize().is_ok_and(|old| old == new);
         let relocate = Relocate {
             from: old.iter().map(|old| text(old)).collect::<Result<_, _>>()?,
@@ -100,8 +100,8 @@ fn text(path: &Path) -> Result<String, Failure> {
     text.ok_or_else(|| Failure::usage(format!("{}: expected a path in UTF-8", path.display())))
 }
 
-/// What the folder may be called in names: they have no links in them, but one may stand now where the folder was. It need not be
-/// there any longer.
+/// The names that the folder may have in lineage: those names have no links, but a link may be where the folder was. The folder need not
+/// exist any longer.
 fn names_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::usage(format!("{}: expected a folder: {error}", folder.display()))
@@ -124,14 +124,14 @@ fn names_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(names)
 }
 
-/// The path without links, as far as it is there.
+/// The path with links resolved, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     for there in path.ancestors() {
         let Ok(found) = there.canonicalize() else {
             continue;
         };
         let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
-        // What is not there has no links; `..` takes away the part before it.
+        // A missing part has no links; `..` removes the part before it.
         let mut resolved = found;
         for part in rest.components() {
             match part {
@@ -162,7 +162,7 @@ mod tests {
                 .expect("names");
             assert_eq!(found, [root.join("data")], "{written}");
         }
-        // What a link leads to is what names have, but for a folder that was there before the link was.
+        // Names in lineage have the target of a link, except for a folder that existed before the link.
         let found = names_of(&root.join("link/"))
             .map_err(|_| ())
             .expect("names");
