@@ -82,7 +82,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_stand_right_and_texts_left() {
+    fn numbers_are_aligned_right_and_texts_left() {
         let data = json!({
             "columns": [{"name": "state", "type": "VARCHAR"}, {"name": "n", "type": "BIGINT"}],
             "rows": [["Texas", 12], [null, 3]], "truncated": true,

@@ -103,7 +103,7 @@ pub fn time_ms(at_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_a_terminal_would_obey_is_shown_by_its_number() {
+    fn control_characters_are_shown_by_their_code_points() {
         let shown = super::harmless("a\u{1b}[2J\u{9b}1m\r\u{202e}b\tc\nd é");
         assert_eq!(shown, "a\\u{1b}[2J\\u{9b}1m\\u{d}\\u{202e}b\tc\nd é");
         assert!(matches!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!(super::thousands(7), "7");
         assert_eq!(super::thousands(10_000), "10,000");
         assert_eq!(super::thousands(1_234_567), "1,234,567");

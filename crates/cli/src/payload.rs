@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_field_is_refused() {
+    fn an_argument_that_is_not_a_field_is_refused() {
         for field in [
             "novalue",
             "=x",

@@ -161,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn how_far_is_told_with_and_without_a_total() {
+    fn progress_is_shown_with_and_without_a_total() {
         for (data, expected) in [
             (json!({"done": 4, "total": 9, "kind": "model"}), "4 of 9"),
             (json!({"done": 4, "kind": "unit_test"}), "4 done"),

@@ -61,7 +61,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_task_apart_goes_on_while_all_threads_of_the_others_are_busy() {
+    async fn a_separate_task_runs_while_all_threads_of_the_others_are_busy() {
         let (done, is_done) = std::sync::mpsc::channel();
         TokioTasks.spawn_apart(
             "apart",

@@ -21,7 +21,7 @@ mod tests {
 
     /// Field names that other programs use in payloads. Each must be a field of an action, or be refused by name.
     #[test]
-    fn no_name_that_others_used_is_ignored() {
+    fn no_field_name_of_other_programs_is_ignored() {
         let names = [
             "created_after",
             "created_before",

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_openlineage_say_where_events_go() {
+    fn the_settings_of_openlineage_clients_choose_the_receiver_of_events() {
         assert_eq!(read(&[]), Ok(None));
         let http = |url: &str, api_key: Option<&str>| {
             Ok(Some(TransportSettings::Http {

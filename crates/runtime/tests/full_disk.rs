@@ -1,4 +1,4 @@
-//! A disk that is full under the registry alone: nothing is lost, nothing is written twice, and the consumer goes on by itself.
+//! A disk that is full only for the registry: nothing is lost, nothing is written twice, and the consumer recovers by itself.
 
 use async_trait::async_trait;
 use pudato_messaging::claims::ClaimStore;
@@ -35,8 +35,8 @@ impl ClaimStore for NoClaims {
     }
 }
 
-/// The test runs in a process of its own: a limit of the size of files stands for the end of the disk, and it holds for all
-/// that a process writes.
+/// The test runs in a process of its own, with a limit on the size of files that stands for the end of the disk. The limit applies to
+/// everything that a process writes.
 #[test]
 fn a_full_disk_of_the_registry_loses_nothing_and_writes_nothing_twice() {
     if let Some(folder) = std::env::var_os(CHILD) {
@@ -118,7 +118,7 @@ async fn child(folder: &Path) {
         }
         count
     };
-    // It has met the end of the disk, and waits.
+    // The consumer has met the end of the disk, and waits.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(recorded().await < RESULTS, "the limit was not met");
     limit("unlimited");
@@ -132,7 +132,7 @@ async fn child(folder: &Path) {
     assert!(registry.check().await.expect("checked").is_empty());
     drain.cancel();
     running.await.expect("no panic").expect("drained");
-    // Each was deleted after it was written, and none was given up.
+    // Each Result was deleted after it was written, and none was given up.
     let left = fabric.counts("results").await.expect("known");
     assert_eq!(left, Counts::default());
 }

@@ -1,4 +1,4 @@
-//! Answers keep every promise of the suite in the registry's database, SQLite or PostgreSQL, and in a table of DynamoDB.
+//! The suite's promises about answers, in the registry's database (SQLite or PostgreSQL) and in a table of DynamoDB.
 
 use async_trait::async_trait;
 use pudato_messaging::conformance::{Bench, idempotency};
@@ -12,7 +12,7 @@ use pudato_testing::{Postgres, skipped};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The fabric in memory, with other answers.
+/// The fabric in memory, with another store of answers.
 struct AnswersBench {
     fabric: MemoryFabric,
     answers: Arc<dyn IdempotencyStore>,
@@ -29,7 +29,7 @@ fn bench(answers: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn IdempotencyStore>) -> A
     }
 }
 
-/// In a table of its own, with claims for what is too large.
+/// A store in a table of its own, with claims for large answers.
 #[cfg(feature = "aws")]
 async fn in_table(emulator: &pudato_testing::Emulator, name: &str) -> AnswersBench {
     use aws_sdk_dynamodb::config::{
@@ -147,9 +147,9 @@ impl Bench for AnswersBench {
     }
 }
 
-/// A record is as old as its answer where that came after the lease.
+/// The age of a record counts from its answer, if that came after the lease.
 #[tokio::test]
-async fn answers_are_forgotten_when_they_are_old_and_not_while_they_run() {
+async fn answers_are_deleted_when_they_are_old_but_not_while_their_requests_run() {
     let sqlite = SqliteRegistry::in_memory().expect("memory");
     let mut benches = vec![bench(|clock| Arc::new(sqlite.with_clock(clock)))];
     match Postgres::shared() {
@@ -179,7 +179,7 @@ async fn answers_are_forgotten_when_they_are_old_and_not_while_they_run() {
             assert!(answers.finish(record).await.expect("kept"), "{name}");
         };
         let (start_ms, short) = (clock.now_ms(), Duration::from_millis(10));
-        // Answered long ago, begun long ago and answered late, and begun long ago by somebody who still has it.
+        // Answered long ago; begun long ago and answered late; begun long ago and still running.
         for (name, lease) in [("old", short), ("late", short), ("runs", 500 * short)] {
             assert_eq!(begin(name, "me", lease).await, BeginOutcome::New);
         }
@@ -244,9 +244,9 @@ macro_rules! promises {
             )+
         }
 
-        /// A promise that the suite gains is held here too.
+        /// A promise that is added to the suite must be tested here too.
         #[test]
-        fn every_promise_of_the_theme_is_held() {
+        fn every_promise_of_the_suite_about_idempotency_is_tested_here() {
             let theme = pudato_messaging::conformance::PROMISES.iter().filter(|(theme, _)| *theme == "idempotency");
             let names: Vec<&str> = theme.map(|(_, name)| *name).collect();
             assert_eq!(names, [$(stringify!($promise)),+]);

@@ -1,4 +1,4 @@
-//! A Lambda's batch: what is named in `batchItemFailures`, what is in the registry, and what happens when the batch comes again.
+//! A Lambda's batch: what `batchItemFailures` lists, what the registry has, and what happens when the batch is redelivered.
 
 #![cfg(feature = "aws")]
 
@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What an invocation may take, where nothing else is tested.
+/// The time of an invocation, unless a test sets another.
 const TIME: Duration = Duration::from_secs(300);
 const URL: &str = "http://127.0.0.1/000000000000";
 
-/// Does as it is told, and counts how often.
+/// A handler that follows the payload, and counts its runs.
 #[derive(Default)]
 struct Flaky {
     runs: AtomicUsize,
@@ -120,18 +120,18 @@ macro_rules! tests {
 }
 
 tests! {
-    what_comes_again_is_named_and_nothing_else,
-    a_batch_that_comes_again_is_answered_the_same_and_runs_nothing,
-    nothing_is_begun_when_there_is_no_time_and_what_runs_too_long_comes_again,
-    an_event_that_is_none_of_sqs_fails_as_a_whole,
-    what_a_lambda_cannot_have_is_refused_by_name,
-    results_are_written_and_events_kept_and_those_that_cannot_be_read_given_up,
+    only_messages_to_redeliver_are_reported_as_failures,
+    a_redelivered_batch_gets_the_same_answers_and_runs_nothing,
+    nothing_starts_without_time_and_what_runs_too_long_is_redelivered,
+    an_event_that_is_not_from_sqs_fails_as_a_whole,
+    settings_that_a_lambda_cannot_have_are_refused_by_name,
+    results_are_written_events_are_stored_and_unreadable_messages_are_given_up,
     an_envelope_of_a_foreign_topic_is_not_executed,
-    tables_and_roles_are_made_from_their_secrets,
-    a_handler_whose_answers_are_elsewhere_needs_no_database,
+    tables_and_roles_are_created_from_their_secrets,
+    a_handler_whose_answers_are_stored_elsewhere_needs_no_database,
 }
 
-/// Keeps a text in the emulator's Secrets Manager.
+/// Stores a text in the emulator's Secrets Manager.
 async fn create_secret(name: &'static str, text: &str) {
     let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("an emulator");
     let body = json!({"Name": name, "SecretString": text}).to_string();
@@ -157,7 +157,7 @@ struct Bench {
     sqs: Sqs,
 }
 
-/// SQS of the emulator, as Lambda's pollers use it.
+/// The emulator's SQS, used as Lambda's pollers use it.
 struct Sqs {
     endpoint: String,
 }
@@ -193,7 +193,7 @@ impl Sqs {
             .await;
     }
 
-    /// An event of what waits on a queue, as Lambda makes it.
+    /// An event with the messages that wait on a queue, as Lambda builds it.
     async fn event(&self, queue: &str) -> Value {
         let asked = json!({"QueueUrl": Self::url(queue), "MaxNumberOfMessages": 10, "WaitTimeSeconds": 2,
             "AttributeNames": ["All"], "MessageAttributeNames": ["All"]});
@@ -219,7 +219,7 @@ impl Sqs {
         json!({ "Records": records.collect::<Vec<_>>() })
     }
 
-    /// How many messages wait, and how many are hidden.
+    /// The numbers of waiting and of hidden messages.
     async fn depth(&self, queue: &str) -> (u64, u64) {
         let asked = json!({"QueueUrl": Self::url(queue), "AttributeNames": ["All"]});
         let found = self.call("GetQueueAttributes", asked).await;
@@ -298,13 +298,13 @@ impl Bench {
         let failures = answer["batchItemFailures"].as_array().expect("a list");
         let ids = failures.iter().map(|failure| {
             let id = failure["itemIdentifier"].as_str();
-            // An empty one would bring the whole batch again.
+            // An empty id would redeliver the whole batch.
             id.filter(|id| !id.is_empty()).expect("an id").to_owned()
         });
         ids.collect()
     }
 
-    /// Sends commands that do as they are told, each with its correlation id.
+    /// Sends commands that tell the handler what to do, each with its correlation id.
     async fn send(&self, all: &[(&str, &str)]) {
         for (id, what) in all {
             let command = json!({"type": "flaky", "action": "work", "correlation_id": id, "step_id": id,
@@ -335,7 +335,7 @@ impl Bench {
     }
 }
 
-/// When an invocation that begins now has to be done.
+/// The end of an invocation that begins now.
 fn end_ms(time: Duration) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     u64::try_from((now.expect("after 1970") + time).as_millis()).expect("a time")
@@ -356,7 +356,7 @@ fn ids(event: &Value, texts: &[&str]) -> BTreeSet<String> {
 mod promises {
     use super::*;
 
-    pub async fn a_handler_whose_answers_are_elsewhere_needs_no_database() {
+    pub async fn a_handler_whose_answers_are_stored_elsewhere_needs_no_database() {
         let open = async |kind: &str, answers: &str| {
             let settings = settings(&[
                 ("HANDLER_TYPE", kind),
@@ -382,7 +382,7 @@ mod promises {
         }
     }
 
-    pub async fn tables_and_roles_are_made_from_their_secrets() {
+    pub async fn tables_and_roles_are_created_from_their_secrets() {
         let owner = std::env::var("REGISTRY_DATABASE_URL").expect("a URL");
         let database = std::env::var("PUDATO_TEST_DATABASE").expect("a name");
         let (_, place) = owner.split_once('@').expect("a role");
@@ -415,7 +415,7 @@ mod promises {
         jobs.expect("the registry is this role's");
         let jobs = open("answers").await.query_jobs(JobFilter::default()).await;
         jobs.expect_err("the registry is not this role's");
-        // What is asked for otherwise is refused by name, before anything is made.
+        // Any other event is refused by name before anything is created.
         for (event, said) in [
             (json!({}), "event: expected {\"roles\": {..}}"),
             (
@@ -436,7 +436,7 @@ mod promises {
         }
     }
 
-    pub async fn what_comes_again_is_named_and_nothing_else() {
+    pub async fn only_messages_to_redeliver_are_reported_as_failures() {
         let bench = Bench::new("flaky").await;
         let good: Vec<String> = (0..7).map(|n| format!("good-{n}")).collect();
         let mut all: Vec<(&str, &str)> = good.iter().map(|id| (id.as_str(), "ok")).collect();
@@ -456,7 +456,8 @@ mod promises {
             .map(|id| (id, "success".to_owned()))
             .collect();
         assert_eq!(bench.published().await, good);
-        // The poison is kept with its reason; the two that come again are hidden for their backoff, not for the queue's minute.
+        // The message that cannot be read is dead-lettered with its reason. The two to redeliver are hidden for their backoff, not for the
+        // visibility timeout of the queue.
         let dead = bench.sqs.event("pudato-flaky-dlq").await;
         let record = &dead["Records"][0];
         assert_eq!(record["body"], "{\"type\": \"flaky\", poison");
@@ -473,12 +474,12 @@ mod promises {
         assert_eq!(seen, failures);
     }
 
-    pub async fn a_batch_that_comes_again_is_answered_the_same_and_runs_nothing() {
+    pub async fn a_redelivered_batch_gets_the_same_answers_and_runs_nothing() {
         let bench = Bench::new("flaky").await;
         bench.send(&[("a", "ok"), ("b", "ok"), ("c", "ok")]).await;
         let event = bench.sqs.event("pudato-flaky-queue").await;
         assert!(bench.invoke(&event).await.is_empty());
-        // Lambda did not hear the answer, and brings the batch to this container and to a new one.
+        // Lambda did not get the answer, and delivers the batch to this container and to a new one.
         assert!(bench.invoke(&event).await.is_empty());
         let mut other = Bench::new("flaky").await;
         let mut again = event.clone();
@@ -494,10 +495,10 @@ mod promises {
             "nothing runs twice"
         );
         let ids: BTreeSet<_> = bench.published().await.into_iter().collect();
-        assert_eq!(ids.len(), 3, "what was published again is the same");
+        assert_eq!(ids.len(), 3, "the repeated publication is identical");
     }
 
-    pub async fn nothing_is_begun_when_there_is_no_time_and_what_runs_too_long_comes_again() {
+    pub async fn nothing_starts_without_time_and_what_runs_too_long_is_redelivered() {
         let bench = Bench::new("flaky").await;
         bench
             .send(&[("quick", "ok"), ("slow", "sleep"), ("down", "down")])
@@ -505,7 +506,7 @@ mod promises {
         let event = bench.sqs.event("pudato-flaky-queue").await;
         let started = Instant::now();
         let failures = bench.invoke_within(&event, Duration::from_secs(8)).await;
-        // By itself the slow one takes ten minutes.
+        // Without the limit, the slow handler would take ten minutes.
         assert!(
             started.elapsed() < Duration::from_secs(300),
             "{:?}",
@@ -538,7 +539,7 @@ mod promises {
         );
     }
 
-    pub async fn an_event_that_is_none_of_sqs_fails_as_a_whole() {
+    pub async fn an_event_that_is_not_from_sqs_fails_as_a_whole() {
         let bench = Bench::new("flaky").await;
         let good = json!({"messageId": "1", "receiptHandle": "r", "body": "{}"});
         for event in [
@@ -556,7 +557,7 @@ mod promises {
         assert!(bench.invoke(&json!({"Records": []})).await.is_empty());
     }
 
-    pub async fn what_a_lambda_cannot_have_is_refused_by_name() {
+    pub async fn settings_that_a_lambda_cannot_have_are_refused_by_name() {
         let refused = |more: &'static [(&'static str, &'static str)]| async move {
             let settings = settings(more).expect("settings");
             let opened = Function::open(settings).await;
@@ -580,7 +581,7 @@ mod promises {
         assert!(said.contains("PUDATO_IDEMPOTENCY_URL: sqlite:"), "{said}");
     }
 
-    pub async fn results_are_written_and_events_kept_and_those_that_cannot_be_read_given_up() {
+    pub async fn results_are_written_events_are_stored_and_unreadable_messages_are_given_up() {
         let bench = Bench::new("results").await;
         let result = |id: &str| {
             json!({"status": "success", "correlation_id": id, "job_id": "job-1", "step_id": id,
@@ -626,11 +627,11 @@ mod promises {
         );
         assert_eq!(count("SELECT COUNT(*) FROM pudato.event"), "1");
 
-        // What the broker moved to a dead-letter queue is explained on a schedule.
+        // Messages that the broker moved to a dead-letter queue are explained on a schedule.
         let scheduled =
             json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
         assert!(bench.invoke(&scheduled).await.is_empty());
-        // A queue that is not its own is refused as a whole.
+        // Messages of a foreign queue are refused as a whole.
         let record = json!({"messageId": "1", "receiptHandle": "r", "body": "{}",
             "eventSourceARN": "arn:aws:sqs:us-east-1:1:other"});
         let event = json!({ "Records": [record] });

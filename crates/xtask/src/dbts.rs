@@ -16,7 +16,7 @@ const CORE: [&str; 10] = [
     "a_dbt_that_is_killed_runs_again",
     "a_dbt_that_the_project_does_not_want",
     "a_worker_that_is_killed_leaves_no_dbt",
-    "a_dbt_has_ended_though_a_child_of_it_runs_on",
+    "a_dbt_has_ended_even_if_a_child_of_it_still_runs",
     "builds_at_once_never_see_each_others_artifacts",
     "stale_artifacts_of_the_project_are_not_read",
 ];

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_neighbours_some_are_shown_and_the_rest_is_counted() {
+    fn some_of_many_neighbours_are_shown_and_the_rest_is_counted() {
         let graph = graph(500);
         let picture = collapse(&graph, Walk::Downstream, false);
         assert_eq!((picture.nodes.len(), picture.edges.len()), (14, 13));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_one_too_many_is_shown() {
+    fn a_single_remaining_neighbour_is_drawn() {
         let graph = graph(13);
         let picture = collapse(&graph, Walk::Downstream, false);
         assert_eq!((picture.nodes.len(), picture.hidden), (14, 0));

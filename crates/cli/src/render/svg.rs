@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_changes_what_it_reads_makes_no_way_longer() {
+    fn a_step_that_changes_its_input_does_not_lengthen_the_path() {
         let picture = picture(&[
             ("export", "out"),
             ("table", "export"),

@@ -1,9 +1,9 @@
-//! What people do with an installation on AWS.
+//! The commands of the program on AWS.
 
 use crate::on_aws::OnAws;
 
 #[test]
-fn a_topology_is_applied_compared_mended_and_removed() {
+fn a_topology_is_applied_compared_repaired_and_removed() {
     let Some(aws) = OnAws::new("a_topology_is_applied", "60") else {
         return;
     };
@@ -12,7 +12,7 @@ fn a_topology_is_applied_compared_mended_and_removed() {
     let again = pudato.run(&["topology", "apply"]);
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(said.contains("nothing was changed"), "{said}");
-    // Somebody changes this and that by hand.
+    // Somebody changes a few things by hand.
     let url = format!("{}/000000000000/pudato-storage-queue", aws.emulator.url());
     aws.aws(&[
         "sqs",
@@ -60,7 +60,7 @@ fn a_topology_is_applied_compared_mended_and_removed() {
 }
 
 #[test]
-fn everything_that_is_missing_is_named_at_once_and_nothing_starts() {
+fn all_missing_settings_are_named_at_once_and_nothing_starts() {
     let Some(aws) = OnAws::new("everything_that_is_missing", "60") else {
         return;
     };
@@ -89,7 +89,7 @@ fn everything_that_is_missing_is_named_at_once_and_nothing_starts() {
 }
 
 #[test]
-fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
+fn the_doctor_sends_a_canary_through_every_topic_and_names_each_problem() {
     let Some(aws) = OnAws::new("the_doctor", "60") else {
         return;
     };
@@ -132,7 +132,7 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_what_is_wrong() {
     assert!(!found.contains("topic pudato-query-commands"), "{found}");
     up.signal("-TERM");
     assert_eq!(up.ended(), Some(0));
-    // Its last polls still wait at the emulator, and would take the message for nobody.
+    // The last polls of the worker still wait at the emulator, and would receive the message although the worker has ended.
     std::thread::sleep(std::time::Duration::from_secs(21));
     pudato.ok(&["publish", "query", "execute_sql", "sql=SELECT 1"]);
     let found = pudato.run(&["doctor"]);
@@ -178,7 +178,7 @@ fn dead_letters_are_listed_filtered_and_replayed() {
     };
     let listed = list();
     assert_eq!(listed["count"], 3);
-    // A look is no attempt, though SQS counts it as a receive.
+    // Browsing is not an attempt, although SQS counts it as a receive.
     for listed in [&listed, &list(), &list()] {
         let dead = listed["dead_letters"].as_array().expect("a list");
         assert!(dead.iter().all(|one| one["attempts"] == 1), "{listed}");
@@ -198,7 +198,7 @@ fn dead_letters_are_listed_filtered_and_replayed() {
         "replayed: 2"
     );
     assert_eq!(aws.depth("pudato-storage-queue"), 2);
-    // All of what is left, by SQS's own task.
+    // Replays all remaining messages, with SQS's own task.
     assert_eq!(replay(&[]).trim(), "replayed: 1");
     assert_eq!(
         (
@@ -207,7 +207,7 @@ fn dead_letters_are_listed_filtered_and_replayed() {
         ),
         (0, 3)
     );
-    // What came back is what was sent, and ends where it did.
+    // The replayed messages are the ones that were sent, and are handled.
     let _worker = aws.worker();
     aws.wait("three dead letters again", || {
         aws.depth("pudato-storage-dlq") == 3
@@ -253,7 +253,7 @@ fn the_cost_of_a_command_is_counted() {
         verb.and_then(|verb| verb["calls_per_1000_commands"].as_f64())
             .unwrap_or_else(|| panic!("{name} in {cost}"))
     };
-    // Three messages for a command, ten in a call where they come together.
+    // Three messages for a command; ten messages in a call if they are sent together.
     let publishes = of("SNS PublishBatch");
     assert!((300.0..900.0).contains(&publishes), "{publishes}");
     assert!(of("SQS ReceiveMessage") >= 300.0 && of("SQS DeleteMessageBatch") >= 300.0);
@@ -272,7 +272,7 @@ fn the_cost_of_a_command_is_counted() {
 }
 
 #[test]
-fn a_queue_that_is_gone_ends_its_worker_which_says_what_to_do() {
+fn a_missing_queue_ends_its_worker_with_advice() {
     let Some(aws) = OnAws::new("a_queue_that_is_gone", "30") else {
         return;
     };
@@ -282,7 +282,7 @@ fn a_queue_that_is_gone_ends_its_worker_which_says_what_to_do() {
     aws.check(&accepted);
     let url = format!("{}/000000000000/pudato-storage-queue", aws.emulator.url());
     aws.aws(&["sqs", "delete-queue", "--queue-url", &url]);
-    // After several tries: a queue that is new takes a minute to be known everywhere.
+    // After several attempts, since a new queue takes a minute to be known everywhere.
     assert_eq!(worker.ended(), Some(4));
     let log = aws.installation.logged();
     assert!(
@@ -295,7 +295,7 @@ fn a_queue_that_is_gone_ends_its_worker_which_says_what_to_do() {
 }
 
 #[test]
-fn secrets_are_read_and_answers_are_kept_where_the_settings_say() {
+fn secrets_are_read_and_answers_are_stored_where_the_settings_say() {
     let Some(mut aws) = OnAws::new("secrets_are_read", "30") else {
         return;
     };
@@ -366,12 +366,12 @@ fn secrets_are_read_and_answers_are_kept_where_the_settings_say() {
 }
 
 #[test]
-fn a_command_to_a_topic_that_nothing_subscribes_to_is_refused_at_once() {
+fn a_command_to_a_topic_without_subscribers_is_refused_at_once() {
     let Some(aws) = OnAws::new("a_command_that_nobody_hears", "60") else {
         return;
     };
     let pudato = &aws.installation;
-    // Without a dbt project the topology has a topic of transform and no queue.
+    // Without a dbt project, the topology has a topic of transform but no queue.
     for verb in ["call", "publish"] {
         let (code, said) = pudato.fails(&[verb, "transform", "build"]);
         assert!(
@@ -380,7 +380,7 @@ fn a_command_to_a_topic_that_nothing_subscribes_to_is_refused_at_once() {
         );
         assert!(!said.contains("not lost"), "{said}");
     }
-    // One that is heard and whose worker does not run: nothing is claimed that cannot be known.
+    // A topic with a subscriber whose worker does not run: pudato reports only what it can know.
     let (code, said) = pudato.fails(&[
         "call",
         "query",

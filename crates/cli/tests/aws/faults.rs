@@ -1,4 +1,4 @@
-//! What networks and clouds do, between pudato and an emulator: nothing is lost, and nothing is twice in the registry.
+//! Faults of networks and clouds between pudato and an emulator: nothing is lost, and nothing is in the registry twice.
 
 use crate::on_aws::OnAws;
 use pudato_testing::{Call, Fault};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const COMMANDS: usize = 5_000;
 const INSERTS: usize = 300;
-/// Long enough that a call that is tried again comes in time, short enough that what was lost on the way comes back soon.
+/// Long enough for a retried call to succeed, short enough that lost messages are redelivered soon.
 const VISIBILITY: &str = "10";
 
 /// A number below `n`, spread well enough (the finalizer of SplitMix64).
@@ -19,7 +19,7 @@ fn chance(n: u64) -> u64 {
     (x ^ (x >> 31)) % n
 }
 
-/// Publishes, handles and records the commands while calls fail as `fault` says and `during` is done.
+/// Publishes, handles and records the commands while calls fail as `fault` says and `during` runs.
 fn survive(
     test: &str,
     fault: impl Fn(&Call) -> Fault + Send + Sync + 'static,
@@ -43,7 +43,7 @@ fn survive(
 
 #[test]
 fn calls_that_are_throttled_fail_or_are_cut_off_lose_nothing() {
-    // Each of the three at ten percent.
+    // Each of the three faults for ten percent of the calls.
     let fault = |_: &Call| match chance(10) {
         0 => Fault::Throttled,
         1 => Fault::Broken,
@@ -71,9 +71,9 @@ fn an_answer_that_does_not_arrive_loses_nothing_and_repeats_nothing() {
     survive("an_answer_that_does_not_arrive", fault, |_| {});
 }
 
-/// An effect that two runs would make twice: every command is published twice, and answers get lost.
+/// An effect that two runs would duplicate: every command is published twice, and answers get lost.
 #[test]
-fn an_insert_is_made_once_whatever_is_lost_on_the_way() {
+fn an_insert_takes_effect_once_whatever_is_lost_on_the_way() {
     let Some(aws) = OnAws::new("an_insert_is_made_once", VISIBILITY) else {
         return;
     };
@@ -146,7 +146,7 @@ fn a_lease_that_ends_under_a_slow_handler_repeats_nothing() {
 
 #[test]
 fn an_emulator_that_stops_and_starts_again_loses_nothing() {
-    // It says of itself that it keeps its state when it is told to stop.
+    // The emulator claims to keep its state when it is stopped.
     survive(
         "an_emulator_that_stops",
         |_| Fault::None,
@@ -176,7 +176,7 @@ fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
 
 /// A handler's role has `sns:Publish` and nothing else of SNS (docs/design/lambda.md).
 #[test]
-fn who_may_publish_and_not_ask_for_a_topics_limits_publishes() {
+fn a_role_that_may_publish_but_not_read_a_topics_limits_can_publish() {
     let Some(aws) = OnAws::new("who_may_publish_and_not_ask", VISIBILITY) else {
         return;
     };
@@ -217,7 +217,7 @@ fn a_receive_that_hangs_is_noticed_within_90_seconds() {
 }
 
 #[test]
-fn a_worker_that_is_told_to_stop_finishes_or_gives_back() {
+fn a_worker_that_stops_finishes_or_releases_its_messages() {
     let Some(aws) = OnAws::new("a_worker_that_is_told_to_stop", VISIBILITY) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Messages that other programs send are understood, and what pudato sends they understand.
+//! pudato understands messages of other programs, and they understand pudato's messages.
 
 use crate::on_aws::OnAws;
 
@@ -17,7 +17,7 @@ fn is_written(aws: &OnAws, id: &str) -> bool {
 }
 
 #[test]
-fn a_message_by_hand_is_understood_raw_or_not_and_with_a_key_named_message() {
+fn a_handmade_message_is_understood_raw_or_enveloped_and_with_a_key_named_message() {
     let Some(aws) = OnAws::new("a_message_by_hand", "30") else {
         return;
     };
@@ -36,7 +36,7 @@ fn a_message_by_hand_is_understood_raw_or_not_and_with_a_key_named_message() {
     };
     publish("cli-raw", "");
     publish("cli-message-key", ",\"metadata\":{\"Message\":\"mine\"}");
-    // A subscription that wraps, as the console makes it.
+    // A subscription without raw delivery, as the console creates it.
     let listed = aws.aws(&[
         "sns",
         "list-subscriptions-by-topic",
@@ -136,7 +136,7 @@ fn a_result_over_the_limit_is_read_by_the_extended_client_of_aws() {
     let Some(aws) = OnAws::new("a_result_over_the_limit", "30") else {
         return;
     };
-    // A queue of its own that hears the Results.
+    // A separate queue that receives the Results.
     let queue = aws.aws(&[
         "sqs",
         "create-queue",

@@ -1,4 +1,4 @@
-//! Fifty times SIGKILL, at random moments, to worker and consumer.
+//! Fifty SIGKILLs, at random moments, to the worker and the consumer.
 
 use crate::on_aws::OnAws;
 use std::time::Duration;
@@ -11,13 +11,13 @@ fn fifty_kills_lose_nothing_and_do_nothing_twice() {
     let Some(aws) = OnAws::new("fifty_kills", "5") else {
         return;
     };
-    // Who is killed costs each message in hand an attempt. Whether one of them is in hand again and again is up to the speed of the machine, so
-    // the kills end before the attempts do.
+    // Each kill costs the messages in flight an attempt. Whether one of them is in flight again and again depends on the speed of the
+    // machine, so the kills end before the attempts do.
     for name in ["storage", "results", "history"] {
         aws.allow_attempts(name, 4 * ROUNDS);
     }
     let (mut worker, mut consumer) = (aws.worker(), aws.consumer());
-    // Twenty in every round of about a second and a half.
+    // Twenty commands in every round of about a second and a half.
     let commands = usize::try_from(ROUNDS).expect("few") * COMMANDS_OF_A_ROUND;
     let publishing = aws.publish(0, commands, Duration::from_millis(70));
     let mut random = u64::from(std::process::id());
@@ -28,7 +28,7 @@ fn fifty_kills_lose_nothing_and_do_nothing_twice() {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(1_000 + (random >> 33) % 1_000));
-        // Dropping kills, as SIGKILL does.
+        // Dropping sends SIGKILL.
         if round % 2 == 0 {
             drop(worker);
             worker = aws.worker();

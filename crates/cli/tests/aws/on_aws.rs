@@ -1,4 +1,4 @@
-//! An installation on an emulator, reached through a proxy, and what must be true of it in the end.
+//! An installation on an emulator behind a proxy, and the checks of its state at the end.
 
 use crate::support::{Installation, Serving};
 use pudato_testing::{Emulator, Proxy, skipped};
@@ -7,21 +7,21 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest time in which nothing changes; beyond it something is lost. How long thousands of commands take says how busy the machine is.
+/// The longest time without any change; after it, something is lost. The total time of thousands of commands depends on the machine.
 const WAIT_MAX: Duration = Duration::from_secs(240);
-/// The services and others whose queues are looked at.
+/// The names of services and other readers whose queues are checked.
 const QUEUES: [&str; 5] = ["storage", "query", "registry", "results", "history"];
 
 pub struct OnAws {
     pub installation: Installation,
     pub emulator: Emulator,
     pub proxy: Proxy,
-    /// Keeps its objects while this lives.
+    /// Holds the bucket of its objects.
     pub bucket: &'static str,
 }
 
 impl OnAws {
-    /// `None`, said aloud, where there is no emulator.
+    /// `None`, with a message, if there is no emulator.
     pub fn new(test: &str, visibility: &str) -> Option<Self> {
         let emulator = match Emulator::ministack_with_disk() {
             Ok(emulator) => emulator,
@@ -73,9 +73,9 @@ impl OnAws {
         command.args(args).output().expect("Python runs")
     }
 
-    /// The AWS CLI; gives what it printed.
+    /// Runs the AWS CLI. Returns its output.
     pub fn aws(&self, args: &[&str]) -> String {
-        // The CLI's SQS does not look at AWS_ENDPOINT_URL.
+        // SQS in the CLI does not use AWS_ENDPOINT_URL.
         let endpoint = ["--endpoint-url", &self.proxy.url()];
         let mut tool = self.tool("aws");
         let output = tool.args(endpoint).args(args).output().expect("it runs");
@@ -84,7 +84,7 @@ impl OnAws {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Lets the queue of a service deliver a message so many times.
+    /// Lets the queue of a service deliver a message this many times.
     pub fn allow_attempts(&self, name: &str, attempts: u64) {
         let queue = format!("{}/000000000000/pudato-{name}-queue", self.emulator.url());
         let dead_letters = format!("arn:aws:sqs:us-east-1:000000000000:pudato-{name}-dlq");
@@ -95,7 +95,7 @@ impl OnAws {
         self.aws(&[&set[..], &["--attributes", &attributes]].concat());
     }
 
-    /// A program of the Python environment or of the system, which finds those of the environment by their names.
+    /// Runs a program of the Python environment or of the system, with the environment's programs on its path.
     pub fn tool(&self, name: &str) -> Command {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin");
         let own = std::path::Path::new(root).join(name);
@@ -108,7 +108,7 @@ impl OnAws {
         tool
     }
 
-    /// Begins to publish commands `from..to`, each of which puts an object; one every `pause`.
+    /// Starts publishing the commands `from..to`, each of which puts an object, with a pause of `pause` between them.
     pub fn publish(&self, from: usize, to: usize, pause: Duration) -> Publishing {
         let line = |n: usize| {
             format!(
@@ -122,7 +122,7 @@ impl OnAws {
         self.publish_lines((from..to).map(line), pause)
     }
 
-    /// Begins to publish commands, each a line whose correlation id is `request-` and a number.
+    /// Starts publishing commands, one per line, whose correlation ids are `request-` and a number.
     pub fn publish_lines(
         &self,
         all: impl Iterator<Item = String> + Send + 'static,
@@ -150,11 +150,11 @@ impl OnAws {
         Publishing(child)
     }
 
-    /// Waits until every command of `accepted` has a Result, and checks that none has two, that every object is there, and that
-    /// nothing is left on any queue.
+    /// Waits until every command of `accepted` has a Result. Checks that none has two, that every object exists, and that all queues are
+    /// empty.
     pub fn check(&self, accepted: &BTreeSet<usize>) {
         let count = |sql: &str| self.installation.count("registry.db", sql);
-        // A command that waited for a backend has said so before.
+        // A command that waited for a backend has a `pending` Result before.
         const FINAL: &str = "FROM result WHERE body NOT LIKE '{\"status\":\"pending\"%'";
         let left = |sql: &str| {
             let all = u64::try_from(accepted.len()).unwrap_or(u64::MAX);
@@ -168,7 +168,7 @@ impl OnAws {
             depths.iter().sum()
         };
         self.wait_for_none("empty queues", in_queues, String::new);
-        // What was written last is written now.
+        // The last Results are written now.
         let events = || left("SELECT COUNT(*) FROM event");
         self.wait_for_none("every Event", events, String::new);
         let twice = count(&format!(
@@ -216,7 +216,7 @@ impl OnAws {
             .unwrap_or_default()
     }
 
-    /// Messages on a queue, in hand or not, asked of the emulator itself.
+    /// The messages on a queue, visible or in flight, counted by the emulator itself.
     pub fn depth(&self, queue: &str) -> u64 {
         let answer = self.emulator.sqs(
             "GetQueueAttributes",
@@ -238,7 +238,7 @@ impl OnAws {
         self.wait_for_none(what, || u64::from(!done()), String::new);
     }
 
-    /// Waits until nothing is `left`, however long it takes while that changes; where it does not, `why` says what is known of it.
+    /// Waits until nothing is `left`, for as long as the number changes; if it stops changing, fails with `why`.
     fn wait_for_none(&self, what: &str, left: impl Fn() -> u64, why: impl Fn() -> String) {
         let (mut last, mut since) = (u64::MAX, Instant::now());
         loop {
@@ -259,7 +259,7 @@ impl OnAws {
         }
     }
 
-    /// Which accepted commands have no final Result, where their messages may be, and what the log says of the first of them.
+    /// The accepted commands without a final Result, the places of their messages, and what the log has about the first one.
     fn missing(&self, accepted: &BTreeSet<usize>) -> String {
         let registry = self.installation.open("registry.db");
         let found = |id: &str| -> Vec<String> {
@@ -294,7 +294,7 @@ impl OnAws {
 pub struct Publishing(Child);
 
 impl Publishing {
-    /// The numbers of the commands that were accepted.
+    /// The numbers of the accepted commands.
     pub fn accepted(mut self) -> BTreeSet<usize> {
         let stdout = self.0.stdout.take().expect("a pipe");
         let lines = BufReader::new(stdout).lines();

@@ -1,10 +1,10 @@
-//! Callers that reach topics and queues, and not the registry.
+//! Callers that reach topics and queues but not the registry.
 
 use crate::on_aws::OnAws;
 use crate::support::Installation;
 use serde_json::Value;
 
-/// Somebody elsewhere: knows the topics and the buckets, and has a registry in the settings that nobody can reach.
+/// A caller elsewhere: it knows the topics and the buckets, and its settings name a registry that cannot be reached.
 fn caller(aws: &OnAws) -> Installation {
     let mut caller = Installation::new();
     for (name, value) in [
@@ -26,7 +26,7 @@ fn caller(aws: &OnAws) -> Installation {
     caller
 }
 
-/// The names of the queues for replies that are there.
+/// The names of the reply queues that exist.
 fn queues(aws: &OnAws) -> Vec<String> {
     let answer = aws
         .emulator
@@ -37,7 +37,7 @@ fn queues(aws: &OnAws) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// How many of them still hear the Results.
+/// The number of reply queues that are still subscribed to the Results.
 fn subscriptions(aws: &OnAws) -> usize {
     let heard = aws.aws(&[
         "sns",
@@ -53,7 +53,7 @@ fn subscriptions(aws: &OnAws) -> usize {
 }
 
 #[test]
-fn a_caller_without_the_registry_hears_through_a_queue_of_its_own_and_leaves_nothing_behind() {
+fn a_caller_without_the_registry_gets_its_result_on_a_queue_of_its_own_and_leaves_nothing_behind() {
     let Some(aws) = OnAws::new("a_caller_without_the_registry", "60") else {
         return;
     };
@@ -62,7 +62,7 @@ fn a_caller_without_the_registry_hears_through_a_queue_of_its_own_and_leaves_not
         aws.installation.data().join("up.lock").exists()
     });
     let caller = caller(&aws);
-    // One that was killed a day ago, and one whose caller may still wait.
+    // A reply queue whose caller was killed a day ago, and one whose caller may still wait.
     for second in ["1000000000", "4000000000"] {
         let name = format!("pudato-reply-{second}-0a1b2c3d");
         aws.aws(&["sqs", "create-queue", "--queue-name", &name]);
@@ -80,7 +80,7 @@ fn a_caller_without_the_registry_hears_through_a_queue_of_its_own_and_leaves_not
         "{found}"
     );
 
-    // More than a message may be: the command and the answer travel as claims.
+    // Over the limit of a message: the command and the answer are claims.
     let text = "every number has a source\n".repeat(50_000);
     std::fs::write(caller.folder.path().join("a.txt"), &text).expect("written");
     let put = ["container=lake", "path=a.txt", "data=@a.txt"];
@@ -99,7 +99,7 @@ fn a_caller_without_the_registry_hears_through_a_queue_of_its_own_and_leaves_not
 
     assert_eq!(queues(&aws), ["pudato-reply-4000000000-0a1b2c3d"]);
     assert_eq!(subscriptions(&aws), 1, "of the one that may be in use");
-    // What asks the registry itself needs it, and says so.
+    // A command that reads the registry itself needs it, and says so.
     let (code, said) = caller.fails(&["lineage", "a.txt"]);
     assert!(
         code == 4 && said.contains("secretsmanager:of-somebody-else"),
@@ -110,7 +110,7 @@ fn a_caller_without_the_registry_hears_through_a_queue_of_its_own_and_leaves_not
 }
 
 #[test]
-fn a_caller_that_is_interrupted_or_waits_in_vain_leaves_no_queue_behind() {
+fn a_caller_that_is_interrupted_or_times_out_leaves_no_queue_behind() {
     let Some(aws) = OnAws::new("a_caller_that_is_interrupted", "60") else {
         return;
     };

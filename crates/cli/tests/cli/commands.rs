@@ -1,4 +1,4 @@
-//! What people do with the command.
+//! The commands of the program, used together.
 
 use crate::support::{Installation, wait, write};
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
     ]);
     let put: Value = serde_json::from_str(&put).expect("a Result");
     assert_eq!(put["step_id"], "step-1");
-    // A step of two commands says so.
+    // A step with two commands shows both.
     for (action, id) in [("put_object", "request-3"), ("get_object", "request-2")] {
         let (action, id) = (format!("action={action}"), format!("correlation_id={id}"));
         let add = [
@@ -118,7 +118,7 @@ fn data_and_its_lineage_can_be_followed_from_end_to_end() {
 }
 
 #[test]
-fn an_idempotency_key_runs_once_and_answers_again() {
+fn a_command_with_an_idempotency_key_runs_once_and_gets_the_same_answer_again() {
     let installation = Installation::new();
     let _up = installation.up();
     let create = |key: &str, pipeline: &str| {
@@ -174,7 +174,7 @@ fn a_backup_of_a_folder_in_use_can_be_served() {
         "pipeline=monthly",
         "job_id=job-kept",
     ]);
-    // Whatever mask the shell has.
+    // The mode does not depend on the umask of the shell.
     let made = installation
         .shell("umask 0; exec \"$0\" backup copy")
         .output()
@@ -228,7 +228,7 @@ fn settings_are_shown_with_their_origin_and_secrets_masked() {
     );
     assert!(line("PUDATO_DATA_DIR").contains("environment (PUDATO_DATA_DIR)"));
     assert!(line("REGISTRY_DATABASE_URL").contains("********") && !shown.contains("elsewhere"));
-    // A password stands in no other setting either.
+    // No other setting shows a password either.
     assert!(line("OPENLINEAGE_URL").contains("ol.example.org") && !shown.contains("hunter2"));
 }
 
@@ -263,7 +263,7 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
-fn nothing_listens_unless_it_is_asked_to_and_then_on_loopback_alone() {
+fn nothing_listens_unless_a_port_is_set_and_then_only_on_loopback() {
     let installation = Installation::new();
     let up = installation.up();
     installation.ok(&["call", "registry", "query_jobs"]);

@@ -1,4 +1,4 @@
-//! What the documents tell people to type works as it stands.
+//! The commands and messages in the documents work as they are printed.
 
 use crate::support::{Installation, write};
 use pudato_runtime::protocol::{Command, Event, Result as Reply, decode, encode};
@@ -20,11 +20,11 @@ steps:
     payload: {sql: CREATE OR REPLACE TABLE staged AS FROM a, sources: {a: {container: lake, path: raw/a.csv}}}
 ";
 
-/// The lines of a document that call or look.
+/// The lines of a document that run a command.
 fn commands(text: &str) -> Vec<&str> {
     let lines = text.lines();
     let commands = lines.filter_map(|line| line.strip_prefix("    pudato "));
-    // These serve until they are stopped, or need an id of the reader's.
+    // These commands serve until they are stopped, or need an id of the reader.
     let serves = |line: &str| {
         let verb = line.split_whitespace().next();
         verb.is_some_and(|verb| ["up", "runner", "results"].contains(&verb))
@@ -34,7 +34,7 @@ fn commands(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The messages that a document shows, each with the title of its section.
+/// The messages in a document, each with the title of its section.
 fn messages(text: &str) -> Vec<(&str, Value)> {
     let mut messages = Vec::new();
     for section in text.split("\n## ") {

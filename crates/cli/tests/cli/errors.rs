@@ -1,4 +1,4 @@
-//! What goes wrong gives a clear error, keeps the bytes, and leaves the process alive.
+//! Each failure gives a clear error, keeps the bytes, and leaves the process alive.
 
 use crate::support::{Installation, Serving, wait, write};
 use pudato_runtime::messaging::local::LocalFabric;
@@ -6,7 +6,7 @@ use pudato_runtime::messaging::{Message, Publisher, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Still answers.
+/// Checks that the worker still answers.
 fn is_alive(installation: &Installation, up: &mut Serving) {
     assert!(
         up.0.try_wait().expect("a child").is_none(),
@@ -16,7 +16,7 @@ fn is_alive(installation: &Installation, up: &mut Serving) {
     installation.ok(&["call", "registry", "query_jobs"]);
 }
 
-/// Puts bytes on the topic of storage commands, as a foreign publisher does.
+/// Puts bytes on the topic of storage commands, like a foreign publisher.
 fn publish_raw(installation: &Installation, body: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -155,7 +155,7 @@ fn every_invalid_vector_ends_in_the_dead_letter_queue_with_its_bytes_and_a_reaso
     for line in vectors.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("a line");
         let body = line["body"].as_str().expect("a body").to_owned();
-        // What no publisher can send cannot arrive.
+        // A body that no publisher can send cannot arrive.
         let is_legal = |c: char| c >= ' ' || matches!(c, '\t' | '\n' | '\r');
         if line["kind"] == "command" && !body.is_empty() && body.chars().all(is_legal) {
             bodies.push(body);
@@ -186,7 +186,7 @@ fn every_invalid_vector_ends_in_the_dead_letter_queue_with_its_bytes_and_a_reaso
 }
 
 #[test]
-fn claims_that_dangle_or_lie_elsewhere_are_dead_letters_with_the_reason() {
+fn dangling_and_foreign_claims_are_dead_letters_with_the_reason() {
     let installation = Installation::new();
     let mut up = installation.up();
     let pointer = |bucket: &str| {
@@ -208,11 +208,11 @@ fn claims_that_dangle_or_lie_elsewhere_are_dead_letters_with_the_reason() {
 }
 
 #[test]
-fn an_altered_claim_is_a_dead_letter_and_can_be_replayed_when_it_is_mended() {
+fn an_altered_claim_is_a_dead_letter_and_can_be_replayed_once_it_is_repaired() {
     let installation = Installation::new();
     let big = write(installation.folder.path(), "big", &"x".repeat(1_500_000));
     let data = format!("data=@{big}");
-    // Nobody serves yet, so that there is time to alter it.
+    // No program serves yet, so that there is time to alter the claim.
     let id = installation.ok(&[
         "publish",
         "storage",
@@ -329,14 +329,14 @@ fn sigterm_drains_and_a_second_one_stops_at_once() {
     installation.ok(&["call", "registry", "query_jobs"]);
     up.signal("-TERM");
     up.signal("-TERM");
-    // Whether the drain was over by then is a matter of microseconds.
+    // Whether the drain has ended by then depends on microseconds.
     let code = up.ended();
     assert!(matches!(code, Some(0 | 143)), "{code:?}");
     installation.ok(&["job", "list"]);
 }
 
 #[test]
-fn wrong_use_is_told_from_wrong_settings() {
+fn wrong_usage_and_wrong_settings_have_different_exit_codes() {
     let installation = Installation::new();
     assert_eq!(installation.fails(&["nope"]).0, 2);
     assert_eq!(installation.fails(&["call", "storage"]).0, 2);
@@ -370,7 +370,7 @@ fn wrong_use_is_told_from_wrong_settings() {
 }
 
 #[test]
-fn planted_secrets_are_in_no_log_no_registry_and_no_error() {
+fn planted_secrets_appear_in_no_log_registry_or_error() {
     let installation = Installation::new();
     let mut up = installation.up();
     let planted: [(&[&str], &str); 6] = [
@@ -451,7 +451,7 @@ fn planted_secrets_are_in_no_log_no_registry_and_no_error() {
 }
 
 #[test]
-fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space() {
+fn a_full_disk_loses_nothing_and_work_continues_once_there_is_space() {
     let installation = Installation::new();
     let big = write(installation.folder.path(), "big", &"x".repeat(3_000_000));
     let data = format!("data=@{big}");
@@ -463,7 +463,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space() {
         "path=big.txt",
         &data,
     ]);
-    // A limit of the size of files stands for the end of the disk: the same write fails in the same place.
+    // A limit on the size of files stands for the end of the disk: the same write fails at the same place.
     let shell = "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" up";
     let log = std::fs::File::create(installation.log()).expect("a log");
     let up = installation
@@ -476,7 +476,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space() {
     wait("the failure", || {
         installation.logged().contains("File too large")
     });
-    assert!(up.0.try_wait().expect("a child").is_none(), "it goes on");
+    assert!(up.0.try_wait().expect("a child").is_none(), "it still runs");
     assert!(
         !installation.data().join("objects/lake/big.txt").exists(),
         "nothing half-written"

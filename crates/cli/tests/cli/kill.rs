@@ -1,4 +1,4 @@
-//! A hundred times SIGKILL, at random moments, to publisher, worker and consumer: separate processes on one folder.
+//! A hundred SIGKILLs, at random moments, to publisher, worker and consumer: separate processes on one data folder.
 
 use crate::support::{Installation, wait};
 use std::collections::HashMap;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 const ROUNDS: usize = 100;
 const COMMANDS_OF_A_ROUND: usize = 3;
-/// What was in hand of six killed workers in a row is given up, so the queues are emptied before.
+/// A message that six killed workers in a row were handling is given up, so the queues are emptied before that.
 const KILLED_WORKERS_MAX: usize = 5;
-/// A command that waited for something may have said so before its Result.
+/// A command that waited for something may have a `pending` Result before its final one.
 const FINAL: &str = "FROM result WHERE body NOT LIKE '{\"status\":\"pending\"%'";
 
-/// Numbers that are spread well enough (a linear congruential generator with Knuth's constants).
+/// Pseudo-random numbers (a linear congruential generator with Knuth's constants).
 struct Random(u64);
 
 impl Random {
@@ -91,13 +91,13 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
                     let _ = publisher.kill();
                 } else {
                     killed_workers += usize::from(victim == "worker");
-                    // Dropping kills, as SIGKILL does.
+                    // Dropping sends SIGKILL.
                     serving.remove(victim);
                     serving.insert(victim, serve(victim));
                 }
             }
             let output = publisher.wait_with_output().expect("a child");
-            // What was printed was accepted; what was killed before may be accepted or not.
+            // Printed commands were accepted; the last ones before a kill may or may not be.
             if String::from_utf8_lossy(&output.stdout).trim() == id {
                 accepted.push(n);
             }
@@ -112,7 +112,7 @@ fn a_hundred_kills_lose_nothing_and_do_nothing_twice() {
     let given_up = installation.count("fabric.db", "SELECT COUNT(*) FROM delivery");
     assert_eq!(
         given_up, 0,
-        "nothing was in hand of six killed workers in a row"
+        "no message was held by six killed workers in a row"
     );
     for n in &accepted {
         let one = |sql: &str, key: &str| -> i64 {
@@ -177,14 +177,14 @@ fn a_hundred_kills_during_inserts_write_every_row_once() {
         installation.count("registry.db", &sql)
     };
     for n in 0..ROUNDS {
-        // So that none is in hand of six killed workers in a row, after which it would be given up.
+        // So that no message is held by six killed workers in a row, after which it would be given up.
         if n % 5 == 0 {
             wait("every Result so far", || {
                 installation.data().join("registry.db").exists()
                     && results(&installation) > n as i64
             });
         }
-        // Every fourth is a script, whose statements belong together.
+        // Every fourth command is a script, whose statements belong together.
         let id = format!("request-{n}");
         let insert = format!("INSERT INTO t SELECT {n}, range FROM range(1000)");
         if n % 4 == 0 {

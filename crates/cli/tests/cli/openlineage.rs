@@ -1,4 +1,4 @@
-//! Others are told of every Result, whatever becomes of them.
+//! Every Result is exported as OpenLineage events, whatever happens to the endpoint.
 
 use crate::support::{Installation, check_openlineage, wait, write};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Python's own HTTP server as an endpoint: it keeps what it is sent, and answers 201.
+/// Python's own HTTP server as an endpoint: it records requests and answers 201.
 const ENDPOINT: &str = "
 import http.server, sys
 class Endpoint(http.server.BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
     installation.set("OPENLINEAGE_URL", &url);
     installation.set("OPENLINEAGE_API_KEY", "s3cret");
     let up = installation.up();
-    // Nobody listens, and the commands are answered.
+    // Nothing listens on the port, and the commands are answered.
     work(&installation);
     wait("a failure", || {
         installation.logged().contains("wait in the outbox")
@@ -125,7 +125,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
     let _up = installation.up();
     let outbox = || installation.count("registry.db", "SELECT COUNT(*) FROM outbox");
     wait("the events", || outbox() == 0 && !events(&file).is_empty());
-    // create_job, put_object, the script and the wrong query: each began and ended.
+    // create_job, put_object, the script and the wrong query: each started and ended.
     let found = events(&file);
     assert_eq!(found.len(), 8, "{found:#?}");
     let head = std::fs::read_to_string(file.with_extension("jsonl.head")).expect("heads");
@@ -146,7 +146,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
         let event = events.find(|event| event["run"]["facets"]["pudato_run"]["stepId"] == step);
         event.expect("an event")["job"]["name"].clone()
     };
-    // What nobody named is called by its id; what has no step, by what was asked for.
+    // A step without a name is named by its id; a command without a step, by its action.
     assert_eq!(name("FAIL", json!("step-3")), "query.step-3");
     assert_eq!(name("COMPLETE", Value::Null), "registry.create_job");
     let entries = script["job"]["facets"]["lineage"]["entries"]
@@ -164,7 +164,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
     if let Some(checked) = check_openlineage(&file) {
         assert_eq!(checked, json!({"runs": 4, "events": 8}));
     }
-    // The same is printed for what is already there.
+    // The export prints the same events for Results that exist already.
     let exported = installation.folder.path().join("export.jsonl");
     installation.ok(&[
         "lineage",
@@ -201,7 +201,7 @@ fn events_are_appended_to_a_file() {
         installation.ok(&[&put[..], &again[..]].concat());
         wait("the events", || events(&file).len() == 2 * n);
     }
-    // The same step again is another run.
+    // Another command for the same step is another run.
     let found = events(&file);
     assert_ne!(found[0]["run"]["runId"], found[2]["run"]["runId"]);
 }

@@ -1,4 +1,4 @@
-//! `pudato run`: pipelines as people write them, break them and go on with them.
+//! `pudato run`: running, breaking and resuming pipelines.
 
 use crate::support::{Installation, wait, write};
 use serde_json::Value;
@@ -68,7 +68,7 @@ fn a_pipeline_runs_as_a_job_and_prints_its_last_answers() {
 }
 
 #[test]
-fn a_failed_step_stops_what_needs_it_and_can_be_gone_on_with() {
+fn a_failed_step_stops_the_steps_that_need_it_and_the_job_can_be_resumed() {
     let installation = installation("CREATE TABLE t AS SELECT nowhere FROM a");
     let _up = installation.up();
     let output = installation.run(&["run", "p.yaml", "--json"]);
@@ -94,7 +94,7 @@ fn a_failed_step_stops_what_needs_it_and_can_be_gone_on_with() {
         "load.sql",
         "CREATE TABLE t AS SELECT * FROM a",
     );
-    // What was to be mended may have been the action.
+    // The repair may have changed the action.
     let mended = PIPELINE.replacen("action: execute_sql", "action: execute_script", 1);
     write(installation.folder.path(), "p.yaml", &mended);
     let outcome = json(&installation.ok(&["run", "p.yaml", "--resume", job, "--json"]));
@@ -115,7 +115,7 @@ fn a_failed_step_stops_what_needs_it_and_can_be_gone_on_with() {
 }
 
 #[test]
-fn from_a_step_on_only_what_needs_it_runs() {
+fn from_a_step_runs_only_that_step_and_the_steps_that_need_it() {
     let installation = installation("CREATE OR REPLACE TABLE t AS SELECT * FROM a");
     let _up = installation.up();
     installation.ok(&["run", "p.yaml"]);
@@ -132,11 +132,11 @@ fn from_a_step_on_only_what_needs_it_runs() {
 }
 
 #[test]
-fn an_interrupted_pipeline_is_gone_on_with_and_runs_nothing_twice() {
+fn an_interrupted_pipeline_is_resumed_and_runs_nothing_twice() {
     let installation = installation(
         "CREATE TABLE t AS SELECT a.n FROM a, range(3000000) r WHERE r.range % 1000000 = 0",
     );
-    // Without workers the first step waits on its queue.
+    // Without workers, the first step waits on its queue.
     let registry = installation.serve(&["runner", "--handler", "registry"]);
     let results = installation.serve(&["results"]);
     let mut running = installation.serve(&["run", "p.yaml"]);
@@ -149,7 +149,7 @@ fn an_interrupted_pipeline_is_gone_on_with_and_runs_nothing_twice() {
     let job = log
         .split("--resume ")
         .nth(1)
-        .expect("how to go on")
+        .expect("the command to continue")
         .trim()
         .to_owned();
     drop((registry, results));
@@ -170,7 +170,7 @@ fn an_interrupted_pipeline_is_gone_on_with_and_runs_nothing_twice() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_anything_is_sent() {
+fn errors_in_a_pipeline_are_reported_before_anything_is_sent() {
     let installation = installation("SELECT 1");
     let folder = installation.folder.path();
     let planned = installation.ok(&["run", "p.yaml", "--dry-run"]);
@@ -208,7 +208,7 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
         ),
         "{planned}"
     );
-    // Nobody serves, and nothing asks them.
+    // No program serves, and none is needed.
     write(
         folder,
         "bad.yaml",
@@ -248,7 +248,7 @@ fn a_terminal_sees_live_progress() {
 }
 
 #[test]
-fn files_outside_of_the_pipelines_folder_need_a_flag_and_devices_are_none() {
+fn files_outside_the_pipelines_folder_need_a_flag_and_devices_are_refused() {
     let installation = Installation::new();
     let folder = installation.folder.path().join("pipeline");
     std::fs::create_dir(&folder).expect("made");

@@ -1,4 +1,4 @@
-//! The registry on a PostgreSQL server that fails in every way a server does.
+//! The registry on a PostgreSQL server that fails in every way in which a server can.
 
 use crate::support::{Installation, wait};
 use pudato_testing::{Database, Postgres, skipped};
@@ -21,7 +21,7 @@ impl Setting {
         }
         let server = Postgres::start().expect("a server");
         let database = server.database().expect("a database");
-        // Whoever owns the server always gets a connection; pudato is nobody special.
+        // The owner of the server always gets a connection; pudato's role has no such privilege.
         let name = &database.name;
         let role =
             format!("CREATE ROLE pudato LOGIN; GRANT CREATE, CONNECT ON DATABASE {name} TO pudato");
@@ -40,7 +40,7 @@ impl Setting {
         self.server.psql(&self.database.name, sql).expect("done")
     }
 
-    /// Publishes so many commands, each with a step of its own.
+    /// Publishes a number of commands, each with a step of its own.
     fn publish(&mut self, count: usize) {
         for _ in 0..count {
             let n = self.published;
@@ -60,7 +60,7 @@ impl Setting {
         }
     }
 
-    /// Everything that was published is there once, and nothing else.
+    /// Everything that was published is recorded once, and nothing else.
     fn all_is_there_once(&self) {
         let count = |sql: &str| {
             let counted = self.server.psql(&self.database.name, sql);
@@ -86,7 +86,7 @@ impl Setting {
         wait(what, || self.installation.logged().contains(what));
     }
 
-    /// Whoever is connected must connect anew.
+    /// Closes all connections.
     fn disconnect(&self) {
         self.psql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pudato'",
@@ -95,7 +95,7 @@ impl Setting {
 }
 
 #[test]
-fn whatever_the_server_does_nothing_is_lost_or_written_twice() {
+fn whatever_the_server_does_no_result_is_lost_or_written_twice() {
     let Some(mut setting) = Setting::new("whatever_the_server_does") else {
         return;
     };
@@ -103,7 +103,7 @@ fn whatever_the_server_does_nothing_is_lost_or_written_twice() {
     setting.publish(PHASE);
     setting.all_is_there_once();
 
-    // Killed while it writes, again and again.
+    // The server is killed while it writes, again and again.
     for _ in 0..3 {
         setting.publish(PHASE / 3);
         setting.server.kill();
@@ -121,7 +121,7 @@ fn whatever_the_server_does_nothing_is_lost_or_written_twice() {
     setting.psql("ALTER ROLE pudato CONNECTION LIMIT -1");
     setting.all_is_there_once();
 
-    // It only reads, as a standby does.
+    // The server is read-only, like a standby.
     setting.psql("ALTER ROLE pudato SET default_transaction_read_only = on");
     setting.disconnect();
     setting.publish(PHASE);
@@ -145,7 +145,7 @@ fn whatever_the_server_does_nothing_is_lost_or_written_twice() {
 }
 
 #[test]
-fn commands_are_taken_while_the_server_is_down() {
+fn commands_are_accepted_while_the_server_is_down() {
     let Some(mut setting) = Setting::new("commands_are_taken") else {
         return;
     };
@@ -164,15 +164,15 @@ fn commands_are_taken_while_the_server_is_down() {
     assert_eq!(hop["edges"][0]["step"], "step-0");
 }
 
-/// Each role may do only its work (docs/security.md).
+/// Each role may do only its own work (docs/security.md).
 #[test]
-fn a_role_that_may_make_nothing_runs_everything() {
+fn a_role_that_may_create_nothing_can_run_everything() {
     let Some(mut setting) = Setting::new("a_role_that_may_make_nothing") else {
         return;
     };
     let name = setting.database.name.clone();
     setting.psql(&format!("REVOKE CREATE ON DATABASE {name} FROM pudato"));
-    // It may not make the tables, and says who may.
+    // The role may not create the tables; the error says which role may.
     let (code, error) = setting.installation.fails(&["registry", "migrate"]);
     assert_eq!(code, 3, "{error}");
     assert!(error.contains("registry migrate --grant ROLE"), "{error}");

@@ -1,4 +1,4 @@
-//! SQL as people send it: what it answers, what it may not do, and who else may open the warehouse.
+//! SQL commands: their answers, their limits, and other programs that open the warehouse.
 
 use crate::support::{Installation, PATIENCE, Serving, python, wait, write};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn a_file_becomes_a_table_and_an_export_with_its_lineage() {
         (&exported["row_count"], &exported["into"]["format"]),
         (&json!(2), &json!("parquet"))
     );
-    // Storage knows the rows of a Parquet file as well.
+    // The storage service counts the rows of a Parquet file as well.
     let get = [
         "call",
         "storage",
@@ -112,7 +112,7 @@ fn lines(tree: &str) -> Vec<&str> {
 }
 
 #[test]
-fn lineage_tells_the_rows_of_a_table_and_those_that_were_changed() {
+fn lineage_shows_the_rows_of_a_table_and_the_changed_ones() {
     let installation = Installation::new();
     let _up = installation.up();
     for (step, sql, told) in [
@@ -156,12 +156,12 @@ fn lineage_tells_the_rows_of_a_table_and_those_that_were_changed() {
         assert_eq!(rows.trim_start(), told, "{sql}: {tree}");
         let svg = installation.ok(&["lineage", name, "--format", "svg"]);
         assert!(svg.contains(&format!(">{told}</text>")), "{sql}: {svg}");
-        // A step that nobody named is called by its id.
+        // A step without a name is shown by its id.
         let called = format!("[{step}] query execute_sql success ");
         assert!(lines(&tree)[1].starts_with(&called), "{tree}");
         assert!(svg.contains(&format!(">{step}</text>")), "{svg}");
     }
-    // Of several statements: inserted rows add up, others may be the same ones.
+    // The counts of several inserts add up; the rows of several updates may be the same ones.
     let script = |sql: &str| {
         let call = ["call", "query", "execute_script", "--json"];
         let result = installation.ok(&[&call[..], &[&format!("sql={sql}")]].concat());
@@ -191,7 +191,7 @@ fn lineage_tells_the_rows_of_a_table_and_those_that_were_changed() {
 }
 
 #[test]
-fn what_is_wrong_with_a_payload_is_named() {
+fn errors_in_a_payload_name_the_field() {
     let installation = Installation::new();
     let _up = installation.up();
     for (args, what) in [
@@ -254,7 +254,7 @@ fn what_is_wrong_with_a_payload_is_named() {
 }
 
 #[test]
-fn hostile_sql_is_refused_in_time_and_the_worker_lives() {
+fn hostile_sql_is_refused_in_time_and_the_worker_survives() {
     let installation = Installation::new();
     let mut command = installation.command(&["up"]);
     command
@@ -289,7 +289,7 @@ fn hostile_sql_is_refused_in_time_and_the_worker_lives() {
             what.split('|').any(|what| error.contains(what)),
             "{sql}: {error}"
         );
-        // Without an end each of them would run for hours, or until memory is full.
+        // Without a limit, each of them would run for hours or until memory is full.
         assert!(
             begun.elapsed() < PATIENCE / 4,
             "{sql}: {:?}",
@@ -297,7 +297,7 @@ fn hostile_sql_is_refused_in_time_and_the_worker_lives() {
         );
     }
     let grown_kib = memory_kib(&up) - before_kib;
-    // The limit, and what one answer may have on its way: a chunk of rows, as values, as a message.
+    // The limit, plus the size of one answer on its way: a chunk of rows, as values, as a message.
     assert!(grown_kib < 320 * 1024, "memory grew by {grown_kib} KiB");
     assert_eq!(query(&installation, "SELECT 42")["rows"], json!([[42]]));
 }
@@ -319,7 +319,7 @@ fn a_large_answer_travels_as_a_claim() {
             .join("objects/pudato-claims/claims")
             .exists()
     );
-    // More keys than a message may have: what nobody could read would be lost.
+    // More keys than a message may have: an answer that could not be read back would be lost.
     let sql = "sql=SELECT {'a': range, 'b': 1} AS s FROM range(20000)";
     let answer = installation.ok(&["call", "query", "execute_sql", sql, "max_rows:=100000"]);
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -327,7 +327,7 @@ fn a_large_answer_travels_as_a_claim() {
 }
 
 #[test]
-fn an_answer_that_nobody_could_read_again_is_refused_and_has_no_effect() {
+fn an_answer_that_could_not_be_read_back_is_refused_and_has_no_effect() {
     let installation = Installation::new();
     let _up = installation.up();
     query(&installation, "CREATE TABLE kept (n BIGINT)");
@@ -341,7 +341,7 @@ fn an_answer_that_nobody_could_read_again_is_refused_and_has_no_effect() {
     assert_eq!(count["rows"], json!([[0]]));
 }
 
-/// A program of Python's own duckdb that has the warehouse open until its stdin is closed.
+/// Runs Python's own duckdb with the warehouse open until its stdin is closed.
 fn python_has_it_open(
     python: &str,
     installation: &Installation,
@@ -397,7 +397,7 @@ fn python_reads_the_warehouse_while_pudato_is_up_and_the_other_way_round() {
     );
     drop(reader.stdin.take());
     reader.wait().expect("it ends");
-    // Who writes is waited for.
+    // A writer is waited for.
     let mut writer = python_has_it_open(&python, &installation, false);
     let waiting = installation
         .command(&["call", "query", "execute_sql", "sql=UPDATE t SET n = n + 1"])
@@ -409,7 +409,7 @@ fn python_reads_the_warehouse_while_pudato_is_up_and_the_other_way_round() {
                        WHERE name LIKE '%query-queue' AND receive_count > 0";
         installation.count("fabric.db", in_hand) > 0
     });
-    // It meets the lock meanwhile; where the machine is too slow for that nothing breaks.
+    // It meets the lock meanwhile. If the machine is too slow for that, the test proves less but does not fail.
     std::thread::sleep(Duration::from_secs(3));
     drop(writer.stdin.take());
     writer.wait().expect("it ends");
@@ -451,7 +451,7 @@ fn names_in_files_are_data_and_names_of_sources_differ() {
 
 /// DuckDB would open it, and every write would fail.
 #[test]
-fn a_warehouse_that_nothing_can_be_committed_to_is_refused_at_the_start() {
+fn a_warehouse_that_cannot_commit_is_refused_at_the_start() {
     let installation = Installation::new();
     let name = "w".repeat(252);
     let settings = format!("duckdb_path = {name:?}\n");

@@ -1,4 +1,4 @@
-//! Lineage and the registry as people ask for them.
+//! Queries of lineage and maintenance of the registry.
 
 use crate::support::{Installation, wait};
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn put(installation: &Installation, step: &str, path: &str) {
 }
 
 #[test]
-fn lineage_is_asked_for_by_flags_and_a_large_graph_is_drawn_readably() {
+fn lineage_has_flags_and_a_large_graph_is_drawn_readably() {
     let installation = Installation::new();
     let _up = installation.up();
     let results: Vec<String> = (0..40)
@@ -112,7 +112,7 @@ fn a_wildcard_is_a_name_like_any_other() {
 }
 
 #[test]
-fn what_is_old_is_pruned_and_the_origin_of_every_dataset_stays() {
+fn old_records_are_pruned_and_the_origin_of_every_dataset_stays() {
     let installation = Installation::new();
     let _up = installation.up();
     for n in 0..4 {
@@ -159,7 +159,7 @@ fn what_is_old_is_pruned_and_the_origin_of_every_dataset_stays() {
 }
 
 #[test]
-fn a_command_of_another_sender_does_not_change_a_step_and_everybody_is_told() {
+fn a_command_of_another_sender_does_not_change_a_step_and_is_reported_to_all() {
     let installation = Installation::new();
     let _up = installation.up();
     put(&installation, "step-1", "raw/a.csv");
@@ -194,7 +194,7 @@ fn a_command_of_another_sender_does_not_change_a_step_and_everybody_is_told() {
     assert_eq!(trace["not_applied"][0]["step_id"], "step-1");
 }
 
-/// A copied data folder names its data as of where it was, until somebody says that it lies elsewhere.
+/// The data in a copied data folder keeps the names of the old place until `registry relocate` renames them.
 #[test]
 fn a_copied_data_folder_keeps_its_lineage() {
     let (old, new) = (Installation::new(), Installation::new());
@@ -220,7 +220,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
         .status();
     assert!(copied.expect("cp runs").success());
 
-    // Whoever looks is told what to do, and can do it as it stands.
+    // The output names the command to run, and that command works as printed.
     let found = new.run(&["doctor"]);
     let found = String::from_utf8(found.stdout).expect("text");
     let (was, is) = (old.data(), new.data());
@@ -254,7 +254,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
     let tree = new.ok(&["lineage", "main.t"]);
     assert!(tree.contains(&was) && !tree.contains(&is), "{tree}");
 
-    // The same place however it is written, and again without any change.
+    // The same place in another spelling changes nothing.
     let link = new.folder.path().join("link");
     std::os::unix::fs::symlink(&is, &link).expect("linked");
     let old_name = format!("{was}/objects/../");
@@ -268,7 +268,7 @@ fn a_copied_data_folder_keeps_its_lineage() {
     );
     assert_eq!(new.ok(&["doctor"]), "no problems found\n");
 
-    // It goes on where it was.
+    // Lineage continues under the new names.
     let _up = new.up();
     let change = [
         "call",
@@ -289,6 +289,6 @@ fn a_copied_data_folder_keeps_its_lineage() {
         code == 2 && error.contains("expected the folder where the data is now"),
         "{error}"
     );
-    // The folder that was copied has its own.
+    // The original folder keeps its own names.
     assert!(old.ok(&["lineage", "main.t"]).contains(&was));
 }

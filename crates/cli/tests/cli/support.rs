@@ -1,12 +1,11 @@
-//! Running the real program on a folder of its own.
+//! Runs the real program on a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What has not happened by then does not happen: a machine may be ten times slower than it is on a good day, and a test that passes does
-/// not wait for it.
+/// The longest wait in a test. A slow machine may take ten times longer than on a good day, and a passing test does not wait for it.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A fresh installation.
@@ -15,7 +14,7 @@ pub struct Installation {
     settings: Vec<(&'static str, String)>,
 }
 
-/// A process that serves; killed when this is dropped.
+/// A process that serves. It is killed when this is dropped.
 pub struct Serving(pub Child);
 
 impl Drop for Serving {
@@ -32,7 +31,7 @@ impl Serving {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for the end and gives the exit code.
+    /// Waits for the end of the process. Returns its exit code.
     pub fn ended(&mut self) -> Option<i32> {
         let started = Instant::now();
         loop {
@@ -62,8 +61,7 @@ impl Installation {
         self.folder.path().join("data")
     }
 
-    /// The program with this installation's settings and no others. A call that does not say how long it waits waits as long as a test
-    /// does.
+    /// The program with only the settings of this installation. A call without a timeout gets that of the tests.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pudato"));
         command.args(args);
@@ -79,7 +77,7 @@ impl Installation {
         self.prepared(Command::new(path))
     }
 
-    /// A shell that has the program as `$0`.
+    /// A shell with the program as `$0`.
     pub fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script, env!("CARGO_BIN_EXE_pudato")]);
@@ -107,7 +105,7 @@ impl Installation {
         self.command(args).output().expect("the program runs")
     }
 
-    /// Runs to success and gives what it printed.
+    /// Runs a command that succeeds. Returns its output.
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -115,7 +113,7 @@ impl Installation {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Runs to a failure and gives its code and what it said.
+    /// Runs a command that fails. Returns its exit code and its stderr.
     pub fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -144,7 +142,7 @@ impl Installation {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    /// Serves everything, once it has said that it runs.
+    /// Serves everything. Returns once the program reports that it runs.
     pub fn up(&self) -> Serving {
         let lock = self.data().join("up.lock");
         let _ = std::fs::remove_file(&lock);
@@ -184,8 +182,7 @@ pub fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// A Python that has `module`: the one that `cargo xtask test` installs. `None`, said aloud, where it is not there; in CI that
-/// is a failure.
+/// A Python with `module`, as `cargo xtask test` installs it. `None`, with a message, if it is missing; in CI that is a failure.
 pub fn python(module: &str) -> Option<String> {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
     let has_it = Command::new(python)
@@ -202,7 +199,7 @@ pub fn python(module: &str) -> Option<String> {
     None
 }
 
-/// What OpenLineage's schemas and its own client say of a file of events; `None`, said aloud, where they are not there.
+/// Checks a file of events with OpenLineage's schemas and client. Prints a message if they are missing.
 pub fn check_openlineage(file: &Path) -> Option<serde_json::Value> {
     let python = python("openlineage.client, jsonschema")?;
     let script = concat!(

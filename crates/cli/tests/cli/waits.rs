@@ -1,4 +1,4 @@
-//! Where something waits, everybody who asks is told what, since when, and for whom; and nobody is told what cannot be known.
+//! If something waits, every command that looks reports what, since when, and for whom, and reports nothing that it cannot know.
 
 use crate::support::{Installation, Serving, python, wait, write};
 use pudato_runtime::messaging::local::LocalFabric;
@@ -9,14 +9,14 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Takes longer than any test.
+/// A query that takes longer than any test.
 const SLOW: &str = "sql=SELECT sum(a.range * b.range) FROM range(1000000) a, range(100000000) b";
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// A slow query, on its way as step `slow-1`.
+/// A slow query in flight, as step `slow-1`.
 fn slow(installation: &Installation) -> Serving {
     let call = ["call", "query", "execute_sql", SLOW, "--step", "slow-1"];
     installation.serve(
@@ -28,19 +28,19 @@ fn slow(installation: &Installation) -> Serving {
     )
 }
 
-/// What `status` shows as in hand.
+/// The messages in flight that `status` shows.
 fn in_hand(installation: &Installation) -> Vec<Value> {
     let status = json(&installation.ok(&["status", "--json"]));
     status["in_hand"].as_array().expect("a list").clone()
 }
 
 #[test]
-fn what_a_worker_has_in_hand_is_told_to_whoever_asks_until_it_is_killed() {
+fn messages_in_flight_are_shown_to_every_command_until_the_worker_is_killed() {
     let installation = Installation::new();
     let mut up = installation.up();
     let pid = up.0.id();
     let _slow = slow(&installation);
-    wait("the query in hand", || !in_hand(&installation).is_empty());
+    wait("the query in flight", || !in_hand(&installation).is_empty());
     let entry = in_hand(&installation).remove(0);
     for (name, expected) in [
         ("service", "query"),
@@ -57,7 +57,7 @@ fn what_a_worker_has_in_hand_is_told_to_whoever_asks_until_it_is_killed() {
         traced.contains(&held) && traced.contains("(attempt 1)"),
         "{traced}"
     );
-    // Another caller of the same, who waits for less.
+    // Another call of the same query, with a shorter timeout.
     let same = ["call", "query", "execute_sql", SLOW, "--timeout", "2"];
     let (code, error) = installation.fails(&[&same[..], &["--correlation-id", "c-2"]].concat());
     assert_eq!(code, 5, "{error}");
@@ -66,12 +66,12 @@ fn what_a_worker_has_in_hand_is_told_to_whoever_asks_until_it_is_killed() {
     let shown = installation.ok(&["status"]);
     assert!(shown.contains("slow-1") && shown.contains("c-2"), "{shown}");
     up.signal("-INT");
-    wait("what is waited for", || {
+    wait("the commands that the program waits for", || {
         let logged = installation.logged();
         logged
             .contains("waiting up to 30 s for 2 commands: query execute_sql (step slow-1) (since ")
     });
-    // Killed, it leaves nothing that is believed.
+    // A killed program leaves a notice that is ignored.
     up.0.kill().expect("killed");
     up.ended();
     assert!(in_hand(&installation).is_empty());
@@ -84,7 +84,7 @@ fn what_a_worker_has_in_hand_is_told_to_whoever_asks_until_it_is_killed() {
 }
 
 #[test]
-fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
+fn a_warehouse_that_another_program_holds_is_named_to_every_waiting_caller() {
     let Some(python) = python("duckdb") else {
         return;
     };
@@ -119,7 +119,7 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
         found.contains(&pid) && found.contains("found by c-held"),
         "{found}"
     );
-    // Those behind it stay on the queue, and are told why.
+    // The commands behind it stay on the queue, and their callers get the reason.
     let behind = [
         "sql=SELECT 1",
         "--correlation-id",
@@ -129,18 +129,18 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
     ];
     let (code, error) = installation.fails(&[&update[..], &behind].concat());
     assert_eq!(code, 5, "{error}");
-    // Received just before the outage, it is in hand as well.
+    // The worker received it just before the outage, so it may be in flight as well.
     let is_told = [
         "has received no messages since",
         "it is waiting for a backend",
     ];
     let is_told = is_told.iter().any(|what| error.contains(what));
     assert!(is_told && error.contains(&pid), "{error}");
-    // The caller is told while it waits, and `trace` afterwards.
+    // The caller gets the reason while it waits, and `trace` shows it afterwards.
     wait("a pending Result", || {
         installation.logged().contains("waits for a backend")
     });
-    // While it tries again it waits for nothing.
+    // During a retry it is not waiting.
     wait("the wait in its trace", || {
         let traced = installation.ok(&["trace", "c-held"]);
         traced.contains("it is waiting for a backend that is unavailable")
@@ -155,7 +155,7 @@ fn a_warehouse_that_another_program_has_is_named_to_everybody_who_waits() {
 }
 
 #[test]
-fn who_calls_where_nothing_runs_is_told_at_once_and_who_gives_up_leaves_no_job() {
+fn a_call_without_a_worker_is_warned_at_once_and_an_abandoned_run_leaves_no_job() {
     let installation = Installation::new();
     let folder = installation.folder.path();
     write(
@@ -203,7 +203,7 @@ fn who_calls_where_nothing_runs_is_told_at_once_and_who_gives_up_leaves_no_job()
 }
 
 #[test]
-fn a_command_that_nobody_would_hear_is_refused_before_it_is_sent() {
+fn a_command_without_a_subscriber_is_refused_before_it_is_sent() {
     let installation = Installation::new();
     let _up = installation.up();
     let runtime = tokio::runtime::Builder::new_multi_thread()

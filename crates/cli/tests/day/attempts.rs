@@ -1,4 +1,4 @@
-//! What a hostile sender sends, how each of it must end, and what it knows of the others.
+//! The attempts of a hostile sender: what it sends, how each attempt must end, and what it knows about the others.
 
 use super::random::Random;
 use super::senders::Order;
@@ -7,10 +7,10 @@ use pudato_runtime::protocol::Command;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What is sent, and how it must end.
+/// An attempt, and how it must end.
 #[derive(Debug)]
 pub struct Attempt {
-    /// For people.
+    /// The description of the attempt.
     pub what: &'static str,
     pub sends: Sends,
     pub ends: Ends,
@@ -19,13 +19,13 @@ pub struct Attempt {
 #[derive(Debug)]
 pub enum Sends {
     Command(Box<Command>),
-    /// Past the checks of the client, to a topic of pudato.
+    /// A message to a topic of pudato, sent without the checks of the client.
     Raw {
         correlation_id: String,
         topic: Topic,
         message: Message,
     },
-    /// The engine's process is killed.
+    /// A kill of the engine's process.
     Kill,
 }
 
@@ -35,24 +35,24 @@ pub enum Topic {
     Results,
 }
 
-/// How an attempt must end.
+/// The required end of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
-    /// It was allowed, and is done.
+    /// It is allowed, and succeeds.
     Done,
-    /// With an error Result that has these words.
+    /// It fails with an error Result that contains these words.
     Refused(&'static str),
-    /// The fabric does not take it.
+    /// The fabric refuses the message.
     Unpublished,
-    /// In a dead-letter queue.
+    /// The message goes to a dead-letter queue.
     DeadLettered,
-    /// It is kept as a claim about somebody else's step.
+    /// The Result is recorded as a claim about another sender's step.
     Claimed,
-    /// Nothing is known of it: it only disturbs.
+    /// Unknown: the attempt only disturbs.
     Unknown,
 }
 
-/// What the hostile sender knows of the others: the steps that may be named.
+/// The hostile sender's knowledge of the others: the steps that it may name.
 #[derive(Debug, Default)]
 pub struct Seen(Mutex<Vec<Target>>);
 
@@ -69,8 +69,8 @@ pub struct Target {
 }
 
 impl Seen {
-    /// Others may see a step of this order: once it is declared, and once it is finished. A step that nobody declared is what its first
-    /// Result says (docs/lineage.md), so it is shown only then.
+    /// The steps of this order, once they are declared, or once they are finished. An undeclared step is defined by its first Result
+    /// (docs/lineage.md), so it is included only after that.
     pub fn shows(&self, order: &Order, is_declared: bool, is_finished: bool) {
         let Some(step) = &order.step else {
             return;
@@ -88,7 +88,7 @@ impl Seen {
         seen.push(target);
     }
 
-    /// One of those that may be named and are wanted.
+    /// One of the steps that may be named and that match.
     pub fn some(&self, random: &mut Random, is_wanted: impl Fn(&Target) -> bool) -> Option<Target> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted: Vec<&Target> = seen.iter().filter(|target| is_wanted(target)).collect();
@@ -96,7 +96,7 @@ impl Seen {
     }
 }
 
-/// A body as it is, with what its correlation id is found by.
+/// A raw body, with the words by which its correlation id is found.
 pub fn sends_raw(
     what: &'static str,
     correlation_id: String,

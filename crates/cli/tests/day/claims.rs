@@ -1,4 +1,4 @@
-//! What the hostile sender says about steps of others, and about the time.
+//! The hostile sender's claims about steps of others, and about the time.
 
 use super::attempts::{Attempt, Ends, Sends, Topic, sends_raw};
 use super::hostile::{Hostile, object};
@@ -11,7 +11,7 @@ use serde_json::json;
 const FUTURE: &str = "2999-01-01T00:00:00Z";
 
 impl Hostile<'_> {
-    /// Of all that a sender says, the time decides nothing.
+    /// A sender's time decides nothing.
     pub(super) fn future_command(&mut self) -> Attempt {
         let mut attempt = self.put(
             "a command from the future",
@@ -29,7 +29,7 @@ impl Hostile<'_> {
         attempt
     }
 
-    /// Some other sender's step is named as its own.
+    /// Names another sender's step as its own.
     pub(super) fn foreign_step(&mut self) -> Attempt {
         let Some(target) = self.seen.some(&mut self.random, |_| true) else {
             return self.odd_path();
@@ -54,7 +54,7 @@ impl Hostile<'_> {
         attempt
     }
 
-    /// Some other sender's step and correlation id, for another action.
+    /// Names another sender's step and correlation id, with another action.
     pub(super) fn foreign_id(&mut self) -> Attempt {
         let payload = json!({"container": self.container(), "path": "first.csv"});
         let mut attempt = self.command(
@@ -64,7 +64,7 @@ impl Hostile<'_> {
             payload,
             Ends::Claimed,
         );
-        // A sender who still waits under its correlation id would take this for its answer.
+        // A sender that still waits under its correlation id would take this for its answer.
         let target = self
             .seen
             .some(&mut self.random, |target| target.is_finished);
@@ -78,14 +78,14 @@ impl Hostile<'_> {
         attempt
     }
 
-    /// A Result that says something of another's step: that it failed, long from now, or before it began.
+    /// A Result about another sender's step: it failed, long from now, or before it began.
     pub(super) fn forged_result(&mut self) -> Attempt {
         let Some(target) = self.seen.some(&mut self.random, |_| true) else {
             return self.odd_path();
         };
         let id = self.new_id();
         let mut result = Reply::error(id.as_str(), ["flipped"]);
-        // What stands before all Results of a step that nobody declared says what the step is, so that is left out.
+        // A Result that comes before all others of an undeclared step defines the step, so that is left out.
         let is_early = target.is_declared && self.random.percent(50);
         let time = if is_early {
             "1999-01-01T00:00:00Z"

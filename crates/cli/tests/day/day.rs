@@ -15,20 +15,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What has not happened by then does not happen.
+/// The longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What a day is run on.
+/// The installation and the settings of a day.
 pub struct Day<'a> {
     pub seed: u64,
-    /// Commands of all four together.
+    /// The number of commands of all four senders together.
     pub commands: usize,
-    /// This process's view of the installation: it publishes, and reads the registry.
+    /// This process's view of the installation: it publishes commands and reads the registry.
     pub pudato: &'a Installation,
     /// The process that serves.
     pub server: u32,
     pub data: PathBuf,
-    /// Whether the hostile sender is there, or the other three are alone.
+    /// Whether the hostile sender takes part.
     pub is_hostile: bool,
 }
 
@@ -39,17 +39,17 @@ pub struct Day<'a> {
     reason = "the measurement of the waits reads it, and no test"
 )]
 pub struct Wait {
-    /// Whether it was SQL.
+    /// Whether the command was SQL.
     pub is_sql: bool,
     pub time: Duration,
 }
 
-/// What happened on a day.
+/// The counts of a day.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Commands of the honest senders.
     pub honest: usize,
-    /// What the hostile sender sent.
+    /// Attempts of the hostile sender.
     pub hostile: usize,
     /// Kills of the engine's process.
     pub kills: usize,
@@ -139,7 +139,7 @@ impl Day<'_> {
                 .as_ref()
                 .is_some_and(|step| declared.contains(&step.id.as_str()));
             seen.shows(order, is_declared, true);
-            // The last declaration of a job stands before its first step.
+            // The last declaration of a job comes before its first step.
             if let [
                 Order {
                     command,
@@ -166,7 +166,7 @@ impl Day<'_> {
         Ok(waits)
     }
 
-    /// The hostile sender; answers what it sent, with the correlation id of each.
+    /// The hostile sender. Returns its attempts, with the correlation id of each.
     async fn hostile(
         &self,
         count: usize,
@@ -187,7 +187,7 @@ impl Day<'_> {
                 tally.claims += usize::from(attempt.ends == Ends::Claimed);
                 tally.kills += usize::from(matches!(attempt.sends, Sends::Kill));
                 let id = self.sends(&attempt).await?;
-                // It sends some at once, so that they stand in the way of others.
+                // It sends some messages at once, to get in the way of others.
                 if is_waited_for {
                     self.ended(&attempt, &id).await?;
                 } else {
@@ -212,7 +212,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    /// Sends an attempt; answers its correlation id.
+    /// Sends an attempt. Returns its correlation id.
     async fn sends(&self, attempt: &Attempt) -> Result<String, String> {
         let failed = |error: &dyn std::fmt::Display| {
             format!("{HOSTILE}, {}: it cannot be sent: {error}", attempt.what)
@@ -259,7 +259,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    /// Waits until an attempt has come to its end, and says where that is another.
+    /// Waits for the end of an attempt. The error says if it is another end than expected.
     async fn ended(&self, attempt: &Attempt, id: &str) -> Result<(), String> {
         let what = attempt.what;
         match attempt.ends {
@@ -281,7 +281,7 @@ impl Day<'_> {
                     let is_claim = |found: &judge::Found| found.is_claim;
                     match found.iter().any(is_claim) {
                         true => Ok(Some(())),
-                        // An id of an honest sender has that one's Result as well.
+                        // The correlation id of an honest sender has that sender's Result as well.
                         false if found.is_empty() || !id.contains(HOSTILE) => Ok(None),
                         false => Err(format!("{what}, {id}: it counts for a step of another")),
                     }
@@ -314,7 +314,7 @@ impl Day<'_> {
     }
 }
 
-/// Compares an answer with what the sender knows.
+/// Compares an answer with the expected one.
 fn answers(order: &Order, result: &Reply) -> Result<(), String> {
     if result.status != Status::Success {
         return Err(format!("{:?}: {:?}", result.status, result.errors));

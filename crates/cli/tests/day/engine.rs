@@ -1,4 +1,4 @@
-//! The engine's process, as somebody sees it who looks at the machine's processes.
+//! The engine's process, found in the machine's list of processes.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 /// The argument that makes a program the engine's process.
 const ROLE: &str = "--pudato-engine-process";
 
-/// Where a machine is so busy that `kill` cannot be started, it is tried again so often, and after so long.
+/// If the machine is too busy to start `kill`, it is tried again this many times, with this pause.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Kills the engine's process of the program `server`, where it has one.
+/// Kills the engine's process of the program `server`, if it has one.
 ///
 /// # Errors
 /// `kill` cannot be started.
@@ -24,7 +24,7 @@ pub async fn kill(server: u32) -> Result<(), String> {
                 .status();
             tries += 1;
             match killed {
-                // Where it failed, the process has ended by itself.
+                // If `kill` failed, the process has ended by itself.
                 Ok(_) => break,
                 Err(error) if tries == TRIES => return Err(format!("kill -9 {pid}: {error}")),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -43,7 +43,7 @@ fn children(server: u32) -> Vec<u32> {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may have any characters: the state, then the parent.
+    // After the name, which may contain any characters: the state, then the parent.
     stat.rsplit(')')
         .next()?
         .split_whitespace()

@@ -1,5 +1,5 @@
-//! What the hostile sender tries. Each attempt is harmless input that pudato's own guards refuse or handle, and each has an end that
-//! it must come to: the hostile sender is answered, too.
+//! The attempts of the hostile sender. Each is harmless input that pudato's own guards refuse or handle, and each must come to its expected
+//! end: the hostile sender gets answers, too.
 
 use super::attempts::{Attempt, Ends, Seen, Sends, Topic, sends_raw};
 use super::random::Random;
@@ -14,7 +14,7 @@ const KEYS_MAX: usize = 10_000;
 /// The limit of nesting in SQL (docs/sql.md).
 const SQL_DEPTH_MAX: usize = 200;
 
-/// Macros that would stand before functions which honest senders call, or pudato itself.
+/// Macros with the names of functions that honest senders, or pudato itself, call.
 const MACROS: [&str; 7] = [
     "count(x) AS 42",
     "sum(x) AS 42",
@@ -25,7 +25,7 @@ const MACROS: [&str; 7] = [
     "duckdb_tables() AS TABLE SELECT 'nothing' AS table_name",
 ];
 
-/// Names that an object may have, though few have.
+/// Valid but unusual names of objects.
 const ODD_PATHS: [&str; 8] = [
     "a#1",
     "b c/d%20e",
@@ -36,7 +36,7 @@ const ODD_PATHS: [&str; 8] = [
     "con",
     "..a/...",
 ];
-/// Names that lead elsewhere, or that no object has.
+/// Names that point elsewhere, or that no object has.
 const BAD_PATHS: [&str; 8] = [
     "../{other}/raw/part-0.csv",
     "a/../../{other}/raw/part-0.csv",
@@ -49,7 +49,7 @@ const BAD_PATHS: [&str; 8] = [
 ];
 const BAD_CONTAINERS: [&str; 5] = ["..", "A-B", "ab", "{other}/raw", "{other}/../{other}"];
 
-/// Statements that are refused. `{table}` is a table of another sender.
+/// Statements that must be refused. `{table}` is a table of another sender.
 const BAD_SQL: [&str; 8] = [
     "SELECT 1; DROP TABLE {table}",
     "SELECT * FROM pudato.answer",
@@ -61,8 +61,8 @@ const BAD_SQL: [&str; 8] = [
     "COPY {table} TO 'elsewhere.csv'",
 ];
 
-/// Tables of the hostile sender under names that others use for something else: pudato's own SQL, and the source `src` of every honest
-/// sender. `{own}` is its own name.
+/// Tables of the hostile sender whose names mean something else to others: pudato's own SQL, and the source `src` of every honest sender.
+/// `{own}` is its own name.
 const ODD_TABLES: [&str; 6] = [
     "src",
     "sniff_csv",
@@ -72,13 +72,13 @@ const ODD_TABLES: [&str; 6] = [
     "{own}_ß'1",
 ];
 
-/// Makes the attempts of a seed.
+/// The attempts of a seed.
 pub struct Hostile<'a> {
     seed: u64,
     pub(super) random: Random,
     pub(super) seen: &'a Seen,
     last: usize,
-    /// The honest senders' names.
+    /// The names of the honest senders.
     others: &'a [&'static str],
 }
 
@@ -86,7 +86,7 @@ pub(super) fn object(value: Value) -> Object {
     value.as_object().cloned().unwrap_or_default()
 }
 
-/// So many arrays, one in the other.
+/// This many nested arrays.
 fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))
 }
@@ -107,7 +107,7 @@ impl<'a> Hostile<'a> {
         format!("d{}-{HOSTILE}", self.seed)
     }
 
-    /// What makes its container, in which files can be laid then.
+    /// Creates its container, so that files can be put into it.
     pub fn first(&mut self) -> Attempt {
         let payload = json!({"container": self.container(), "path": "first.csv", "data": "n,word\n1,foreign\n"});
         self.command(
@@ -119,7 +119,7 @@ impl<'a> Hostile<'a> {
         )
     }
 
-    /// What is laid into the container, past pudato: pipes, and links to what is not its own.
+    /// The files that are put into the container without pudato: pipes, and links to data of others.
     pub fn lays(&self) -> [(&'static str, String); 3] {
         let other = self.others.first().copied().unwrap_or_default();
         [
@@ -132,7 +132,7 @@ impl<'a> Hostile<'a> {
         ]
     }
 
-    /// Some attempts that belong together, one after the other.
+    /// Some attempts that belong together, in order.
     pub fn next(&mut self) -> Vec<Attempt> {
         match self.random.below(20) {
             0 => vec![self.oversized()],
@@ -205,7 +205,7 @@ impl<'a> Hostile<'a> {
         self.command(what, "storage", "put_object", payload, ends)
     }
 
-    /// A body as it is, to the topic of storage commands.
+    /// A raw body for the topic of storage commands.
     fn raw(&mut self, what: &'static str, rest: &str, ends: Ends) -> Attempt {
         let id = self.new_id();
         let body = format!(

@@ -1,4 +1,4 @@
-//! After the day: whether the honest senders lost nothing, and whether lineage is what the model says.
+//! Judges the day: whether the honest senders lost nothing, and whether lineage agrees with the model.
 
 use super::day::PATIENCE;
 use super::model::{Edge, Model, Step};
@@ -13,22 +13,22 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::{Debug, Display};
 use std::time::{Duration, Instant};
 
-/// How often it is looked again for something that must come.
+/// The pause between two checks for something that must arrive.
 const LOOK: Duration = Duration::from_millis(20);
 /// More than a day has, so that nothing is cut off.
 const ALL: u64 = 1_000_000;
 
-/// A final Result as the registry has it.
+/// A final Result in the registry.
 pub struct Found {
     pub result: Reply,
-    /// It does not count for the step that it names.
+    /// The Result does not count for the step that it names.
     pub is_claim: bool,
 }
 
-/// Looks until there is an answer.
+/// Tries until there is an answer.
 ///
 /// # Errors
-/// What was looked for, where it does not come.
+/// The description of the missing answer.
 pub async fn until<T>(
     what: &str,
     look: impl AsyncFn() -> Result<Option<T>, String>,
@@ -57,10 +57,10 @@ pub async fn results(pudato: &Installation, correlation_id: &str) -> Result<Vec<
     Ok(found)
 }
 
-/// Every command of an honest sender has one Result, which is a success, and none is left on a queue.
+/// Checks that every command of an honest sender has one Result, a success, and that none is left on a queue.
 ///
 /// # Errors
-/// The first command of which that is not true.
+/// The first command that fails the check.
 pub async fn nothing_is_lost(pudato: &Installation, plan: &Plan) -> Result<(), String> {
     for order in &plan.orders {
         let id = &order.command.correlation_id;
@@ -72,7 +72,7 @@ pub async fn nothing_is_lost(pudato: &Installation, plan: &Plan) -> Result<(), S
             &vec![Status::Success],
             &statuses,
         )?;
-        // Its Event may be on its way to the history still.
+        // Its Event may still be on its way to the history.
         until(&format!("nothing of {id} is left on a queue"), async || {
             let left = pudato.operations.find("correlation_id", id).await;
             let left = left.map_err(text)?;
@@ -86,7 +86,7 @@ pub async fn nothing_is_lost(pudato: &Installation, plan: &Plan) -> Result<(), S
     Ok(())
 }
 
-/// Steps, jobs and lineage of an honest sender are what the model says.
+/// Checks that steps, jobs and lineage of an honest sender agree with the model.
 ///
 /// # Errors
 /// The first difference.
@@ -178,7 +178,7 @@ fn owned(ids: Vec<&str>) -> Vec<String> {
     ids.into_iter().map(str::to_owned).collect()
 }
 
-/// All that leads to a dataset, as the registry's walk has it.
+/// The upstream lineage of a dataset, as the registry's walk returns it.
 async fn upstream(pudato: &Installation, location: &str) -> Result<BTreeSet<Edge>, String> {
     let query = GraphQuery {
         location: location.to_owned(),

@@ -1,12 +1,12 @@
-//! A hostile day: four senders on one installation, of whom one is hostile. The other three lose nothing, see no row of anybody else, and
-//! lineage is what an independent model says.
+//! A hostile day: four senders on one installation, one of them hostile. The other three lose nothing, see no rows of others, and lineage
+//! agrees with an independent model.
 //!
-//! The whole program serves (`pudato up`, with DuckDB in its own process), on the embedded fabric, real folders and a registry in SQLite.
-//! A seed decides what everybody sends; in which order the four come to their turn is up to the machine.
+//! The whole program serves (`pudato up`, with DuckDB in a separate process), on the embedded fabric, real folders and a registry in
+//! SQLite. A seed determines what each sender sends; the interleaving of the four depends on the machine.
 //!
-//! A day of CI is short, and one installation serves several of them one after the other, each with names of its own: what is seldom is
-//! found by many seeds and not by long days, and a fresh installation for each would cost more than its day. `PUDATO_DAY_SEEDS` and
-//! `PUDATO_DAY_COMMANDS` make more of it, `PUDATO_DAY_SEED` runs one seed alone (CONTRIBUTING.md).
+//! A day in CI is short, and one installation serves several of them in turn, each with its own names: many seeds find rare faults better
+//! than long days do, and a fresh installation for each would cost more than its day. `PUDATO_DAY_SEEDS` and `PUDATO_DAY_COMMANDS` increase
+//! the numbers, `PUDATO_DAY_SEED` runs one seed alone (CONTRIBUTING.md).
 
 mod attempts;
 mod claims;
@@ -32,10 +32,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use support::Installation as DataFolder;
 
-/// Days of CI, and commands of each.
+/// The number of days in CI, and the number of commands of each.
 const SEEDS: u64 = 100;
 const COMMANDS: usize = 60;
-/// Installations side by side: much of a day is waiting.
+/// The number of installations side by side: much of a day is waiting.
 const LANES: usize = 4;
 
 #[test]
@@ -74,7 +74,7 @@ fn three_senders_are_unharmed_by_a_fourth_that_is_hostile() {
     }
 }
 
-/// Serves one day after the other on one installation; `next` hears what happened and says which seed comes.
+/// Serves days in turn on one installation. `next` receives the counts of the last day and returns the next seed.
 fn lane(commands: usize, next: &mut dyn FnMut(Tally) -> Option<u64>) {
     let mut tally = Tally::default();
     let mut days: Option<Lane> = None;
@@ -111,7 +111,7 @@ impl Lane {
         let data = installation.data().display().to_string();
         let environment = move |name: &str| match name {
             "PUDATO_DATA_DIR" => Some(data.clone()),
-            // As the installation was made.
+            // The same settings as those of the installation.
             "PUDATO_VISIBILITY_SECONDS" => Some("2".to_owned()),
             // This process runs no SQL.
             "PUDATO_QUERY_ISOLATION" => Some("none".to_owned()),
@@ -155,7 +155,7 @@ impl Lane {
     }
 }
 
-/// A number in the environment.
+/// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();

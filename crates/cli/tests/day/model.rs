@@ -1,14 +1,14 @@
-//! What lineage must be, worked out from what the honest senders sent. Nothing of pudato is used here: the rules are those of
-//! docs/lineage.md, and a sender sends one command after the other, so that its commands have one order.
+//! The expected lineage, derived from the commands of the honest senders without pudato's code. The rules are those of docs/lineage.md. A
+//! sender sends one command after the other, so its commands have one order.
 
 use std::collections::{BTreeSet, HashSet};
 
-/// What one step read and wrote.
+/// The inputs and outputs of one step.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
     pub id: String,
     pub job: String,
-    /// Locations.
+    /// The locations of the inputs.
     pub reads: Vec<String>,
     pub writes: Vec<Write>,
 }
@@ -17,13 +17,13 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub struct Write {
     pub location: String,
-    /// What was there before is still there.
+    /// Whether the previous contents remain.
     pub adds: bool,
-    /// What it was made from; where that is nothing, from all that the step read.
+    /// The inputs that the output was made from; if there are none, all inputs of the step.
     pub from: Vec<String>,
-    /// The rows that there must be afterwards, where the step can know them.
+    /// The expected number of rows afterwards, if the step can know it.
     pub rows: Option<u64>,
-    /// The rows that it must have inserted, updated or deleted, where it made nothing anew.
+    /// The expected number of inserted, updated or deleted rows, if the output was not rebuilt.
     pub changed: Option<u64>,
 }
 
@@ -33,11 +33,11 @@ pub struct Model {
     pub steps: Vec<Step>,
 }
 
-/// From a dataset to a step, or from a step to a dataset.
+/// An edge from a dataset to a step, or from a step to a dataset.
 pub type Edge = (String, String);
 
 impl Model {
-    /// Everything that a step read or wrote.
+    /// Every location that a step read or wrote.
     pub fn datasets(&self) -> BTreeSet<&str> {
         let named = self.steps.iter().flat_map(|step| {
             let writes = step.writes.iter().map(|write| &write.location);
@@ -46,12 +46,12 @@ impl Model {
         named.map(String::as_str).collect()
     }
 
-    /// Who wrote a dataset, the latest first.
+    /// The steps that wrote a dataset, the latest first.
     pub fn producers(&self, location: &str) -> Vec<&str> {
         self.latest(|step| step.writes.iter().any(|write| write.location == location))
     }
 
-    /// Who read it, the latest first.
+    /// The steps that read it, the latest first.
     pub fn consumers(&self, location: &str) -> Vec<&str> {
         self.latest(|step| step.reads.iter().any(|read| read == location))
     }
@@ -61,7 +61,7 @@ impl Model {
         steps.map(|step| step.id.as_str()).collect()
     }
 
-    /// All that leads to a dataset as it is at the end: each step read what was there when it ran.
+    /// The upstream lineage of a dataset as it is at the end: each step read the state at the time when it ran.
     pub fn upstream(&self, location: &str) -> BTreeSet<Edge> {
         let mut edges = BTreeSet::new();
         let mut seen = HashSet::new();
@@ -86,7 +86,7 @@ impl Model {
         edges
     }
 
-    /// The writes that made what a dataset was before step number `before`: back to the last that replaced it.
+    /// The writes that made the state of a dataset before step number `before`: back to the last one that replaced it.
     fn writers(&self, location: &str, before: usize) -> Vec<(usize, &Write)> {
         let mut found = Vec::new();
         for n in (0..before).rev() {

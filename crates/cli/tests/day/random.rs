@@ -1,10 +1,10 @@
-//! Numbers that a seed decides.
+//! Pseudo-random numbers from a seed.
 
-/// Sebastiano Vigna's splitmix64: the same seed gives the same numbers, and neighbouring seeds give others.
+/// Sebastiano Vigna's splitmix64: the same seed gives the same numbers, and neighbouring seeds give different ones.
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of a seed, for one of those who share it.
+    /// The numbers of a seed, for one of several users of it.
     pub fn new(seed: u64, who: &str) -> Self {
         let name = who.bytes().fold(0, |hash: u64, byte| {
             hash.wrapping_mul(31).wrapping_add(u64::from(byte))
@@ -22,13 +22,13 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number of 0 to `n - 1`.
+    /// A number from 0 to `n - 1`.
     pub fn below(&mut self, n: usize) -> usize {
         let n = u64::try_from(n.max(1)).unwrap_or(u64::MAX);
         usize::try_from(self.next() % n).unwrap_or(0)
     }
 
-    /// Whether something happens that happens so many times in a hundred.
+    /// Whether an event with this probability, in percent, happens.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

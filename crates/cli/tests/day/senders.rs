@@ -1,5 +1,5 @@
-//! What an honest sender sends, from a seed: objects in a container of its own, tables of its own, in jobs of several steps. Every
-//! answer is known before, because nobody else writes there.
+//! The commands of an honest sender, from a seed: objects in its own container and tables of its own, in jobs of several steps. Every
+//! answer is known in advance, because nobody else writes there.
 
 use super::contents::Contents;
 use super::model::Step;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The honest senders.
 pub const HONEST: [&str; 3] = ["ann", "ben", "cay"];
 
-/// Where things lie, as lineage names them.
+/// The places of data, as lineage names them.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The folder of all containers.
@@ -19,16 +19,16 @@ pub struct Places {
     pub warehouse: String,
 }
 
-/// A command, and what must come of it.
+/// A command, and its expected outcome.
 #[derive(Debug, Clone)]
 pub struct Order {
     pub command: Command,
     pub expects: Expects,
-    /// Its step, where it leaves lineage.
+    /// The step, if the command leaves lineage.
     pub step: Option<Step>,
 }
 
-/// What the Result's data must be.
+/// The expected data of the Result.
 #[derive(Debug, Clone)]
 pub enum Expects {
     Done,
@@ -37,7 +37,7 @@ pub enum Expects {
     Paths(Vec<String>),
 }
 
-/// A job, and whether it and its steps were declared before.
+/// A job, and whether it and its steps are declared beforehand.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: String,
@@ -45,7 +45,7 @@ pub struct Job {
     pub steps: Vec<String>,
 }
 
-/// All that a sender sends on one day, one after the other.
+/// All commands of a sender on one day, in order.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub orders: Vec<Order>,
@@ -53,7 +53,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `who` sends on the day of `seed`: `count` commands, and a few more where a job goes on.
+    /// The commands of `who` on the day of `seed`: `count` of them, and a few more if a job is not finished.
     pub fn new(seed: u64, who: &'static str, count: usize, places: &Places) -> Self {
         let sender = Sender {
             prefix: format!("d{seed}-{who}"),
@@ -67,9 +67,9 @@ impl Plan {
     }
 }
 
-/// An honest sender, while its day is planned.
+/// An honest sender while its day is planned.
 pub struct Sender {
-    /// What its ids and its container begin with.
+    /// The prefix of its ids and of its container.
     pub(super) prefix: String,
     pub(super) who: &'static str,
     pub(super) random: Random,
@@ -96,7 +96,7 @@ impl Sender {
             let mut works = Vec::new();
             while job.steps.len() < steps {
                 let n = plan.orders.len() + works.len();
-                // Some are no step of any job: they leave no lineage.
+                // Some commands belong to no step of a job: they leave no lineage.
                 let is_step = !self.random.percent(10);
                 let order = self.order(&job, n, is_step);
                 job.steps
@@ -142,7 +142,7 @@ impl Sender {
         }
     }
 
-    /// What says before a job runs which steps it will have.
+    /// The commands that declare the steps of a job before it runs.
     fn declarations(&self, job: &Job, works: &[Order]) -> Vec<Order> {
         let create =
             json!({"job_id": job.id, "pipeline": self.prefix, "expected_steps": job.steps.len()});

@@ -5,7 +5,7 @@ use super::model::Write;
 use super::senders::{Expects, Sender};
 use serde_json::{Value, json};
 
-/// A table of more rows is no longer added to, so that a long day costs no more for each command than a short one.
+/// Tables with more rows than this get no more rows, so that the commands of a long day are not slower than those of a short one.
 const ROWS_MAX: usize = 300;
 
 /// A command without its ids.
@@ -39,7 +39,7 @@ impl Work {
 }
 
 impl Sender {
-    /// What it sends next.
+    /// The next commands of the sender.
     pub(super) fn work(&mut self, may_write: bool) -> Work {
         if self.contents.objects.is_empty() {
             return self.put();
@@ -47,7 +47,7 @@ impl Sender {
         if self.contents.tables.len() < 2 {
             return self.make();
         }
-        // What leaves no lineage must not write, or the model would not know where the data came from.
+        // A command without lineage must not write, or the model would not know where the data came from.
         let kinds = if may_write { 14 } else { 5 };
         match self.random.below(kinds) {
             0 => self.select(),
@@ -92,7 +92,7 @@ impl Sender {
         self.contents.tables.get(table).cloned().unwrap_or_default()
     }
 
-    /// Rows that nobody has yet.
+    /// New rows.
     fn new_rows(&mut self) -> Vec<Row> {
         let count = 1 + self.random.below(5);
         let rows = (0..count).map(|_| {
@@ -151,7 +151,7 @@ impl Sender {
         }
     }
 
-    /// Makes a table of an object.
+    /// Makes a table from an object.
     fn make(&mut self) -> Work {
         let path = self.some_object();
         let table = format!(
@@ -192,7 +192,7 @@ impl Sender {
         }
     }
 
-    /// Calls functions whose names the hostile sender would like to take.
+    /// Calls functions whose names the hostile sender tries to take.
     fn summary(&mut self) -> Work {
         let table = self.some_table();
         let sql =
@@ -238,7 +238,7 @@ impl Sender {
         }
     }
 
-    /// Rows are added to a table.
+    /// Adds rows to a table.
     fn adds(&mut self, table: &str, rows: Vec<Row>, from: Vec<String>) -> Write {
         let location = self.table_location(table);
         let added = rows.len() as u64;
@@ -265,7 +265,7 @@ impl Sender {
         }
     }
 
-    /// Some rows of a table go into another as well; `None` where that has many already.
+    /// Copies some rows of a table into another one; `None` if that has too many already.
     fn copies(&mut self, to: &str, from: &str) -> Option<(String, Write)> {
         let (text, is_met) = self.condition();
         let rows = self.rows(from);
@@ -322,7 +322,7 @@ impl Sender {
         }
     }
 
-    /// Makes an object of a table.
+    /// Makes an object from a table.
     fn export(&mut self) -> Work {
         let table = self.some_table();
         let path = format!("out/{}.csv", self.random.below(3));
@@ -339,7 +339,7 @@ impl Sender {
             rows: Some(rows.len() as u64),
             changed: None,
         };
-        // An object without rows tells no types to who makes a table of it.
+        // An object without rows shows no types to a reader that makes a table of it.
         match rows.is_empty() {
             true => self.put(),
             false => {
@@ -353,7 +353,7 @@ impl Sender {
         }
     }
 
-    /// Two statements in one transaction: what each wrote was made from what that one read.
+    /// Two statements in one transaction: the output of each was made from the inputs of that statement.
     fn script(&mut self) -> Work {
         let (first, from) = (self.some_table(), self.some_table());
         let (second, other) = (self.some_table(), self.some_table());

@@ -1,4 +1,4 @@
-//! Terraform deploys everything, changes nothing the second time, keeps two systems apart, and removes all of it.
+//! Terraform deploys everything, changes nothing the second time, keeps two systems apart, and removes everything.
 
 use crate::deployed::Deployed;
 use crate::terraform::{Terraform, variables};
@@ -21,12 +21,12 @@ fn everything_is_deployed_works_and_is_removed() {
     deployed.write_settings(&settings);
 
     deployed.check_pipeline();
-    // The policies that are in force, read back and evaluated; and how the queues invoke the functions.
+    // The effective policies, read back and evaluated, and the event sources that invoke the functions.
     for script in ["security.py", "roles.py", "functions.py"] {
         println!("{}", deployed.script(script, &["pudato"]));
     }
     check_roles_of_the_database(&deployed);
-    // `pudato` itself finds nothing that is otherwise than it must be.
+    // `pudato` itself finds no difference.
     let doctor = deployed.installation.run(&["doctor", "--json"]);
     let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
     let findings = found["findings"].as_array().expect("a list");
@@ -48,10 +48,10 @@ fn everything_is_deployed_works_and_is_removed() {
         "the second apply changes: {said}"
     );
 
-    // A second system, of another name, beside it: neither hears the other.
+    // A second system beside it, with another name: neither gets messages of the other.
     let second = deployed.server.database().expect("a database");
     let mut other = variables(&deployed, "second", &second.url);
-    // Encrypted with a key of its own, which SNS may use: what is published arrives. Its publisher is of another account.
+    // The topic is encrypted with a key of its own, which SNS may use, so messages arrive. Its publisher is of another account.
     other.push("encryption=kms".into());
     other.push(format!("publisher_arns=[\"{PUBLISHER}\"]"));
     let state = ["-state=second.tfstate"];
@@ -74,7 +74,11 @@ fn everything_is_deployed_works_and_is_removed() {
     deployed.wait("answer of the second system", || {
         heard().is_ok_and(|count| count.trim() == "1")
     });
-    assert_eq!(deployed.results("true"), before, "the first heard nothing");
+    assert_eq!(
+        deployed.results("true"),
+        before,
+        "the first system got no message"
+    );
 
     let destroy = [
         "destroy",
@@ -91,7 +95,7 @@ fn everything_is_deployed_works_and_is_removed() {
     );
 }
 
-/// No function has the owner's rights in the registry's database, and a handler may use its kept answers alone.
+/// No function has the owner's permissions in the registry's database, and a handler may use only its stored answers.
 fn check_roles_of_the_database(deployed: &Deployed) {
     let ask = |role: &str, sql: &str| deployed.server.psql_as(role, &deployed.database.name, sql);
     ask("pudato_answers", "SELECT COUNT(*) FROM pudato.answer").expect("its answers");
@@ -107,7 +111,7 @@ fn check_roles_of_the_database(deployed: &Deployed) {
         let is_denied = error.contains("permission denied") || error.contains("must be owner");
         assert!(is_denied, "{role}: {sql}: {error}");
     }
-    // Those who are connected are these.
+    // The roles with open connections.
     let connected = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pudato' ORDER BY 1";
     let connected = deployed.sql(connected);
     let roles: Vec<&str> = connected.split_whitespace().collect();

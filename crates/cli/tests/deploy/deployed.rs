@@ -1,4 +1,4 @@
-//! A system on an emulator of its own, and what must be true of it, however it was deployed.
+//! A system on an emulator of its own, and the checks that hold however it was deployed.
 
 use crate::packages;
 use crate::support::Installation;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything.
+/// The longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 pub struct Deployed {
@@ -21,7 +21,7 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// The parts, with nothing deployed yet; `None`, said aloud, where one of them cannot be had.
+    /// The parts, with nothing deployed yet; `None`, with a message, if one of them is unavailable.
     pub fn parts(test: &str, prefix: &str) -> Option<Self> {
         let parts = || -> Result<_, String> {
             Ok((
@@ -58,7 +58,7 @@ impl Deployed {
         })
     }
 
-    /// Deploys it with `pudato topology apply` and the SDK alone: `short` timeouts show sooner what becomes of what they end.
+    /// Deploys with `pudato topology apply` and the SDK only. `short` timeouts show sooner what happens after they end.
     pub fn by_sdk(test: &str, timeout_s: u32) -> Option<Self> {
         let mut deployed = Self::parts(test, "pudato")?;
         for bucket in ["pudato-lake", "pudato-claims"] {
@@ -85,7 +85,7 @@ impl Deployed {
         std::fs::write(file, settings).expect("written");
     }
 
-    /// Runs a Python program of this folder with plain boto3; gives what it printed.
+    /// Runs a Python program of this folder with plain boto3. Returns its output.
     pub fn script(&self, name: &str, args: &[&str]) -> String {
         let output = self.python(name, args);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -118,14 +118,14 @@ impl Deployed {
         self.script("publish.py", &[&topic, command]);
     }
 
-    /// What the registry answers to SQL.
+    /// The registry's answer to a SQL query.
     pub fn sql(&self, sql: &str) -> String {
         self.server
             .psql(&self.database.name, sql)
             .unwrap_or_default()
     }
 
-    /// How many Results there are for a correlation id that fulfils `condition`.
+    /// The number of Results for a correlation id that meet `condition`.
     pub fn results(&self, condition: &str) -> usize {
         let sql = format!("SELECT COUNT(*) FROM pudato.result WHERE {condition}");
         self.sql(&sql).trim().parse().unwrap_or(0)
@@ -139,14 +139,14 @@ impl Deployed {
         }
     }
 
-    /// The end of the emulator's log, which has that of the functions.
+    /// The end of the emulator's log, which includes that of the functions.
     pub fn tail(&self) -> String {
         let log = self.emulator.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// Ingests a file, sums it up into another, and gives up what nobody can read; all of it is answered, and its lineage joins.
+    /// Ingests a file, sums it up into another, and gives up an unreadable message. All commands are answered, and their lineage connects.
     pub fn check_pipeline(&self) {
         self.publish(
             "storage",
@@ -204,7 +204,7 @@ impl Deployed {
         self.wait("Event", || {
             self.sql("SELECT COUNT(*) FROM pudato.event").trim() != "0"
         });
-        // What cannot be read lies in the dead-letter queue, with its bytes and the reason.
+        // An unreadable message is in the dead-letter queue, with its bytes and the reason.
         let dead = || {
             self.installation.ok(&[
                 "dlq",

@@ -1,16 +1,16 @@
-//! Real Lambdas that are killed, stopped until their time is over, and throttled. They are deployed with `pudato topology apply` and the SDK,
-//! so this runs without Terraform.
+//! Real Lambdas that are killed, stopped at their timeout, and throttled. They are deployed with `pudato topology apply` and the SDK, so
+//! these tests run without Terraform.
 
 use crate::deployed::Deployed;
 use std::process::Command;
 use std::time::Duration;
 
 const COMMANDS: usize = 60;
-/// Of a function. Its messages come again after 6 times as long.
+/// The timeout of a function. Its messages are redelivered after 6 times as long.
 const TIMEOUT_S: u32 = 5;
 
 impl Deployed {
-    /// Publishes `COMMANDS` that put an object each.
+    /// Publishes `COMMANDS` commands that put an object each.
     fn publish_many(&self, from: usize) {
         let topic = "arn:aws:sns:us-east-1:000000000000:pudato-storage-commands";
         let commands: Vec<String> = (from..from + COMMANDS)
@@ -31,7 +31,7 @@ impl Deployed {
         self.results("correlation_id LIKE 'put-%'")
     }
 
-    /// Every command was answered, once, and nothing was given up.
+    /// Checks that every command was answered once, and that none was given up.
     fn check_puts(&self, count: usize) {
         self.wait("every Result", || {
             let sql = "SELECT COUNT(DISTINCT correlation_id) FROM pudato.result WHERE correlation_id LIKE 'put-%'";
@@ -54,7 +54,7 @@ impl Deployed {
         }
     }
 
-    /// Sends `signal` to every function that runs.
+    /// Sends `signal` to every running function.
     fn signal(&self, signal: &str) -> usize {
         let pids = self.emulator.functions();
         for pid in &pids {
@@ -67,14 +67,14 @@ impl Deployed {
 }
 
 #[test]
-fn what_the_sdk_deploys_works_as_well() {
+fn a_deployment_by_the_sdk_works_as_well() {
     let Some(deployed) = Deployed::by_sdk("what_the_sdk_deploys", 20) else {
         return;
     };
     deployed.check_pipeline();
 }
 
-/// As it is when they use too much memory.
+/// The same happens if they use too much memory.
 #[test]
 fn functions_that_are_killed_lose_nothing_and_repeat_nothing() {
     let Some(deployed) = Deployed::by_sdk("functions_that_are_killed", TIMEOUT_S) else {
@@ -96,7 +96,7 @@ fn functions_that_are_killed_lose_nothing_and_repeat_nothing() {
 }
 
 #[test]
-fn functions_that_lambda_ends_in_the_middle_of_a_batch_lose_nothing_and_repeat_nothing() {
+fn functions_that_time_out_in_the_middle_of_a_batch_lose_nothing_and_repeat_nothing() {
     let Some(deployed) = Deployed::by_sdk("functions_that_lambda_ends", TIMEOUT_S) else {
         return;
     };
@@ -104,7 +104,7 @@ fn functions_that_lambda_ends_in_the_middle_of_a_batch_lose_nothing_and_repeat_n
     std::thread::scope(|scope| {
         scope.spawn(|| deployed.publish_many(0));
         for _ in 0..30 {
-            // They hang from here on, until Lambda's own clock ends them.
+            // From here on the functions hang, until Lambda's own timeout ends them.
             stopped += deployed.signal("-STOP");
             std::thread::sleep(Duration::from_millis(200));
         }

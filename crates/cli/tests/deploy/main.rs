@@ -1,4 +1,4 @@
-//! Everything deployed: topics, queues and both packages as real Lambdas on an emulator, with PostgreSQL.
+//! Full deployments: topics, queues and both packages as real Lambdas on an emulator, with PostgreSQL.
 
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]

@@ -1,9 +1,9 @@
-//! What `cargo xtask test` built to be deployed.
+//! The packages that `cargo xtask test` built for deployment.
 
 use pudato_testing::skipped;
 use std::path::PathBuf;
 
-/// The packages, where they were built; their folder is beside the tests' own.
+/// The packages, if they were built; their folder is beside that of the tests.
 pub fn folder() -> Result<PathBuf, String> {
     // The program is <target>/<profile>/pudato.
     let program = PathBuf::from(env!("CARGO_BIN_EXE_pudato"));
@@ -18,7 +18,7 @@ pub fn folder() -> Result<PathBuf, String> {
     }
 }
 
-/// The versions of glibc that a file names, as numbers.
+/// The versions of glibc that a file requires, as numbers.
 fn glibc(bytes: &[u8]) -> Vec<(u32, u32)> {
     let mark = b"GLIBC_2.";
     let places = bytes.windows(mark.len()).enumerate();
@@ -42,7 +42,7 @@ fn the_packages_run_on_the_glibc_of_lambda() {
     };
     for file in ["core/bootstrap", "query/bootstrap", "query/libduckdb.so"] {
         let path = match file {
-            // It lies beside the program that is tested, and is packed as it is.
+            // The package is beside the tested program, and is deployed as it is.
             "query/libduckdb.so" => {
                 PathBuf::from(env!("CARGO_BIN_EXE_pudato")).with_file_name("libduckdb.so")
             }

@@ -1,21 +1,22 @@
-//! What is for AWS itself is well-formed, valid, and can be planned; what cannot work is refused before anything is made.
+//! The configuration for AWS itself is well-formed, valid, and can be planned; a configuration that cannot work is refused before anything
+//! is created.
 
 use crate::deployed::Deployed;
 use crate::terraform::{Terraform, WORKER, sentence, variables};
 use std::process::{Command, Output};
 
-/// Plans `environments/aws` with the values that its example has.
+/// Plans `environments/aws` with the values of its example.
 fn plan(terraform: &Terraform, deployed: &Deployed, variables: &[&str]) -> Output {
     let mut plan = terraform.command("aws");
     plan.args(["plan", "-input=false", "-no-color", "-refresh=false"]);
     plan.arg("-var-file=terraform.tfvars.example");
-    // The example's VPC is nobody's; the network of this one is looked up.
+    // The VPC of the example does not exist; the network of this one is looked up.
     let vpc = deployed.script("vpc.py", &[]);
     plan.args(["-var", &format!("vpc_id={}", vpc.trim())]);
     for variable in variables {
         plan.args(["-var", variable]);
     }
-    // Who it is must be asked; nothing is created.
+    // The plan must ask for the caller's identity; nothing is created.
     plan.env("AWS_ENDPOINT_URL", deployed.emulator.url());
     plan.env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test");
@@ -23,7 +24,7 @@ fn plan(terraform: &Terraform, deployed: &Deployed, variables: &[&str]) -> Outpu
 }
 
 #[test]
-fn what_is_for_aws_is_valid_and_can_be_planned() {
+fn the_configuration_for_aws_is_valid_and_can_be_planned() {
     let Some(terraform) = Terraform::new() else {
         return;
     };
@@ -54,7 +55,7 @@ fn what_is_for_aws_is_valid_and_can_be_planned() {
         assert!(output.status.success(), "plan with {more:?}: {said}");
         let planned = String::from_utf8_lossy(&output.stdout);
         assert!(planned.contains("aws_db_instance.registry"), "{planned}");
-        // A worker is told of its queue as well.
+        // The worker's queue is among its settings as well.
         assert_eq!(
             planned.contains("PUDATO_TRANSFORM_QUEUE_URL"),
             more == workers,
@@ -64,7 +65,7 @@ fn what_is_for_aws_is_valid_and_can_be_planned() {
 }
 
 #[test]
-fn what_cannot_work_on_aws_is_refused_and_says_what_to_change() {
+fn a_configuration_that_cannot_work_on_aws_is_refused_with_advice() {
     let Some(terraform) = Terraform::new() else {
         return;
     };
@@ -81,7 +82,7 @@ fn what_cannot_work_on_aws_is_refused_and_says_what_to_change() {
             &[packages, "database_connections_max=39"],
             "database_connections_max: the functions may have 40",
         ),
-        // Nobody built packages beside this copy.
+        // There are no packages beside this copy.
         (&["architecture=arm64"], "target/packages/arm64/core.zip"),
     ];
     for (more, said) in cases {
@@ -93,7 +94,7 @@ fn what_cannot_work_on_aws_is_refused_and_says_what_to_change() {
 }
 
 #[test]
-fn a_queue_that_hides_messages_too_shortly_for_its_function_is_refused() {
+fn a_visibility_timeout_that_is_too_short_for_its_function_is_refused() {
     let Some(terraform) = Terraform::new() else {
         return;
     };

@@ -1,4 +1,4 @@
-"""Publishes messages as anybody would who has boto3: publish.py TOPIC_ARN MESSAGE.."""
+"""Publishes messages with boto3 only: publish.py TOPIC_ARN MESSAGE.."""
 import sys
 
 import boto3

@@ -1,13 +1,13 @@
-//! Terraform, with the provider of AWS, on a copy of `terraform/`.
+//! Terraform, with the AWS provider, on a copy of `terraform/`.
 
 use crate::deployed::Deployed;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// An example, from where the environments are.
+/// An example, relative to the environments.
 pub const WORKER: &str = "../examples/transform-worker";
 const VARIABLE: &str = "PUDATO_TERRAFORM_PLUGIN_DIR";
-/// What Terraform says where a provider cannot be had; all else that stops it is a mistake of ours.
+/// Terraform's message if a provider is unavailable. Any other failure is a mistake of ours.
 const NO_PROVIDER: [&str; 5] = [
     "Failed to query available provider packages",
     "no available releases",
@@ -16,17 +16,17 @@ const NO_PROVIDER: [&str; 5] = [
     "Invalid provider registry host",
 ];
 
-/// A copy of `terraform/` with the provider, so that nothing is left in the clone.
+/// A copy of `terraform/` with the provider, so that no files are left in the clone.
 pub struct Terraform {
     pub folder: tempfile::TempDir,
 }
 
 impl Terraform {
-    /// With the provider initialised for every environment; `None`, said in one line, where there is no Terraform or no provider. The same path runs
-    /// without Terraform in `faults`.
+    /// Initializes the provider for every environment; `None`, with one line of output, if Terraform or the provider is missing. `faults`
+    /// tests the same path without Terraform.
     ///
     /// # Panics
-    /// Anything else is wrong, or the provider must be there because the environment says where it is.
+    /// There is any other failure, or the provider is missing although the environment names its place.
     pub fn new() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform");
@@ -69,7 +69,7 @@ impl Terraform {
         command.current_dir(folder);
         command.env("TF_IN_AUTOMATION", "1").env("NO_COLOR", "1");
         command.env("CHECKPOINT_DISABLE", "1");
-        // It may name a file that is not there.
+        // It may name a file that does not exist.
         command.env_remove("TF_CLI_CONFIG_FILE");
         command
     }
@@ -96,7 +96,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name").to_owned();
-        // What somebody applied here is no part of it.
+        // State of an earlier apply is not part of the copy.
         let text = name.to_string_lossy();
         if text == ".terraform" || text.contains("tfstate") {
             continue;
@@ -109,7 +109,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What Terraform said, without its frame and its line breaks.
+/// Terraform's message without its frame and line breaks.
 pub fn sentence(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let words = said.split_whitespace();
@@ -122,7 +122,7 @@ fn is_without_provider(said: &str) -> bool {
 }
 
 #[test]
-fn only_a_provider_that_cannot_be_had_excuses_from_these_tests() {
+fn only_an_unavailable_provider_skips_these_tests() {
     let unreachable = "╷\n│ Error: Failed to query available provider packages\n│ \n│ Could not retrieve the list of available versions for provider\n\
         │ hashicorp/aws: could not connect to\n│ registry.terraform.io: failed to\n╵\n";
     let mistake =

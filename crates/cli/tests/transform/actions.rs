@@ -1,23 +1,23 @@
-//! What dbt does beside building: snapshots, retries, freshness, macros, docs.
+//! The actions of dbt other than building: snapshots, retries, freshness, macros, docs.
 
 use crate::project::{Bench, names, pairs, status};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Where a Result says that a file is kept.
+/// The place of a stored file, from a Result.
 fn kept<'a>(result: &'a Value, name: &str) -> &'a Path {
     let place = result["data"]["artifacts"][name].as_str();
     Path::new(place.unwrap_or_else(|| panic!("no {name}: {}", result["data"])))
 }
 
-/// What dbt wrote.
+/// The outputs of dbt.
 fn read(path: &Path) -> Value {
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).expect("JSON")
 }
 
 #[test]
-fn a_retry_builds_what_failed_and_has_its_lineage() {
+fn a_retry_builds_the_failed_models_and_records_their_lineage() {
     let files = [
         ("models/good.sql", "select 1 as n"),
         (
@@ -41,7 +41,7 @@ fn a_retry_builds_what_failed_and_has_its_lineage() {
     assert_eq!(status(&failed, "model.shop.after"), "skipped");
     assert_eq!(names(&failed, "outputs"), ["warehouse.main.good"]);
     assert!(kept(&failed, "run_results").is_file() && kept(&failed, "manifest").is_file());
-    // Another project's run, or another job's, is none that is meant.
+    // A run of another project or another job is not the one to retry.
     let other = bench.call("retry", &["--job", "job-2", "--step", "a"]);
     assert!(other["errors"].to_string().contains("job-2"), "{other}");
     std::fs::write(
@@ -59,7 +59,7 @@ fn a_retry_builds_what_failed_and_has_its_lineage() {
     assert_eq!(pairs(&retried), expected);
     assert_eq!(names(&retried, "inputs"), ["warehouse.main.good"]);
     assert_eq!(bench.rows("FROM after"), json!([[1]]));
-    // One run by its name, which has failed at the time; and what was retried can be retried, where nothing is left to do.
+    // One run by its name, which had failed then. A retry can be retried, with nothing left to do.
     let id = failed["data"]["execution_id"].as_str().expect("an id");
     let named = bench.call("retry", &[&format!("execution_id={id}")]);
     assert_eq!(named["status"], "success", "{named}");
@@ -100,7 +100,7 @@ fn a_snapshot_alone_has_its_lineage() {
 }
 
 #[test]
-fn the_freshness_of_each_source_is_told() {
+fn the_freshness_of_each_source_is_reported() {
     let table = |name: &str| {
         format!(
             "{{name: {name}, loaded_at_field: loaded, freshness: {{warn_after: {{count: 1, period: hour}}, error_after: {{count: 1, period: day}}}}}}"
@@ -176,7 +176,7 @@ fn the_freshness_of_each_source_is_told() {
     );
     let stale = bench.call("source_freshness", &[]);
     assert_eq!(stale["status"], "error", "{stale}");
-    // One that is not there is told, too, though dbt's file leaves it out.
+    // A missing source is reported too, though dbt's file leaves it out.
     assert_eq!(
         found(&stale),
         [
@@ -192,7 +192,7 @@ fn the_freshness_of_each_source_is_told() {
 }
 
 #[test]
-fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
+fn a_macro_runs_with_its_arguments_and_its_output_is_returned() {
     let text = "{% macro greet(name, n) %}{% do log('hello ' ~ name ~ ' ' ~ n, info=true) %}{{ print('printed') }}\
         {% do run_query('create table greeted as select 1 as n') %}{% endmacro %}";
     let Some(bench) = Bench::new(&[("macros/greet.sql", text)]) else {
@@ -204,7 +204,7 @@ fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
     assert_eq!(ran["status"], "success", "{ran}");
     assert_eq!(ran["data"]["said"], json!(["hello it's 1e-07", "printed"]));
     assert_eq!(bench.rows("FROM greeted"), json!([[1]]));
-    // What it wrote is not known, and that is said.
+    // The outputs of a macro are unknown, and the Result says so.
     assert_eq!(ran["data"]["lineage"], "partial");
     let records = ran["executions"].as_array().expect("records");
     let record = &records[0]["details"];
@@ -216,7 +216,7 @@ fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
     let sql = "args:={\"sql\": \"create table taken as select 1 as n\"}";
     for (args, said) in [
         (&["macro=nothing"][..], "nothing"),
-        // Macros of dbt run any SQL, so that only those that the project has may be called.
+        // Macros of dbt can run any SQL, so only the project's own macros may be called.
         (&["macro=run_query", sql], "run_query"),
         (&["macro=dbt.run_query", sql], "payload.macro"),
         (&["macro=--x"], "payload.macro"),
@@ -233,7 +233,7 @@ fn a_macro_runs_with_its_arguments_and_says_what_it_says() {
 }
 
 #[test]
-fn docs_are_kept_with_their_catalog_and_claim_to_have_written_nothing() {
+fn docs_are_stored_with_their_catalog_and_report_no_outputs() {
     let files = [
         ("models/a.sql", "select 1 as n"),
         ("models/b.sql", "select * from {{ ref('a') }}"),

@@ -11,7 +11,7 @@ const PROFILES: (&str, &str) = (
      swapped:\n      type: duckdb\n      path: archive.duckdb\n      attach:\n        - {path: \"{{ env_var('DUCKDB_PATH') }}\", alias: other}\n",
 );
 
-/// What each output was made from, by whole locations without the folder of the test.
+/// The inputs of each output, by whole locations without the folder of the test.
 fn pairs(bench: &Bench, built: &Value) -> Value {
     let folder = bench.installation.folder.path().canonicalize();
     let folder = folder.expect("a path").display().to_string();
@@ -49,7 +49,7 @@ fn tables_of_attached_files_are_named_by_their_files() {
     };
     {
         let _up = bench.up();
-        // One after the other: c reads a as a source, so dbt does not know that it comes later.
+        // One after the other: c reads a as a source, so dbt does not know that c must come later.
         let mut all = json!({});
         for model in ["a", "b", "c"] {
             let select = format!("select={model}");
@@ -66,7 +66,7 @@ fn tables_of_attached_files_are_named_by_their_files() {
         );
         assert_eq!(all, json!({lake: [], own: [lake], archive: [own, lake]}));
     }
-    // Whoever has the file as its warehouse calls the table the same.
+    // A program that has the file as its warehouse uses the same names for the tables.
     let lake = bench.installation.data().join("warehouse.duckdb.lake");
     bench
         .installation
@@ -91,7 +91,7 @@ fn tables_of_attached_files_are_named_by_their_files() {
 }
 
 #[test]
-fn a_warehouse_that_is_attached_is_lent_and_its_rows_are_counted() {
+fn an_attached_warehouse_is_lent_and_its_rows_are_counted() {
     let files = [
         PROFILES,
         (
@@ -113,7 +113,7 @@ fn a_warehouse_that_is_attached_is_lent_and_its_rows_are_counted() {
     bench.check_clean();
 }
 
-/// Runs dbt itself, as whoever keeps production up to date does.
+/// Runs dbt directly, like the people who keep production up to date.
 fn production(bench: &Bench, state: &std::path::Path) {
     let mut dbt = std::process::Command::new(crate::project::dbt());
     dbt.current_dir(&bench.project);
@@ -135,7 +135,7 @@ fn production(bench: &Bench, state: &std::path::Path) {
 }
 
 #[test]
-fn what_is_deferred_is_read_from_production() {
+fn deferred_models_are_read_from_production() {
     let files = [
         (
             "profiles.yml",
@@ -187,7 +187,7 @@ fn what_is_deferred_is_read_from_production() {
         assert_eq!(built["status"], "success", "{built}");
         built
     };
-    // What is not here is read from production, and what is here is not.
+    // Models that are missing here are read from production, and the others are not.
     for (from, before) in [("prod", None), ("main", Some("a"))] {
         if let Some(before) = before {
             run(before);

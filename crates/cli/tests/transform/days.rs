@@ -1,4 +1,4 @@
-//! Tables that grow: what they hold came from many days, and lineage tells all of them.
+//! Tables that grow: their rows came from many days, and lineage has all of them.
 
 use crate::project::Bench;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const SOURCES: (&str, &str) = (
 );
 
 impl Bench {
-    /// Brings a day's file, from which `raw.orders` is made anew.
+    /// Adds a day's file, from which `raw.orders` is rebuilt.
     fn load(&self, day: usize, csv: &str) {
         let (path, data) = (format!("path=raw/day-{day}.csv"), format!("data={csv}"));
         let (job, step) = (format!("job-{day}"), format!("load-{day}"));
@@ -49,7 +49,7 @@ impl Bench {
         built
     }
 
-    /// What a walk finds: the ends of locations, and steps.
+    /// The result of a walk: the ends of locations, and steps.
     pub fn walked(&self, from: &str, direction: &str) -> BTreeSet<String> {
         let graph =
             self.installation
@@ -76,7 +76,7 @@ fn operation(built: &Value, table: &str) -> Value {
 }
 
 #[test]
-fn what_grew_on_two_days_came_from_both() {
+fn a_table_that_grew_on_two_days_came_from_both() {
     let files = [
         SOURCES,
         (
@@ -127,7 +127,7 @@ fn what_grew_on_two_days_came_from_both() {
 }
 
 #[test]
-fn what_was_made_anew_is_what_dbt_made_anew() {
+fn a_table_is_recorded_as_rebuilt_exactly_if_dbt_rebuilt_it() {
     let model = |config: &str| {
         format!(
             "{{{{ config(materialized='incremental', unique_key='id', {config}) }}}} select * from {{{{ source('raw', 'orders') }}}}"
@@ -151,7 +151,7 @@ fn what_was_made_anew_is_what_dbt_made_anew() {
         return;
     };
     let _up = bench.up();
-    // By the day: whether the command asks for a full refresh, and what became of each table.
+    // For each day: whether the command asks for a full refresh, and what happened to each table.
     let days = [
         (1, false, ["create", "create", "create", "create"]),
         (2, false, ["merge", "create", "merge", "merge"]),
@@ -164,7 +164,7 @@ fn what_was_made_anew_is_what_dbt_made_anew() {
         let found = ["kept", "anew", "plain", "batches"].map(|table| operation(&built, table));
         assert_eq!(json!(found), json!(expected), "day {day}");
     }
-    // The rows say the same.
+    // The rows agree.
     let days = |table: &str| bench.rows(&format!("SELECT id FROM {table} ORDER BY id"));
     assert_eq!(days("kept"), json!([[1], [2], [3]]));
     assert_eq!(days("anew"), json!([[3]]));
@@ -181,9 +181,9 @@ fn what_was_made_anew_is_what_dbt_made_anew() {
     bench.check_clean();
 }
 
-/// A view shows what is there when it is read, and not what was there when it was made.
+/// A view shows the tables behind it as they are when it is read, not as they were when it was created.
 #[test]
-fn who_reads_a_view_reads_what_is_behind_it_now() {
+fn a_reader_of_a_view_reads_the_current_tables_behind_it() {
     let files = [
         SOURCES,
         (

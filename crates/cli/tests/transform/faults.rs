@@ -1,4 +1,4 @@
-//! dbt that is killed, hangs, prints without end, is not there or too old; and a worker that is killed beside it.
+//! A dbt that is killed, hangs, prints without end, is missing or too old; and a worker that is killed beside it.
 
 use crate::project::{Bench, dbt, status};
 use crate::support::wait;
@@ -12,7 +12,7 @@ const HEAVY: (&str, &str) = (
 );
 
 impl Bench {
-    /// A program in dbt's place.
+    /// A program that replaces dbt.
     fn replace_dbt(&mut self, script: &str) {
         let path = self.installation.folder.path().join("dbt");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
@@ -22,7 +22,7 @@ impl Bench {
             .set("PUDATO_DBT", &path.display().to_string());
     }
 
-    /// Until dbt is at its work: it has the warehouse open.
+    /// Waits until dbt works: until it has the warehouse open.
     fn wait_until_it_works(&self) {
         let has_it_open = |pid: &u32| {
             let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
@@ -50,11 +50,11 @@ fn a_dbt_that_is_killed_runs_again_and_its_step_has_one_outcome() {
     let _up = bench.up();
     let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
     bench.wait_until_it_works();
-    // Dbt alone, as the kernel does where memory runs out.
+    // Kills only dbt, as the kernel does when memory runs out.
     kill(&bench.running_dbt());
     let (built, progress) = bench.end_with_progress(build);
     assert_eq!(built["status"], "success", "{built}");
-    // Who waits sees how far it is.
+    // A waiting caller sees the progress.
     assert!(progress.lines().any(|line| line == "1 of 2"), "{progress}");
     assert!(bench.installation.logged().contains("ended by signal 9"));
     let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
@@ -71,7 +71,7 @@ fn a_worker_that_is_killed_leaves_no_dbt_and_the_build_runs_again() {
     let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
     bench.wait_until_it_works();
     up.signal("-KILL");
-    wait("the end of dbt, which has nobody any more", || {
+    wait("the end of dbt after its worker was killed", || {
         bench.running().is_empty()
     });
     drop(up);
@@ -87,19 +87,19 @@ fn a_worker_that_is_killed_leaves_no_dbt_and_the_build_runs_again() {
     assert_eq!(bench.installation.count("registry.db", steps), 1);
     let outcomes = "SELECT COUNT(*) FROM result WHERE body LIKE '{\"status\":\"success\"%' OR body LIKE '{\"status\":\"error\"%'";
     assert_eq!(bench.installation.count("registry.db", outcomes), 1);
-    // What the killed one left is removed when the next one opens.
+    // The files of the killed run are removed when the next one opens.
     bench.check_clean();
 }
 
-/// A dbt that does not notice by itself that nobody reads what it prints: it is its guard that ends it.
+/// A dbt that does not notice that its output is no longer read; its guard ends it.
 #[test]
-fn a_worker_that_is_killed_takes_a_dbt_along_that_ignores_signals() {
+fn a_killed_worker_takes_down_a_dbt_that_ignores_signals() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
     let real = dbt().display().to_string();
     let begun = bench.installation.folder.path().join("begun");
-    // The second one is dbt itself.
+    // The second process is dbt itself.
     let script = format!(
         "[ -e {0} ] && exec {real} \"$@\"; touch {0}; trap '' TERM INT HUP PIPE; sleep 10000; exit 1",
         begun.display()
@@ -109,7 +109,7 @@ fn a_worker_that_is_killed_takes_a_dbt_along_that_ignores_signals() {
     let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
     wait("a dbt that runs", || begun.exists());
     up.signal("-KILL");
-    // By itself it would sleep for hours.
+    // Without a signal it would sleep for hours.
     wait("the end of dbt", || bench.running().is_empty());
     drop(up);
     let _up = bench.up();
@@ -119,12 +119,12 @@ fn a_worker_that_is_killed_takes_a_dbt_along_that_ignores_signals() {
 }
 
 #[test]
-fn a_dbt_that_hangs_is_stopped_after_its_time_with_all_that_it_started() {
+fn a_dbt_that_hangs_is_stopped_at_its_time_limit_with_all_its_processes() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
     bench.installation.set("PUDATO_TRANSFORM_SECONDS", "3");
-    // It holds a child of its own, and ignores what it can.
+    // It has a child process, and ignores the signals that it can.
     bench.replace_dbt("trap '' TERM INT HUP; sleep 10000 & echo \"$@\" > args; sleep 10000");
     let _up = bench.up();
     let built = bench.call("build", &[]);
@@ -150,7 +150,7 @@ fn a_dbt_that_hangs_is_stopped_after_its_time_with_all_that_it_started() {
 }
 
 #[test]
-fn a_dbt_that_prints_100_mb_is_heard_to_its_end() {
+fn a_dbt_that_prints_100_mb_is_read_to_its_end() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
@@ -178,7 +178,7 @@ fn a_dbt_that_prints_100_mb_is_heard_to_its_end() {
 }
 
 #[test]
-fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
+fn a_dbt_that_is_missing_too_old_or_not_dbt_is_named_with_what_to_install() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
@@ -204,7 +204,7 @@ fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
             "{none}"
         );
     }
-    // Whatever this is, it is no dbt, and a success of its means nothing.
+    // Some other program, which is not dbt; its success means nothing.
     bench.replace_dbt("exit 0");
     {
         let _up = bench.up();
@@ -227,9 +227,9 @@ fn a_dbt_that_is_not_there_too_old_or_no_dbt_is_named_with_what_to_install() {
     bench.check_clean();
 }
 
-/// A program may end and leave a child behind that holds its output open.
+/// A program may end and leave a child behind that keeps its output open.
 #[test]
-fn a_dbt_has_ended_though_a_child_of_it_runs_on() {
+fn a_dbt_has_ended_even_if_a_child_of_it_still_runs() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
@@ -243,7 +243,7 @@ fn a_dbt_has_ended_though_a_child_of_it_runs_on() {
 }
 
 #[test]
-fn a_dbt_that_the_project_does_not_want_is_refused_by_dbt() {
+fn a_dbt_version_that_the_project_excludes_is_refused_by_dbt() {
     let wants = "name: shop\nversion: '1.0'\nprofile: shop\nrequire-dbt-version: '>=99.0.0'\n";
     let files = [
         ("dbt_project.yml", wants),
@@ -259,7 +259,7 @@ fn a_dbt_that_the_project_does_not_want_is_refused_by_dbt() {
     bench.check_clean();
 }
 
-/// What an earlier run left in the project's own folder says nothing about this one.
+/// Artifacts of an earlier run in the project's own folder say nothing about this run.
 #[test]
 fn stale_artifacts_of_the_project_are_not_read() {
     let stale = r#"{"metadata": {"invocation_id": "old"}, "nodes": {}, "results": [{"unique_id": "model.shop.ghost", "status": "success"}]}"#;
@@ -280,7 +280,7 @@ fn stale_artifacts_of_the_project_are_not_read() {
     );
     let kept = std::fs::read_to_string(bench.project.join("target/manifest.json")).expect("there");
     assert_eq!(kept, stale, "and they are left alone");
-    // A project that cannot be read is an error, not an empty success.
+    // An unreadable project is an error, not an empty success.
     std::fs::write(bench.project.join("models/broken.sql"), "{{ nothing(").expect("written");
     let broken = bench.call("build", &[]);
     assert_eq!(broken["status"], "error");

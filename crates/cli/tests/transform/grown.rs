@@ -1,11 +1,11 @@
-//! Two builds a day on every kind of table that keeps what it had. Every row carries the run that brought it, so what lineage says of every
-//! day is held to the rows that are there.
+//! Two builds a day for every kind of table that keeps its rows. Every row names the run that added it, so the lineage of every day is
+//! compared with the rows.
 
 use crate::project::Bench;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Days where `PUDATO_LINEAGE_DAYS` says no other number (CONTRIBUTING.md).
+/// The number of days, unless `PUDATO_LINEAGE_DAYS` sets another (CONTRIBUTING.md).
 const DAYS: usize = 4;
 
 /// Each kind of table: its name, and its configuration.
@@ -47,7 +47,7 @@ const SNAPSHOTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Runs whose rows are in a table, by its name.
+/// The runs whose rows are in a table, by the table's name.
 type Rows = BTreeMap<String, BTreeSet<usize>>;
 
 fn project() -> Vec<(String, String)> {
@@ -65,7 +65,7 @@ fn project() -> Vec<(String, String)> {
         let sql = format!("{{% snapshot {name} %}}{config} {rows}{{% endsnapshot %}}");
         files.push((format!("snapshots/{name}.sql"), sql));
     }
-    // What is made of each in the same build.
+    // The tables that the same build makes from each.
     for (name, _) in MODELS.iter().chain(&SNAPSHOTS) {
         let sql = format!("select distinct run from {{{{ ref('{name}') }}}}");
         files.push((format!("models/of_{name}.sql"), sql));
@@ -79,7 +79,7 @@ fn date(day: usize) -> String {
     format!("2026-{month:02}-{day:02}")
 }
 
-/// A run brings a row with a key of its own, and one whose key every second run has.
+/// Each run adds a row with a key of its own, and one with a key that every second run has.
 fn load(bench: &Bench, run: usize) {
     let (day, is_first) = (run.div_ceil(2), run % 2 == 1);
     let at = format!("{} {}:00:00", date(day), if is_first { "08" } else { "20" });
@@ -98,7 +98,7 @@ fn load(bench: &Bench, run: usize) {
     ]);
     let source =
         format!(r#"sources:={{"rows": {{"container": "lake", "path": "raw/run-{run}.csv"}}}}"#);
-    // The first run of a day begins its table anew.
+    // The first run of a day rebuilds its table.
     let sql = match is_first {
         true => {
             "sql=CREATE SCHEMA IF NOT EXISTS raw; CREATE OR REPLACE TABLE raw.orders AS SELECT * FROM rows"
@@ -119,7 +119,7 @@ fn load(bench: &Bench, run: usize) {
     ]);
 }
 
-/// What the tables hold, by plain SQL.
+/// The contents of the tables, by plain SQL.
 fn rows(bench: &Bench) -> Rows {
     let tables = MODELS.iter().chain(&SNAPSHOTS).map(|(name, _)| *name);
     let selects = tables.flat_map(|name| {
@@ -140,13 +140,13 @@ fn rows(bench: &Bench) -> Rows {
     rows
 }
 
-/// The numbers of the nodes that a walk found and that are called so.
+/// The numbers of the nodes of a walk that have such a name.
 fn numbers(found: &BTreeSet<String>, before: &str, after: &str) -> BTreeSet<usize> {
     let number = |name: &String| name.strip_prefix(before)?.strip_suffix(after)?.parse().ok();
     found.iter().filter_map(number).collect()
 }
 
-/// Upstream of a table are the files whose rows are in it, and what loaded them.
+/// Upstream of a table are the files whose rows it has, and the steps that loaded them.
 fn check_upstream(bench: &Bench, build: usize, rows: &Rows) {
     for (table, expected) in rows {
         let found = bench.walked(&format!("main.{table}"), "--upstream");
@@ -162,7 +162,7 @@ fn check_upstream(bench: &Bench, build: usize, rows: &Rows) {
     }
 }
 
-/// Downstream of a file are the tables that held its rows at any time, and the builds after which any did.
+/// Downstream of a file are the tables that had its rows at any time, and the builds after which any had.
 fn check_downstream(bench: &Bench, run: usize, history: &[Rows]) {
     let found = bench.walked(&format!("raw/run-{run}.csv"), "--downstream");
     let tables = found
@@ -190,7 +190,7 @@ fn check_downstream(bench: &Bench, run: usize, history: &[Rows]) {
 }
 
 #[test]
-fn lineage_of_every_day_is_what_the_rows_say() {
+fn lineage_of_every_day_agrees_with_the_rows() {
     let days = match std::env::var("PUDATO_LINEAGE_DAYS") {
         Ok(days) => days.parse().expect("PUDATO_LINEAGE_DAYS: a number of days"),
         Err(_) => DAYS,
@@ -208,7 +208,7 @@ fn lineage_of_every_day_is_what_the_rows_say() {
         .set("PUDATO_DBT_ENV", "DBT_EVENT_TIME_START,DBT_EVENT_TIME_END");
     let mut history: Vec<Rows> = Vec::new();
     for day in 1..=days {
-        // What is batched by time is of the simulated day.
+        // The batches by time are those of the simulated day.
         bench.installation.set("DBT_EVENT_TIME_START", &date(day));
         bench.installation.set("DBT_EVENT_TIME_END", &date(day + 1));
         let _up = bench.up();
@@ -232,7 +232,7 @@ fn lineage_of_every_day_is_what_the_rows_say() {
             }
         }
     }
-    // The rows themselves are what such tables have.
+    // The expected contents of such tables.
     let last = history.last().expect("a build");
     let all: BTreeSet<usize> = (1..=2 * days).collect();
     assert_eq!((&last["kept"], &last["by_check"]), (&all, &all));

@@ -1,4 +1,4 @@
-//! What dbt may use: its memory, and its time in a server that goes on working for a client that was killed.
+//! The limits of dbt: its memory, and its time in a server that would continue after its client was killed.
 
 use crate::project::Bench;
 use crate::support::wait;
@@ -6,11 +6,11 @@ use pudato_testing::{Postgres, skipped};
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_dbt_over_its_memory_is_ended_and_the_error_says_so() {
+fn a_dbt_over_its_memory_limit_is_ended_and_the_error_says_so() {
     let Some(mut bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
-    // Python with all that dbt imports has more.
+    // Python with all imports of dbt needs more.
     bench
         .installation
         .set("PUDATO_TRANSFORM_MEMORY_BYTES", "33554432");
@@ -33,7 +33,7 @@ fn a_dbt_over_its_memory_is_ended_and_the_error_says_so() {
 }
 
 #[test]
-fn a_dbt_over_its_time_cancels_its_query_in_the_server() {
+fn a_dbt_over_its_time_limit_cancels_its_query_in_the_server() {
     let server = match Postgres::shared() {
         Ok(server) => server,
         Err(why) => return skipped("a_dbt_over_its_time", &why),
@@ -56,7 +56,7 @@ fn a_dbt_over_its_time_cancels_its_query_in_the_server() {
     let Some(mut bench) = Bench::new(&files) else {
         return;
     };
-    // dbt needs some seconds until it is at its query.
+    // dbt takes some seconds until its query runs.
     bench.installation.set("PUDATO_TRANSFORM_SECONDS", "20");
     let _up = bench.up();
     let mut build = bench.begin("build", &["--step", "build", "--job", "job-1"]);

@@ -1,4 +1,4 @@
-//! What dbt read and wrote, node by node, as its artifacts say it.
+//! The inputs and outputs of dbt, node by node, from its artifacts.
 
 use crate::project::{Bench, names, pairs, short, status};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ fn every_node_has_its_own_inputs_and_counts() {
     assert_eq!(output("main.a")["metadata"]["operation"], "create");
     assert_eq!(output("main.grown")["metadata"]["operation"], "create");
     assert_eq!(output("main.seen")["ref_type"], "view");
-    // What was executed for each: its SQL, its time, and for tests what they are about.
+    // The execution of each node: its SQL, its time and, for tests, their subject.
     let records = built["executions"].as_array().expect("records");
     let record = |id: &str| {
         let found = records.iter().find(|one| {
@@ -118,7 +118,7 @@ fn every_node_has_its_own_inputs_and_counts() {
         record("model.shop.a")
     );
     assert!(record("model.shop.a")["seconds"].is_number());
-    // The graph joins what query and dbt wrote.
+    // The graph connects the outputs of query and dbt.
     let graph = bench.installation.ok(&["lineage", "main.apart", "--json"]);
     assert!(
         graph.contains("raw.events") && graph.contains("\"load\""),
@@ -126,7 +126,7 @@ fn every_node_has_its_own_inputs_and_counts() {
     );
     bench.check_clean();
 
-    // A second build adds to what is incremental, and an empty selection writes nothing.
+    // A second build adds to incremental tables, and an empty selection writes nothing.
     let again = bench.call("run", &["select=grown", "vars:={\"day\": \"x\"}"]);
     assert_eq!(
         pairs(&again),
@@ -202,7 +202,7 @@ fn a_table_is_one_dataset_however_its_name_is_written() {
 }
 
 #[test]
-fn what_tests_keep_leads_to_what_they_tested_and_hooks_are_told() {
+fn stored_test_failures_lead_to_the_tested_models_and_hooks_are_reported() {
     let files = [
         (
             "dbt_project.yml",
@@ -255,7 +255,7 @@ fn what_tests_keep_leads_to_what_they_tested_and_hooks_are_told() {
     assert_eq!(output(&audit("seen"))["ref_type"], "view");
     let walked = bench.walked("main_dbt_test__audit.both", "--upstream");
     assert!(walked.contains(a) && walked.contains(b), "{walked:?}");
-    // What hooks write dbt does not tell, and that is said where it may be.
+    // dbt does not report what hooks write, and the Result says where they may have written.
     let records = built["executions"].as_array().expect("records");
     let partial: std::collections::BTreeMap<&str, bool> = records
         .iter()
@@ -277,14 +277,14 @@ fn what_tests_keep_leads_to_what_they_tested_and_hooks_are_told() {
     bench.check_clean();
 }
 
-/// dbt 1.11 makes functions, which dbt-duckdb 1.11 does not know yet: its macro is DuckDB's function.
+/// dbt 1.11 creates functions. dbt-duckdb 1.11 does not know them yet; they are macros of DuckDB.
 const FUNCTION: (&str, &str) = (
     "macros/function.sql",
     "{% macro duckdb__scalar_function_sql(relation) %}create or replace macro {{ relation.render() }} (x) as ({{ model.compiled_code }}){% endmacro %}",
 );
 
 #[test]
-fn functions_are_no_tables_and_exposures_are_who_uses_them() {
+fn functions_are_not_tables_and_exposures_are_recorded_as_users() {
     let files = [
         FUNCTION,
         ("models/rates.sql", "select 2 as rate"),
@@ -339,7 +339,7 @@ fn functions_are_no_tables_and_exposures_are_who_uses_them() {
         found.contains("exposure.board") && !found.contains("exposure.other"),
         "{found:?}"
     );
-    // Also where dbt was not asked about them.
+    // The same for nodes that were not selected.
     let run = bench.call("run", &["--step", "run", "--job", "job-1", "select=apart"]);
     assert_eq!(
         names(&run, "outputs"),
@@ -349,7 +349,7 @@ fn functions_are_no_tables_and_exposures_are_who_uses_them() {
 }
 
 #[test]
-fn what_was_built_before_a_failure_is_in_the_error() {
+fn models_that_were_built_before_a_failure_are_in_the_error() {
     let model = |from: &str| format!("select * from {from}");
     let (one, two, bad) = (
         model("{{ ref('cities') }}"),
@@ -400,7 +400,7 @@ fn what_was_built_before_a_failure_is_in_the_error() {
     }
     let step = bench.installation.ok(&["lineage", "main.two", "--json"]);
     assert!(step.contains("cities.csv"), "{step}");
-    // A warning is none of these.
+    // A warning is not a failure.
     let warned = bench.call("test", &["select=two"]);
     assert_eq!(warned["status"], "success", "{warned}");
     let nodes = warned["data"]["nodes"].as_array().expect("nodes");
@@ -450,7 +450,7 @@ fn files_that_dbt_reads_and_writes_are_named_as_files() {
     let orders = format!("file://{}/data/orders.csv", project.display());
     assert_eq!(built["inputs"][0]["location"], orders.as_str(), "{built}");
     assert_eq!(names(&built, "inputs"), ["orders.csv"]);
-    // What is no one file is left out, and that is said.
+    // An output that is not a single file is left out, and the Result says so.
     let records = built["executions"].as_array().expect("records");
     for record in records.iter().map(|record| &record["details"]) {
         let is_partial = record["unique_id"] == "model.shop.b";
@@ -466,7 +466,7 @@ fn files_that_dbt_reads_and_writes_are_named_as_files() {
 }
 
 #[test]
-fn unit_tests_are_recorded_with_the_model_that_they_are_about() {
+fn unit_tests_are_recorded_with_the_model_that_they_test() {
     let files = [
         SEED,
         (
@@ -501,7 +501,7 @@ fn unit_tests_are_recorded_with_the_model_that_they_are_about() {
             .is_some_and(|why| why.contains("Rome")),
         "{details}"
     );
-    // It is about the model's SQL, on rows of its own, and about no data.
+    // It tests the model's SQL on rows of its own, so it reads no data.
     assert_eq!(short(&details["models"][0]), "warehouse.main.a");
     assert!(details["tests"].is_null(), "{details}");
     bench.check_clean();
@@ -541,9 +541,9 @@ fn a_model_with_batches_that_failed_is_a_partial_success() {
         names(&built, "outputs"),
         ["warehouse.main.beside", "warehouse.main.years"]
     );
-    // Where something failed besides, it is a failure.
+    // If anything else fails besides, it is a failure.
     std::fs::write(bench.project.join("models/bad.sql"), "select 1/").expect("written");
-    // All years again: where the first batch of a run fails, the model does.
+    // All years again: if the first batch of a run fails, the model fails.
     let again = ["full_refresh:=true", "--step", "build"];
     let failed = bench.call("build", &again);
     assert_eq!(failed["status"], "error", "{failed}");
@@ -551,7 +551,7 @@ fn a_model_with_batches_that_failed_is_a_partial_success() {
     bench.check_clean();
 }
 
-/// What an independent script says of a manifest: each written node with the datasets behind its parents.
+/// The lineage of a manifest from an independent script: each written node with the datasets behind its parents.
 const SCRIPT: &str = r#"
 import json, sys
 manifest = json.load(open(sys.argv[1]))
@@ -573,7 +573,7 @@ print(json.dumps(edges))
 "#;
 
 #[test]
-fn the_edges_are_those_that_an_independent_script_finds() {
+fn the_edges_equal_those_that_an_independent_script_finds() {
     const MODELS: usize = 60;
     let mut files = vec![("models/m0.sql".to_owned(), "select 0 as n".to_owned())];
     let mut seed = 7_usize;
@@ -603,7 +603,7 @@ fn the_edges_are_those_that_an_independent_script_finds() {
     let _up = bench.up();
     let built = bench.call("build", &["--step", "build"]);
     assert_eq!(built["status"], "success", "{}", built["errors"]);
-    // dbt itself says what the project is.
+    // The name of the project comes from dbt itself.
     let other = tempfile::tempdir().expect("a folder");
     let mut parse = std::process::Command::new(crate::project::dbt());
     parse

@@ -1,4 +1,4 @@
-//! The repository of the data logic: which commit runs, and what of a repository is never run.
+//! The repository of the data logic: which commit runs, and which parts of a repository never run.
 
 use crate::project::{Bench, dbt, names, ok, write_project};
 use crate::support::check_openlineage;
@@ -95,7 +95,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
         first.as_str(),
         "dbt was told"
     );
-    // Seeds are named by where they come from, and not by where they lie.
+    // Seeds are named by their origin, and not by the place of the checkout.
     let inputs = names(&one, "inputs");
     assert!(
         inputs.iter().any(|name| name.ends_with("s.csv")),
@@ -108,7 +108,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
         "{one}"
     );
 
-    // OpenLineage is told the commit, the repository and the folder in it.
+    // The OpenLineage events have the commit, the repository and the folder in it.
     let file = repo.bench.installation.folder.path().join("told.jsonl");
     let output = file.display().to_string();
     ok(&mut repo
@@ -122,7 +122,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
         .collect();
     let source = |event: &Value| event["job"]["facets"].get("sourceCodeLocation").cloned();
     let sources: Vec<Value> = told.iter().filter_map(source).collect();
-    // With the Result that ends it: one that says how far it is does not know yet.
+    // Only the final Result has them: a progress report does not know them yet.
     assert_eq!(sources.len(), 1, "{told:#?}");
     for source in &sources {
         let remote = format!("file://{}", repo.folder.display());
@@ -135,7 +135,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
     }
     check_openlineage(&file);
 
-    // What a git leaves that is killed holds up nobody.
+    // The files that a killed git leaves behind block nothing.
     let mirror = (repo.bench.installation.data()).join("transform/logic/mirror.git");
     for name in ["index.lock", "refs/pudato/branch.lock", "config.lock"] {
         std::fs::write(mirror.join(name), "").expect("written");
@@ -150,7 +150,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
     assert_eq!(other["data"]["logic_version"], second.as_str());
     assert!(names(&other, "outputs").contains(&"warehouse.main.b".to_owned()));
 
-    // The branch is rewritten, and the old commit is gone from it: the job still has its own.
+    // The branch is rewritten, and the old commit is no longer on it: the job still uses its own.
     git(&repo.folder, &["checkout", "--quiet", "--orphan", "again"]);
     repo.write("models/c.sql", "select 3 as n");
     repo.commit("rewritten");
@@ -172,7 +172,7 @@ fn the_steps_of_a_job_have_one_commit_while_the_branch_moves() {
 }
 
 #[test]
-fn a_pinned_commit_is_used_and_one_that_is_gone_is_named() {
+fn a_pinned_commit_is_used_and_a_missing_one_is_named() {
     let Some(mut repo) = Repo::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
@@ -211,7 +211,7 @@ fn nothing_of_a_repository_runs_but_dbt() {
     };
     let folder = repo.bench.installation.folder.path().to_owned();
     let owned = folder.join("owned");
-    // A hook, wherever git might look for one; a filter; a submodule that would be fetched; links that lead out.
+    // A hook, in every place where git might look for one; a filter; a submodule that would be fetched; links that point outside.
     let hook = format!("#!/bin/sh\ntouch {}\n", owned.display());
     for name in [
         ".git/hooks/post-checkout",
@@ -250,7 +250,7 @@ fn nothing_of_a_repository_runs_but_dbt() {
     )
     .expect("a link");
     std::os::unix::fs::symlink(&folder, repo.folder.join("warehouse/macros")).expect("a link");
-    // The filter is the user's own, and the repository has no business with it.
+    // The filter is the user's own; the repository may not use it.
     let filter = format!(
         "[filter \"evil\"]\n\tsmudge = \"touch {0}; cat\"\n\tprocess = \"touch {0}; false\"\n[core]\n\tautocrlf = true\n",
         owned.display()
@@ -259,7 +259,7 @@ fn nothing_of_a_repository_runs_but_dbt() {
     repo.bench
         .installation
         .set("HOME", &folder.display().to_string());
-    // A dbt of its own, where one is looked for beside a project; there is another on the path.
+    // A dbt of the repository's own, where pudato looks for one beside a project; there is another on the path.
     for place in [".venv/bin/dbt", "warehouse/.venv/bin/dbt"] {
         let path = repo.folder.join(place);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -301,7 +301,7 @@ fn nothing_of_a_repository_runs_but_dbt() {
 }
 
 #[test]
-fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
+fn another_repository_in_its_place_starts_afresh_and_credentials_appear_in_no_log() {
     let Some(mut repo) = Repo::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };
@@ -309,7 +309,7 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
         let _up = repo.bench.up();
         repo.build("job-1", "one");
     }
-    // Nobody listens there: it is tried again, and the log says why without the password.
+    // Nothing listens there. The command is retried, and the log gives the reason without the password.
     repo.bench.installation.set(
         "PUDATO_LOGIC_REPO_URL",
         "https://me:planted-0123456789@127.0.0.1:1/r.git",
@@ -327,10 +327,10 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
         "{logged}"
     );
     assert!(!logged.contains("planted-0123456789"), "{logged}");
-    // Its sender is told in the end. The minutes between the six attempts are taken from the fabric's own tables.
+    // Its sender is notified in the end. The test shortens the minutes between the six attempts in the tables of the fabric.
     crate::support::wait("the end of its attempts", || {
         let pudato = &repo.bench.installation;
-        // What is hidden for longer than a lease is in nobody's hand.
+        // A message that is hidden for longer than a lease is not in flight.
         let hurry = "UPDATE delivery SET receive_count = 5, visible_at_ms = 0
                      WHERE receive_count < 6 AND visible_at_ms > unixepoch('subsec') * 1000 + 2500";
         let hurried = pudato.open("fabric.db").execute(hurry, []);
@@ -342,7 +342,7 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
         !String::from_utf8_lossy(&std::fs::read(kept).expect("read"))
             .contains("planted-0123456789")
     );
-    // A setting that is wrong is refused before anything starts.
+    // A wrong setting is refused before anything starts.
     repo.bench
         .installation
         .set("PUDATO_LOGIC_REPO_URL", "ext::sh -c id");
@@ -358,7 +358,7 @@ fn another_repository_in_its_place_starts_anew_and_credentials_are_in_no_log() {
 }
 
 #[test]
-fn the_packages_of_a_commit_are_fetched_once_and_one_that_is_not_there_is_named() {
+fn the_packages_of_a_commit_are_fetched_once_and_a_missing_one_is_named() {
     let Some(repo) = Repo::new(&[
         ("models/a.sql", "select {{ helpers.answer() }} as n"),
         ("packages.yml", "packages:\n  - local: ../helpers\n"),
@@ -387,7 +387,7 @@ fn the_packages_of_a_commit_are_fetched_once_and_one_that_is_not_there_is_named(
     repo.build("job-1", "two");
     assert_eq!(fetched(), first, "fetched once");
 
-    // What a repository has itself is not fetched again.
+    // Packages that the repository has itself are not fetched again.
     repo.write("packages.yml", "packages:\n  - local: ../nowhere\n");
     let committed = repo.folder.join("warehouse/dbt_packages");
     std::fs::rename(&helpers, repo.folder.join("moved")).expect("moved");

@@ -1,4 +1,4 @@
-//! The project of the demo on PostgreSQL: the same models, and their lineage joined.
+//! The project of the demo on PostgreSQL: the same models, and their connected lineage.
 
 use crate::project::{Bench, pairs, short};
 use crate::support::python;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 #[test]
-fn the_demo_on_postgres_keeps_its_lineage_joined() {
+fn the_demo_on_postgres_has_connected_lineage() {
     if python("dbt").is_none() {
         return;
     }
@@ -24,7 +24,7 @@ fn the_demo_on_postgres_keeps_its_lineage_joined() {
         .0
         .split_once(':')
         .expect("a port");
-    // What the query steps of the demo make of the two files.
+    // The tables that the query steps of the demo make from the two files.
     let staged = "CREATE SCHEMA staging;
         CREATE TABLE staging.airports (iata text, airport text, city text, state_code text);
         INSERT INTO staging.airports VALUES ('DFW', 'Dallas-Fort Worth International', 'Dallas', 'TX'), ('AUS', 'Austin Municipal', 'Austin', 'TX');
@@ -48,7 +48,7 @@ fn the_demo_on_postgres_keeps_its_lineage_joined() {
         ("PGUSER", user),
         ("PGDATABASE", &database.name),
     ] {
-        // Set for the life of the installation.
+        // The setting applies for the life of the installation.
         bench
             .installation
             .set(Box::leak(name.to_owned().into_boxed_str()), value);
@@ -66,7 +66,7 @@ fn the_demo_on_postgres_keeps_its_lineage_joined() {
         (name("history.strikes_by_state_year_history")): [name("mart.strikes_by_state_year")],
     });
     assert_eq!(pairs(&built), expected);
-    // This adapter says how many rows it wrote.
+    // This adapter reports the number of rows that it wrote.
     let rows = |table: &str| {
         let outputs = built["outputs"].as_array().expect("outputs");
         let found = outputs

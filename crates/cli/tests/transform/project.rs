@@ -1,4 +1,4 @@
-//! dbt projects of the tests, and an installation that runs them.
+//! The dbt projects of the tests, and an installation that runs them.
 
 use crate::support::{Installation, Serving, python};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ pub fn write_project(folder: &Path, files: &[(&str, &str)]) {
 }
 
 impl Bench {
-    /// `None`, said aloud, where there is no dbt.
+    /// `None`, with a message, if there is no dbt.
     pub fn new(files: &[(&str, &str)]) -> Option<Self> {
         if named_dbt().is_none() {
             python("dbt")?;
@@ -84,12 +84,12 @@ impl Bench {
         command.spawn().expect("the program starts")
     }
 
-    /// What a Command that was begun is answered.
+    /// The answer to a Command that was sent before.
     pub fn end(&self, child: Child) -> Value {
         self.end_with_progress(child).0
     }
 
-    /// The same, with what was said meanwhile.
+    /// The same, with the output until then.
     pub fn end_with_progress(&self, child: Child) -> (Value, String) {
         let output = child.wait_with_output().expect("it ends");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -98,7 +98,7 @@ impl Bench {
         (result, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// The processes of dbt that this installation runs: they carry its folder in their arguments.
+    /// The dbt processes of this installation: its folder is in their arguments.
     pub fn running(&self) -> Vec<u32> {
         let mark = self.installation.folder.path().display().to_string();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -111,7 +111,7 @@ impl Bench {
         .collect()
     }
 
-    /// Those of them that are dbt itself, and not its guard.
+    /// The dbt processes without their guards.
     pub fn running_dbt(&self) -> Vec<u32> {
         let is_dbt = |pid: &u32| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -120,7 +120,7 @@ impl Bench {
         self.running().into_iter().filter(is_dbt).collect()
     }
 
-    /// Nothing of a run is left: no process and no file.
+    /// Checks that nothing of a run is left: no process and no file.
     pub fn check_clean(&self) {
         crate::support::wait("the end of every dbt", || self.running().is_empty());
         let runs = self.installation.data().join("transform/runs");
@@ -140,7 +140,7 @@ impl Bench {
         );
     }
 
-    /// Rows of a table, asked of the query service.
+    /// The rows of a table, from the query service.
     pub fn rows(&self, sql: &str) -> Value {
         let sql = format!("sql={sql}");
         let answer = self
@@ -175,7 +175,7 @@ pub fn short(location: &Value) -> String {
         .to_owned()
 }
 
-/// What each output was made from.
+/// The inputs of each output.
 pub fn pairs(result: &Value) -> Value {
     let outputs = result["outputs"].as_array().expect("references");
     let pairs = outputs.iter().map(|output| {
@@ -187,7 +187,7 @@ pub fn pairs(result: &Value) -> Value {
     Value::Object(pairs.collect())
 }
 
-/// Runs a program to success.
+/// Runs a program that succeeds.
 pub fn ok(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
     let error = String::from_utf8_lossy(&output.stderr);

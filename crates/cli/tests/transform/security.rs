@@ -1,10 +1,10 @@
-//! What docs/security.md promises about the author of a dbt project and about what callers say of versions.
+//! The promises of docs/security.md about the author of a dbt project, and about callers' claims.
 
 use crate::project::{Bench, dbt};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn what_dbt_gets_are_arguments_behind_their_options_and_an_environment_without_secrets() {
+fn dbt_gets_arguments_behind_their_options_and_an_environment_without_secrets() {
     let files = [(
         "models/a.sql",
         "select '{{ var(\"who\") }}' as who, '{{ env_var(\"SHOP_COLOUR\") }}' as colour",
@@ -40,7 +40,7 @@ fn what_dbt_gets_are_arguments_behind_their_options_and_an_environment_without_s
     bench
         .installation
         .set("PUDATO_DBT", &wrapper.display().to_string());
-    // AWS settings do not make it an installation on AWS, as long as no topic is named.
+    // Settings of AWS do not select the AWS fabric, as long as no topic is set.
     bench.installation.set("PUDATO_FABRIC", "embedded");
     let _up = bench.up();
     let hostile = "$(touch owned); `touch owned` '\" && touch owned";
@@ -77,7 +77,7 @@ fn what_dbt_gets_are_arguments_behind_their_options_and_an_environment_without_s
             "{refused}"
         );
     }
-    // Nothing that was planted is anywhere in what pudato keeps.
+    // None of the planted secrets is in pudato's files.
     let kept = bench.installation.data();
     let found = std::process::Command::new("grep")
         .args(["-rl", planted])
@@ -88,7 +88,7 @@ fn what_dbt_gets_are_arguments_behind_their_options_and_an_environment_without_s
 }
 
 #[test]
-fn what_a_caller_says_of_version_and_execution_is_kept_beside_what_is_true() {
+fn a_callers_claims_about_version_and_execution_are_stored_beside_the_facts() {
     let Some(bench) = Bench::new(&[("models/a.sql", "select 1 as n")]) else {
         return;
     };

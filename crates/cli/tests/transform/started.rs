@@ -1,10 +1,10 @@
-//! How dbt is started: what it is told, whatever a project says.
+//! How pudato starts dbt: its arguments, whatever a project sets.
 
 use crate::project::{Bench, names, status};
 use serde_json::json;
 
 #[test]
-fn vars_reach_dbt_as_what_they_are() {
+fn vars_reach_dbt_with_their_types() {
     let model = "select '{{ var(\"small\") is float }} {{ var(\"small\") }}' as small, '{{ var(\"large\") is float }} {{ var(\"large\") }}' as large, \
         '{{ var(\"nested\")[\"n\"][0] is float }}' as nested, '{{ var(\"text\") is string }} {{ var(\"text\") }}' as text, \
         {{ var('line') | length }} as line";
@@ -21,9 +21,9 @@ fn vars_reach_dbt_as_what_they_are() {
     assert_eq!(rows, expected);
 }
 
-/// `flags` of dbt_project.yml may turn off what pudato reads; the command line goes before them.
+/// `flags` of dbt_project.yml may turn off output that pudato reads; the command line overrides them.
 #[test]
-fn flags_of_a_project_take_nothing_away() {
+fn flags_of_a_project_do_not_disable_what_pudato_reads() {
     let project = "name: shop\nversion: '1.0'\nprofile: shop\nmodels: {+materialized: table}\ntarget-path: elsewhere\nlog-path: elsewhere\nflags:\n  write_json: false\n  \
         log_format: text\n  log_format_file: text\n  log_level: error\n  log_level_file: debug\n  debug: true\n  quiet: true\n  use_colors: true\n  \
         partial_parse: false\n  send_anonymous_usage_stats: true\n  printer_width: 20\n  fail_fast: true\n";
@@ -38,7 +38,7 @@ fn flags_of_a_project_take_nothing_away() {
     let Some(mut bench) = Bench::new(&files) else {
         return;
     };
-    // Nor do variables of the environment.
+    // The same for environment variables.
     bench.installation.set("PUDATO_DBT_ENV", "DBT_*");
     bench.installation.set("DBT_WRITE_JSON", "false");
     bench.installation.set("DBT_QUIET", "true");
@@ -56,10 +56,10 @@ fn flags_of_a_project_take_nothing_away() {
     bench.check_clean();
 }
 
-/// dbt hears of the end of its time as of Ctrl-C, and writes down what it has built.
+/// dbt gets the end of its time like Ctrl-C, and records what it has built.
 #[test]
 #[ignore = "takes a minute: `cargo xtask dbt-versions` runs it"]
-fn what_was_built_before_the_deadline_is_in_the_lineage() {
+fn models_that_were_built_before_the_deadline_are_in_the_lineage() {
     let files = [
         ("models/quick.sql", "select 1 as n"),
         (

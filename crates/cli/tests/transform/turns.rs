@@ -1,4 +1,4 @@
-//! Queries and builds of one warehouse, and builds beside each other.
+//! Queries and builds on one warehouse, and several builds side by side.
 
 use crate::project::{Bench, names};
 
@@ -27,7 +27,7 @@ fn queries_and_builds_on_one_warehouse_all_succeed() {
     ];
     let mut asked = 0;
     let started = std::time::Instant::now();
-    // As long as a build runs, and not for ever: a build that others hold up would be held up by this.
+    // As long as a build runs, but not forever: a build that waits for other commands would wait for this one.
     while asked < 20 || (!bench.running().is_empty() && started.elapsed().as_secs() < 60) {
         bench.installation.ok(&[
             "call",
@@ -45,7 +45,7 @@ fn queries_and_builds_on_one_warehouse_all_succeed() {
     let logged = bench.installation.logged();
     assert!(
         !logged.contains("lock on file"),
-        "nobody sees a lock: {logged}"
+        "no caller sees a lock: {logged}"
     );
     bench.check_clean();
 }

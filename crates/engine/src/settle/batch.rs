@@ -186,7 +186,7 @@ mod tests {
             }
         }
 
-        /// Settles one announced message.
+        /// Settles one message, which was announced if `in_hand` is set.
         fn settle(&self, in_hand: Option<Pending>) {
             let settler = self.settler.clone();
             tokio::spawn(async move {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_billed_waits_for_the_others_in_hand_and_not_for_long() {
+    async fn a_billed_call_waits_briefly_for_other_messages_in_flight() {
         let bench = Bench::new();
         let mut in_hand: Vec<_> = (0..13).map(|_| bench.settler.announce()).collect();
         (0..9).for_each(|_| bench.settle(in_hand.pop()));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_takes_long_is_not_waited_for() {
+    async fn a_message_that_is_not_announced_is_settled_at_once() {
         let bench = Bench::new();
         bench.settle(None);
         assert_eq!(bench.calls().await, [1]);

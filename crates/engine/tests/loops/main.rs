@@ -1,4 +1,4 @@
-//! The worker and the results consumer on the fabric in memory and a clock that is moved.
+//! The worker and the results consumer on the fabric in memory, with a clock that the tests move.
 
 mod poison;
 mod simulation;

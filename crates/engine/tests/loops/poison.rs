@@ -1,11 +1,11 @@
-//! A backend that is down stops everybody; a message that only says so stops nobody for long.
+//! A backend that is down stops all messages. A single message that only claims so does not stop the others for long.
 
 use crate::worker::bench;
 use pudato_messaging::Operations;
 use pudato_protocol::{Result as Reply, Status};
 use std::sync::atomic::Ordering;
 
-/// Those that were done, which must not have spent an attempt on others.
+/// The commands that were done. They must not have spent attempts because of other messages.
 fn done(results: &[Reply]) -> usize {
     let done = results.iter().filter(|one| one.status == Status::Success);
     let attempts = done.map(|one| &one.executions[0].details["attempt"]);
@@ -13,8 +13,8 @@ fn done(results: &[Reply]) -> usize {
 }
 
 #[tokio::test]
-async fn one_message_whose_backend_never_answers_stops_nobody_and_is_dead_lettered_with_its_reason()
-{
+async fn one_message_whose_backend_never_answers_blocks_no_other_and_is_dead_lettered_with_its_reason()
+ {
     let bench = bench(Vec::new()).await;
     bench.send_poison().await;
     // Three attempts of some minutes each, and the waits between them.
@@ -24,7 +24,7 @@ async fn one_message_whose_backend_never_answers_stops_nobody_and_is_dead_letter
         let done = done(&bench.results().await);
         assert!(
             sent < done + 12,
-            "the others are held up: {done} of {sent} are done"
+            "the other commands are blocked: {done} of {sent} are done"
         );
     }
     bench.pass(60).await;
@@ -37,11 +37,11 @@ async fn one_message_whose_backend_never_answers_stops_nobody_and_is_dead_letter
     let expected = "gave up after 3 attempts: the backend is down; it failed for minutes while other commands of this service succeeded";
     assert_eq!(reason, expected);
     let told = results.iter().find(|one| one.status == Status::Error);
-    assert_eq!(told.expect("its sender is told").errors, [expected]);
+    assert_eq!(told.expect("its sender is notified").errors, [expected]);
 }
 
 #[tokio::test]
-async fn a_backend_that_is_down_for_an_hour_for_everybody_spends_no_attempts() {
+async fn a_backend_that_is_down_for_an_hour_for_all_commands_spends_no_attempts() {
     let bench = bench(Vec::new()).await;
     bench.send().await;
     bench.is_down.store(true, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! A seeded simulation: whatever goes wrong, every accepted command ends in exactly one place.
 //!
-//! Two workers and the results consumer run on the fabric in memory and a clock that the simulation moves. Workers crash with
-//! commands in hand, calls fail before or after they had their effect, messages come twice and in another order, handlers fail,
-//! hang and panic. A failing seed is in the message; `SIMULATION_SEED=n` runs it alone.
+//! Two workers and the results consumer run on the fabric in memory and a clock that the simulation moves. Workers crash while they handle
+//! commands, calls fail before or after their effect, messages arrive twice and in another order, handlers fail, hang and panic. A failing
+//! seed is in the message; `SIMULATION_SEED=n` runs it alone.
 
 use crate::support::{World, settle_down};
 use pudato_engine::{CancellationToken, Jitter};
@@ -30,7 +30,7 @@ fn every_accepted_command_ends_in_exactly_one_place() {
         dead += ended.1;
     }
     eprintln!("{answered} answered, {dead} dead-lettered");
-    // A simulation in which nothing fails, or everything, would prove little.
+    // A simulation in which nothing fails, or everything fails, would prove little.
     if std::env::var_os("SIMULATION_SEED").is_none() {
         assert!(
             answered > 500 && dead >= 10,
@@ -40,7 +40,7 @@ fn every_accepted_command_ends_in_exactly_one_place() {
 }
 
 #[test]
-fn a_seed_gives_the_same_run_again() {
+fn a_seed_repeats_its_run_exactly() {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -107,7 +107,7 @@ enum Place {
     Dead,
 }
 
-/// Where a command is when all is quiet: answered and recorded, or in the dead-letter queue with its sender told.
+/// Checks where a command ended: answered and recorded, or in the dead-letter queue with its sender notified.
 async fn place(seed: u64, world: &World, command: &Command) -> Place {
     let id = command.correlation_id.as_str();
     let left = world
@@ -123,7 +123,7 @@ async fn place(seed: u64, world: &World, command: &Command) -> Place {
     );
     let step_id = command.step_id.as_deref().expect("a step");
     let step = world.registry.get_step(step_id).await.expect("in memory");
-    let step = step.unwrap_or_else(|| panic!("seed {seed}: {id} was answered by nobody"));
+    let step = step.unwrap_or_else(|| panic!("seed {seed}: {id} was not answered"));
     assert!(
         step.status.is_terminal(),
         "seed {seed}: {id} is {:?}",
@@ -136,11 +136,11 @@ async fn place(seed: u64, world: &World, command: &Command) -> Place {
     let statuses: Vec<Status> = last.map(|result| result.status).collect();
     assert!(!statuses.is_empty(), "seed {seed}: {id} has no Result");
     if dead {
-        // A copy of it may have been answered before, since it may come twice.
+        // A copy of the command may have been answered before, since it may arrive twice.
         let told = statuses.contains(&Status::Error);
         assert!(
             told,
-            "seed {seed}: the sender of {id} was not told that it was given up"
+            "seed {seed}: the sender of {id} was not notified that it was given up"
         );
         return Place::Dead;
     }

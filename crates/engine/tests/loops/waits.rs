@@ -1,4 +1,4 @@
-//! What a worker tells others of what it has in hand, and of what that waits for.
+//! How a worker shows which messages it is handling, and what they are waiting for.
 
 use crate::worker::{Act, Bench, bench};
 use pudato_protocol::Object;
@@ -11,7 +11,7 @@ fn told(bench: &Bench) -> Vec<Object> {
 }
 
 #[tokio::test]
-async fn a_wait_is_on_the_board_from_its_beginning_and_told_once_it_is_long() {
+async fn a_wait_is_on_the_board_from_its_beginning_and_reported_once_it_is_long() {
     let bench = bench(vec![Act::WaitFor(WAREHOUSE, Duration::from_secs(30))]).await;
     bench.send().await;
     let in_hand = bench.board.in_hand();
@@ -23,7 +23,7 @@ async fn a_wait_is_on_the_board_from_its_beginning_and_told_once_it_is_long() {
         (Some(1), 1_795_392_000_000)
     );
     assert_eq!(entry.gives_up_at_ms, Some(entry.since_ms + 600_000));
-    let waited = entry.waits_for.as_ref().expect("it waits");
+    let waited = entry.waits_for.as_ref().expect("a wait");
     assert_eq!(
         (&*waited.what, waited.since_ms),
         (WAREHOUSE, entry.since_ms)
@@ -37,14 +37,14 @@ async fn a_wait_is_on_the_board_from_its_beginning_and_told_once_it_is_long() {
     let since = told_of[0]["since"].as_str().expect("a time");
     assert!(since.starts_with("2026-11-23T00:00:00"), "{since}");
     bench.pass(20).await;
-    assert_eq!(told(&bench).len(), 1, "nothing new is known");
+    assert_eq!(told(&bench).len(), 1, "there is no news");
     bench.pass(10).await;
     assert!(bench.board.in_hand().is_empty());
     assert_eq!(bench.answers().await.len(), 1);
 }
 
 #[tokio::test]
-async fn an_open_breaker_says_since_when_why_and_which_command_found_out() {
+async fn an_open_breaker_shows_since_when_why_and_which_command_found_out() {
     let script = vec![Act::Unavailable, Act::Unavailable, Act::Unavailable];
     let bench = bench(script).await;
     bench.send().await;
@@ -56,7 +56,7 @@ async fn an_open_breaker_says_since_when_why_and_which_command_found_out() {
     );
     let in_hand = bench.board.in_hand();
     assert_eq!(outages[0].held_by, in_hand[0].correlation_id);
-    let waited = in_hand[0].waits_for.as_ref().expect("it waits");
+    let waited = in_hand[0].waits_for.as_ref().expect("a wait");
     assert!(
         waited.what.contains("the backend is down"),
         "{}",
@@ -70,7 +70,7 @@ async fn an_open_breaker_says_since_when_why_and_which_command_found_out() {
             None => break,
         }
     }
-    assert!(bench.board.outages().is_empty(), "it is back");
+    assert!(bench.board.outages().is_empty(), "the backend is back");
     assert!(bench.board.in_hand().is_empty());
     assert_eq!(bench.answers().await.len(), 1);
 }
@@ -85,7 +85,7 @@ async fn a_handler_that_panics_leaves_nothing_on_the_board() {
 }
 
 #[tokio::test]
-async fn a_second_copy_that_waits_for_the_first_is_on_the_board_and_its_sender_is_not_told() {
+async fn a_second_copy_that_waits_for_the_first_is_on_the_board_and_its_sender_is_not_notified() {
     let bench = bench(vec![Act::Take(Duration::from_secs(30))]).await;
     bench.send_once(2).await;
     bench.pass(10).await;

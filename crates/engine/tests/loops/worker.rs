@@ -1,4 +1,4 @@
-//! What the worker does with each decision.
+//! How the worker carries out each decision.
 
 use crate::support::{NoClaims, Tasks, settle_down};
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Does what it was told, in order; at last it answers.
+/// A handler that follows a script, and answers once the script has ended.
 struct Scripted {
     script: Mutex<VecDeque<Act>>,
     clock: ManualClock,
@@ -27,7 +27,7 @@ struct Scripted {
 }
 
 pub enum Act {
-    /// Waits for something of another's before it answers.
+    /// Waits for something that another command holds before it answers.
     WaitFor(&'static str, Duration),
     Panic,
     Unavailable,
@@ -91,16 +91,16 @@ pub struct Bench {
     pub fabric: MemoryFabric,
     pub clock: ManualClock,
     pub board: Board,
-    /// What was told of how far Commands are.
+    /// The progress reports of Commands.
     pub told: Arc<Told>,
     drain: CancellationToken,
     outbox: Outbox,
-    /// Whether every command finds its backend down.
+    /// Whether the backend is down for every command.
     pub is_down: Arc<AtomicBool>,
     _worker: Tasks,
 }
 
-/// Keeps what it is told.
+/// Records reports.
 #[derive(Default)]
 pub struct Told(pub Mutex<Vec<Object>>);
 
@@ -110,7 +110,7 @@ impl Progress for Told {
     }
 }
 
-/// Claims that lie nowhere but are taken, once so many were refused.
+/// A claim store that refuses a number of claims, and then accepts and drops all.
 struct Claims {
     refused: AtomicU32,
 }
@@ -134,7 +134,7 @@ impl ClaimStore for Claims {
     }
 }
 
-/// Claims that are taken after a while.
+/// A claim store that takes a while.
 struct SlowClaims {
     clock: ManualClock,
     time: Duration,
@@ -167,7 +167,7 @@ async fn bench_with(
     bench_of(script, claims, tasks.clone(), Arc::new(tasks)).await
 }
 
-/// A machine that is so busy that what runs apart never has its turn.
+/// A machine that is so busy that separate tasks never get their turn.
 struct Busy(Tasks);
 
 impl Spawn for Busy {
@@ -184,7 +184,7 @@ async fn bench_of(
     tasks: Tasks,
     spawn: Arc<dyn Spawn>,
 ) -> Bench {
-    // A panic of a handler is part of the tests; its text is not.
+    // A panic of a handler is part of the tests; its text is not printed.
     std::panic::set_hook(Box::new(|panic| {
         if !panic.to_string().contains("a handler's bug") {
             eprintln!("{panic}");
@@ -269,7 +269,7 @@ impl Bench {
         self.send_with(Object::new()).await;
     }
 
-    /// Sends one whose backend is down whenever it comes.
+    /// Sends a command whose backend is down at every attempt.
     pub async fn send_poison(&self) {
         let mut payload = Object::new();
         payload.insert("poison".into(), true.into());
@@ -284,7 +284,7 @@ impl Bench {
         settle_down().await;
     }
 
-    /// Sends one that must not run twice, several times: as a publisher does that did not hear the answer.
+    /// Sends a command that must not run twice, several times, like a publisher that did not get the answer.
     pub async fn send_once(&self, times: usize) {
         let command = Command::new("test", "once", Object::new());
         for _ in 0..times {
@@ -349,7 +349,7 @@ async fn a_panic_is_a_retry_and_the_worker_survives() {
 }
 
 #[tokio::test]
-async fn a_backend_that_is_down_costs_no_attempt_and_stops_the_receiving() {
+async fn a_backend_that_is_down_costs_no_attempt_and_stops_receiving() {
     let downs = (0..5).map(|_| Act::Unavailable).collect();
     let bench = bench(downs).await;
     bench.send().await;
@@ -358,7 +358,7 @@ async fn a_backend_that_is_down_costs_no_attempt_and_stops_the_receiving() {
     let waiting = bench.counts("work").await;
     assert!(
         waiting.visible >= 1,
-        "what nobody took stays visible: {waiting:?}"
+        "messages that no worker received stay visible: {waiting:?}"
     );
     bench.pass(120).await;
     let answers = bench.answers().await;
@@ -372,7 +372,7 @@ async fn a_backend_that_is_down_costs_no_attempt_and_stops_the_receiving() {
 }
 
 #[tokio::test]
-async fn the_last_attempt_ends_in_the_dead_letter_queue_and_its_sender_is_told() {
+async fn the_last_attempt_ends_in_the_dead_letter_queue_and_its_sender_is_notified() {
     let bench = bench(vec![Act::Retry, Act::Retry, Act::Retry]).await;
     bench.send().await;
     bench.pass(10).await;
@@ -406,7 +406,7 @@ async fn a_handler_that_takes_longer_than_its_lease_is_not_run_twice() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_again_to_a_busy_worker_is_handled_once_and_spends_no_attempt() {
+async fn a_message_redelivered_to_its_busy_worker_is_handled_once_and_spends_no_attempt() {
     // More leases end than the queue allows attempts.
     let script = vec![Act::Take(Duration::from_secs(500))];
     let tasks = Tasks::default();
@@ -415,17 +415,17 @@ async fn a_message_that_comes_again_to_a_busy_worker_is_handled_once_and_spends_
     bench.send().await;
     bench.pass(490).await;
     let held = bench.fabric.browse("work", 1).await.expect("declared");
-    assert!(held[0].receive_count > 3, "nothing was renewed");
+    assert!(held[0].receive_count > 3, "no lease was renewed");
     bench.pass(20).await;
     let answers = bench.answers().await;
-    assert_eq!(answers.len(), 1, "it ran once");
+    assert_eq!(answers.len(), 1, "the handler ran once");
     assert_eq!((answers[0].0, answers[0].1), (Status::Success, 1));
     assert_eq!(bench.counts("work").await, Counts::default());
     assert_eq!(bench.counts("dead").await, Counts::default());
 }
 
 #[tokio::test]
-async fn a_handler_over_its_time_is_cancelled_and_its_message_comes_again() {
+async fn a_handler_over_its_time_limit_is_cancelled_and_its_message_is_redelivered() {
     let bench = bench(vec![Act::Take(Duration::from_secs(5_000))]).await;
     bench.send().await;
     bench.pass(700).await;
@@ -434,7 +434,7 @@ async fn a_handler_over_its_time_is_cancelled_and_its_message_comes_again() {
 }
 
 #[tokio::test]
-async fn a_drain_finishes_what_it_can_and_gives_back_the_rest() {
+async fn a_drain_finishes_what_it_can_and_releases_the_rest() {
     let bench = bench(vec![
         Act::Take(Duration::from_secs(3)),
         Act::Take(Duration::from_secs(300)),
@@ -446,18 +446,18 @@ async fn a_drain_finishes_what_it_can_and_gives_back_the_rest() {
     settle_down().await;
     bench.send().await;
     bench.pass(10).await;
-    assert_eq!(bench.answers().await.len(), 1, "the short one");
+    assert_eq!(bench.answers().await.len(), 1, "the short command");
     let left = bench.counts("work").await;
     assert_eq!(
         (left.visible, left.in_flight),
         (2, 0),
-        "the long one, and the one that came too late"
+        "the long command, and the one that arrived too late"
     );
 }
 
 #[tokio::test]
 async fn a_result_that_no_message_and_no_claim_can_carry_becomes_a_small_error() {
-    // The claim store of this bench takes nothing.
+    // The claim store of this bench refuses everything.
     let bench = bench(vec![Act::Answer(2_000_000)]).await;
     bench.send().await;
     let answers = bench.answers().await;
@@ -470,7 +470,7 @@ async fn a_result_that_no_message_and_no_claim_can_carry_becomes_a_small_error()
 }
 
 #[tokio::test]
-async fn a_message_that_is_gone_while_a_backend_is_down_does_not_stop_the_worker_for_ever() {
+async fn a_message_that_is_gone_while_a_backend_is_down_does_not_stop_the_worker_forever() {
     // Longer than it takes to notice that the message is gone.
     let bench = bench((0..9).map(|_| Act::Unavailable).collect()).await;
     bench.send().await;
@@ -505,7 +505,11 @@ async fn an_answer_whose_claim_cannot_be_stored_yet_is_held_and_nothing_runs_twi
     let script = vec![Act::Answer(2_000_000)];
     let bench = bench_with(script, |_| Arc::new(Claims { refused })).await;
     bench.send_once(1).await;
-    assert_eq!(bench.counts("work").await.in_flight, 1, "it is held");
+    assert_eq!(
+        bench.counts("work").await.in_flight,
+        1,
+        "the message is held"
+    );
     bench.pass(120).await;
     assert_eq!(bench.counts("work").await, Counts::default());
     assert_eq!(bench.counts("dead").await, Counts::default());
@@ -514,7 +518,7 @@ async fn an_answer_whose_claim_cannot_be_stored_yet_is_held_and_nothing_runs_twi
     let body = String::from_utf8_lossy(&answers[0].body);
     assert!(
         body.contains("PayloadS3Pointer"),
-        "that of the first run: {body}"
+        "the answer of the first run: {body}"
     );
 }
 
@@ -530,7 +534,10 @@ async fn a_message_is_held_while_the_claim_of_its_answer_is_stored() {
     bench.send_once(1).await;
     bench.pass(190).await;
     let held = bench.fabric.browse("work", 1).await.expect("declared");
-    assert_eq!(held[0].receive_count, 1, "nobody else has received it");
+    assert_eq!(
+        held[0].receive_count, 1,
+        "no other consumer has received it"
+    );
     bench.pass(60).await;
     assert_eq!(bench.counts("work").await, Counts::default());
     let answers = bench.fabric.browse("answers", 10).await;

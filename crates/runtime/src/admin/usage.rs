@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_several_programs_called_is_summed() {
+    fn the_calls_of_several_programs_are_summed() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(spent(folder.path()).expect("nothing"), Spent::default());
         for second in [5, 3] {

@@ -1,4 +1,4 @@
-//! The place of DuckDB in a build without it: no service needs a warehouse.
+//! Replaces the module `warehouse` in a build without DuckDB, where no service needs one.
 
 use super::OpenError;
 use super::places::Places;

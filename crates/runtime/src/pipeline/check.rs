@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_action_takes_is_told_with_its_step_its_line_and_what_it_may_mean() {
+    fn unknown_fields_are_reported_with_their_step_their_line_and_a_suggestion() {
         let text = "name: p
 steps:
   - name: put
@@ -168,7 +168,7 @@ steps:
     }
 
     #[test]
-    fn what_the_services_take_passes_and_others_are_named() {
+    fn known_fields_pass_and_steps_of_other_services_are_listed() {
         let text = "name: p
 steps:
   - {name: put, type: storage, action: put_object, payload: {container: lake, path: x, data_base64: YQ==}}

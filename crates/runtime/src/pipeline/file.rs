@@ -410,7 +410,7 @@ steps:
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_with_its_line() {
+    fn all_errors_are_reported_with_their_lines() {
         let error = read("nmae: p\nsteps:\n  - {name: a, type: storage, action: x, needs: [c]}\n  - {name: b, type: q}\n  - {name: b, type: q, action: x, payload: {sql: {file: none.sql}}, timeout: soon}\n").expect_err("refused");
         let lines: Vec<&str> = error.lines().collect();
         assert!(
@@ -436,7 +436,7 @@ steps:
     }
 
     #[test]
-    fn merged_fields_are_taken_over_and_those_that_stand_there_count_more() {
+    fn merged_fields_are_taken_over_unless_the_mapping_has_them_itself() {
         let text = "
 name: p
 steps:
@@ -482,7 +482,7 @@ steps:
     }
 
     #[test]
-    fn what_is_no_pipeline_is_refused() {
+    fn a_file_that_is_not_a_pipeline_is_refused() {
         for (text, what) in [
             ("", "expected a pipeline"),
             ("[1]", "expected keys with values, found a list"),

@@ -37,12 +37,12 @@ mod tests {
     use super::order;
 
     #[test]
-    fn what_is_needed_comes_first_and_the_file_decides_the_rest() {
+    fn needs_come_first_and_the_file_decides_the_rest() {
         assert_eq!(order(&[&[2], &[], &[1], &[]]), Ok(vec![1, 2, 0, 3]));
     }
 
     #[test]
-    fn a_circle_is_named_without_what_only_leads_to_it() {
+    fn a_cycle_is_reported_without_the_steps_that_only_lead_to_it() {
         assert_eq!(order(&[&[1], &[2], &[1]]), Err(vec![1, 2]));
         assert_eq!(order(&[&[0]]), Err(vec![0]));
     }

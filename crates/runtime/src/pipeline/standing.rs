@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_that_arrives_while_it_is_asked_for_counts_once() {
+    async fn a_result_that_arrives_during_the_query_counts_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let registry = SqliteRegistry::open(&folder.path().join("registry.db")).expect("opened");
         let job = NewJob {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_come_from_the_environment_where_there_is_no_file() {
+    fn containers_come_from_the_environment_if_there_is_no_file() {
         let settings = load(
             &[("PUDATO_CONTAINERS", "lake=s3://acme/objects, raw=s3://raw")],
             None,
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_environment_before_file_before_defaults() {
+    fn flags_override_the_environment_which_overrides_the_file_which_overrides_defaults() {
         let environment = [("PUDATO_PREFIX", "env"), ("PUDATO_CONCURRENCY", "3")];
         let file = "prefix = \"file\"\nconcurrency = 4\ndrain_seconds = 5\n";
         let settings = load(&environment, Some(file)).expect("settings");
@@ -242,7 +242,7 @@ mod tests {
 
     /// Users of these settings rely on them, so they must not be ignored.
     #[test]
-    fn a_setting_of_another_name_is_refused_with_what_to_say_instead() {
+    fn a_setting_by_another_name_is_refused_with_the_one_to_use() {
         for (name, part) in [
             ("PUDATO_ENV", "PUDATO_FABRIC"),
             ("PUDATO_DATA_BUCKET", "PUDATO_CONTAINERS=NAME=s3://BUCKET"),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_kept_where_a_known_scheme_says() {
+    fn the_store_of_answers_needs_a_known_scheme() {
         let places = [
             (
                 "sqlite:/a/b.db",
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_come_through_a_queue_on_aws_alone() {
+    fn replies_arrive_on_a_queue_only_on_aws() {
         let replies =
             |environment: &[(&str, &str)]| load(environment, None).map(|settings| settings.replies);
         let aws = ("PUDATO_FABRIC", "aws");
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn prod_does_not_start_on_a_fabric_that_nobody_chose() {
+    fn prod_does_not_start_without_a_chosen_fabric() {
         let error = load(&[("PUDATO_ENVIRONMENT", "prod")], None).expect_err("refused");
         assert!(error.contains("PUDATO_FABRIC"), "{error}");
         let chosen = [

@@ -458,7 +458,7 @@ mod tests {
     use super::VARIABLES;
 
     #[test]
-    fn every_setting_stands_in_the_documented_list() {
+    fn every_setting_is_in_the_documented_list() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
         let text = std::fs::read_to_string(path).expect("docs/settings.md");
         for variable in VARIABLES {

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_has_one_name_however_it_is_written() {
+    fn a_folder_has_the_same_names_however_its_path_is_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().canonicalize().expect("its path");
         std::fs::create_dir(root.join("data")).expect("made");

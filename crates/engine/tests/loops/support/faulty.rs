@@ -1,4 +1,4 @@
-//! A consumer whose calls fail: some before they had their effect, some after.
+//! A consumer whose calls fail, some before their effect and some after.
 
 use async_trait::async_trait;
 use pudato_engine::Jitter;
@@ -55,7 +55,7 @@ impl Consumer for Faulty {
         }
         let mut received = self.inner.receive(receive).await?;
         if matches!(fault, Some(Fault::After)) && !received.is_empty() {
-            // The answer is lost on the way: leased to nobody, until the lease ends.
+            // The answer is lost on the way: nobody has the lease until it ends.
             return Err(down());
         }
         for n in (1..received.len()).rev() {

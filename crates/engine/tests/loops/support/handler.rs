@@ -1,4 +1,4 @@
-//! A handler that fails in every way that a handler can.
+//! A handler that fails in every way in which a handler can.
 
 use async_trait::async_trait;
 use pudato_engine::Jitter;
@@ -33,7 +33,7 @@ impl Handler for Unreliable {
     async fn handle(&self, _: Request<'_>) -> Result<Answer, Failure> {
         let is_faulty = self.faults.load(Ordering::Relaxed);
         let takes_ms = match self.jitter.up_to(9) {
-            // Longer than its lease, so that it is renewed; or for ever, so that it is given up.
+            // Longer than its lease, so that it is renewed; or forever, so that it is cancelled.
             0 => 45_000,
             1 if is_faulty => 10_000_000,
             _ => self.jitter.up_to(2_000),

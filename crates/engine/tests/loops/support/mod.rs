@@ -37,7 +37,7 @@ pub struct World {
     faults: Arc<AtomicBool>,
 }
 
-/// Tasks that can be ended all at once, as a crash does.
+/// Tasks that can be stopped all at once, as by a crash.
 #[derive(Clone, Default)]
 pub struct Tasks(Arc<Mutex<Vec<tokio::task::AbortHandle>>>);
 
@@ -58,7 +58,7 @@ impl Tasks {
 
 impl World {
     pub async fn new(seed: u64, jitter: Arc<Jitter>) -> Self {
-        // A panic of a handler is part of the simulation; its text is not.
+        // A panic of a handler is part of the simulation; its text is not printed.
         std::panic::set_hook(Box::new(|panic| {
             if !panic.to_string().contains("a handler's bug") {
                 eprintln!("{panic}");
@@ -179,7 +179,7 @@ impl World {
         tasks
     }
 
-    /// Publishes a command, sometimes twice, as a publisher does that did not hear the answer.
+    /// Publishes a command, sometimes twice, like a publisher that did not get the answer.
     pub async fn publish(&self, command: &Command) -> bool {
         let outbox = self.outbox();
         let publish = || publish_command(&outbox, COMMANDS, command);
@@ -190,7 +190,7 @@ impl World {
         published
     }
 
-    /// At no moment is a command nowhere.
+    /// Checks that the command is somewhere: at no moment may it be nowhere.
     pub async fn assert_somewhere(&self, seed: u64, command: &Command) {
         let id = command.correlation_id.as_str();
         let waiting = self
@@ -214,7 +214,7 @@ impl World {
         self.faults.store(false, Ordering::Relaxed);
     }
 
-    /// Nothing waits, and every dead letter is explained.
+    /// Whether no message waits and every dead letter is explained.
     pub async fn is_quiet(&self) -> bool {
         for queue in [QUEUE, RESULTS_QUEUE] {
             let counts = self.fabric.counts(queue).await.expect("declared");
@@ -230,14 +230,14 @@ impl World {
     }
 }
 
-/// Lets every task go on until it waits.
+/// Lets every task run until it waits.
 pub async fn settle_down() {
     for _ in 0..40 {
         tokio::task::yield_now().await;
     }
 }
 
-/// The messages of the simulation are small.
+/// No claims: the messages of the simulation are small.
 pub struct NoClaims;
 
 #[async_trait::async_trait]

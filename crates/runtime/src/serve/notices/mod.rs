@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_believed_as_long_as_its_program_lives() {
+    fn a_notice_counts_as_long_as_its_program_is_alive() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(programs(folder.path()).is_empty());
         let mut post = Post::new(folder.path());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_goes_with_its_program() {
+    fn a_notice_is_removed_with_its_program() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut post = Post::new(folder.path());
         post.write(&text(1));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_while_it_is_replaced_sees_it_whole() {
+    fn a_reader_during_a_replacement_sees_a_complete_notice() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut post = Post::new(folder.path());
         post.write(&text(0));
