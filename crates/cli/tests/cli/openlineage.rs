@@ -117,7 +117,7 @@ fn a_dead_endpoint_loses_nothing_and_slows_nothing() {
     // Nothing listens on the port, and the commands are answered.
     work(&installation);
     wait("a failure", || {
-        installation.logged().contains("wait in the outbox")
+        installation.logged().contains("are waiting in the outbox")
     });
     drop(up);
     let file = installation.folder.path().join("events.jsonl");
