@@ -29,8 +29,10 @@
 //!  +---------+
 //! ```
 //!
-//! Only the holder of the current lease can settle, renew, release or dead-letter a message. Once another consumer has received it, the
-//! old receipt matches nothing: a late settlement publishes nothing and returns [`Deleted::LeaseLost`].
+//! Only the holder of the current lease can renew, release, dead-letter or delete a message: once another consumer has received it, the
+//! old receipt matches nothing. A backend with transactions settles in a single one, so a late settlement publishes nothing and returns
+//! [`Deleted::LeaseLost`]. Others, such as SQS, publish first and delete last: a crash in between redelivers the message, and its stored
+//! answer is given again.
 //!
 //! # Writing a backend
 //!
