@@ -2,7 +2,7 @@
 
 use crate::on_aws::OnAws;
 use pudato_testing::{Call, Fault};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const COMMANDS: usize = 5_000;
@@ -159,19 +159,34 @@ fn an_emulator_that_stops_and_starts_again_loses_nothing() {
     );
 }
 
+/// SNS itself drops a message that it accepts while a topic is being deleted, or between the creation of a topic and its first
+/// subscription (docs/design/sns-sqs.md). So no publish is on its way at these two moments.
 #[test]
 fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
-    survive(
-        "a_results_topic_that_is_gone",
-        |_| Fault::None,
-        |aws| {
-            std::thread::sleep(Duration::from_secs(2));
-            let topic = "arn:aws:sns:us-east-1:000000000000:pudato-results";
+    static HELD: AtomicBool = AtomicBool::new(false);
+    let hold = |call: &Call| {
+        while call.name.starts_with("SNS Publish") && HELD.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Fault::None
+    };
+    let while_held = |change: &dyn Fn()| {
+        HELD.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_secs(2));
+        change();
+        HELD.store(false, Ordering::Relaxed);
+    };
+    survive("a_results_topic_that_is_gone", hold, |aws| {
+        std::thread::sleep(Duration::from_secs(2));
+        let topic = "arn:aws:sns:us-east-1:000000000000:pudato-results";
+        while_held(&|| {
             aws.aws(&["sns", "delete-topic", "--topic-arn", topic]);
-            std::thread::sleep(Duration::from_secs(60));
+        });
+        std::thread::sleep(Duration::from_secs(60));
+        while_held(&|| {
             aws.installation.ok(&["topology", "apply"]);
-        },
-    );
+        });
+    });
 }
 
 /// A handler's role has `sns:Publish` and nothing else of SNS (docs/design/lambda.md).

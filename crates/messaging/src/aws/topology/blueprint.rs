@@ -65,8 +65,7 @@ fn undelivered(queue: &str) -> String {
 /// # Errors
 /// The dead-letter queues form a cycle; the text names it.
 pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Resource>, String> {
-    let topics = topology.topics.iter().map(|name| topic(name, account));
-    let mut all: Vec<Resource> = topics.collect();
+    let mut all: Vec<Resource> = Vec::new();
     let mut left: Vec<&QueueConfig> = topology.queues.iter().collect();
     while !left.is_empty() {
         let is_left = |name: &str| left.iter().any(|queue| queue.name == name);
@@ -100,8 +99,13 @@ pub(super) fn resources(topology: &Topology, account: &Account) -> Result<Vec<Re
             name: undelivered,
         });
     }
-    let subscriptions = topology.subscriptions.iter();
-    all.extend(subscriptions.map(|subscription| self::subscription(subscription, account)));
+    // SNS drops what it receives for a topic without subscriptions, so a topic's subscriptions follow it at once.
+    for name in &topology.topics {
+        all.push(topic(name, account));
+        let subscriptions = topology.subscriptions.iter();
+        let own = subscriptions.filter(|subscription| subscription.topic == *name);
+        all.extend(own.map(|subscription| self::subscription(subscription, account)));
+    }
     Ok(all)
 }
 
