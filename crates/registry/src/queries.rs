@@ -164,6 +164,7 @@ macro_rules! select_known_step {
 pub(crate) const KNOWN_STEP: &str = concat!(select_known_step!(), "= $1");
 
 /// As [`KNOWN_STEP`], for many steps. The rows are locked in a fixed order, so that two transactions cannot deadlock.
+#[cfg(feature = "postgres")]
 pub(crate) const KNOWN_STEPS: &str = concat!(
     select_known_step!(),
     "= ANY($1) ORDER BY step_id FOR NO KEY UPDATE"
@@ -359,6 +360,7 @@ macro_rules! select_step_node {
 pub(crate) const STEP_NODE: &str = concat!(select_step_node!(), "= $1");
 
 /// As [`STEP_NODE`], for many steps.
+#[cfg(feature = "postgres")]
 pub(crate) const STEP_NODES: &str = concat!(select_step_node!(), "= ANY($1)");
 
 pub(crate) fn step_node(row: &dyn Columns) -> Result<(i64, Node), Error> {

@@ -14,16 +14,9 @@ const OTHERS_MIN: u64 = 3;
 const LET_IN_EVERY: Duration = Duration::from_secs(20);
 
 /// The circuit breaker of one service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Opened {
-    /// When the outage began, in milliseconds since the Unix epoch.
-    pub(crate) since_ms: u64,
-    /// The last reason.
-    pub(crate) why: String,
-}
-
 pub(crate) struct Breaker {
-    opened: watch::Sender<Option<Opened>>,
+    /// When the outage began, in milliseconds since the Unix epoch; `None` while the breaker is closed.
+    since_ms: watch::Sender<Option<u64>>,
     probe: Semaphore,
     /// The number of Commands that were done.
     successes: AtomicU64,
@@ -43,7 +36,7 @@ pub(crate) struct Outage {
 impl Breaker {
     pub(crate) fn new() -> Self {
         Self {
-            opened: watch::Sender::new(None),
+            since_ms: watch::Sender::new(None),
             probe: Semaphore::new(1),
             successes: AtomicU64::new(0),
             let_in_ms: AtomicU64::new(0),
@@ -52,13 +45,9 @@ impl Breaker {
 
     /// Waits while the backend is known to be down. Returns false once it is back, and true if this message may probe it nevertheless.
     pub(crate) async fn closed(&self, clock: &dyn Clock) -> bool {
-        let mut opened = self.opened.subscribe();
+        let mut opened = self.since_ms.subscribe();
         loop {
-            let Some(since_ms) = opened
-                .borrow_and_update()
-                .as_ref()
-                .map(|opened| opened.since_ms)
-            else {
+            let Some(since_ms) = *opened.borrow_and_update() else {
                 return false;
             };
             let last_ms = self.let_in_ms.load(Ordering::Relaxed).max(since_ms);
@@ -77,20 +66,18 @@ impl Breaker {
     }
 
     /// Opens the breaker: the backend was found to be down.
-    pub(crate) fn open(&self, now_ms: u64, why: &str) {
-        self.opened.send_if_modified(|opened| {
-            let was_open = opened.is_some();
-            let since_ms = opened.as_ref().map_or(now_ms, |opened| opened.since_ms);
-            let why = why.to_owned();
-            *opened = Some(Opened { since_ms, why });
-            !was_open
+    pub(crate) fn open(&self, now_ms: u64) {
+        self.since_ms.send_if_modified(|since_ms| {
+            let was_closed = since_ms.is_none();
+            since_ms.get_or_insert(now_ms);
+            was_closed
         });
     }
 
     /// Closes the breaker: the backend answered.
     pub(crate) fn close(&self) {
-        self.opened
-            .send_if_modified(|opened| opened.take().is_some());
+        self.since_ms
+            .send_if_modified(|since_ms| since_ms.take().is_some());
     }
 
     /// Counts a Command that was done, and closes the breaker.
@@ -100,13 +87,7 @@ impl Breaker {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.opened.borrow().is_some()
-    }
-
-    /// When the breaker opened, and why.
-    #[allow(dead_code, reason = "for callers that show the state of a service")]
-    pub(crate) fn opened(&self) -> Option<Opened> {
-        self.opened.borrow().clone()
+        self.since_ms.borrow().is_some()
     }
 
     /// Notes another failure of `outage`'s message. Returns whether the message itself is at fault because it failed for minutes while

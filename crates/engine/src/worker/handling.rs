@@ -215,7 +215,7 @@ impl Running {
         if !self.breaker.is_open() {
             tracing::warn!(%why, "a backend is unavailable; receiving stops until it is back");
         }
-        self.breaker.open(clock.now_ms(), &why);
+        self.breaker.open(clock.now_ms());
         self.stops(Cause::Backend, &why, Some(hand.noted));
         let what = format!("a backend that is unavailable: {why}");
         let _wait = hand.noted.waits_since(&what, outage.since_ms());

@@ -75,7 +75,7 @@ impl Running {
             }
             let clock = &self.worker.processor.clock;
             let now_ms = clock.now_ms();
-            self.breaker.open(now_ms, &error.to_string());
+            self.breaker.open(now_ms);
             let what = format!("its answer cannot be published: {error}");
             self.stops(Cause::Answers, &what, Some(noted));
             let since_ms = *since_ms.get_or_insert(now_ms);

@@ -11,7 +11,9 @@ mod stored;
 
 pub use expectation::Difference;
 pub(crate) use expectation::{Expectation, JobKey, Verdict};
-pub(crate) use plan::{NewResult, Plan, StepChange};
+#[cfg(feature = "postgres")]
+pub(crate) use plan::NewResult;
+pub(crate) use plan::{Plan, StepChange};
 pub(crate) use statement::{Observation, Statement, StoredUpdate};
 pub(crate) use stored::StoredStatement;
 
