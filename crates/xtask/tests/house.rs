@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Which crates a crate may depend on directly. Tests may use more.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("protocol", &[]),
     ("messaging", &["protocol"]),
     ("handler", &["protocol"]),
@@ -33,6 +33,7 @@ const CRATES: [(&str, &[&str]); 13] = [
         ],
     ),
     ("cli", &["runtime"]),
+    ("python", &["messaging", "protocol", "runtime"]),
     ("xtask", &[]),
     ("testing", &[]),
     ("bench", &["runtime", "testing"]),

@@ -27,7 +27,9 @@ use places::Places;
 use pudato_engine::Outbox;
 use pudato_engine::board::Board;
 use pudato_handler::Handler;
-use pudato_messaging::{ClaimStore, Clock, Operations, Publisher, SystemClock, Topology};
+use pudato_messaging::{
+    ClaimStore, Clock, Consumer, Error, Operations, Publisher, SystemClock, Topology,
+};
 use pudato_registry::RegistryStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -202,6 +204,14 @@ impl Installation {
         !self.fabric.profile.is_shared
             || !services::has_queue_setting(name)
             || self.settings.aws.queue_urls.contains_key(name)
+    }
+
+    /// Opens a queue for reading.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such queue. `Unavailable`: the fabric cannot be reached.
+    pub async fn consumer(&self, queue: &str) -> Result<Arc<dyn Consumer>, Error> {
+        self.fabric.consumers.consumer(queue).await
     }
 
     /// The topics, queues and subscriptions of this installation.

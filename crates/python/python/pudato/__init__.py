@@ -1,0 +1,43 @@
+"""pudato: a typed message fabric for data operations.
+
+`import pudato` is quick: names are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pudato.protocol import Command as Command
+    from pudato.protocol import DataReference as DataReference
+    from pudato.protocol import Event as Event
+    from pudato.protocol import ExecutionRecord as ExecutionRecord
+    from pudato.protocol import Result as Result
+    from pudato.config import Settings as Settings
+
+_WHERE = {
+    "Command": "pudato.protocol",
+    "DataReference": "pudato.protocol",
+    "Event": "pudato.protocol",
+    "ExecutionRecord": "pudato.protocol",
+    "Result": "pudato.protocol",
+    "Settings": "pudato.config",
+}
+
+__all__ = sorted([*_WHERE, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from pudato import _core
+
+        return _core.__version__
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module 'pudato' has no attribute {name!r}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,77 @@
+//! The exceptions of the package, and what becomes one of them.
+
+use pudato_messaging::{Error, ErrorKind};
+use pudato_protocol::FieldError;
+use pudato_runtime::{CallError, OpenError, SettingsError};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyTimeoutError};
+use pyo3::prelude::*;
+
+create_exception!(pudato, PudatoError, PyException, "Every error of pudato.");
+create_exception!(
+    pudato,
+    ConfigurationError,
+    PudatoError,
+    "A setting cannot be used, or one is missing. The text names each."
+);
+create_exception!(
+    pudato,
+    MessageError,
+    PudatoError,
+    "A message breaks a rule. `args` are the field and the reason."
+);
+create_exception!(
+    pudato,
+    RefusedError,
+    PudatoError,
+    "The fabric refused what was asked; asking again changes nothing."
+);
+create_exception!(
+    pudato,
+    UnavailableError,
+    PudatoError,
+    "The fabric, a store or an engine cannot be reached now. The same call may succeed later."
+);
+create_exception!(
+    pudato,
+    CallTimeout,
+    PyTimeoutError,
+    "No final Result arrived in time. The Command was published; the text says where it is."
+);
+
+/// An exception for a message that breaks a rule.
+pub(crate) fn message(error: &FieldError) -> PyErr {
+    MessageError::new_err((error.field.clone(), error.reason.clone()))
+}
+
+/// An exception for settings that cannot be used.
+pub(crate) fn settings(error: &SettingsError) -> PyErr {
+    ConfigurationError::new_err(error.to_string())
+}
+
+/// An exception for an installation that cannot be opened, or a role that cannot run.
+pub(crate) fn open(error: OpenError) -> PyErr {
+    match error {
+        OpenError::Settings(text) => ConfigurationError::new_err(text),
+        other => UnavailableError::new_err(other.to_string()),
+    }
+}
+
+/// An exception for a port or a store.
+pub(crate) fn port(error: &Error) -> PyErr {
+    let text = error.to_string();
+    match error.kind {
+        _ if error.is_retryable() => UnavailableError::new_err(text),
+        ErrorKind::Unavailable | ErrorKind::Corrupt => UnavailableError::new_err(text),
+        _ => RefusedError::new_err(text),
+    }
+}
+
+/// An exception for a call without a Result.
+pub(crate) fn call(error: CallError) -> PyErr {
+    match error {
+        CallError::Refused(text) => RefusedError::new_err(text),
+        CallError::Unavailable(text) => UnavailableError::new_err(text),
+        CallError::TimedOut(text) => CallTimeout::new_err(text),
+    }
+}

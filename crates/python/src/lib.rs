@@ -1,0 +1,35 @@
+//! `pudato._core`: the core of pudato as a Python extension module. The package in `python/pudato` is its only caller and gives the
+//! names, the types and the documentation; nothing here is public.
+
+mod client;
+mod codec;
+mod errors;
+mod fabric;
+mod installation;
+mod settings;
+mod waiting;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::codec::{decode, encode};
+    #[pymodule_export]
+    use crate::errors::{
+        CallTimeout, ConfigurationError, MessageError, PudatoError, RefusedError, UnavailableError,
+    };
+    #[pymodule_export]
+    use crate::fabric::{Consumer, Received};
+    #[pymodule_export]
+    use crate::installation::Installation;
+    #[pymodule_export]
+    use crate::settings::{Settings, variables};
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
