@@ -2,7 +2,6 @@
 
 use crate::output;
 use pudato_runtime::{CallError, OpenError};
-use std::process::ExitCode;
 
 /// The operation failed: an error Result, or nothing was found.
 pub const FAILED: u8 = 1;
@@ -64,7 +63,7 @@ impl Failure {
     }
 
     /// Prints the reason on stderr, and returns the exit code.
-    pub fn report(self, json: bool) -> ExitCode {
+    pub fn report(self, json: bool) -> u8 {
         if !self.text.is_empty() {
             if json {
                 eprintln!(
@@ -75,7 +74,7 @@ impl Failure {
                 eprintln!("pudato: {}", output::told(&self.text));
             }
         }
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

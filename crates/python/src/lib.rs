@@ -1,6 +1,7 @@
 //! `pudato._core`: the core of pudato as a Python extension module. The package in `python/pudato` is its only caller and gives the
 //! names, the types and the documentation; nothing here is public.
 
+mod cli;
 mod client;
 mod codec;
 mod errors;
@@ -13,6 +14,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::cli::cli;
     #[pymodule_export]
     use crate::codec::{decode, encode};
     #[pymodule_export]

@@ -33,7 +33,17 @@ const CRATES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("cli", &["runtime"]),
-    ("python", &["messaging", "protocol", "runtime"]),
+    (
+        "python",
+        &[
+            "cli",
+            "handler",
+            "messaging",
+            "protocol",
+            "registry",
+            "runtime",
+        ],
+    ),
     ("xtask", &[]),
     ("testing", &[]),
     ("bench", &["runtime", "testing"]),

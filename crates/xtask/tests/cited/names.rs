@@ -51,7 +51,7 @@ pub(crate) fn wrong(cited: &str, tree: &Tree) -> Option<String> {
         return missing_command(cited, rest, "crates/xtask/src/main.rs", tree);
     }
     if let Some(rest) = cited.strip_prefix("pudato ") {
-        return missing_command(cited, rest, "crates/cli/src/main.rs", tree);
+        return missing_command(cited, rest, "crates/cli/src/lib.rs", tree);
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
     // A URL, an absolute path, an option, or the end of a name.
