@@ -4,6 +4,8 @@
 mod cli;
 mod client;
 mod codec;
+#[cfg(feature = "duckdb")]
+mod engine_process;
 mod errors;
 mod fabric;
 mod installation;
@@ -18,6 +20,9 @@ mod _core {
     use crate::cli::cli;
     #[pymodule_export]
     use crate::codec::{decode, encode};
+    #[cfg(feature = "duckdb")]
+    #[pymodule_export]
+    use crate::engine_process::engine_process;
     #[pymodule_export]
     use crate::errors::{
         CallTimeout, ConfigurationError, MessageError, PudatoError, RefusedError, UnavailableError,
@@ -33,6 +38,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        #[cfg(feature = "duckdb")]
+        crate::engine_process::name(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -226,6 +226,7 @@ async fn a_process_that_ends_while_it_starts_is_not_waited_for() {
         Program {
             program: "/bin/sh".into(),
             args: ["-c", "sleep 0.2; kill -9 $$"].map(Into::into).into(),
+            called: None,
         },
     );
     // Half of the longest start.

@@ -27,6 +27,8 @@ pub mod lambda;
 mod names;
 pub mod openlineage;
 pub mod pipeline;
+#[cfg(feature = "duckdb")]
+mod query_process;
 mod serve;
 pub mod settings;
 mod time;
@@ -41,6 +43,8 @@ pub use pudato_engine::{
     PRODUCER, Processor, ResultsConsumer, SignatureVerifier, Spawn, Tally, Task, TokioTasks,
     Worker, board, publish_command, sha256_hex,
 };
+#[cfg(feature = "duckdb")]
+pub use query_process::{query_process_started_by, serve_queries};
 pub use serve::{Role, logs, notices};
 pub use settings::{Settings, SettingsError, VARIABLES, Variable};
 pub use time::{duration, since, thousands, timestamp};

@@ -6,7 +6,8 @@
 //!   again, each alone if any of them may be the cause, so that only the culprit fails.
 //! - Before it reads the first statement, it gives up every right that it does not need (`sandbox`).
 //!
-//! A program that is its own child calls [`enter`] before anything else.
+//! A program that is its own child calls [`enter`] before anything else. One that is started by another, as an extension module is by its
+//! interpreter, says how with [`started_by`], and in the child calls [`serve`].
 
 mod batches;
 mod conversation;
@@ -31,7 +32,10 @@ use std::sync::OnceLock;
 /// The argument that makes a program the engine's process.
 const ROLE: &str = "--pudato-engine-process";
 
-static IS_OWN_CHILD: OnceLock<()> = OnceLock::new();
+/// The name of the process in a list of processes.
+const CALLED: &str = "pudato-query-engine";
+
+static STARTED_BY: OnceLock<Program> = OnceLock::new();
 
 /// How to start the engine's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Program {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// What it is told that it was called by; `None` is its own path, for a program that finds its files by that.
+    pub called: Option<&'static str>,
 }
 
 impl Program {
@@ -48,12 +54,16 @@ impl Program {
         Self {
             program,
             args: vec![ROLE.into()],
+            called: Some(CALLED),
         }
     }
 
-    /// This program itself; `None` if it did not call [`enter`].
+    /// What was named with [`started_by`], or this program itself if it called [`enter`].
     pub fn own() -> Option<Self> {
-        IS_OWN_CHILD.get()?;
+        STARTED_BY.get().cloned()
+    }
+
+    fn itself() -> Option<Self> {
         // After an update has replaced the program's file, the link still leads to the running program.
         let link = PathBuf::from("/proc/self/exe");
         let program = match link.exists() {
@@ -68,7 +78,20 @@ impl Program {
 /// can be started as one. Call it first in `main`, before there are threads.
 #[must_use = "where it returns a code, the program must end with it"]
 pub fn enter() -> Option<u8> {
-    let _ = IS_OWN_CHILD.set(());
+    if let Some(program) = Program::itself() {
+        started_by(program);
+    }
     let mut args = std::env::args_os().skip(1);
     (args.next().as_deref() == Some(ROLE.as_ref())).then(server::run)
+}
+
+/// Names how the engine's process of this program is started: by a program that calls [`serve`]. The first that is named counts.
+pub fn started_by(program: Program) {
+    let _ = STARTED_BY.set(program);
+}
+
+/// Acts as the engine's process until the program that started it ends, and returns the exit code. Call it while there is one thread.
+#[must_use = "the program must end with this code"]
+pub fn serve() -> u8 {
+    server::run()
 }

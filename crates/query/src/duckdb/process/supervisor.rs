@@ -164,8 +164,9 @@ impl Supervisor {
     fn start(&self) -> io::Result<Process> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program.program);
-        // The name in a list of processes.
-        command.arg0("pudato-query-engine");
+        if let Some(name) = self.program.called {
+            command.arg0(name);
+        }
         command.args(&self.program.args).env_clear();
         for name in ENVIRONMENT {
             if let Some(value) = std::env::var_os(name) {
