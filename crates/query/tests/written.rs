@@ -188,6 +188,31 @@ async fn what_a_format_cannot_hold_is_refused_by_name() {
             "the column i is an interval",
         ),
         (
+            "SELECT TIME '24:00:00' AS t",
+            Format::Parquet,
+            "the column t has 24:00:00",
+        ),
+        (
+            "SELECT [TIME '08:00:00', TIME '24:00:00'] AS t",
+            Format::Parquet,
+            "the column t has 24:00:00",
+        ),
+        (
+            "SELECT DATE '-infinity' AS d",
+            Format::Parquet,
+            "the column d has infinity",
+        ),
+        (
+            "SELECT CAST('infinity' AS TIMESTAMP_NS) AS d",
+            Format::Parquet,
+            "the column d has infinity",
+        ),
+        (
+            "SELECT {'a': TIMESTAMPTZ 'infinity'} AS d",
+            Format::Parquet,
+            "the column d has infinity",
+        ),
+        (
             "SELECT union_value(a := 1) AS u",
             Format::Parquet,
             "the column u is a union",

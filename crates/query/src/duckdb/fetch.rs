@@ -255,23 +255,28 @@ fn parquet_columns(
         false => engine_error(error),
     })?;
     let names = prepared.column_names();
-    let mut casts = Vec::new();
+    let (mut columns, mut is_changed) = (Vec::new(), false);
     for (n, name) in names.iter().enumerate() {
-        let cast = parquet::cast(&prepared.column_logical_type(n));
-        casts.push(cast.map_err(|why| {
+        let r#type = prepared.column_logical_type(n);
+        let cast = parquet::cast(&r#type).map_err(|why| {
             EngineError::Invalid(format!("payload.into: the column {name} is {why}"))
-        })?);
+        })?;
+        let mut column = format!("#{}", n + 1);
+        let misread = parquet::misread(&r#type, &column);
+        is_changed |= cast.is_some() || misread.is_some();
+        if let Some(r#type) = cast {
+            column = format!("CAST({column} AS {type})");
+        }
+        if let Some((condition, why)) = misread {
+            let error = literal(&format!("payload.into: the column {name} has {why}"));
+            column = format!("CASE WHEN {condition} THEN error({error}) ELSE {column} END");
+        }
+        columns.push(format!("{column} AS {}", quote(name)));
     }
-    if casts.iter().all(Option::is_none) {
-        return Ok(sql.to_owned());
-    }
-    let columns = names.iter().zip(&casts).enumerate();
-    let columns = columns.map(|(n, (name, cast))| match cast {
-        Some(r#type) => format!("CAST(#{} AS {type}) AS {}", n + 1, quote(name)),
-        None => format!("#{} AS {}", n + 1, quote(name)),
-    });
-    let columns: Vec<String> = columns.collect();
-    Ok(format!("SELECT {} FROM ({sql}\n)", columns.join(", ")))
+    Ok(match is_changed {
+        true => format!("SELECT {} FROM ({sql}\n)", columns.join(", ")),
+        false => sql.to_owned(),
+    })
 }
 
 /// Runs a query that DuckDB expands, and stores its answer in a table, because DuckDB does not report how many rows such a query wrote into

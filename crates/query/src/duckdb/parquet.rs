@@ -23,6 +23,53 @@ pub(super) fn cast(r#type: &LogicalTypeHandle) -> Result<Option<String>, &'stati
     })))
 }
 
+/// A condition on a column that is true for a value which other programs would read from Parquet as another one, with what is wrong with
+/// it; `None` if its type has no such value. `column` is SQL.
+///
+/// - DuckDB has `24:00:00` as a time of day, and pyarrow reads 00:00:00, polars null.
+/// - It has infinite dates and times, and pandas reads a timestamp in the year 294247 (pandas 3.1.1, polars 2.1.0, pyarrow 26.0.1).
+pub(super) fn misread(r#type: &LogicalTypeHandle, column: &str) -> Option<(String, &'static str)> {
+    const MIDNIGHT: &str =
+        "24:00:00, which other programs read from Parquet as 00:00:00 or null; cast it to VARCHAR";
+    const INFINITE: &str = "infinity, which other programs read from Parquet as a date or time or not at all; \
+                            write NULL instead, or cast it to VARCHAR";
+    use LogicalTypeId as Id;
+    let holds = |ids: &[Id]| is_or_contains(r#type, ids);
+    let is_nested = r#type.num_children() > 0;
+    match r#type.id() {
+        Id::Time | Id::TimeNs => Some((format!("{column} = TIME '24:00:00'"), MIDNIGHT)),
+        Id::Date | Id::Timestamp | Id::TimestampTZ => Some((format!("isinf({column})"), INFINITE)),
+        Id::TimestampS | Id::TimestampMs | Id::TimestampNs => {
+            Some((format!("isinf(CAST({column} AS TIMESTAMP))"), INFINITE))
+        }
+        // A text inside that has the same characters is refused too.
+        _ if is_nested && holds(&[Id::Time, Id::TimeNs]) => {
+            Some((within(column, "24:00:00"), MIDNIGHT))
+        }
+        _ if is_nested && holds(&MOMENTS) => Some((within(column, "infinity"), INFINITE)),
+        _ => None,
+    }
+}
+
+/// The types that have infinite values.
+const MOMENTS: [LogicalTypeId; 6] = [
+    LogicalTypeId::Date,
+    LogicalTypeId::Timestamp,
+    LogicalTypeId::TimestampTZ,
+    LogicalTypeId::TimestampS,
+    LogicalTypeId::TimestampMs,
+    LogicalTypeId::TimestampNs,
+];
+
+fn within(column: &str, text: &str) -> String {
+    format!("contains(CAST({column} AS VARCHAR), '{text}')")
+}
+
+fn is_or_contains(r#type: &LogicalTypeHandle, ids: &[LogicalTypeId]) -> bool {
+    ids.contains(&r#type.id())
+        || (0..r#type.num_children()).any(|n| is_or_contains(&r#type.child(n), ids))
+}
+
 fn check(r#type: &LogicalTypeHandle) -> Result<(), &'static str> {
     use LogicalTypeId as Id;
     match r#type.id() {
