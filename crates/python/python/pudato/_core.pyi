@@ -1,0 +1,6 @@
+"""The core of pudato. Private: use the names of `pudato`."""
+
+__version__: str
+
+def cli(args: list[str]) -> int: ...
+def engine_process(expected: str) -> int: ...

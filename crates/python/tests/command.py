@@ -1,0 +1,94 @@
+"""Runs the command of the package as a user does: as a process of its own, on a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# The longest wait. A slow machine may take far longer than usual, and a test that passes does not wait for it.
+PATIENCE = 600.0
+
+Process = subprocess.Popen[str]
+
+
+def environment(folder: pathlib.Path, **more: str) -> dict[str, str]:
+    """The environment of a process with its data in `folder`, and with no setting of the caller."""
+    own = ("PUDATO_", "AWS_", "DBT_", "OPENLINEAGE_", "DUCKDB_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**kept, "PUDATO_DATA_DIR": str(folder / "data"), "PUDATO_VISIBILITY_SECONDS": "2", **more}
+
+
+def arguments(*args: str | bytes) -> list[str | bytes]:
+    """The command with these arguments."""
+    return [sys.executable, "-m", "pudato", *args]
+
+
+def start(folder: pathlib.Path, *args: str | bytes, **more: str) -> Process:
+    """Starts the command in `folder`."""
+    return subprocess.Popen(
+        arguments(*args),
+        cwd=folder,
+        env=environment(folder, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: pathlib.Path, *args: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in `folder` to its end."""
+    with start(folder, *args, **more) as process:
+        out, error = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    """Waits until `holds()`."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.02)
+
+
+@contextmanager
+def serving(folder: pathlib.Path, **more: str) -> Iterator[Process]:
+    """`pudato up`, which is killed at the end if it still runs."""
+    process = start(folder, "up", **more)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("pudato runs"), line
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: Process, by: signal.Signals) -> tuple[int, str]:
+    """Sends a signal; the exit code, and what the process said on stderr."""
+    process.send_signal(by)
+    _, error = process.communicate(timeout=PATIENCE)
+    return process.returncode, error
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` has started."""
+    found: list[int] = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found.extend(int(child) for child in (task / "children").read_text().split())
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and has not ended."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,180 @@
+"""DuckDB runs in a process of its own, which an interpreter becomes, and which the kernel restricts."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+from command import PATIENCE, Process, children, run, serving, start, until
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of this system has no such restrictions")
+
+# What the process must not do any more once it has its restrictions; each line that it prints is one that it could do.
+PROBES = """
+import os, socket, sys
+_, _, path, version = sys.argv
+{load}
+code = core.engine_process(version)
+def tries(what, act):
+    try:
+        act()
+        print("could", what)
+    except OSError:
+        pass
+tries("read a file", lambda: open({outside!r}).read())
+tries("write a file", lambda: open({outside!r}, "w"))
+tries("list a folder", lambda: os.listdir("/"))
+tries("reach the network", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+tries("start a program", lambda: os.execv("/bin/true", ["true"]))
+tries("read its own scratch folder", lambda: open({inside!r}).read())
+print("done", code, flush=True)
+os._exit(0)
+"""
+
+
+def answer(folder: pathlib.Path, sql: str) -> object:
+    asked = run(folder, "call", "query", "execute_sql", f"sql={sql}")
+    assert asked.returncode == 0, asked.stderr
+    return json.loads(asked.stdout)["rows"]
+
+
+def engine(up: Process) -> int:
+    """The process of the engine, which the program that serves has started."""
+    found = children(up.pid)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def words(pid: int) -> list[str]:
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+
+
+def used(pid: int) -> int:
+    """The time that a process has used, in ticks."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[11])
+
+
+def frame(kind: int, content: bytes) -> bytes:
+    return struct.pack("<BI", kind, len(content)) + content
+
+
+def setup(scratch: pathlib.Path) -> bytes:
+    """The first message to the process of the engine."""
+    lockdown = {
+        "scratch": str(scratch),
+        "spill": str(scratch),
+        "memory_bytes": 1 << 30,
+        "spill_bytes": 1 << 30,
+        "threads": 1,
+    }
+    return frame(1, json.dumps({"place": "Memory", "namespace": "test", "lockdown": lockdown}).encode())
+
+
+def sandbox(started: list[str], scratch: pathlib.Path) -> dict[str, object]:
+    """What the process says of its restrictions, in its first answer."""
+    ours, theirs = socket.socketpair()
+    with ours, subprocess.Popen(started, stdin=theirs.fileno(), stderr=subprocess.PIPE, cwd="/", env={}) as process:
+        theirs.close()
+        ours.sendall(setup(scratch))
+        with ours.makefile("rb") as answers:
+            kind, length = struct.unpack("<BI", answers.read(5))
+            ready = json.loads(answers.read(length))
+        ours.shutdown(socket.SHUT_RDWR)
+        process.communicate(timeout=PATIENCE)
+    assert kind == 2
+    found = ready["sandbox"]
+    assert isinstance(found, dict)
+    return found
+
+
+@linux
+def test_a_query_runs_in_another_process_that_the_kernel_restricts(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path, SECRET_OF_THE_TEST="1") as up:
+        assert answer(tmp_path, "SELECT 40 + 2") == [[42]]
+        pid = engine(up)
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            status = (task / "status").read_text()
+            held = dict(line.split(":", 1) for line in status.splitlines())
+            assert held["NoNewPrivs"].strip() == "1"
+            assert held["Seccomp"].strip() == "2", "a thread without the filter of system calls"
+        assert "pudato-query-engine" in words(pid)
+        inherited = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+        assert {one.partition("=")[0] for one in inherited if one} <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
+
+
+@linux
+def test_what_kills_the_process_fails_its_own_query_only(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path) as up:
+        assert answer(tmp_path, "CREATE TABLE kept AS SELECT 7 AS a") is not None
+        endless = "sql=SELECT count(*) FROM range(100000000000) a WHERE hash(range) = 1"
+        with start(tmp_path, "call", "query", "execute_sql", endless) as call:
+            # Each time that it runs, until it has spent its attempts.
+            def is_final() -> bool:
+                for pid in children(up.pid):
+                    if used(pid) > 30:
+                        os.kill(pid, signal.SIGKILL)
+                return call.poll() is not None
+
+            until("the query fails", is_final)
+            assert call.stdout is not None and call.stderr is not None
+            said = call.stdout.read() + call.stderr.read()
+        assert call.returncode == 1, said
+        assert "SIGKILL" in said, said
+        assert up.poll() is None, "the program itself must live on"
+        assert answer(tmp_path, "FROM kept") == [[7]]
+
+
+@linux
+def test_the_process_reaches_neither_files_nor_network_nor_programs(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path) as up:
+        assert answer(tmp_path, "SELECT 1") == [[1]]
+        started = words(engine(up))
+    code = started.index("-c") + 1
+    load = "\n".join(line for line in started[code].splitlines() if line.startswith(("from", "loader", "core")))
+    outside, scratch = tmp_path / "outside.txt", tmp_path / "scratch"
+    scratch.mkdir()
+    outside.write_text("secret")
+    inside = scratch / "inside.txt"
+    inside.write_text("its own")
+    held = sandbox(started, scratch)
+    started[code] = PROBES.format(load=load, outside=str(outside), inside=str(inside))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(setup(scratch))
+        # It cannot say that it is ready, so it returns to Python after it has given up its rights.
+        ours.shutdown(socket.SHUT_RD)
+        probed = subprocess.run(
+            started, stdin=theirs.fileno(), capture_output=True, text=True, cwd="/", env={}, timeout=PATIENCE
+        )
+    lines = probed.stdout.splitlines()
+    assert held["calls"] == {"Ok": None}
+    if held["files"] == {"Ok": None}:
+        assert outside.read_text() == "secret"
+    else:
+        # The kernel has no Landlock, which the process says.
+        files = ("could read a file", "could write a file", "could list a folder")
+        lines = [line for line in lines if line not in files]
+    assert lines == ["could read its own scratch folder", "done 70"], probed
+
+
+@linux
+def test_a_module_that_was_replaced_meanwhile_is_refused_with_advice(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path) as up:
+        assert answer(tmp_path, "SELECT 1") == [[1]]
+        started = words(engine(up))
+    other = [*started[:-1], "0.0.1"]
+    refused = subprocess.run(other, capture_output=True, text=True, cwd="/", env={}, timeout=PATIENCE)
+    assert refused.returncode == 70
+    assert "pudato 0.0.1 runs" in refused.stderr
+    assert "restart the program" in refused.stderr
