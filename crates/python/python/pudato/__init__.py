@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# As `typing.TYPE_CHECKING`, which type checkers know by its name; importing `typing` takes longer than all the rest here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pudato.protocol import Command as Command
     from pudato.protocol import DataReference as DataReference
     from pudato.protocol import Event as Event
