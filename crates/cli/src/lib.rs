@@ -15,7 +15,7 @@ mod serving;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    backup, call, config, dlq, doctor, events, job, lineage, publish, registry, results,
+    backup, call, config, demo, dlq, doctor, events, job, lineage, publish, registry, results,
     run as pipeline, runner, schema, status, trace, up,
 };
 #[cfg(feature = "aws")]
@@ -32,6 +32,7 @@ use std::io::Write;
     version,
     max_term_width = 110,
     after_help = "\
+Try it:  pudato demo
 Start:   pudato up                                          (in one terminal)
 Then:    pudato call storage put_object container=lake path=a.csv data=@a.csv
          pudato lineage lake/a.csv
@@ -48,6 +49,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a pipeline on real public data in a new folder, and show where the answer came from
+    Demo(demo::Demo),
     /// Run all handlers and the results consumer until Ctrl-C
     Up(up::Up),
     /// Run one handler until Ctrl-C
@@ -125,7 +128,7 @@ fn parse_and_execute(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = execute(&arguments) => outcome,
+            outcome = Box::pin(execute(&arguments)) => outcome,
             () = interrupted(&arguments.command) => Err(Failure::interrupted()),
         }
     });
@@ -158,27 +161,44 @@ async fn execute(arguments: &Arguments) -> Result<(), Failure> {
     );
     let context = Context::load(&arguments.global, serves)?;
     pudato_runtime::logs::start(&context.settings).map_err(Failure::configuration)?;
-    match &arguments.command {
-        Command::Up(command) => command.run(&context).await,
-        Command::Runner(command) => command.run(&context).await,
-        Command::Results(command) => command.run(&context).await,
-        Command::Run(command) => command.run(&context).await,
-        Command::Publish(command) => command.run(&context).await,
-        Command::Call(command) => command.run(&context).await,
-        Command::Status(command) => command.run(&context).await,
-        Command::Job(command) => command.run(&context).await,
-        Command::Lineage(command) => command.run(&context).await,
-        Command::Registry(command) => command.run(&context).await,
-        Command::Trace(command) => command.run(&context).await,
-        Command::Dlq(command) => command.run(&context).await,
-        Command::Events(command) => command.run(&context).await,
+    dispatch(&arguments.command, &context).await
+}
+
+/// Runs the command that these words name, with the settings of `context`: for a command that consists of others.
+///
+/// # Errors
+/// The words are no command, or it failed.
+async fn command(context: &Context, words: &[&str]) -> Result<(), Failure> {
+    let words = std::iter::once("pudato").chain(words.iter().copied());
+    let arguments = Arguments::try_parse_from(words);
+    let arguments = arguments.map_err(|error| Failure::usage(error.to_string()))?;
+    Box::pin(dispatch(&arguments.command, context)).await
+}
+
+async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        // It runs other commands, whose futures would lie in this one.
+        Command::Demo(command) => Box::pin(command.run(context)).await,
+        Command::Up(command) => command.run(context).await,
+        Command::Runner(command) => command.run(context).await,
+        Command::Results(command) => command.run(context).await,
+        Command::Run(command) => command.run(context).await,
+        Command::Publish(command) => command.run(context).await,
+        Command::Call(command) => command.run(context).await,
+        Command::Status(command) => command.run(context).await,
+        Command::Job(command) => command.run(context).await,
+        Command::Lineage(command) => command.run(context).await,
+        Command::Registry(command) => command.run(context).await,
+        Command::Trace(command) => command.run(context).await,
+        Command::Dlq(command) => command.run(context).await,
+        Command::Events(command) => command.run(context).await,
         #[cfg(feature = "aws")]
-        Command::Topology(command) => command.run(&context).await,
+        Command::Topology(command) => command.run(context).await,
         #[cfg(feature = "aws")]
-        Command::Cost(command) => command.run(&context),
-        Command::Config(command) => command.run(&context),
-        Command::Doctor(command) => command.run(&context).await,
-        Command::Schema(command) => command.run(&context),
-        Command::Backup(command) => command.run(&context).await,
+        Command::Cost(command) => command.run(context),
+        Command::Config(command) => command.run(context),
+        Command::Doctor(command) => command.run(context).await,
+        Command::Schema(command) => command.run(context),
+        Command::Backup(command) => command.run(context).await,
     }
 }

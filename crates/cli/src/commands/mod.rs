@@ -5,6 +5,7 @@ pub mod call;
 pub mod config;
 #[cfg(feature = "aws")]
 pub mod cost;
+pub mod demo;
 pub mod dlq;
 pub mod doctor;
 pub mod events;

@@ -1,6 +1,7 @@
 //! The program as people use it: real processes on real folders.
 
 mod commands;
+mod demo;
 mod docs;
 mod errors;
 mod kill;
