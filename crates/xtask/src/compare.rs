@@ -53,7 +53,11 @@ impl<'a> Request<'a> {
                 "bench compare: expected a revision and the name of a measurement, found {words:?}"
             ));
         };
-        let known = || crate::BENCHES.iter().filter(|known| **known != "lambda");
+        // These two are no measurements of the program alone.
+        let known = || {
+            let is_other = |known: &&&str| ["lambda", "python"].contains(*known);
+            crate::BENCHES.iter().filter(move |known| !is_other(known))
+        };
         if !known().any(|known| *known == name) {
             let known = known().copied().collect::<Vec<_>>().join(", ");
             return Err(format!(

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// DuckDB's version. The crate `duckdb` has it in its own (1.10506), and the Python package must have the same, or one
 /// cannot open the other's file.
-const VERSION: &str = "1.5.6";
+pub const VERSION: &str = "1.5.6";
 
 /// Where cargo looks for the library unless DUCKDB_LIB_DIR says otherwise (.cargo/config.toml).
 const FOLDER: &str = "target/duckdb";

@@ -4,10 +4,9 @@
 
 use crate::duckdb::{self, Platform};
 use crate::python;
-use crate::tools::{as_by_hand, output, run, target};
-use std::env;
+use crate::tools::{as_by_hand, output, path_with, run, target};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The newest glibc that the program may need (AL2023's).
@@ -127,13 +126,4 @@ fn package(
     let megabytes = bytes.len() as f64 / 1e6;
     println!("{}  {megabytes:.1} MB", zip.display());
     Ok(())
-}
-
-/// zig is found where Python's packages are.
-fn path_with(bin: &Path) -> std::ffi::OsString {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let all = [bin.to_owned()]
-        .into_iter()
-        .chain(env::split_paths(&path).collect::<Vec<PathBuf>>());
-    env::join_paths(all).unwrap_or(path)
 }

@@ -8,10 +8,12 @@ mod duckdb;
 mod fuzz;
 mod install;
 mod lambda;
+mod package;
 mod pins;
 mod python;
 mod suites;
 mod tools;
+mod wheel;
 
 use std::process::{Command, ExitCode};
 use tools::{run, target};
@@ -27,15 +29,18 @@ usage: cargo xtask <command>
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
   lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
+  pyright       check the types of the Python package, its tests and examples with pyright, which it installs
+  reference     write docs/python-reference.md anew, from the docstrings of the Python package
   test          run every test
+  wheel         build the wheel of the Python package, in target/wheels; --dev builds it quickly, for this machine only
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs
-  bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda or transform; --json prints one line per figure
+  bench <name>  measure: aws, e2e, query, waits, day, lineage, results, codec, idle, lambda, python or transform; --json prints one line per figure
   bench compare <revision> <name>  measure both that revision and the working tree, in turn, --pairs times (5); --json as above
 
 `lambda` and `bench lambda` build the packages as they are deployed, which takes minutes; `test` builds its own quickly.";
 
 /// The measurements.
-const BENCHES: [&str; 11] = [
+const BENCHES: [&str; 12] = [
     "aws",
     "e2e",
     "query",
@@ -46,6 +51,7 @@ const BENCHES: [&str; 11] = [
     "codec",
     "idle",
     "lambda",
+    "python",
     "transform",
 ];
 
@@ -71,9 +77,14 @@ fn main() -> ExitCode {
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),
         ["lock"] => python::lock(),
+        ["pyright"] => package::pyright(),
+        ["reference"] => package::reference(),
         ["test"] => suites::test(),
+        ["wheel"] => wheel::build(wheel::Kind::Release),
+        ["wheel", "--dev"] => wheel::build(wheel::Kind::Dev),
         ["localstack"] => localstack(),
         ["bench", "compare", ref rest @ ..] => compare::compare(rest),
+        ["bench", "python", ref rest @ ..] => package::bench(rest),
         ["bench", ref rest @ ..] if !rest.is_empty() => bench(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -12,12 +12,13 @@ use std::process::{Command, Stdio};
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
 const DBT: &str = "fixtures/requirements-dbt.txt";
 
-/// Installs what [`REQUIREMENTS`] lists and dbt into `.venv`, and the other readers of what pudato writes. Without Python or a network, the
+/// Installs what [`REQUIREMENTS`] lists and dbt into `.venv`, the other readers of what pudato writes, and what the Python package is tested with. Without Python or a network, the
 /// tests that need these packages report that they were skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
     let installed = install(&root().join(".venv"), REQUIREMENTS)
         .and_then(|()| ensure_dbt())
-        .and_then(|()| ensure_readers());
+        .and_then(|()| ensure_readers())
+        .and_then(|()| ensure_package().map(|_| ()));
     match installed {
         Err(why) if env::var_os("CI").is_none() => {
             eprintln!("xtask: {why}; the tests that need Python's packages are skipped");
@@ -32,6 +33,37 @@ pub fn ensure() -> Result<(), String> {
 fn ensure_readers() -> Result<(), String> {
     let folder = target().join("venv-readers");
     install(&folder, "fixtures/requirements-readers.txt")
+}
+
+/// Installs what the Python package is tested and measured with, next to the build output; answers for the path of its Python.
+///
+/// # Errors
+/// There is no Python, or a package cannot be had.
+pub fn ensure_package() -> Result<PathBuf, String> {
+    let folder = target().join("venv-python");
+    install(&folder, "fixtures/requirements-python.txt")?;
+    Ok(folder.join("bin/python"))
+}
+
+/// Sees to it that there are maturin and zig, which build the wheel; answers for the folder of their programs. They lie beside what they
+/// build, as [`ensure_zig`] says.
+///
+/// # Errors
+/// There is no Python, or a package cannot be had.
+pub fn ensure_wheel() -> Result<PathBuf, String> {
+    let folder = target().join("venv-wheel");
+    install(&folder, "fixtures/requirements-wheel.txt")?;
+    Ok(folder.join("bin"))
+}
+
+/// Sees to it that there is pyright; answers for the folder of its programs.
+///
+/// # Errors
+/// There is no Python, or a package cannot be had.
+pub fn ensure_pyright() -> Result<PathBuf, String> {
+    let folder = target().join("venv-pyright");
+    install(&folder, "fixtures/requirements-pyright.txt")?;
+    Ok(folder.join("bin"))
 }
 
 /// Installs dbt into `.venv`.
@@ -123,7 +155,16 @@ pub fn lock() -> Result<(), String> {
         compile(&uv, &args, &file.with_extension("lock"))?;
     }
     let dbts = ["dbt-1.8", "dbt-1.9", "dbt-1.10", "dbt-1.12", "dbt-newer"];
-    let others = ["deny", "lambda", "localstack", "lock", "readers"];
+    let others = [
+        "deny",
+        "lambda",
+        "localstack",
+        "lock",
+        "pyright",
+        "python",
+        "readers",
+        "wheel",
+    ];
     for name in dbts.into_iter().chain(others) {
         let file = root().join(format!("fixtures/requirements-{name}.txt"));
         compile(&uv, &[file.as_os_str()], &file.with_extension("lock"))?;

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 /// Begun first, because the others are done before these are; the longest first. Each with how many of its tests run at once for each core:
 /// those of `aws` wait for leases, deadlines and calls that hang, three quarters of their time.
-const LONG: [(&str, usize); 9] = [
+const LONG: [(&str, usize); 10] = [
     ("aws", 2),
     ("conformance_aws", 1),
     ("transform", 1),
+    ("python", 1),
     ("deploy", 1),
     ("cli", 1),
     ("day", 1),

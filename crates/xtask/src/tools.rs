@@ -2,7 +2,7 @@
 
 use crate::duckdb::{self, Linking};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The root of the repository: of the one that `cargo xtask` was said in, since clones that share a target folder share this program.
@@ -96,4 +96,12 @@ fn name(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.take(4).map(OsStr::to_string_lossy).collect();
     words.join(" ")
+}
+
+/// The path, with `bin` first: zig is found where Python's packages are.
+pub fn path_with(bin: &Path) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let others = std::env::split_paths(&path).collect::<Vec<PathBuf>>();
+    let all = [bin.to_owned()].into_iter().chain(others);
+    std::env::join_paths(all).unwrap_or(path)
 }

@@ -1,0 +1,49 @@
+"""How long the package takes to start, beyond what Python itself takes: medians of 20 pairs, in turn.
+
+usage: start.py [--json]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+PAIRS = 20
+
+BARE = "pass"
+# Each with its target in ms.
+MEASURED = {
+    "python.import_ms": ("import pudato", 25.0),
+    "python.help_ms": ("import sys; sys.argv = ['pudato', '--help']; from pudato._cli import main; sys.exit(main())", 60.0),
+}
+
+
+def took(code: str, folder: str) -> float:
+    """How long a fresh Python takes for this code, in ms."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - started) * 1e3
+
+
+def main() -> None:
+    is_json = "--json" in sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (code, target) in MEASURED.items():
+            # Once for what is read from the disk.
+            took(code, folder)
+            beyond = [took(code, folder) - took(BARE, folder) for _ in range(PAIRS)]
+            value = statistics.median(beyond)
+            if is_json:
+                print(json.dumps({"name": name, "value": round(value, 2), "unit": "ms"}), flush=True)
+            else:
+                print(f"{name}  {value:.1f} ms beyond a bare Python (target: at most {target:.0f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+//! The tests of the package, which are written in Python: each file is one test here, so that a failure has a name and the files run beside
+//! each other. The package is laid out as an installation has it, around the extension module of this build.
+
+use pudato_testing::skipped;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const CRATE: &str = env!("CARGO_MANIFEST_DIR");
+
+macro_rules! files {
+    ($($name:ident),+ $(,)?) => {
+        const FILES: &[&str] = &[$(stringify!($name)),+];
+
+        $(
+            #[test]
+            fn $name() {
+                passes(stringify!($name));
+            }
+        )+
+    };
+}
+
+files![test_cli, test_engine_process, test_reference, test_release];
+
+#[test]
+fn every_file_of_tests_runs() {
+    let entries = fs::read_dir(Path::new(CRATE).join("tests")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let names: BTreeSet<String> = names
+        .filter_map(|name| {
+            name.to_string_lossy()
+                .strip_suffix(".py")
+                .map(str::to_owned)
+        })
+        .filter(|name| name.starts_with("test_"))
+        .collect();
+    let known: BTreeSet<String> = FILES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(names, known, "list them in crates/python/tests/python.rs");
+}
+
+#[test]
+fn mypy_finds_nothing_in_the_package_its_tests_and_its_measurements() {
+    let test = "mypy";
+    let Some(python) = python(test) else {
+        return;
+    };
+    let root = Path::new(CRATE).join("../..");
+    let mut mypy = Command::new(python);
+    mypy.args(["-m", "mypy", "--strict", "--config-file"]);
+    mypy.arg(Path::new(CRATE).join("pyproject.toml"));
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mypy");
+    mypy.arg("--cache-dir").arg(cache);
+    for folder in ["python", "tests"] {
+        mypy.arg(Path::new(CRATE).join(folder));
+    }
+    for folder in ["benches/python", "examples/python"] {
+        let folder = root.join(folder);
+        if folder.is_dir() {
+            mypy.arg(folder);
+        }
+    }
+    let source = Path::new(CRATE).join("python");
+    let tests = Path::new(CRATE).join("tests");
+    let both = std::env::join_paths([source, tests]).expect("paths");
+    judge(test, mypy.env("MYPYPATH", both).current_dir(CRATE));
+}
+
+/// Runs one file of tests.
+fn passes(name: &str) {
+    let Some(python) = python(name) else {
+        return;
+    };
+    let mut pytest = Command::new(python);
+    pytest.args([
+        "-m",
+        "pytest",
+        "-q",
+        "--durations=3",
+        "-p",
+        "no:cacheprovider",
+    ]);
+    pytest.arg(format!("tests/{name}.py"));
+    pytest.env("PYTHONPATH", package()).current_dir(CRATE);
+    // Nothing of the caller: a test says itself which settings it needs.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let prefixes = ["PUDATO_", "AWS_", "DBT_", "OPENLINEAGE_"];
+        if prefixes.iter().any(|prefix| name.starts_with(prefix))
+            && !name.starts_with("PUDATO_TEST_")
+        {
+            pytest.env_remove(&*name);
+        }
+    }
+    judge(name, pytest.env("PYTHONDONTWRITEBYTECODE", "1"));
+}
+
+fn judge(name: &str, command: &mut Command) {
+    let ran = command.output().expect("Python runs");
+    let (out, error) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    println!("{out}{error}");
+    assert!(ran.status.success(), "{name}: {out}{error}");
+}
+
+/// The Python with what the tests need, which `cargo xtask test` installs beside the build output.
+fn python(test: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().expect("this program");
+    let mut folders = own.ancestors().map(|folder| folder.join("venv-python"));
+    // Written last, when all is there.
+    let found = folders.find(|folder| folder.join("installed-requirements-python.txt").exists());
+    let found = std::env::var_os("PUDATO_TEST_PYTHON")
+        .map(PathBuf::from)
+        .or_else(|| found.map(|folder| folder.join("bin/python")));
+    if found.is_none() {
+        skipped(test, "what it needs is not installed: use cargo xtask test");
+    }
+    found
+}
+
+/// The folder to import the package from.
+fn package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+        let package = folder.join("pudato");
+        let _ = fs::remove_dir_all(&package);
+        link(&Path::new(CRATE).join("python/pudato"), &package);
+        // Where cargo puts the module of the library that this program is built with.
+        let own = std::env::current_exe().expect("this program");
+        let deps = own.parent().expect("a folder");
+        let (module, library) = match cfg!(target_os = "macos") {
+            true => ("lib_core.dylib", "libduckdb.dylib"),
+            false => ("lib_core.so", "libduckdb.so"),
+        };
+        let (module, placed) = (deps.join(module), package.join("_core.abi3.so"));
+        // It looks for libduckdb beside itself, so it must lie there and not only be linked to.
+        if fs::hard_link(&module, &placed).is_err() {
+            fs::copy(&module, &placed).expect("the extension module is built with this program");
+        }
+        let library = deps.parent().expect("a folder").join(library);
+        if library.exists() {
+            symlink(
+                &library,
+                &package.join(library.file_name().expect("a name")),
+            );
+        }
+        folder
+    })
+}
+
+/// Links every file below `from` into `to`.
+fn link(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name");
+        match path.is_dir() {
+            true if name == "__pycache__" => {}
+            true => link(&path, &to.join(name)),
+            false => symlink(&path, &to.join(name)),
+        }
+    }
+}
+
+fn symlink(from: &Path, to: &Path) {
+    std::os::unix::fs::symlink(from, to).expect("a link");
+}

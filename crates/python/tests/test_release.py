@@ -1,0 +1,67 @@
+"""The workflow of a release cannot run here, but it can be read: it is valid, pinned, and publishes what the documents promise."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    found = YAML(typ="safe").load(path.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_is_valid(path: pathlib.Path) -> None:
+    # It has the schema inside, and asks no server.
+    checks = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
+    checked = subprocess.run(checks, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_foreign_actions_are_pinned_and_get_no_more_rights_than_they_need(path: pathlib.Path) -> None:
+    workflow = read(path)
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert "permissions" in job
+    for step in steps(workflow):
+        uses = step.get("uses")
+        assert uses is None or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", uses), uses
+        if uses is not None and uses.startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+        # What somebody else may have written, as the name of a branch, must not become part of a script.
+        assert "${{" not in step.get("run", ""), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_the_scripts_of_a_workflow_are_readable_by_a_shell(path: pathlib.Path) -> None:
+    for step in steps(read(path)):
+        if "run" in step:
+            checked = subprocess.run(["bash", "-n"], input=step["run"], capture_output=True, text=True)
+            assert checked.returncode == 0, checked.stderr
+
+
+def test_every_command_that_the_release_runs_exists() -> None:
+    workflow = ROOT / ".github/workflows/release.yml"
+    known = (ROOT / "crates/xtask/src/main.rs").read_text()
+    commands = re.findall(r"cargo xtask (\w+)", workflow.read_text())
+    assert commands
+    for command in commands:
+        assert f'["{command}"]' in known, command
+    for wanted in ("README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "crates/python/licenses/DuckDB.txt"):
+        assert (ROOT / wanted).is_file()

@@ -1,0 +1,121 @@
+//! What is done with the Python package beside building a wheel: its types, its reference page, its measurements.
+
+use crate::duckdb::{self, Linking};
+use crate::tools::{self, output, root, run, target};
+use crate::{python, wheel};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The package's sources, and what is checked with them.
+const SOURCES: &str = "crates/python/python";
+
+/// `cargo xtask pyright`: needs a node of 60 MB, which is more than every run should install.
+///
+/// # Errors
+/// It cannot be installed, or it found something.
+pub fn pyright() -> Result<(), String> {
+    let bin = python::ensure_pyright()?;
+    let python = python::ensure_package()?;
+    let mut check = Command::new(bin.join("basedpyright"));
+    check.arg("--pythonpath").arg(python);
+    run(check
+        .args(["--project", "crates/python/pyproject.toml"])
+        .current_dir(root()))
+}
+
+/// `cargo xtask reference`: the page is written from the docstrings, by Python alone.
+///
+/// # Errors
+/// The script cannot be run.
+pub fn reference() -> Result<(), String> {
+    run(Command::new("python3")
+        .arg("docs/reference.py")
+        .current_dir(root()))
+}
+
+/// `cargo xtask bench python`: measures the package as people would install it.
+///
+/// # Errors
+/// It cannot be built, or a measurement failed.
+pub fn bench(args: &[&str]) -> Result<(), String> {
+    let is_json = match args {
+        [] => false,
+        ["--json"] => true,
+        _ => {
+            return Err(format!(
+                "bench python: expected --json or nothing, found {args:?}"
+            ));
+        }
+    };
+    let python = python::ensure_package()?;
+    // Together with what the other measurements build, so that nothing is built for this alone.
+    let build = [&crate::BENCH_BUILD[..], &["-p", "pudato-python"]].concat();
+    tools::build("building the Python package for the measurement", &build)?;
+    let package = laid_out()?;
+    let scripts = root().join("benches/python");
+    for script in scripts_in(&scripts)? {
+        let mut measure = Command::new(&python);
+        measure
+            .arg(&script)
+            .env("PYTHONPATH", &package)
+            .current_dir(root());
+        measure.args(is_json.then_some("--json"));
+        run(&mut measure)?;
+    }
+    for file in wheel::wheels(&wheel::folder()).unwrap_or_default() {
+        let megabytes = wheel::megabytes(&file)?;
+        match is_json {
+            true => println!("{}", figure("python.wheel_mb", megabytes, "MB")),
+            false => println!("python.wheel_mb  {megabytes:.1} MB"),
+        }
+    }
+    Ok(())
+}
+
+fn figure(name: &str, value: f64, unit: &str) -> Value {
+    json!({"name": name, "value": value, "unit": unit})
+}
+
+fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut scripts: Vec<PathBuf> = paths
+        .filter(|path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            // The others are what these import.
+            path.extension().is_some_and(|end| end == "py") && text.contains("__main__")
+        })
+        .collect();
+    scripts.sort();
+    Ok(scripts)
+}
+
+/// Lays the package out as an installation does: its sources, the extension module, and libduckdb where that looks for it.
+fn laid_out() -> Result<PathBuf, String> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let folder = target().join("python-release");
+    let package = folder.join("pudato");
+    if package.exists() {
+        fs::remove_dir_all(&package).map_err(|error| failed(&package, error))?;
+    }
+    fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
+    let mut copy = Command::new("cp");
+    copy.arg("-R").arg(root().join(SOURCES).join("pudato"));
+    output(copy.arg(&package))?;
+    let built = target().join("release");
+    let module = match cfg!(target_os = "macos") {
+        true => built.join("lib_core.dylib"),
+        false => built.join("lib_core.so"),
+    };
+    let to = package.join("_core.abi3.so");
+    fs::copy(&module, &to).map_err(|error| failed(&module, error))?;
+    if let Linking::Ready(library) = duckdb::ensure()? {
+        let name = library.file_name().unwrap_or_default();
+        let beside = package.join(name);
+        fs::copy(&library, &beside).map_err(|error| failed(&beside, error))?;
+    }
+    Ok(folder)
+}

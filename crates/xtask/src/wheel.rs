@@ -1,0 +1,194 @@
+//! `cargo xtask wheel`: builds the Python package with everything in it: the core, libduckdb and the licences.
+//!
+//! A wheel for everybody's Linux may need glibc 2.28 at most, so it is linked against that by zig, whatever this machine has.
+
+use crate::duckdb::{self, Platform};
+use crate::python;
+use crate::tools::{as_by_hand, output, path_with, root, run, target};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What every Linux that is still maintained has.
+const COMPATIBILITY: &str = "manylinux_2_28";
+
+/// The largest wheel: PyPI takes 100 MB for a file, and 10 GB for all versions together.
+const MEGABYTES_MAX: f64 = 45.0;
+
+/// What must be in a wheel, by a part of the file's name.
+const CONTENT: [&str; 9] = [
+    "pudato/_core.abi3.so",
+    "pudato/_core.pyi",
+    "pudato/py.typed",
+    "pudato/protocol/messages.py",
+    "pudato.libs/libduckdb",
+    "licenses/licenses/DuckDB.txt",
+    "licenses/licenses/third-party.txt",
+    "licenses/LICENSE-MIT",
+    "sboms/",
+];
+
+/// Prints the names of the files in a wheel.
+const LIST: &str = "
+import sys, zipfile
+print(*zipfile.ZipFile(sys.argv[1]).namelist(), sep='\\n')
+";
+
+/// How a wheel is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// For everybody: optimised and stripped.
+    Release,
+    /// For a look on this machine: as everyday programs are built.
+    Dev,
+}
+
+/// Builds the wheel for this machine, and for arm64 where its Rust target is installed; says where they are and how large.
+///
+/// # Errors
+/// It cannot be built, something is missing in it, or it is too large.
+pub fn build(kind: Kind) -> Result<(), String> {
+    let folder = folder();
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A build that failed may have left one that is cut off, and nobody should publish one of yesterday.
+    for old in wheels(&folder)? {
+        fs::remove_file(&old).map_err(|error| format!("{}: {error}", old.display()))?;
+    }
+    licences()?;
+    if kind == Kind::Dev || !cfg!(target_os = "linux") {
+        return one(kind, None, &folder);
+    }
+    one(kind, Some("x86_64"), &folder)?;
+    let arm = "aarch64-unknown-linux-gnu";
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let is_installed = Path::new(sysroot.trim()).join("lib/rustlib").join(arm);
+    if is_installed.is_dir() {
+        return one(kind, Some("aarch64"), &folder);
+    }
+    eprintln!("xtask: not built for arm64: `rustup target add {arm}` installs what it needs");
+    Ok(())
+}
+
+/// Where wheels are put.
+pub fn folder() -> PathBuf {
+    target().join("wheels")
+}
+
+/// The wheels in `folder`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn wheels(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = paths
+        .filter(|path| path.extension() == Some(OsStr::new("whl")))
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The size of a file in megabytes.
+///
+/// # Errors
+/// It cannot be read.
+pub fn megabytes(file: &Path) -> Result<f64, String> {
+    let meta = fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(meta.len() as f64 / 1e6)
+}
+
+fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), String> {
+    let before = wheels(folder)?;
+    let bin = python::ensure_wheel()?;
+    let mut build = Command::new(bin.join("maturin"));
+    build.args(["build", "--locked", "--out"]).arg(folder);
+    build.args(["--manifest-path", "crates/python/Cargo.toml"]);
+    as_by_hand(&mut build).env("PATH", path_with(&bin));
+    match kind {
+        Kind::Release => build.args(["--profile", "wheel"]),
+        Kind::Dev => build.args(["--profile", "dev", "--compatibility", "linux"]),
+    };
+    let library = match arch {
+        Some(arch) => {
+            let target = format!("{arch}-unknown-linux-gnu");
+            build.args([
+                "--zig",
+                "--compatibility",
+                COMPATIBILITY,
+                "--target",
+                &target,
+            ]);
+            let platform = Platform { os: "linux", arch };
+            let (library, _) = duckdb::fetch(platform).map_err(String::from)?;
+            library
+        }
+        None => match duckdb::ensure()? {
+            duckdb::Linking::Ready(library) => library,
+            duckdb::Linking::Bundled => {
+                return Err("a wheel needs libduckdb, and it cannot be had here".into());
+            }
+        },
+    };
+    build.env("DUCKDB_LIB_DIR", library.parent().unwrap_or(Path::new(".")));
+    eprintln!(
+        "xtask: building the wheel{}",
+        arch.map_or(String::new(), |arch| format!(" for {arch}"))
+    );
+    run(&mut build)?;
+    let now = wheels(folder)?;
+    let made: Vec<&PathBuf> = now.iter().filter(|file| !before.contains(file)).collect();
+    let [wheel] = made[..] else {
+        return Err(format!(
+            "expected one new wheel in {}, found {made:?}",
+            folder.display()
+        ));
+    };
+    check(kind, &bin, wheel)
+}
+
+/// Looks into a wheel, and says how large it is.
+fn check(kind: Kind, bin: &Path, wheel: &Path) -> Result<(), String> {
+    let names = output(
+        Command::new(bin.join("python"))
+            .args(["-c", LIST])
+            .arg(wheel),
+    )?;
+    let missing: Vec<&str> = CONTENT
+        .into_iter()
+        .filter(|part| !names.contains(part))
+        .collect();
+    if !missing.is_empty() {
+        return Err(format!(
+            "{}: {} is missing in it",
+            wheel.display(),
+            missing.join(", ")
+        ));
+    }
+    let megabytes = megabytes(wheel)?;
+    println!("{}  {megabytes:.1} MB", wheel.display());
+    match kind == Kind::Release && megabytes > MEGABYTES_MAX {
+        true => Err(format!(
+            "{}: expected at most {MEGABYTES_MAX} MB",
+            wheel.display()
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Writes the licences of what is linked into the package where the wheel takes them from.
+fn licences() -> Result<(), String> {
+    let script = root().join("crates/python/licenses/third-party.py");
+    run(Command::new("python3").arg(script).current_dir(root()))
+}
+
+#[cfg(test)]
+mod tests {
+    /// dbt writes into the warehouse with a DuckDB of its own, which must not be newer than the linked one.
+    #[test]
+    fn the_extra_for_dbt_asks_for_the_linked_duckdb() {
+        let text = include_str!("../../python/pyproject.toml");
+        let pin = format!("\"duckdb<={}\"", crate::duckdb::VERSION);
+        assert!(text.contains(&pin), "expected {pin} in pyproject.toml");
+    }
+}
