@@ -9,7 +9,6 @@ mod no_worker;
 mod output;
 mod payload;
 mod progress;
-mod render;
 mod request;
 mod serving;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
-pub use pudato_runtime::thousands;
+pub use pudato_runtime::{seconds as time, thousands};
 
 /// Prints text: unchanged to a file or a pipe, and without control characters to a terminal. A reader that closes the pipe (`| head`) is
 /// not an error.
@@ -88,11 +88,6 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         print(row.iter().map(String::as_str).collect())?;
     }
     Ok(())
-}
-
-/// A time without its fraction of a second.
-pub fn time(at: &str) -> String {
-    at.get(..19).unwrap_or(at).replace('T', " ")
 }
 
 /// Milliseconds since the Unix epoch, as a time in seconds.

@@ -12,6 +12,7 @@ mod adapters;
 pub mod admin;
 pub mod builtin;
 mod client;
+pub mod drawing;
 mod input;
 #[cfg_attr(
     not(feature = "aws"),
@@ -47,7 +48,7 @@ pub use pudato_engine::{
 pub use query_process::{query_process_started_by, serve_queries};
 pub use serve::{Role, logs, notices};
 pub use settings::{Settings, SettingsError, VARIABLES, Variable};
-pub use time::{duration, since, thousands, timestamp};
+pub use time::{duration, seconds, since, thousands, timestamp};
 pub use tokio_util::sync::CancellationToken;
 
 /// Lets a program also be the separate process in which DuckDB runs. Call it first in `main`.

@@ -26,6 +26,15 @@ pub fn since(at_ms: u64, now_ms: u64) -> String {
 /// Within this distance, a time of day without a date is unambiguous.
 const HALF_A_DAY_MS: u64 = 12 * 60 * 60 * 1_000;
 
+/// A time of a message without its fraction of a second.
+///
+/// ```
+/// assert_eq!(pudato_runtime::seconds("2026-11-29T09:00:01.25Z"), "2026-11-29 09:00:01");
+/// ```
+pub fn seconds(at: &str) -> String {
+    at.get(..19).unwrap_or(at).replace('T', " ")
+}
+
 /// Parses a duration such as `90s`, `5m`, `2h` or `1d`.
 ///
 /// ```

@@ -58,7 +58,7 @@ const REEXPORTED: [(&str, &str, &str, usize); 13] = [
     ("cli", "runtime", "messaging", 7),
     ("cli", "runtime", "protocol", 11),
     ("cli", "runtime", "query", 1),
-    ("cli", "runtime", "registry", 17),
+    ("cli", "runtime", "registry", 15),
     ("bench", "runtime", "engine", 1),
     ("bench", "runtime", "messaging", 11),
     ("bench", "runtime", "protocol", 9),

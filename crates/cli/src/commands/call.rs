@@ -2,10 +2,10 @@
 
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::progress::how_far;
 use crate::request::Request;
 use crate::{no_worker, output};
 use pudato_runtime::Client;
+use pudato_runtime::drawing::how_far;
 use pudato_runtime::protocol::{Result as Reply, Status, encode};
 use serde_json::json;
 use std::collections::BTreeSet;

@@ -3,9 +3,9 @@
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use crate::render::{collapse, svg, tree};
 use clap::ValueEnum;
 use pudato_runtime::PRODUCER;
+use pudato_runtime::drawing::{Hints, Picture};
 use pudato_runtime::protocol::Timestamp;
 use pudato_runtime::registry::openlineage::run_events;
 use pudato_runtime::registry::{Graph, GraphQuery, Walk};
@@ -13,6 +13,12 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+
+/// The options that show more of a drawing.
+const HINTS: Hints = Hints {
+    all: "--full",
+    limit: |name| format!("--{}", name.replace('_', "-")),
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -172,13 +178,13 @@ impl Lineage {
                 "nothing is known about {location:?}; {hint}"
             )));
         }
-        let picture = collapse::collapse(&graph, walk, self.full);
+        let picture = Picture::of(&graph, walk, self.full);
         let drawn = match self.format {
             _ if context.json => format!("{:#}\n", json!(graph)),
             Format::Json => format!("{:#}\n", json!(graph)),
-            Format::Tree => tree::draw(&picture),
-            Format::Mermaid => tree::mermaid(&picture),
-            Format::Svg => svg::draw(&picture),
+            Format::Tree => picture.tree(&HINTS),
+            Format::Mermaid => picture.mermaid(),
+            Format::Svg => picture.svg(),
         };
         match &self.output {
             None => output::text(&drawn),

@@ -1,21 +1,26 @@
 //! Makes a large graph readable: shows some of the many neighbours of a node, and how many more there are.
 
-use pudato_runtime::registry::{Edge, Graph, Node, Walk};
+use pudato_registry::{Edge, Graph, Node, Walk};
 use std::collections::{HashMap, HashSet};
 
 /// The most neighbours of a node that are shown; a single box stands for the rest.
 const SHOWN: usize = 12;
 
 /// A box of the drawing.
-pub enum Drawn<'a> {
+pub(super) enum Drawn<'a> {
     /// A dataset or a step.
     Node(&'a Node),
     /// The neighbours of a node that are not shown: an id, and their number.
-    More { id: String, count: usize },
+    More {
+        /// The id of the box.
+        id: String,
+        /// The number of neighbours.
+        count: usize,
+    },
 }
 
 impl Drawn<'_> {
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self {
             Self::Node(node) => node.id(),
             Self::More { id, .. } => id,
@@ -25,20 +30,20 @@ impl Drawn<'_> {
 
 /// The part of a graph that is drawn.
 pub struct Picture<'a> {
-    pub location: &'a str,
-    pub walk: Walk,
+    pub(super) location: &'a str,
+    pub(super) walk: Walk,
     /// The boxes; the requested dataset is the first.
-    pub nodes: Vec<Drawn<'a>>,
+    pub(super) nodes: Vec<Drawn<'a>>,
     /// The edges, from and to, in the direction in which data flows.
-    pub edges: Vec<(String, String)>,
+    pub(super) edges: Vec<(String, String)>,
     /// The number of nodes of the graph that are not drawn.
-    pub hidden: usize,
+    pub(super) hidden: usize,
     /// Why the lineage has more than the graph, if it has.
-    pub truncated: Option<&'a str>,
+    pub(super) truncated: Option<&'a str>,
 }
 
 /// Chooses the nodes to draw; all of them if `full` is set.
-pub fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
+pub(super) fn collapse(graph: &Graph, walk: Walk, full: bool) -> Picture<'_> {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
     for edge in &graph.edges {
         let (near, far) = ends(edge, walk);

@@ -1,10 +1,10 @@
 //! Lineage as a picture with one rank per hop. Data flows from left to right, or from top to bottom if the graph is long, so that a page
 //! shows it at a readable size.
 
-use crate::output::{thousands, time};
-use crate::render::collapse::{Drawn, Picture};
-use crate::render::tree::rows;
-use pudato_runtime::registry::{Node, Walk};
+use super::collapse::{Drawn, Picture};
+use super::tree::rows;
+use crate::time::{seconds, thousands};
+use pudato_registry::{Node, Walk};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -46,7 +46,7 @@ impl Flow {
 }
 
 /// Draws the graph as a complete SVG file.
-pub fn draw(graph: &Picture<'_>) -> String {
+pub(super) fn draw(graph: &Picture<'_>) -> String {
     let walk = graph.walk;
     let ranks = ranks(graph);
     let last = ranks.values().copied().max().unwrap_or(0);
@@ -251,7 +251,7 @@ fn texts(node: &Node) -> (String, String, String) {
             ..
         } => {
             let name = step_name.as_deref().unwrap_or(step_id);
-            let at = completed_at.as_deref().map(time).unwrap_or_default();
+            let at = completed_at.as_deref().map(seconds).unwrap_or_default();
             let work = [handler.as_deref(), action.as_deref()];
             let work: Vec<&str> = work.into_iter().flatten().collect();
             let full = format!("{name}: {} {} {at}", work.join(" "), status.as_str());

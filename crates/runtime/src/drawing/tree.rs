@@ -1,8 +1,9 @@
 //! Lineage as a tree of text, and as a Mermaid diagram.
 
-use crate::output::{thousands, time};
-use crate::render::collapse::{Drawn, Picture};
-use pudato_runtime::registry::{Node, Walk};
+use super::Hints;
+use super::collapse::{Drawn, Picture};
+use crate::time::{seconds, thousands};
+use pudato_registry::{Node, Walk};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
@@ -14,7 +15,7 @@ struct Tree<'a> {
 }
 
 /// Draws the tree: a dataset, the steps that made it, the datasets that they read, and so on.
-pub fn draw(picture: &Picture<'_>) -> String {
+pub(super) fn draw(picture: &Picture<'_>, hints: &Hints) -> String {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
     for (from, to) in &picture.edges {
         let (near, far) = match picture.walk {
@@ -35,23 +36,24 @@ pub fn draw(picture: &Picture<'_>) -> String {
         tree.drawn.insert(root.id());
         tree.below(root.id(), "");
     }
-    tree.out.push_str(&rest(picture));
+    tree.out.push_str(&rest(picture, hints));
     tree.out
 }
 
 /// What is not drawn, and how to see it.
-fn rest(picture: &Picture<'_>) -> String {
+fn rest(picture: &Picture<'_>, hints: &Hints) -> String {
     let mut out = String::new();
     if picture.hidden > 0 {
         let hidden = thousands(picture.hidden as u64);
         let _ = writeln!(
             out,
-            "... {hidden} more are not drawn; use --full to draw them"
+            "... {hidden} more are not drawn; use {} to draw them",
+            hints.all
         );
     }
     if let Some(why) = picture.truncated {
-        let option = why.replace('_', "-");
-        let _ = writeln!(out, "... there is more; increase --{option} to see it");
+        let limit = (hints.limit)(why);
+        let _ = writeln!(out, "... there is more; increase {limit} to see it");
     }
     out
 }
@@ -118,7 +120,7 @@ fn node_label(node: &Node) -> String {
             let work: Vec<&str> = work.into_iter().flatten().collect();
             let mut text = format!("[{name}] {} {}", work.join(" "), status.as_str());
             if let Some(at) = completed_at {
-                let _ = write!(text, " {}", time(at));
+                let _ = write!(text, " {}", seconds(at));
             }
             if let Some(pipeline) = pipeline {
                 let _ = write!(text, "  {pipeline}");
@@ -129,7 +131,7 @@ fn node_label(node: &Node) -> String {
 }
 
 /// The number of rows of a dataset, and how many of them its last writer changed, if they are known.
-pub fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String> {
+pub(super) fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String> {
     let rows = |count: u64| match count {
         1 => "1 row".to_owned(),
         _ => format!("{} rows", thousands(count)),
@@ -145,7 +147,7 @@ pub fn rows(row_count: Option<u64>, rows_changed: Option<u64>) -> Option<String>
 }
 
 /// The graph for a Markdown page: datasets as boxes with round corners, steps as rectangles.
-pub fn mermaid(picture: &Picture<'_>) -> String {
+pub(super) fn mermaid(picture: &Picture<'_>) -> String {
     let id = |id: &str| id.replace(':', "_");
     let quoted = |text: &str| {
         text.replace('&', "&amp;")
