@@ -1,5 +1,6 @@
 //! A client: publishes a Command, waits for its Result, follows a correlation id.
 
+mod batch;
 mod listener;
 mod subscribers;
 mod whereabouts;
@@ -11,7 +12,7 @@ pub use whereabouts::View;
 use crate::installation::Installation;
 use crate::settings::Replies;
 use pudato_engine::publish_command;
-use pudato_messaging::{ErrorKind, Stored};
+use pudato_messaging::{Error, ErrorKind, Stored};
 use pudato_protocol::{Command, Result as Reply, Status};
 use pudato_registry::{StoredEvent, StoredResult};
 use std::collections::HashSet;
@@ -24,7 +25,7 @@ pub struct Client<'a> {
 }
 
 /// The reason why a call has no Result.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum CallError {
     /// The Command could not be published; nothing was sent.
     Refused(String),
@@ -42,6 +43,25 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+impl CallError {
+    /// The same error with one more remark.
+    #[must_use]
+    pub fn with(mut self, remark: &str) -> Self {
+        let (Self::Refused(text) | Self::Unavailable(text) | Self::TimedOut(text)) = &mut self;
+        text.push_str("; ");
+        text.push_str(remark);
+        self
+    }
+
+    /// The error of a Command that was not published.
+    fn not_sent(error: &Error) -> Self {
+        match error.is_retryable() {
+            true => Self::Unavailable(error.to_string()),
+            false => Self::Refused(error.to_string()),
+        }
+    }
+}
 
 /// All that is known about a correlation id.
 #[derive(Debug)]
@@ -71,15 +91,8 @@ impl<'a> Client<'a> {
         if pudato.subscribers(&topic).await == Subscribers::None {
             return Err(CallError::Refused(pudato.no_subscriber(service, &topic)));
         }
-        publish_command(&self.pudato.outbox, &topic, command)
-            .await
-            .map_err(|error| {
-                if error.is_retryable() {
-                    CallError::Unavailable(error.to_string())
-                } else {
-                    CallError::Refused(error.to_string())
-                }
-            })
+        let sent = publish_command(&self.pudato.outbox, &topic, command).await;
+        sent.map_err(|error| CallError::not_sent(&error))
     }
 
     /// Publishes a Command and waits for its final Result in the registry.
