@@ -1,25 +1,119 @@
 //! Calls: a Command is published, and its final Result is awaited.
 
+use crate::answer::Answer;
 use crate::errors;
 use crate::installation::Installation;
-use crate::waiting::wait;
-use pudato_protocol::{Command, decode_claim, encode};
-use pudato_runtime::Client;
+use crate::task::{Shared, Task, cancelled, made};
+use pudato_protocol::{Command, Result as Reply, Status, decode_claim, encode};
+use pudato_runtime::{CallError, Client, Installation as Opened, View};
 use pyo3::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// If the answer arrives within this time, nobody is told that no program runs which would answer.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// The time between two looks: a program may stop meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The id of a message, or why a Command was not published, and whether that is final.
+type Sent = (Option<String>, Option<String>, bool);
+
 #[pymethods]
 impl Installation {
-    /// Publishes the Command with this text and waits up to `timeout_ms` milliseconds for its final Result. Returns the Result's text.
-    fn call(&self, py: Python<'_>, command: &[u8], timeout_ms: u64) -> PyResult<String> {
-        let command: Command = decode_claim(command).map_err(|error| errors::message(&error))?;
+    /// Publishes the Command with this text and waits up to `timeout_ms` milliseconds for its final Result. The task reports `pending`
+    /// Results by their texts, and `waiting` if no program runs that would answer. Its result is the Result's text.
+    fn call(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
+        let command = read(command)?;
         let opened = Arc::clone(&self.opened);
-        let timeout = Duration::from_millis(timeout_ms);
-        let called = wait(py, async move {
-            Client::new(&opened).call(&command, timeout).await
-        })?;
-        let result = called.map_err(errors::call)?;
-        Ok(encode(&result))
+        Task::start_with(move |shared| async move {
+            let result = answered(&opened, &command, timeout_ms, &shared).await?;
+            made(encode(&result))
+        })
+    }
+
+    /// As `call`, for a query: the result is its answer if the query succeeded, otherwise the Result's text.
+    fn query(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
+        let command = read(command)?;
+        let opened = Arc::clone(&self.opened);
+        Task::start_with(move |shared| async move {
+            let result = answered(&opened, &command, timeout_ms, &shared).await?;
+            if result.status != Status::Success {
+                return made(encode(&result));
+            }
+            // An answer may have millions of cells.
+            let answer = tokio::task::spawn_blocking(move || Answer::new(result)).await;
+            made(answer.map_err(errors::lost)?)
+        })
+    }
+
+    /// Publishes Commands by their texts. The result has for each the id of its message, or why it was not published and whether that is
+    /// final.
+    fn publish_commands(&self, commands: Vec<Vec<u8>>) -> PyResult<Task> {
+        let commands = commands.iter().map(|command| read(command));
+        let commands: Vec<Command> = commands.collect::<PyResult<_>>()?;
+        let opened = Arc::clone(&self.opened);
+        Task::start(async move {
+            let sent = Client::new(&opened)
+                .publish_all(&commands)
+                .await
+                .into_iter();
+            let sent = sent.map(|one| match one {
+                Ok(id) => (Some(id), None, false),
+                Err(error @ CallError::Refused(_)) => (None, Some(error.to_string()), true),
+                Err(error) => (None, Some(error.to_string()), false),
+            });
+            made(sent.collect::<Vec<Sent>>())
+        })
+    }
+}
+
+/// Reads a Command from its text.
+pub(crate) fn read(command: &[u8]) -> PyResult<Command> {
+    decode_claim(command).map_err(|error| errors::message(&error))
+}
+
+/// The final Result of `command`, which is published first.
+pub(crate) async fn answered(
+    opened: &Opened,
+    command: &Command,
+    timeout_ms: u64,
+    shared: &Shared,
+) -> PyResult<Reply> {
+    let client = Client::new(opened);
+    let listener = client.listen(&command.correlation_id).await;
+    let mut listener = listener.map_err(errors::call)?.awaits(&command.r#type);
+    let services = BTreeSet::from([command.r#type.as_str()]);
+    let mut pending = |result: &Reply| shared.tell("pending", encode(result));
+    let heard = tokio::select! {
+        biased;
+        () = shared.stopped() => Err(cancelled()),
+        heard = async {
+            client.publish(command).await?;
+            let timeout = Duration::from_millis(timeout_ms);
+            client.hear(&mut listener, timeout, &mut pending).await
+        } => heard.map_err(errors::call),
+        () = look(opened, &services, shared) => Err(cancelled()),
+    };
+    // Also after a cancellation: the listener may own a queue.
+    listener.close(opened).await;
+    heard
+}
+
+/// Reports once for each service, and for the results consumer, that no program on this machine runs it. Never returns.
+pub(crate) async fn look(opened: &Opened, services: &BTreeSet<&str>, shared: &Shared) {
+    let mut said = BTreeSet::new();
+    let mut wait = LOOK_AFTER;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = LOOK_EVERY;
+        let view = View::of(opened);
+        for service in services.iter().copied().chain(["results"]) {
+            if let Some(text) = view.nobody_runs(service)
+                && said.insert(service)
+            {
+                shared.tell("waiting", text);
+            }
+        }
     }
 }

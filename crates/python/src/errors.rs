@@ -75,3 +75,13 @@ pub(crate) fn call(error: CallError) -> PyErr {
         CallError::TimedOut(text) => CallTimeout::new_err(text),
     }
 }
+
+/// An exception for an argument, with its name.
+pub(crate) fn field(name: &str, reason: &str) -> PyErr {
+    MessageError::new_err((name.to_owned(), reason.to_owned()))
+}
+
+/// An exception for work of this process that did not end as it should.
+pub(crate) fn lost(error: tokio::task::JoinError) -> PyErr {
+    PudatoError::new_err(format!("pudato: {error}"))
+}

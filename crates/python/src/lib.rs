@@ -1,6 +1,8 @@
 //! `pudato._core`: the core of pudato as a Python extension module. The package in `python/pudato` is its only caller and gives the
 //! names, the types and the documentation; nothing here is public.
 
+mod answer;
+mod arrow;
 mod cli;
 mod client;
 mod codec;
@@ -9,13 +11,21 @@ mod engine_process;
 mod errors;
 mod fabric;
 mod installation;
+mod lineage;
+mod objects;
+mod pipeline;
+mod registry;
+mod serving;
 mod settings;
+mod task;
 mod waiting;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::answer::Answer;
     #[pymodule_export]
     use crate::cli::cli;
     #[pymodule_export]
@@ -32,7 +42,11 @@ mod _core {
     #[pymodule_export]
     use crate::installation::Installation;
     #[pymodule_export]
+    use crate::lineage::Graph;
+    #[pymodule_export]
     use crate::settings::{Settings, variables};
+    #[pymodule_export]
+    use crate::task::{Bell, Task, finish, running};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a wait lasts at most before it asks Python whether a signal arrived, so that Ctrl-C raises within 100 ms.
-const LISTEN_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
 static EXECUTOR: OnceLock<(u32, Runtime)> = OnceLock::new();
 
