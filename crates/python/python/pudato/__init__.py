@@ -12,6 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pudato import aio as aio
+    from pudato import progress as progress
+    from pudato.client import Client as Client
+    from pudato.client import CommandFailed as CommandFailed
+    from pudato.client import PipelineFailed as PipelineFailed
+    from pudato.serving import serve as serve
     from pudato.protocol import Command as Command
     from pudato.protocol import DataReference as DataReference
     from pudato.protocol import Event as Event
@@ -20,6 +26,10 @@ if TYPE_CHECKING:
     from pudato.config import Settings as Settings
 
 _WHERE = {
+    "Client": "pudato.client",
+    "CommandFailed": "pudato.client",
+    "PipelineFailed": "pudato.client",
+    "serve": "pudato.serving",
     "Command": "pudato.protocol",
     "DataReference": "pudato.protocol",
     "Event": "pudato.protocol",
@@ -28,7 +38,9 @@ _WHERE = {
     "Settings": "pudato.config",
 }
 
-__all__ = sorted([*_WHERE, "__version__"])
+_MODULES = ("aio", "progress")
+
+__all__ = sorted([*_WHERE, *_MODULES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +48,8 @@ def __getattr__(name: str) -> Any:
         from pudato import _core
 
         return _core.__version__
+    if name in _MODULES:
+        return import_module(f"pudato.{name}")
     module = _WHERE.get(name)
     if module is None:
         raise AttributeError(f"module 'pudato' has no attribute {name!r}")

@@ -1,0 +1,414 @@
+"""What the clients do, once for both: operations that `pudato._run` drives."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pudato import _core
+from pudato._run import Steps, Told, Waiting
+from pudato.protocol import Command, Result
+from pudato.protocol.errors import PudatoError, RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from pudato.answers import Answer
+    from pudato.jobs import Job, Jobs, Trace
+    from pudato.lineage import Lineage
+    from pudato.progress import Progress
+
+__all__ = ["CommandFailed", "PipelineFailed", "PipelineRun", "StepRun", "StoredObject", "Waits"]
+
+Place: TypeAlias = str | Mapping[str, Any]
+Data: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
+Direction: TypeAlias = Literal["upstream", "downstream"]
+MAX_ROWS = 100_000
+
+
+class Waits(UserWarning):
+    """A call waits, and no program runs that would answer it."""
+
+
+class CommandFailed(PudatoError):
+    """A command was answered with an error.
+
+    Attributes:
+        result: The Result.
+        errors: Its errors.
+    """
+
+    def __init__(self, what: str, result: Result) -> None:
+        super().__init__(f"{what}: " + "; ".join(result.errors))
+        self.result = result
+        self.errors = result.errors
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a `put` stored it. `size` is in bytes; `location` is `file:///…` or `s3://…`."""
+
+    container: str
+    path: str
+    size: int
+    etag: str | None
+    location: str
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """How a step of a pipeline ended: `success before`, `success`, `failed`, `skipped` or `timed out`."""
+
+    name: str
+    step_id: str
+    status: str
+    result: Result | None
+    error: str | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it succeeded, now or in an earlier run of the job."""
+        return self.status in ("success", "success before")
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """How a pipeline ended. `steps` has the steps that were asked for, in the order of the file."""
+
+    job_id: str
+    pipeline: str
+    environment: str
+    steps: list[StepRun]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all steps succeeded."""
+        return all(step.succeeded for step in self.steps)
+
+    def __getitem__(self, name: str) -> StepRun:
+        """The step of this name."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from pudato.jobs import _status, _table
+
+        rows = (
+            [
+                escape(step.name),
+                _status(step.status),
+                "" if step.result is None else f"{step.result.duration_ms:,} ms",
+                escape(step.error or ""),
+            ]
+            for step in self.steps
+        )
+        head = f"<p><b>{escape(self.job_id)}</b> {escape(self.pipeline)} {escape(self.environment)}</p>"
+        return head + _table(["step", "status", "took", "error"], rows)
+
+
+class PipelineFailed(PudatoError):
+    """A pipeline ended, and a step of it did not succeed.
+
+    Attributes:
+        run: How each step ended.
+    """
+
+    def __init__(self, run: PipelineRun, file: str) -> None:
+        wrong = [step for step in run.steps if not step.succeeded]
+        lines = "".join(f"\n  {step.name}: {step.status}: {step.error or ''}" for step in wrong)
+        super().__init__(
+            f"{run.job_id}: {len(wrong)} of {len(run.steps)} steps did not succeed; "
+            f"continue with run({file!r}, resume={run.job_id!r}){lines}"
+        )
+        self.run = run
+
+
+class Operations:
+    """The operations on one installation."""
+
+    def __init__(self, core: _core.Installation) -> None:
+        self._core = core
+
+    def publish(self, command: Command) -> Steps[str]:
+        sent = yield Waiting(self._core.publish_commands([_text(command)]))
+        [(message_id, why, is_refused)] = sent
+        if message_id is None:
+            raise (RefusedError if is_refused else UnavailableError)(why)
+        return str(message_id)
+
+    def publish_many(self, commands: Iterable[Command]) -> Steps[list[str]]:
+        texts = [_text(command) for command in commands]
+        sent: list[tuple[str | None, str | None, bool]] = yield Waiting(self._core.publish_commands(texts))
+        wrong = [(n, why) for n, (message_id, why, _) in enumerate(sent) if message_id is None]
+        if wrong:
+            first = "; ".join(f"[{n}] {why}" for n, why in wrong[:3])
+            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            is_refused = any(refused for _, _, refused in sent)
+            raise (RefusedError if is_refused else UnavailableError)(
+                f"{len(wrong)} of {len(texts)} commands were not published, all others were: {first}{more}"
+            )
+        return [message_id for message_id, _, _ in sent if message_id is not None]
+
+    def call(
+        self,
+        command: Command,
+        timeout: float,
+        on_progress: Callable[[Result], None] | None = None,
+    ) -> Steps[Result]:
+        text = yield Waiting(self._core.call(_text(command), _ms(timeout)), _told(on_progress))
+        return Result.model_validate_json(text)
+
+    def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None,
+        sources: Mapping[str, Place] | None,
+        max_rows: int | None,
+        into: Place | None,
+        timeout: float,
+        on_progress: Callable[[Result], None] | None,
+        ids: Mapping[str, Any],
+    ) -> Steps[Answer]:
+        from pudato.answers import Answer
+
+        payload: dict[str, Any] = {"sql": sql}
+        if parameters is not None:
+            payload["parameters"] = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+        if sources:
+            payload["sources"] = {name: _place(place, f"sources[{name!r}]") for name, place in sources.items()}
+        if into is not None:
+            payload["into"] = _place(into, "into")
+        else:
+            payload["max_rows"] = MAX_ROWS if max_rows is None else max_rows
+        command = new_command("query", "execute_sql", payload, **ids)
+        made = yield Waiting(self._core.query(_text(command), _ms(timeout)), _told(on_progress))
+        if isinstance(made, str):
+            raise CommandFailed("query", Result.model_validate_json(made))
+        answer = Answer(made)
+        if answer.truncated and max_rows is None:
+            text = f"the answer has only the first {answer.row_count:,} rows; give max_rows, or write all of them with into="
+            warnings.warn(text, stacklevel=4)
+        return answer
+
+    def put(
+        self,
+        data: Data,
+        place: str,
+        content_type: str | None,
+        metadata: Mapping[str, str] | None,
+        overwrite: bool,
+        timeout: float,
+        ids: Mapping[str, Any],
+    ) -> Steps[StoredObject]:
+        payload = _place(place, "place")
+        if content_type is not None:
+            payload["content_type"] = content_type
+        if metadata:
+            payload["metadata"] = dict(metadata)
+        if not overwrite:
+            payload["if_none_match"] = "*"
+        command = new_command("storage", "put_object", payload, **ids)
+        source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else bytes(data)
+        text = yield Waiting(self._core.put(_text(command), source, _ms(timeout)), _told(None))
+        result = Result.model_validate_json(text)
+        if result.status != "success" or result.data is None:
+            raise CommandFailed(f"put {place}", result)
+        made = result.data
+        return StoredObject(payload["container"], payload["path"], made["size"], made["etag"], made["location"])
+
+    def get(self, place: str, to: str | os.PathLike[str] | None, timeout: float) -> Steps[bytes | Path]:
+        payload = _place(place, "place")
+        command = new_command("storage", "get_object", payload)
+        content, text = yield Waiting(self._core.get(_text(command), _ms(timeout)), _told(None))
+        if content is None:
+            failed = CommandFailed(f"get {place}", Result.model_validate_json(text))
+            yield from self._explain(place, payload, timeout, failed)
+            raise failed
+        if to is None:
+            return bytes(content)
+        path = Path(to)
+        part = path.with_name(f".{path.name}.part-{os.getpid()}")
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    def _explain(self, place: str, payload: dict[str, Any], timeout: float, failed: CommandFailed) -> Steps[None]:
+        """Raises a better error if the object is too large for a message."""
+        head = yield from self.call(new_command("storage", "head_object", payload), timeout)
+        size = (head.data or {}).get("size") if head.status == "success" else None
+        most = self._core.message_bytes_max()
+        # As base64, which bytes need that are not text, it is larger.
+        if isinstance(size, int) and size * 4 // 3 > most - 4_096:
+            raise RefusedError(
+                f"get {place}: {size:,} bytes, and a message carries at most {most:,}: raise PUDATO_CLAIM_BYTES_MAX here and for the "
+                "workers, or read the object at its location yourself"
+            ) from failed
+
+    def lineage(
+        self,
+        dataset: str,
+        direction: Direction,
+        depth: int,
+        max_nodes: int,
+        as_of: Any,
+        environment: str | None,
+        runs: Literal["latest", "all"],
+    ) -> Steps[Lineage]:
+        from pudato.lineage import Lineage
+
+        _one_of("direction", direction, ("upstream", "downstream"))
+        _one_of("runs", runs, ("latest", "all"))
+        _within("depth", depth, 1, 100)
+        _within("max_nodes", max_nodes, 1, 10_000)
+        task = self._core.lineage(
+            dataset,
+            downstream=direction == "downstream",
+            depth=depth,
+            max_nodes=max_nodes,
+            as_of=_instant(as_of),
+            environment=environment,
+            all_runs=runs == "all",
+        )
+        return Lineage((yield Waiting(task)), direction)
+
+    def trace(self, correlation_id: str) -> Steps[Trace]:
+        from pudato.jobs import Trace
+
+        found = json.loads((yield Waiting(self._core.trace(correlation_id))))
+        found["in_hand"] = [held["state"] for held in found["in_hand"]]
+        return Trace.model_validate(found)
+
+    def jobs(self, pipeline: str | None, environment: str | None, status: str | None, limit: int) -> Steps[Jobs]:
+        from pudato.jobs import Job, Jobs
+
+        _within("limit", limit, 1, 1_000)
+        task = self._core.jobs(pipeline=pipeline, environment=environment, status=status, limit=limit)
+        return Jobs(Job.model_validate(job) for job in json.loads((yield Waiting(task))))
+
+    def job(self, job_id: str) -> Steps[Job]:
+        from pudato.jobs import Job
+
+        text = yield Waiting(self._core.job(job_id))
+        if text is None:
+            raise KeyError(f"there is no job {job_id!r}; jobs() lists the latest")
+        found = json.loads(text)
+        return Job.model_validate({**found["job"], "steps": found["steps"]})
+
+    def run(
+        self,
+        file: str | os.PathLike[str],
+        on_progress: Callable[[Progress], None] | None,
+        resume: str | None,
+        from_step: str | None,
+        allow_files_outside: bool,
+        check: bool,
+    ) -> Steps[PipelineRun]:
+        from pudato.progress import Progress
+
+        def told(kind: str, text: str) -> None:
+            if kind == "waiting":
+                _warn(text)
+            elif on_progress is not None:
+                on_progress(Progress._of(json.loads(text)))
+
+        path = os.fspath(file)
+        task = self._core.run(path, resume=resume, from_step=from_step, allow_files_outside=allow_files_outside)
+        found = json.loads((yield Waiting(task, told)))
+        steps = [
+            StepRun(
+                step["name"],
+                step["step_id"],
+                step["status"],
+                None if step["result"] is None else Result.model_validate(step["result"]),
+                step["error"],
+            )
+            for step in found.pop("steps")
+        ]
+        run = PipelineRun(**found, steps=steps)
+        if check and not run.succeeded:
+            raise PipelineFailed(run, path)
+        return run
+
+
+def new_command(
+    service: str,
+    action: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    correlation_id: str | None = None,
+    job_id: str | None = None,
+    step_id: str | None = None,
+    idempotency_key: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Command:
+    """A Command from the arguments of a call."""
+    own = dict(metadata or {})
+    if idempotency_key is not None:
+        own["idempotency_key"] = idempotency_key
+    given = {} if correlation_id is None else {"correlation_id": correlation_id}
+    return Command(
+        type=service, action=action, payload=dict(payload or {}), job_id=job_id, step_id=step_id, metadata=own, **given
+    )
+
+
+def _text(command: Command) -> bytes:
+    return command.model_dump_json().encode()
+
+
+def _ms(timeout: float) -> int:
+    if not 0 <= timeout <= 14 * 86_400:
+        raise ValueError(f"timeout: expected seconds from 0 to {14 * 86_400}, found {timeout!r}")
+    return round(timeout * 1_000)
+
+
+def _place(place: Place, name: str) -> dict[str, Any]:
+    if isinstance(place, Mapping):
+        return dict(place)
+    container, slash, path = place.partition("/")
+    if not (container and slash and path):
+        raise ValueError(f"{name}: expected container/path, found {place!r}")
+    return {"container": container, "path": path}
+
+
+def _instant(at: Any) -> str | None:
+    from datetime import datetime
+
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise ValueError("as_of: expected a time with a time zone, as datetime.now(UTC)")
+        return at.isoformat()
+    return None if at is None else str(at)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected {' or '.join(known)}, found {value!r}")
+
+
+def _within(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name}: expected a number from {least} to {most:,}, found {value}")
+
+
+def _told(on_progress: Callable[[Result], None] | None) -> Told:
+    def told(kind: str, text: str) -> None:
+        if kind == "waiting":
+            _warn(text)
+        elif on_progress is not None:
+            on_progress(Result.model_validate_json(text))
+
+    return told
+
+
+def _warn(text: str) -> None:
+    warnings.warn(f"{text}; waiting", Waits, stacklevel=2)

@@ -1,0 +1,155 @@
+"""Runs operations that wait: on a thread, or on an event loop.
+
+An operation is written once, as a generator that yields tasks of Rust and receives their results. `run` drives it by waiting in the
+calling thread, `arun` by awaiting on the running event loop. What a task reports before it ends goes to the handler that it was yielded
+with, in the same thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import weakref
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from pudato import _core
+
+__all__ = ["Steps", "Waiting", "arun", "run"]
+
+R = TypeVar("R")
+Told: TypeAlias = Callable[[str, str], None]
+
+
+class Waiting(NamedTuple):
+    """A task to wait for, and what to call with the kind and the text of whatever it reports."""
+
+    task: _core.Task
+    told: Told | None = None
+
+
+Steps: TypeAlias = Generator[Waiting, Any, R]
+
+
+def run(steps: Steps[R]) -> R:
+    """Runs an operation in this thread. Ctrl-C cancels it."""
+    try:
+        waiting = next(steps)
+        while True:
+            try:
+                value = _wait(waiting)
+            except BaseException as error:
+                waiting = steps.throw(error)
+            else:
+                waiting = steps.send(value)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        steps.close()
+
+
+async def arun(steps: Steps[R]) -> R:
+    """Runs an operation on the running event loop. Cancelling it cancels what it waits for."""
+    try:
+        waiting = next(steps)
+        while True:
+            try:
+                value = await _await(waiting)
+            except BaseException as error:
+                waiting = steps.throw(error)
+            else:
+                waiting = steps.send(value)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        steps.close()
+
+
+def _wait(waiting: Waiting) -> Any:
+    task, told = waiting
+    try:
+        while True:
+            news, is_done = task.wait()
+            if told is not None:
+                for kind, text in news:
+                    told(kind, text)
+            if is_done:
+                return task.result()
+    finally:
+        task.cancel()
+
+
+async def _await(waiting: Waiting) -> Any:
+    task, told = waiting
+    desk = _Desk.of(asyncio.get_running_loop())
+    try:
+        with desk.watch(task) as has_news:
+            while True:
+                await has_news.wait()
+                has_news.clear()
+                news, is_done = task.news()
+                if told is not None:
+                    for kind, text in news:
+                        told(kind, text)
+                if is_done:
+                    return task.result()
+    finally:
+        task.cancel()
+
+
+class _Desk:
+    """Where an event loop hears of its tasks."""
+
+    _all: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk] = weakref.WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._bell = _core.Bell()
+        self._watched: dict[int, asyncio.Event] = {}
+        self._last = 0
+        loop.add_reader(self._bell.fileno(), self._rung)
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Desk:
+        desk = cls._all.get(loop)
+        if desk is None:
+            desk = cls._all[loop] = cls(loop)
+        return desk
+
+    def watch(self, task: _core.Task) -> _Watch:
+        self._last += 1
+        return _Watch(self, task, self._last)
+
+    def begin(self, token: int, task: _core.Task) -> asyncio.Event:
+        has_news = self._watched[token] = asyncio.Event()
+        task.ring(self._bell, token)
+        return has_news
+
+    def end(self, token: int) -> None:
+        del self._watched[token]
+
+    def _rung(self) -> None:
+        for token in self._bell.tokens():
+            has_news = self._watched.get(token)
+            if has_news is not None:
+                has_news.set()
+
+
+class _Watch:
+    def __init__(self, desk: _Desk, task: _core.Task, token: int) -> None:
+        self._desk = desk
+        self._task = task
+        self._token = token
+
+    def __enter__(self) -> asyncio.Event:
+        return self._desk.begin(self._token, self._task)
+
+    def __exit__(self, *_: object) -> None:
+        self._desk.end(self._token)
+
+
+@atexit.register
+def _at_exit() -> None:
+    # Cancelled calls withdraw what they sent and delete their queues.
+    _core.finish(2_000)
