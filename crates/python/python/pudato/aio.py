@@ -1,0 +1,342 @@
+"""The client for programs that run on asyncio: the same methods, as coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from pudato._fabric import installation
+from pudato._operations import Data, Direction, Operations, PipelineRun, Place, StoredObject
+from pudato._run import arun
+from pudato.client import as_command
+from pudato.config import Settings
+from pudato.protocol import Command, Result
+from pudato.serving import Serving, serve
+
+if TYPE_CHECKING:
+    from pudato.answers import Answer
+    from pudato.jobs import Job, Jobs, Trace
+    from pudato.lineage import Lineage
+    from pudato.progress import Progress
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """As `pudato.Client`, with coroutines. Cancelling one cancels what it waits for.
+
+    Args:
+        settings: The settings; those of the environment by default.
+        serve: Whether to run all handlers and the results consumer in this process until the client is closed.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, serve: bool = False) -> None:
+        self.settings = settings if settings is not None else Settings()
+        self._serves = serve
+        self._serving: Serving | None = None
+        self._operations: Operations | None = None
+        self._lock = threading.Lock()
+
+    async def _of(self) -> Operations:
+        """The operations. Opening an installation takes a while, and the event loop goes on meanwhile."""
+        if self._operations is None or (self._serves and self._serving is None):
+            await asyncio.to_thread(self._open)
+        assert self._operations is not None
+        return self._operations
+
+    def _open(self) -> None:
+        with self._lock:
+            self._operations = Operations(installation(self.settings))
+            if self._serves and self._serving is None:
+                self._serving = serve(self.settings)
+
+    async def aclose(self) -> None:
+        """Stops serving, if the client does. The client can still be used."""
+        self._serves = False
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            await asyncio.to_thread(serving.stop)
+
+    async def __aenter__(self) -> AsyncClient:
+        await self._of()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def publish(self, command: Command) -> str:
+        """Publishes a command and returns at once, with the id of its message.
+
+        Raises:
+            RefusedError: The fabric does not take it, or no worker would receive it.
+            UnavailableError: The fabric cannot be reached.
+        """
+        return await arun((await self._of()).publish(command))
+
+    async def publish_many(self, commands: Iterable[Command]) -> list[str]:
+        """Publishes commands in as few calls as the fabric allows, those of one service in their order.
+
+        Returns:
+            The ids of their messages.
+
+        Raises:
+            RefusedError, UnavailableError: Some were not published; all others were. The text names each by its position.
+        """
+        return await arun((await self._of()).publish_many(commands))
+
+    @overload
+    async def call(
+        self,
+        command: Command,
+        /,
+        *,
+        timeout: float = 60,
+        on_progress: Callable[[Result], None] | None = None,
+    ) -> Result: ...
+
+    @overload
+    async def call(
+        self,
+        service: str,
+        action: str,
+        payload: Mapping[str, Any] | None = None,
+        /,
+        *,
+        timeout: float = 60,
+        on_progress: Callable[[Result], None] | None = None,
+        correlation_id: str | None = None,
+        job_id: str | None = None,
+        step_id: str | None = None,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Result: ...
+
+    async def call(
+        self,
+        service: str | Command,
+        action: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        /,
+        *,
+        timeout: float = 60,
+        on_progress: Callable[[Result], None] | None = None,
+        **ids: Any,
+    ) -> Result:
+        """Publishes a command and waits for its final Result.
+
+        Args:
+            service: The service, as `storage`; or the whole command, and then no action, payload or ids.
+            action: The action (docs/commands.md).
+            payload: The arguments of the action.
+            timeout: How many seconds to wait.
+            on_progress: Called on the event loop with every `pending` Result that arrives before.
+            **ids: `correlation_id`, `job_id`, `step_id`, `idempotency_key`, and more `metadata`. Lineage is recorded for commands with a
+                `step_id`.
+
+        Returns:
+            The Result, also if its status is `error`.
+
+        Raises:
+            CallTimeout: No final Result arrived in time. The text says where the command is and who is missing.
+            RefusedError: The command was not published.
+            UnavailableError: The fabric or the registry cannot be reached.
+        """
+        command = as_command(service, action, payload, ids)
+        return await arun((await self._of()).call(command, timeout, on_progress))
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        sources: Mapping[str, Place] | None = None,
+        max_rows: int | None = None,
+        into: Place | None = None,
+        timeout: float = 60,
+        on_progress: Callable[[Result], None] | None = None,
+        job_id: str | None = None,
+        step_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Runs one SQL statement on the warehouse and on files.
+
+        Args:
+            sql: The statement.
+            parameters: Values for `?` and `$1`, or by name for `$name`. They are bound, never pasted.
+            sources: Objects that the SQL reads like tables, by name: `{"strikes": "lake/raw/strikes.csv"}`; with options, an object as in
+                docs/commands.md.
+            max_rows: The most rows of the answer, at most 100,000, which is the default. Without it, a longer answer warns.
+            into: Writes the rows into this object, as `"lake/out/a.parquet"`, instead of returning them.
+            timeout: How many seconds to wait.
+            on_progress: As in `call`.
+            job_id, step_id, idempotency_key: As in `call`.
+
+        Raises:
+            CommandFailed: The query failed; its errors are in the text.
+            CallTimeout, RefusedError, UnavailableError: As in `call`.
+        """
+        ids = {"job_id": job_id, "step_id": step_id, "idempotency_key": idempotency_key}
+        return await arun((await self._of()).query(sql, parameters, sources, max_rows, into, timeout, on_progress, ids))
+
+    async def put(
+        self,
+        data: Data,
+        place: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        timeout: float = 60,
+        job_id: str | None = None,
+        step_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> StoredObject:
+        """Stores a file or bytes as an object.
+
+        Args:
+            data: The path of a regular file, or bytes. A `str` is a path.
+            place: `container/path`.
+            content_type: As `text/csv`.
+            metadata: Texts to keep with the object.
+            overwrite: Whether an object that is there already is replaced.
+            timeout: How many seconds to wait.
+            job_id, step_id, idempotency_key: As in `call`.
+
+        Raises:
+            RefusedError: The data is larger than a message carries (PUDATO_CLAIM_BYTES_MAX).
+            OSError: The file cannot be read.
+            CommandFailed: The object could not be stored.
+            CallTimeout, UnavailableError: As in `call`.
+        """
+        ids = {"job_id": job_id, "step_id": step_id, "idempotency_key": idempotency_key}
+        return await arun((await self._of()).put(data, place, content_type, metadata, overwrite, timeout, ids))
+
+    @overload
+    async def get(self, place: str, to: None = None, *, timeout: float = 60) -> bytes: ...
+
+    @overload
+    async def get(self, place: str, to: str | os.PathLike[str], *, timeout: float = 60) -> Path: ...
+
+    async def get(self, place: str, to: str | os.PathLike[str] | None = None, *, timeout: float = 60) -> bytes | Path:
+        """Gets an object.
+
+        Args:
+            place: `container/path`.
+            to: A file to write, which appears when it is complete.
+            timeout: How many seconds to wait.
+
+        Returns:
+            The bytes, or the path of the file.
+
+        Raises:
+            RefusedError: The object is larger than a message carries (PUDATO_CLAIM_BYTES_MAX).
+            CommandFailed: There is no such object, or it cannot be read.
+            CallTimeout, UnavailableError: As in `call`.
+        """
+        return await arun((await self._of()).get(place, to, timeout))
+
+    async def lineage(
+        self,
+        dataset: str,
+        *,
+        direction: Direction = "upstream",
+        depth: int = 10,
+        max_nodes: int = 500,
+        as_of: datetime | str | None = None,
+        environment: str | None = None,
+        runs: Literal["latest", "all"] = "latest",
+    ) -> Lineage:
+        """What a dataset was made from, or what was made from it.
+
+        Args:
+            dataset: Its full location, or the end of it: `lake/raw/a.csv`, `warehouse.main.visits`.
+            direction: `upstream` or `downstream`.
+            depth: How many steps to follow, 1 to 100.
+            max_nodes: The most datasets and steps, 1 to 10,000.
+            as_of: Only Results up to this time: a `datetime` with a time zone, or RFC 3339.
+            environment: Only jobs in this environment.
+            runs: For each step, the runs that made the data that it read (`latest`), or `all`.
+
+        Returns:
+            The graph; it is false if nothing is known about the dataset.
+
+        Raises:
+            RefusedError: The name is that of several datasets.
+            UnavailableError: The registry cannot be reached.
+        """
+        return await arun((await self._of()).lineage(dataset, direction, depth, max_nodes, as_of, environment, runs))
+
+    async def trace(self, correlation_id: str) -> Trace:
+        """All that is known about a correlation id: its Results, its Events, and where its messages are.
+
+        Raises:
+            UnavailableError: The registry or the fabric cannot be reached.
+        """
+        return await arun((await self._of()).trace(correlation_id))
+
+    async def jobs(
+        self,
+        *,
+        pipeline: str | None = None,
+        environment: str | None = None,
+        status: Literal["pending", "running", "success", "failed", "cancelled"] | None = None,
+        limit: int = 20,
+    ) -> Jobs:
+        """Jobs, the newest first, without their steps.
+
+        Args:
+            pipeline: Only those of this pipeline.
+            environment: Only those in this environment.
+            status: Only those with this status.
+            limit: The most jobs, 1 to 1,000.
+        """
+        return await arun((await self._of()).jobs(pipeline, environment, status, limit))
+
+    async def job(self, job_id: str) -> Job:
+        """A job with its steps.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return await arun((await self._of()).job(job_id))
+
+    async def run(
+        self,
+        file: str | os.PathLike[str],
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        resume: str | None = None,
+        from_step: str | None = None,
+        allow_files_outside: bool = False,
+        check: bool = True,
+    ) -> PipelineRun:
+        """Runs a pipeline as a job: a step starts when the steps that it needs have succeeded (docs/pipelines.md).
+
+        Args:
+            file: The pipeline file.
+            on_progress: Called on the event loop with whatever happens; `pudato.progress.bar()` shows a bar.
+            resume: The id of a job to continue; steps that succeeded are not repeated.
+            from_step: Only this step and the steps that need it.
+            allow_files_outside: Whether the pipeline may read files outside its own folder.
+            check: Whether to raise if a step did not succeed.
+
+        Raises:
+            PipelineFailed: A step did not succeed; `error.run` has all of them.
+            RefusedError: The file is wrong; the text has every error with its line. Or the job cannot be created or found.
+            UnavailableError: The fabric or the registry cannot be reached.
+        """
+        return await arun((await self._of()).run(file, on_progress, resume, from_step, allow_files_outside, check))
