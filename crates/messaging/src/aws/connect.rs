@@ -1,8 +1,8 @@
 //! Connects to AWS.
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_sqs::config::SharedHttpClient;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::collections::BTreeMap;
@@ -22,8 +22,18 @@ pub struct Places {
     pub queues: BTreeMap<String, String>,
 }
 
-/// Loads credentials, region, profile and endpoint with the SDK's own chain. `endpoint` is that of an emulator.
-pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
+/// Who calls AWS. The SDK's own chain finds what is `None`.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// The region.
+    pub region: Option<String>,
+    /// Where credentials come from.
+    pub credentials: Option<SharedCredentialsProvider>,
+}
+
+/// Loads credentials, region, profile and endpoint with the SDK's own chain, except for what `identity` has. `endpoint` is that of an
+/// emulator.
+pub async fn sdk_config(endpoint: Option<&str>, identity: Identity) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -33,6 +43,12 @@ pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
         .timeout_config(timeouts);
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(region) = identity.region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(credentials) = identity.credentials {
+        loader = loader.credentials_provider(credentials);
     }
     loader.load().await
 }

@@ -1,10 +1,10 @@
 //! The resources on AWS: compares them with the topology (docs/design/sns-sqs.md), creates them and removes them.
 
-use crate::installation::OpenError;
+use crate::installation::{OpenError, aws::sdk_config_as};
 use crate::names::{HISTORY, Names};
 use crate::settings::Settings;
 use crate::settings::services::{self, Queue, SERVICES, Service};
-use pudato_messaging::aws::{AwsFabric, Difference, Places, sdk_config};
+use pudato_messaging::aws::{AwsFabric, Difference, Places};
 use pudato_messaging::{SystemClock, Topology};
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Deployment {
             .iter()
             .map(|service| names.commands(service.name));
         topology.topics.extend(topic_only);
-        let config = sdk_config(settings.endpoint.as_deref()).await;
+        let config = sdk_config_as(settings).await;
         Self {
             fabric: AwsFabric::new(&config, Places::default(), Arc::new(SystemClock)),
             topology,

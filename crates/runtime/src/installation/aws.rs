@@ -5,6 +5,7 @@ use super::databases::{self, Databases};
 use super::fabric::{
     Consumers, Delivered, Fabric, Parts, Profile, PushedConsumer, ReplyQueue, ReplyQueues, Usage,
 };
+use super::session::identity;
 use crate::admin::examination;
 use crate::names::Names;
 use crate::settings::{self, DatabasePlace, SecretName, Settings, SignaturePolicy};
@@ -63,7 +64,13 @@ async fn config(settings: &Settings) -> Option<SdkConfig> {
     if !is_needed {
         return None;
     }
-    Some(sdk_config(settings.endpoint.as_deref()).await)
+    Some(sdk_config_as(settings).await)
+}
+
+/// The SDK's configuration: the program's own session where it has one, the SDK's chain for the rest.
+pub(crate) async fn sdk_config_as(settings: &Settings) -> SdkConfig {
+    let identity = identity(settings.session.as_ref());
+    sdk_config(settings.endpoint.as_deref(), identity).await
 }
 
 /// The database of the registry or of another role, whose URL may be in a secret.
@@ -73,7 +80,7 @@ pub(crate) async fn resolve(
 ) -> Result<DatabasePlace, OpenError> {
     match place {
         DatabasePlace::Secret(name) => {
-            let config = sdk_config(settings.endpoint.as_deref()).await;
+            let config = sdk_config_as(settings).await;
             database_in(name, &config).await
         }
         place => Ok(place.clone()),

@@ -11,6 +11,8 @@ mod fabric;
 mod handlers;
 mod objects;
 mod places;
+#[cfg(feature = "aws")]
+mod session;
 #[cfg_attr(not(feature = "duckdb"), path = "no_warehouse.rs")]
 mod warehouse;
 
@@ -22,7 +24,7 @@ pub use places::registry_place;
 use crate::admin::usage::Ledger;
 use crate::client::Subscribers;
 use crate::names::{HISTORY, Names, RESULTS};
-use crate::settings::{DatabasePlace, Replies, Settings, services};
+use crate::settings::{self, DatabasePlace, Replies, Settings, services};
 use places::Places;
 use pudato_engine::Outbox;
 use pudato_engine::board::Board;
@@ -86,6 +88,18 @@ impl Installation {
             return Self::open(settings).await;
         }
         settings.answers = None;
+        Self::open_without_registry(settings, Vec::new()).await
+    }
+
+    /// Opens an installation for a program that only publishes and receives. If the settings name no registry, it needs none and gets an
+    /// empty one in memory.
+    ///
+    /// # Errors
+    /// As [`Installation::open`].
+    pub async fn open_to_publish(settings: Settings) -> Result<Self, OpenError> {
+        if settings.fabric == settings::Fabric::Embedded || settings.registry_is_set {
+            return Self::open_to_call(settings).await;
+        }
         Self::open_without_registry(settings, Vec::new()).await
     }
 

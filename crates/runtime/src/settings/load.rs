@@ -55,6 +55,7 @@ impl Settings {
             answers: database::answers(reader.text("PUDATO_IDEMPOTENCY_URL"), fabric, reader.wrong),
             replies: replies(reader.text("PUDATO_REPLIES"), fabric, reader.wrong),
             endpoint: reader.optional("AWS_ENDPOINT_URL").map(str::to_owned),
+            session: None,
             openlineage: openlineage(&mut reader),
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             visibility: Duration::from_secs(reader.number("PUDATO_VISIBILITY_SECONDS", 1, 43_200)),

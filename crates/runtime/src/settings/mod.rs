@@ -7,6 +7,7 @@ mod load;
 mod query;
 mod reader;
 pub mod services;
+mod session;
 #[cfg(feature = "dbt")]
 mod transform;
 pub(crate) mod variables;
@@ -14,7 +15,8 @@ pub(crate) mod variables;
 pub use aws::{AwsSettings, SignaturePolicy};
 pub use database::{DatabasePlace, SecretName};
 pub use query::QuerySettings;
-pub use variables::{VARIABLES, Variable};
+pub use session::{AwsCredentials, AwsSession, CredentialsSource};
+pub use variables::{VARIABLES, Variable, instead_of};
 
 use crate::installation::OpenError;
 use crate::openlineage::TransportSettings;
@@ -88,6 +90,8 @@ pub struct Settings {
     pub replies: Replies,
     /// The endpoint of an emulator instead of AWS.
     pub endpoint: Option<String>,
+    /// Who this program is on AWS, if it says so itself; no variable sets it.
+    pub session: Option<AwsSession>,
     /// The most messages that a worker handles at once.
     pub concurrency: usize,
     /// How long a received message is hidden from other consumers.

@@ -441,7 +441,7 @@ pub(crate) const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// The advice for a setting that pudato does not have, by its name or its key in the file.
-pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+pub fn instead_of(name: &str) -> Option<&'static str> {
     let is_named =
         |known: &str| known == name || known["PUDATO_".len()..].eq_ignore_ascii_case(name);
     let found = OTHERS.iter().find(|(known, _)| is_named(known));
