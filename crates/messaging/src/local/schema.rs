@@ -86,6 +86,7 @@ CREATE TABLE IF NOT EXISTS excused (
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let failed = |error| database_error(&format!("{}", path.display()), error);
     let connection = Connection::open(path).map_err(failed)?;
+    keep_log(&connection).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection
         .pragma_update(None, "query_only", "ON")
@@ -124,7 +125,25 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     }
 }
 
+/// Leaves the log in place when the last connection closes. A program that has lost its locks, because a second SQLite in it closed the
+/// file, would otherwise go on writing to a log that is deleted, and its commits would be lost (seen with Python's sqlite3).
+fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(())
+}
+
+/// Copies the log into the database and empties it, if nobody else is using it, so that the next program need not read it. Call it before
+/// the connection is closed.
+pub(super) fn empty_log(connection: &Connection) {
+    let is_set = connection.busy_timeout(Duration::ZERO).is_ok();
+    if is_set {
+        // If others are using it, one of them does it later.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}
+
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    keep_log(connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

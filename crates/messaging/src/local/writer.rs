@@ -1,7 +1,7 @@
 //! The writer thread. Operations that wait while a commit runs go into the next commit together (group commit). Renewals overtake them in a
 //! commit of their own: they wait for the running commit and for nothing else.
 
-use super::schema::{WAL_PAGES_MAX, database_error};
+use super::schema::{WAL_PAGES_MAX, database_error, empty_log};
 use super::turn::Turn;
 use super::wake::Wake;
 use crate::{Error, ErrorKind};
@@ -101,6 +101,7 @@ impl Writer {
                     // A sender that finds the writer awake does not wake it, so look once more.
                     renewals = thread.renewals();
                 }
+                turn.take(|| empty_log(&thread.connection));
             })
             .map_err(|error| {
                 Error::new(ErrorKind::Unavailable, "the writer thread cannot start").with_io(error)

@@ -63,6 +63,12 @@ struct Writer {
     relocation: i64,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        schema::empty_log(&self.connection);
+    }
+}
+
 impl SqliteRegistry {
     /// Opens the registry in the file `path`. A new file is created for its owner alone.
     ///

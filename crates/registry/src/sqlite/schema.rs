@@ -87,7 +87,19 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Copies the log into the database and empties it, if nobody else is using it, so that the next program need not read it. Call it before
+/// the connection is closed.
+pub(super) fn empty_log(connection: &Connection) {
+    if connection.busy_timeout(Duration::ZERO).is_ok() {
+        // If others are using it, one of them does it later.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}
+
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    // Leaves the log in place when the last connection closes. A program that has lost its locks, because a second SQLite in it closed
+    // the file, would otherwise go on writing to a log that is deleted, and its commits would be lost.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "mmap_size", 0)?;
