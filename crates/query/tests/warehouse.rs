@@ -4,7 +4,7 @@ mod support;
 
 use pudato_query::EngineError;
 use serde_json::json;
-use support::{engine, refused, rows, run, script, work};
+use support::{engine, engine_here, refused, rows, run, script, work};
 
 #[tokio::test]
 async fn a_warehouse_of_a_newer_duckdb_is_refused_for_good_with_both_versions() {
@@ -58,6 +58,30 @@ async fn rows_are_counted_only_where_duckdb_counts_rows_and_not_matches() {
     ] {
         let outcome = run(&engine, work(sql)).await.expect("run");
         assert_eq!(outcome.statements[0].rows, rows, "{sql}");
+    }
+}
+
+/// Both would open it without an error, and what one commits would be gone after the other's checkpoint.
+#[tokio::test]
+async fn a_warehouse_that_another_duckdb_of_this_process_has_open_is_refused_until_it_is_closed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (here, apart) = (engine_here(folder.path()), engine(folder.path()));
+    let other = duckdb::Connection::open(folder.path().join("warehouse.duckdb"));
+    let other = other.expect("a warehouse");
+    other
+        .execute_batch("CREATE TABLE t AS SELECT 1 AS a")
+        .expect("committed");
+    for engine in [&here, &apart] {
+        match run(engine, work("CREATE TABLE u AS SELECT 1 AS a")).await {
+            Err(EngineError::Unavailable(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let why = run(&here, work("SELECT 1")).await.expect_err("refused");
+    assert!(why.to_string().contains("is open in this process"), "{why}");
+    drop(other);
+    for engine in [&here, &apart] {
+        assert_eq!(rows(engine, work("SELECT a FROM t")).await, [json!([1])]);
     }
 }
 

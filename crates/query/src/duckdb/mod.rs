@@ -15,6 +15,7 @@ mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod handles;
 mod json;
 mod json_source;
 mod lending;

@@ -227,6 +227,15 @@ impl Warehouse {
                 .and_then(|config| self.lockdown.config(config))
                 .map_err(engine_error)
         };
+        if let Place::File(file) = &self.place
+            && super::handles::is_open_here(file)
+        {
+            return Err(EngineError::Unavailable(format!(
+                "the warehouse {} is open in this process, through a DuckDB that is not pudato's (such as Python's duckdb.connect), and two \
+                 lose each other's changes; close that connection, or open it in another process",
+                file.display()
+            )));
+        }
         let connection = match &self.place {
             Place::Memory => Connection::open_in_memory_with_flags(config(AccessMode::ReadWrite)?),
             Place::File(file) => Connection::open_with_flags(file, config(access)?),

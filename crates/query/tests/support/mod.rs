@@ -35,12 +35,22 @@ pub fn engine_by(folder: &Path, program: Program) -> DuckDb {
 }
 
 fn engine_in(file: &Path, memory_bytes: u64, program: Program) -> DuckDb {
+    engine_that(file, memory_bytes, Isolation::Process(program))
+}
+
+/// As [`engine`], with DuckDB in this process.
+pub fn engine_here(folder: &Path) -> DuckDb {
+    let file = folder.join("warehouse.duckdb");
+    engine_that(&file, 256 << 20, Isolation::InProcess)
+}
+
+fn engine_that(file: &Path, memory_bytes: u64, isolation: Isolation) -> DuckDb {
     let options = Options {
         scratch: file.with_file_name("scratch"),
         memory_bytes,
         spill_bytes: 64 << 20,
         threads: 2,
-        isolation: Isolation::Process(program),
+        isolation,
     };
     DuckDb::file(file, options).expect("an engine")
 }
