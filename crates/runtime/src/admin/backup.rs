@@ -3,6 +3,7 @@
 use crate::installation::{Installation, OpenError};
 use crate::settings::DatabasePlace;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 impl Installation {
     /// Copies the fabric and the registry into the folder `to`, which must be new or empty. Objects are files: copy them yourself.
@@ -28,6 +29,23 @@ impl Installation {
             self.registry.backup(&to.join("registry.db")).await?;
         }
         Ok(())
+    }
+
+    /// The database files that this program has open. No other SQLite may open them in this process: when it closes them, the operating
+    /// system drops the locks of this one (docs/design/embedded.md).
+    pub fn databases(&self) -> Vec<PathBuf> {
+        let settings = self.settings();
+        let fabric = self.fabric.file.is_some();
+        let fabric = fabric.then(|| self.data_dir.join("fabric.db"));
+        let stores = [Some(&settings.registry), settings.answers.as_ref()];
+        let stores = stores
+            .into_iter()
+            .flatten()
+            .filter_map(|place| match place {
+                DatabasePlace::File(path) => path.canonicalize().ok(),
+                _ => None,
+            });
+        fabric.into_iter().chain(stores).collect()
     }
 
     /// Reads every page of the fabric and the registry. Returns the problems found.

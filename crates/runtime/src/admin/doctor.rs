@@ -23,6 +23,8 @@ impl Installation {
     pub async fn doctor(&self) -> Result<Vec<String>, OpenError> {
         let mut wrong = self.check().await?;
         wrong.extend(permissions(self));
+        #[cfg(target_os = "linux")]
+        wrong.extend(super::locks::lost(&self.databases()).await);
         wrong.extend(dead_letters(self).await?);
         let view = View::of(self);
         wrong.extend(view.outages());

@@ -7,4 +7,6 @@ pub mod deployment;
 mod doctor;
 #[cfg(feature = "aws")]
 pub(crate) mod examination;
+#[cfg(target_os = "linux")]
+mod locks;
 pub mod usage;
