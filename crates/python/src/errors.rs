@@ -67,6 +67,16 @@ pub(crate) fn port(error: &Error) -> PyErr {
     }
 }
 
+/// The same as a value, for an outcome beside others.
+pub(crate) fn value<'py>(py: Python<'py>, error: &Error) -> Bound<'py, PyAny> {
+    port(error).into_value(py).into_bound(py).into_any()
+}
+
+/// An exception for an argument that the installation does not accept.
+pub(crate) fn refused(text: String) -> PyErr {
+    RefusedError::new_err(text)
+}
+
 /// An exception for a call without a Result.
 pub(crate) fn call(error: CallError) -> PyErr {
     match error {

@@ -9,6 +9,7 @@ mod codec;
 #[cfg(feature = "duckdb")]
 mod engine_process;
 mod errors;
+mod exit;
 mod fabric;
 mod installation;
 mod lineage;
@@ -16,6 +17,9 @@ mod objects;
 mod pipeline;
 mod registry;
 mod serving;
+mod place;
+mod publish;
+mod session;
 mod settings;
 mod task;
 mod waiting;
@@ -38,6 +42,8 @@ mod _core {
         CallTimeout, ConfigurationError, MessageError, PudatoError, RefusedError, UnavailableError,
     };
     #[pymodule_export]
+    use crate::exit::ending;
+    #[pymodule_export]
     use crate::fabric::{Consumer, Received};
     #[pymodule_export]
     use crate::installation::Installation;
@@ -47,6 +53,10 @@ mod _core {
     use crate::settings::{Settings, variables};
     #[pymodule_export]
     use crate::task::{Bell, Task, finish, running};
+    use crate::session::Session;
+    use crate::settings::{Settings, instead_of, variables};
+    #[cfg(debug_assertions)]
+    use crate::waiting::panic_in_a_call;
 
     use super::*;
 
@@ -55,5 +65,10 @@ mod _core {
         #[cfg(feature = "duckdb")]
         crate::engine_process::name(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // It runs after Python has joined the threads that it waits for, and before it stops the others.
+        let atexit = module.py().import("atexit")?;
+        atexit.call_method1("register", (module.getattr("ending")?,))?;
+        Ok(())
     }
 }

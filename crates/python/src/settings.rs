@@ -1,7 +1,7 @@
 //! Settings, as the command reads them.
 
 use crate::errors;
-use pudato_runtime::settings::{FILE, Sources};
+use pudato_runtime::settings::{DatabasePlace, FILE, Sources};
 use pudato_runtime::{Names, VARIABLES};
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
@@ -38,7 +38,9 @@ impl Settings {
             environment: &|name| environment.get(name).cloned(),
             file: file.as_deref().map(Path::new),
         });
-        let loaded = loaded.map_err(|error| errors::settings(&error))?;
+        let mut loaded = loaded.map_err(|error| errors::settings(&error))?;
+        // A program may change its folder after it has read its settings.
+        make_absolute(&mut loaded);
         Ok(Self { loaded })
     }
 
@@ -61,6 +63,27 @@ impl Settings {
             )
         });
         entries.collect()
+    }
+}
+
+/// Takes relative paths as from the current folder, whatever it is later.
+fn make_absolute(settings: &mut pudato_runtime::Settings) {
+    let mut paths = vec![&mut settings.data_dir];
+    let places = [Some(&mut settings.registry), settings.answers.as_mut()];
+    paths.extend(
+        places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| match place {
+                DatabasePlace::File(path) => Some(path),
+                _ => None,
+            }),
+    );
+    paths.extend(&mut settings.query.file);
+    for path in paths {
+        if let Ok(whole) = std::path::absolute(&*path) {
+            *path = whole;
+        }
     }
 }
 
@@ -91,4 +114,10 @@ pub(crate) fn variables() -> BTreeMap<String, &'static str> {
         .iter()
         .map(|variable| (attribute(variable.name), variable.name));
     named.collect()
+}
+
+/// What to set instead of a setting that pudato does not have, by its variable or attribute; `None` if there is no advice.
+#[pyfunction]
+pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+    pudato_runtime::settings::instead_of(name)
 }

@@ -1,12 +1,17 @@
 //! Waits for Rust from Python: without the GIL, and with an ear for Ctrl-C.
 
 use crate::errors::PudatoError;
+use crate::exit::{Returning, returning};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::any::Any;
 use std::future::Future;
-use std::sync::OnceLock;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
 
 /// How long a wait lasts at most before it asks Python whether a signal arrived, so that Ctrl-C raises within 100 ms.
 pub(crate) const LISTEN_EVERY: Duration = Duration::from_millis(50);
@@ -42,12 +47,15 @@ where
     let executor = executor()?;
     let mut task = executor.spawn(future);
     loop {
-        let done = py.detach(|| {
-            executor.block_on(async { tokio::time::timeout(LISTEN_EVERY, &mut task).await })
+        let (done, returning): (_, Returning) = py.detach(|| {
+            let done =
+                executor.block_on(async { tokio::time::timeout(LISTEN_EVERY, &mut task).await });
+            (done, returning())
         });
+        drop(returning);
         match done {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => return Err(PudatoError::new_err(format!("pudato: {error}"))),
+            Ok(Err(error)) => return Err(panicked(error)),
             Err(_) => {}
         }
         if let Err(raised) = py.check_signals() {
@@ -55,4 +63,60 @@ where
             return Err(raised);
         }
     }
+}
+
+/// A panic is a fault of pudato. It becomes an exception that `except Exception` catches, unlike PyO3's.
+fn panicked(error: JoinError) -> PyErr {
+    let what = match error.try_into_panic() {
+        Ok(panic) => text(&*panic).to_owned(),
+        Err(error) => error.to_string(),
+    };
+    PudatoError::new_err(format!(
+        "pudato has a fault and gave up on this call, please report it: {what}"
+    ))
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&'static str>().copied());
+    text.unwrap_or("a panic without a text")
+}
+
+/// A value with connections. A forked child has a copy of it, and must not drop it: closing SQLite's files there would disturb the parent.
+pub(crate) struct Own<T> {
+    value: Arc<T>,
+    pid: u32,
+}
+
+impl<T> Own<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self {
+            value,
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl<T> Deref for Own<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.value
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            // Its count never reaches zero then.
+            let _ = ManuallyDrop::new(Arc::clone(&self.value));
+        }
+    }
+}
+
+/// Panics where every call runs, so that the tests can see what becomes of it.
+#[cfg(debug_assertions)]
+#[pyfunction]
+pub(crate) fn panic_in_a_call(py: Python<'_>, text: String) -> PyResult<()> {
+    wait(py, async move { panic!("{text}") })
 }

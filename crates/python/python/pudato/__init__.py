@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from pudato.protocol import Event as Event
     from pudato.protocol import ExecutionRecord as ExecutionRecord
     from pudato.protocol import Result as Result
+    from pudato._copies import backup as backup
+    from pudato._core import CallTimeout as CallTimeout
+    from pudato._core import ConfigurationError as ConfigurationError
+    from pudato._core import MessageError as MessageError
+    from pudato._core import PudatoError as PudatoError
+    from pudato._core import RefusedError as RefusedError
+    from pudato._core import UnavailableError as UnavailableError
     from pudato.config import Settings as Settings
 
 _WHERE = {
@@ -30,12 +37,19 @@ _WHERE = {
     "CommandFailed": "pudato.client",
     "PipelineFailed": "pudato.client",
     "serve": "pudato.serving",
+    "CallTimeout": "pudato._core",
     "Command": "pudato.protocol",
+    "ConfigurationError": "pudato._core",
     "DataReference": "pudato.protocol",
     "Event": "pudato.protocol",
     "ExecutionRecord": "pudato.protocol",
+    "MessageError": "pudato._core",
+    "PudatoError": "pudato._core",
+    "RefusedError": "pudato._core",
     "Result": "pudato.protocol",
     "Settings": "pudato.config",
+    "UnavailableError": "pudato._core",
+    "backup": "pudato._copies",
 }
 
 _MODULES = ("aio", "progress")

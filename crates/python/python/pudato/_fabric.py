@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from typing import TYPE_CHECKING, Any
 
 from pudato import _core
-from pudato.config import Settings
 
-_opened: dict[tuple[tuple[str, str], ...], _core.Installation] = {}
+if TYPE_CHECKING:
+    from pudato.config import Settings
+
+_opened: dict[tuple[Any, ...], _core.Installation] = {}
 _lock = threading.Lock()
 
 
-def installation(settings: Settings) -> _core.Installation:
-    """The installation of these settings. It is opened at the first call, and then shared."""
-    key = tuple((name, entry[1]) for name, entry in settings._entries.items())
+def installation(settings: Settings, session: _core.Session | None = None, *, calls: bool = True) -> _core.Installation:
+    """The installation of these settings. It is opened at the first call, and then shared.
+
+    Args:
+        settings: The settings.
+        session: Who this program is on AWS; by default what the SDK finds.
+        calls: Whether Results are waited for, which needs the registry. Publishing and receiving do not.
+
+    Raises:
+        ConfigurationError: A setting is missing or wrong.
+        UnavailableError: A store cannot be opened.
+        PudatoError: This process was forked from one that had used pudato.
+    """
+    # A session has an identity, but no value. It is part of the key, so that it lives as long.
+    calls = calls or settings.fabric == "embedded" or bool(settings.registry_database_url)
+    key = (session, calls, settings._folder, *((name, entry[1]) for name, entry in settings._entries.items()))
     with _lock:
         found = _opened.get(key)
         if found is None:
-            found = _opened[key] = _core.Installation(settings._core)
+            found = _core.Installation(settings._core, session, calls)
+            databases = found.databases()
+            if databases:
+                from pudato._two_libraries import guard
+
+                guard(databases)
+            _opened[key] = found
         return found
+
+
+def _after_fork() -> None:
+    global _lock
+    # Another thread of the parent may have held it.
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

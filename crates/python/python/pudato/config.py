@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pudato import _core
+from pudato._fields import Fields
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from pudato._fields import Given
 
 __all__ = ["Settings", "get_settings"]
 
 
-class Settings:
-    """All settings of this process, read once and checked together.
+class Settings(Fields):
+    """All settings of a program, read once and checked together.
 
     Every variable of docs/settings.md is an attribute: in lower case and without `PUDATO_`, so that `PUDATO_STORAGE_QUEUE_URL` is
-    `storage_queue_url`. All values are texts. On the embedded fabric, topics and queues have the fabric's names.
+    `storage_queue_url`. All values are texts. A topic or queue that is not set has the name that pudato gives it, which is all that the
+    embedded fabric needs.
 
     Args:
         file: The settings file; by default `pudato.toml` in the working directory, if it exists.
-        environment: Read instead of `os.environ`.
-        **given: Settings by attribute name. They override the environment.
+        env_file: A file with lines `NAME=VALUE`, such as `.env`. Its variables count as if they were in the environment, which overrides
+            them. By default none is read.
+        variables: Read instead of `os.environ`.
+        **given: Settings by attribute name, as texts, or as numbers, booleans and paths where the setting is one. They override all others.
 
     Raises:
-        ConfigurationError: A setting cannot be used. The text names all of them.
+        ConfigurationError: A setting cannot be used, or does not exist. The text names all of them.
     """
 
     _SECRET: ClassVar[str] = "********"
+    _ADVICE: ClassVar[Mapping[str, str]] = {
+        "localstack_endpoint": "use aws_endpoint_url, which LOCALSTACK_ENDPOINT sets as well",
+    }
     _core: _core.Settings
     _entries: dict[str, tuple[str, str, str, bool]]
 
@@ -35,40 +48,87 @@ class Settings:
         self,
         *,
         file: str | os.PathLike[str] | None = None,
-        environment: Mapping[str, str] | None = None,
-        **given: Any,
+        env_file: str | os.PathLike[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        **given: Unpack[Given],
     ) -> None:
-        read = dict(os.environ if environment is None else environment)
+        self._arguments: dict[str, Any] = {"file": file, "env_file": env_file, "variables": variables, **given}
+        own = dict(os.environ if variables is None else variables)
+        filed = {} if env_file is None else _read_env_file(Path(env_file))
         known = _core.variables()
+        wrong: list[str] = []
         flags: dict[str, str] = {}
         for name, value in given.items():
             variable = known.get(name)
             if variable is None:
-                raise _core.ConfigurationError(_unknown(name, known))
-            flags[variable] = _text(value)
-        path = None if file is None else Path(file)
-        self._core = _core.Settings(flags, read, path)
+                wrong.append(_unknown(name, known))
+                continue
+            try:
+                flags[variable] = _text(name, value)
+            except ValueError as error:
+                wrong.append(str(error))
+        try:
+            self._core = _core.Settings(flags, {**filed, **own}, None if file is None else Path(file))
+        except _core.ConfigurationError as error:
+            wrong.append(str(error))
+        if wrong:
+            raise _core.ConfigurationError("\n".join(wrong))
+        # Relative paths are those of this folder.
+        self._folder = os.getcwd()
+        self._region = own.get("AWS_REGION") or own.get("AWS_DEFAULT_REGION") or filed.get("AWS_REGION") or filed.get("AWS_DEFAULT_REGION")
         self._entries = {
-            attribute: (variable, value, origin, is_secret)
+            attribute: (variable, value, _origin(origin, own, filed, env_file), is_secret)
             for attribute, variable, value, origin, is_secret in self._core.entries()
         }
 
-    def __getattr__(self, name: str) -> str:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        entry = self._entries.get(name)
-        if entry is None:
-            raise AttributeError(_unknown(name, self._entries))
-        return entry[1]
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> str:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name == "aws_region":
+                raise AttributeError("aws_region: neither AWS_REGION nor AWS_DEFAULT_REGION is set")
+            entry = self._entries.get(name)
+            if entry is None:
+                raise AttributeError(_unknown(name, self._entries))
+            return entry[1]
 
     def origin(self, name: str) -> str:
-        """Where a setting comes from: `flag` for a keyword, `environment (NAME)`, `pudato.toml (KEY)` or `default`."""
-        return self._entries[name][2]
+        """Where a setting comes from: `flag` for a keyword, `environment (NAME)`, `.env (NAME)`, `pudato.toml (KEY)` or `default`.
+
+        Raises:
+            ConfigurationError: There is no such setting.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            raise _core.ConfigurationError(_unknown(name, self._entries))
+        return entry[2]
 
     @property
     def is_local(self) -> bool:
-        """Whether messages stay on this machine, in the embedded fabric."""
-        return self.fabric == "embedded"
+        """Whether nothing leaves this machine: the fabric is embedded, or an emulator stands in for AWS."""
+        return self.fabric == "embedded" or bool(self.aws_endpoint_url)
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The endpoint of an emulator, as clients of boto3 want it; None for AWS itself."""
+        return self.aws_endpoint_url or None
+
+    @property
+    def localstack_endpoint(self) -> str:
+        """The same as `aws_endpoint_url`; empty if there is no emulator."""
+        return self.aws_endpoint_url
+
+    @property
+    def aws_region(self) -> str:
+        """The region in the environment.
+
+        Raises:
+            AttributeError: The environment has none. On AWS, the SDK then takes it from the profile.
+        """
+        if not self._region:
+            raise AttributeError  # `__getattr__` then says why.
+        return self._region
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._entries]
@@ -81,27 +141,75 @@ class Settings:
         named = ", ".join(f"{name}={value!r}" for name, value in self if self._entries[name][2] != "default")
         return f"Settings({named})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._arguments,)
 
-def _text(value: Any) -> str:
+    def _with(self, **given: Any) -> Settings:
+        """These settings, but for those that are given."""
+        return _again({**self._arguments, **given})
+
+
+def _again(arguments: dict[str, Any]) -> Settings:
+    return Settings(**arguments)
+
+
+def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, (str, int)):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, Mapping) and name == "containers":
+        return ", ".join(f"{container}={location}" for container, location in value.items())
+    kind = "a mapping of names to locations" if name == "containers" else "a number, a boolean or a path"
+    raise ValueError(f"{name}: expected a text, {kind}, found {value!r}")
+
+
+def _origin(origin: str, own: Mapping[str, str], filed: Mapping[str, str], env_file: object) -> str:
+    name = origin.removeprefix("environment (").removesuffix(")")
+    return f"{env_file} ({name})" if name != origin and name in filed and not own.get(name) else origin
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a file with a line `NAME=VALUE` for each; `#` begins a comment, quotes keep blanks."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _core.ConfigurationError(f"{path}: cannot be read: {error}") from None
+    found: dict[str, str] = {}
+    wrong: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not name.isidentifier():
+            wrong.append(f"{path}, line {number}: expected NAME=VALUE")
+            continue
+        if value[:1] in ("'", '"'):
+            text, quote, rest = value[1:].partition(value[0])
+            if not quote or (rest.strip() and not rest.strip().startswith("#")):
+                wrong.append(f"{path}, line {number}: {name}: expected the closing quote at the end")
+            found[name] = text
+        else:
+            found[name] = value.partition(" #")[0].rstrip()
+    if wrong:
+        raise _core.ConfigurationError("\n".join(wrong))
+    return found
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
-    meant = f"; did you mean {near[0]}?" if near else "; `pudato config` lists all"
-    return f"{name}: pudato has no such setting{meant}"
+    advice = Settings._ADVICE.get(name) or _core.instead_of(name)
+    if advice is None and (near := get_close_matches(name, known, n=1)):
+        advice = f"did you mean {near[0]}?"
+    return f"{name}: pudato has no such setting; {advice or '`pudato config` lists all'}"
 
 
+@lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read at the first call and kept."""
-    global _kept
-    if _kept is None:
-        _kept = Settings()
-    return _kept
-
-
-_kept: Settings | None = None
+    """The settings of this process, read at the first call and kept. `get_settings.cache_clear()` forgets them."""
+    return Settings()

@@ -2,32 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from pudato import _core
 from pudato._fabric import installation
-from pudato.config import Settings
+from pudato.config import Settings, get_settings
+from pudato.messaging import _boto3
+from pudato.messaging._session import connect
+from pudato.protocol import Command, Event, Result
 
-__all__ = ["Message", "SQSConsumer"]
+__all__ = ["Consumer", "Message", "SQSConsumer"]
+
+_LOG = logging.getLogger(__name__)
+_M = TypeVar("_M", Command, Result, Event)
 
 
-@dataclass(frozen=True)
-class Message:
-    """A received message.
+class Message(dict[str, Any]):
+    """A received message: a dict as boto3 has it, with `Body`, `ReceiptHandle`, `MessageId` and `MessageAttributes`, and as attributes."""
 
-    Attributes:
-        message_id: The fabric's id of this copy.
-        body: The text, as it was received. If it was too large for the queue, it has been fetched from the object store.
-        receipt_handle: The right to delete this delivery.
-        attributes: The message attributes.
-        attempt: The number of this delivery, from 1 on; None if the fabric does not count.
-    """
+    _source: _core.Consumer | None = None
+    _received: _core.Received | None = None
 
-    message_id: str
-    body: str
-    receipt_handle: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    attempt: int | None = None
+    @property
+    def message_id(self) -> str:
+        """The fabric's id of this copy."""
+        return str(self["MessageId"])
+
+    @property
+    def body(self) -> str:
+        """The text. If it was too large for the queue, it has been fetched from the object store.
+
+        Raises:
+            RefusedError: It was stored, and what is stored cannot be used.
+            UnavailableError: It was stored, and the store cannot be reached.
+        """
+        if self._received is not None and self._received.error is not None:
+            raise self._received.error
+        return str(self["Body"])
+
+    @property
+    def raw_body(self) -> str:
+        """The text as it travelled: a pointer, if it was too large for the queue."""
+        return self._received.raw_body if self._received is not None else str(self["Body"])
+
+    @property
+    def receipt_handle(self) -> str:
+        """The right to settle this delivery."""
+        return str(self["ReceiptHandle"])
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The message attributes."""
+        if self._received is not None:
+            return self._received.attributes
+        return {name: value.get("StringValue", "") for name, value in self.get("MessageAttributes", {}).items()}
+
+    @property
+    def attempt(self) -> int | None:
+        """The number of this delivery, from 1 on; None if the fabric does not count."""
+        count = self.get("Attributes", {}).get("ApproximateReceiveCount")
+        return None if count is None else int(count)
+
+    def command(self) -> Command:
+        """The Command in the body.
+
+        Raises:
+            ValueError: It is not a Command.
+        """
+        return Command.model_validate_json(self.body)
+
+    def renew(self, seconds: float) -> None:
+        """Hides the message from other consumers for `seconds` from now on. Its receipt changes on the embedded fabric.
+
+        Raises:
+            RefusedError: Another consumer has received it meanwhile.
+            UnavailableError: The fabric cannot be reached.
+        """
+        self["ReceiptHandle"] = self._own("renew").renew(self.receipt_handle, round(seconds * 1000))
+
+    def release(self, after: float = 0) -> None:
+        """Makes the message visible again after `after` seconds, so that it is received once more.
+
+        Raises:
+            RefusedError: Another consumer has received it meanwhile.
+            UnavailableError: The fabric cannot be reached.
+        """
+        self._own("release").release(self.receipt_handle, round(after * 1000))
+
+    def _own(self, what: str) -> _core.Consumer:
+        if self._source is None:
+            raise _core.PudatoError(f"{what}: this message came by a client of boto3; use its change_message_visibility")
+        return self._source
 
 
 class SQSConsumer:
@@ -35,10 +102,22 @@ class SQSConsumer:
 
     Args:
         settings: The settings; those of the environment by default.
+        session: A `boto3.Session`: region and credentials are its own. Temporary credentials are renewed in time.
+        endpoint_url: The endpoint of an emulator; by default that of the settings, or of the session.
+        client: An SQS client of boto3, which then does all the work. It does not fetch bodies that were stored for their size, and its
+            exceptions are boto3's.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings if settings is not None else Settings()
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        session: Any = None,
+        endpoint_url: str | None = None,
+        client: Any = None,
+    ) -> None:
+        self.settings, self._session = connect(settings, session, endpoint_url, client)
+        self._client = client
         self._consumers: dict[str, _core.Consumer] = {}
 
     def receive_messages(self, queue_url: str, max_messages: int = 10, wait_time_seconds: float = 20) -> list[Message]:
@@ -47,22 +126,110 @@ class SQSConsumer:
         A message that is not deleted becomes visible again when its visibility timeout ends.
 
         Args:
-            queue_url: The queue: its URL, or its name on the embedded fabric.
+            queue_url: A queue of the settings: its URL, or its name.
             max_messages: 1 to 10.
             wait_time_seconds: 0 to 20.
-        """
-        received = self._of(queue_url).receive(max_messages, round(wait_time_seconds * 1000))
-        return [
-            Message(one.message_id, one.body, one.receipt_handle, one.attributes, one.attempt)
-            for one in received
-        ]
 
-    def delete_message(self, queue_url: str, receipt_handle: str) -> None:
-        """Deletes a message, so that nobody receives it again."""
-        self._of(queue_url).delete([receipt_handle])
+        Raises:
+            ValueError: A number is out of its limits.
+            RefusedError: The queue is not one of this installation.
+            UnavailableError: The fabric cannot be reached.
+        """
+        if not 1 <= max_messages <= 10:
+            raise ValueError(f"max_messages: expected 1 to 10, found {max_messages}")
+        if not 0 <= wait_time_seconds <= 20:
+            raise ValueError(f"wait_time_seconds: expected 0 to 20, found {wait_time_seconds}")
+        if self._client is not None:
+            return [Message(one) for one in _boto3.receive(self._client, queue_url, max_messages, wait_time_seconds)]
+        source = self._of(queue_url)
+        return [_message(source, one) for one in source.receive(max_messages, round(wait_time_seconds * 1000))]
+
+    def delete_message(self, queue_url: str, receipt_handle: str) -> bool:
+        """Deletes a message, so that nobody receives it again.
+
+        Returns:
+            False if another consumer has received the message meanwhile: then it is left alone, and a warning is logged. SQS does not tell.
+
+        Raises:
+            RefusedError: The receipt is not one of this queue.
+            UnavailableError: The fabric cannot be reached.
+        """
+        if self._client is not None:
+            self._client.delete_message(QueueUrl=queue_url, ReceiptHandle=receipt_handle)
+            return True
+        [(deleted, error)] = self._of(queue_url).delete([receipt_handle])
+        if error is not None:
+            raise error
+        if deleted is False:
+            _LOG.warning("%s: a message was not deleted, because another consumer has received it meanwhile", queue_url)
+        return deleted is not False
 
     def _of(self, queue_url: str) -> _core.Consumer:
         found = self._consumers.get(queue_url)
         if found is None:
-            found = self._consumers[queue_url] = installation(self.settings).consumer(queue_url)
+            found = self._consumers[queue_url] = installation(self.settings, self._session, calls=False).consumer(queue_url)
         return found
+
+
+class Consumer:
+    """The consumer of earlier programs: messages are dicts, and commands, results and events are read from them.
+
+    Args:
+        client: An SQS client of boto3, which then does all the work. By default messages come from the fabric of the settings.
+    """
+
+    def __init__(self, client: Any = None) -> None:
+        self._own = SQSConsumer(get_settings() if client is None else Settings(variables={}), client=client)
+
+    def receive_messages(self, queue_url: str, max_messages: int = 10, wait_time_seconds: float = 20) -> list[dict[str, Any]]:
+        """Waits for messages, as `SQSConsumer.receive_messages` does. Each is a dict as boto3 has it."""
+        return [*self._own.receive_messages(queue_url, max_messages, wait_time_seconds)]
+
+    def delete_message(self, queue_url: str, receipt_handle: str) -> None:
+        """Deletes a message, so that nobody receives it again."""
+        self._own.delete_message(queue_url, receipt_handle)
+
+    def poll_commands(self, queue_url: str, wait_time_seconds: float = 20) -> Iterator[tuple[Command, str]]:
+        """Receives once, and yields each Command with its receipt.
+
+        Raises:
+            ValueError: A message is not a Command. The others are yielded before.
+        """
+        return self._poll(Command, queue_url, wait_time_seconds)
+
+    def poll_results(self, queue_url: str, wait_time_seconds: float = 20) -> Iterator[tuple[Result, str]]:
+        """Receives once, and yields each Result with its receipt; otherwise as `poll_commands`."""
+        return self._poll(Result, queue_url, wait_time_seconds)
+
+    def poll_events(self, queue_url: str, wait_time_seconds: float = 20) -> Iterator[tuple[Event, str]]:
+        """Receives once, and yields each Event with its receipt; otherwise as `poll_commands`."""
+        return self._poll(Event, queue_url, wait_time_seconds)
+
+    def _poll(self, kind: type[_M], queue_url: str, wait_time_seconds: float) -> Iterator[tuple[_M, str]]:
+        first: Exception | None = None
+        for message in self._own.receive_messages(queue_url, 10, wait_time_seconds):
+            try:
+                read = kind.model_validate_json(message.body)
+            except (ValueError, _core.PudatoError) as error:
+                error.add_note(f"message {message.message_id} of {queue_url}; it stays there")
+                first = first or error
+                continue
+            yield read, message.receipt_handle
+        if first is not None:
+            raise first
+
+
+def _message(source: _core.Consumer, received: _core.Received) -> Message:
+    message = Message(
+        MessageId=received.message_id,
+        ReceiptHandle=received.receipt_handle,
+        Body=received.raw_body if received.body is None else received.body,
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in received.attributes.items()
+        },
+    )
+    if received.attempt is not None:
+        message["Attributes"] = {"ApproximateReceiveCount": str(received.attempt)}
+    message._source = source
+    message._received = received
+    return message

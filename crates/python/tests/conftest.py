@@ -1,0 +1,33 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_OURS = ("PUDATO_", "AWS_", "REGISTRY_DATABASE", "LOCALSTACK_", "DUCKDB_", "DBT_", "OPENLINEAGE_", "HANDLER_TYPE")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No test sees the environment or the folder of the person who runs it."""
+    from pudato.config import get_settings
+
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[str]:
+    """The endpoint of an emulator that the tests of a run share."""
+    from emulator import ministack
+
+    with ministack() as endpoint:
+        yield endpoint

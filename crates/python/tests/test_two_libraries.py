@@ -1,0 +1,112 @@
+"""A second SQLite or DuckDB in the same process cannot take pudato's locks away."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pudato
+from pudato import _core
+from pudato.config import Settings
+from pudato.messaging import SNSPublisher
+from pudato.protocol import Command
+from pudato.protocol.errors import RefusedError
+
+READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM topic').fetchone()[0])"
+
+OPEN = """
+import sys
+from pudato.config import Settings
+from pudato.messaging import SNSPublisher, SQSConsumer
+from pudato.protocol import Command
+settings = Settings(data_dir=sys.argv[1])
+"""
+PUBLISH = "SNSPublisher(settings).publish_command(Command(type='storage', action='list_objects', correlation_id=sys.argv[2]))"
+
+
+def locks(path: Path) -> int:
+    """How many locks this process holds on a file, as the system sees it."""
+    found = path.stat()
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum(1 for line in lines if f" {os.getpid()} {place} " in line and "POSIX" in line)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data_dir=tmp_path / ".pudato")
+    SNSPublisher(settings).publish_command(Command(type="storage", action="list_objects", correlation_id="first"))
+    return settings
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not show its locks")
+@pytest.mark.parametrize("name", ["fabric.db", "registry.db"])
+def test_python_cannot_open_a_database_that_pudato_has_open_and_its_locks_stay(settings: Settings, name: str) -> None:
+    database = Path(settings.data_dir, name)
+    held = locks(Path(f"{database}-shm"))
+    assert held > 0
+    link = database.with_name("link")
+    link.symlink_to(database)
+    for opening in (
+        lambda: sqlite3.connect(database),
+        lambda: sqlite3.connect(os.fsencode(database)),
+        lambda: sqlite3.connect(f"file:{database}?mode=ro", uri=True),
+        lambda: sqlite3.connect(link),
+        lambda: open(database, "rb"),
+        lambda: os.open(f"{database}-shm", os.O_RDONLY),
+        lambda: Path(f"{database}-wal").read_bytes(),
+    ):
+        with pytest.raises(RefusedError, match="loses its locks.*backup"):
+            opening()
+    assert locks(Path(f"{database}-shm")) == held
+
+
+def test_a_copy_can_be_read_with_any_library(settings: Settings, tmp_path: Path) -> None:
+    folder = pudato.backup(tmp_path / "copy", settings)
+    with sqlite3.connect(folder / "fabric.db") as copy:
+        assert copy.execute("SELECT count(*) FROM message").fetchone() == (1,)
+    with sqlite3.connect(folder / "registry.db") as copy:
+        assert copy.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+def test_another_process_reads_the_database_itself(settings: Settings) -> None:
+    database = Path(settings.data_dir, "fabric.db")
+    read = subprocess.run([sys.executable, "-c", READ, str(database)], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
+    assert int(read.stdout) > 0
+    SNSPublisher(settings).publish_command(Command(type="storage", action="list_objects"))
+
+
+def test_other_databases_and_files_open_as_ever(settings: Settings, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "fabric.db") as other:
+        other.execute("CREATE TABLE t (a)")
+    with sqlite3.connect(":memory:") as other:
+        other.execute("CREATE TABLE t (a)")
+    assert (tmp_path / "fabric.db").read_bytes()
+
+
+def test_a_program_that_lost_its_locks_loses_no_message_to_another_program_of_pudato(settings: Settings) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(_core.__file__).parent.parent)}
+
+    def run(code: str, *arguments: str) -> str:
+        command = [sys.executable, "-c", OPEN + code, settings.data_dir, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip()
+
+    libc = ctypes.CDLL(None)
+    for end in ("", "-shm"):
+        # As a library does that brings its own SQLite, which no hook of Python sees.
+        handle = libc.open(os.fsencode(f"{Path(settings.data_dir, 'fabric.db')}{end}"), os.O_RDONLY)
+        libc.close(handle)
+    for name in ("other", "another"):
+        run(PUBLISH, name)
+        SNSPublisher(settings).publish_command(Command(type="storage", action="list_objects", correlation_id=f"after {name}"))
+    read = run("print(sorted(m.command().correlation_id for m in SQSConsumer(settings).receive_messages('pudato-storage-queue')))")
+    assert read == "['after another', 'after other', 'another', 'first', 'other']"
