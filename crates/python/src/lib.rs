@@ -15,10 +15,10 @@ mod installation;
 mod lineage;
 mod objects;
 mod pipeline;
-mod registry;
-mod serving;
 mod place;
 mod publish;
+mod registry;
+mod serving;
 mod session;
 mod settings;
 mod task;
@@ -50,12 +50,13 @@ mod _core {
     #[pymodule_export]
     use crate::lineage::Graph;
     #[pymodule_export]
-    use crate::settings::{Settings, variables};
+    use crate::session::Session;
+    #[pymodule_export]
+    use crate::settings::{Settings, instead_of, variables};
     #[pymodule_export]
     use crate::task::{Bell, Task, finish, running};
-    use crate::session::Session;
-    use crate::settings::{Settings, instead_of, variables};
     #[cfg(debug_assertions)]
+    #[pymodule_export]
     use crate::waiting::panic_in_a_call;
 
     use super::*;
@@ -64,7 +65,6 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         #[cfg(feature = "duckdb")]
         crate::engine_process::name(module)?;
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         // It runs after Python has joined the threads that it waits for, and before it stops the others.
         let atexit = module.py().import("atexit")?;
