@@ -83,7 +83,11 @@ impl Dlq {
                 if let (Some(queue), true, false) = (&which.all, filter.0.is_empty(), dry_run) {
                     queues(&pudato, Some(queue))?;
                     let to = queue.trim_end_matches("-dlq").to_owned() + "-queue";
-                    let moved = pudato.operations.replay_all(queue, &to, *rate).await?;
+                    let moved = pudato
+                        .fabric
+                        .operations
+                        .replay_all(queue, &to, *rate)
+                        .await?;
                     return count(context, "replayed", moved);
                 }
                 let found = which.find(&pudato, &filter).await?;
@@ -104,7 +108,7 @@ impl Dlq {
                 }
                 let mut purged = 0;
                 for (queue, ids) in found {
-                    purged += pudato.operations.purge(&queue, Some(&ids)).await?;
+                    purged += pudato.fabric.operations.purge(&queue, Some(&ids)).await?;
                 }
                 count(context, "purged", purged)
             }
@@ -142,7 +146,7 @@ impl Which {
     ) -> Result<Vec<(String, Vec<String>)>, Failure> {
         let mut found = Vec::new();
         for queue in queues(pudato, self.all.as_deref())? {
-            let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
+            let messages = pudato.fabric.operations.browse(&queue, LOOK_MAX).await?;
             let messages = messages
                 .into_iter()
                 .filter(|message| filter.passes(message));
@@ -187,7 +191,7 @@ async fn list(
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
     for queue in queues(pudato, queue)? {
-        all.extend(pudato.operations.browse(&queue, LOOK_MAX).await?);
+        all.extend(pudato.fabric.operations.browse(&queue, LOOK_MAX).await?);
     }
     if context.json {
         let all: Vec<Value> = all.iter().map(described).collect();
@@ -213,7 +217,7 @@ async fn list(
 
 async fn show(context: &Context, pudato: &Installation, id: &str) -> Result<(), Failure> {
     for queue in queues(pudato, None)? {
-        let messages = pudato.operations.browse(&queue, LOOK_MAX).await?;
+        let messages = pudato.fabric.operations.browse(&queue, LOOK_MAX).await?;
         let Some(stored) = messages.iter().find(|stored| stored.message_id == id) else {
             continue;
         };

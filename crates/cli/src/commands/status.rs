@@ -101,12 +101,12 @@ fn row(view: &View, program: &Program, entry: &InHand) -> Vec<String> {
 async fn waiting(pudato: &Installation, now_ms: u64) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for queue in pudato.queues() {
-        let count = pudato.operations.counts(&queue).await?.visible;
+        let count = pudato.fabric.operations.counts(&queue).await?.visible;
         if count == 0 {
             continue;
         }
         // The oldest may be in flight; those behind it are waiting.
-        let oldest = pudato.operations.browse(&queue, LOOK_MAX).await?;
+        let oldest = pudato.fabric.operations.browse(&queue, LOOK_MAX).await?;
         let due = oldest.iter().map(|message| message.visible_at_ms);
         waiting.push(Waiting {
             queue,

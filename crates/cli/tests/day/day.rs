@@ -251,7 +251,12 @@ impl Day<'_> {
             Topic::Commands(service) => self.pudato.names.commands(service),
             Topic::Results => self.pudato.names.results(),
         };
-        let published = self.pudato.publisher.publish(&topic, vec![message]).await;
+        let published = self
+            .pudato
+            .fabric
+            .publisher
+            .publish(&topic, vec![message])
+            .await;
         let answers = published.map_err(|error| error.to_string())?;
         for answer in answers {
             answer.map_err(|error| error.to_string())?;
@@ -267,7 +272,12 @@ impl Day<'_> {
             Ends::DeadLettered => {
                 let told = format!("{what}, {id}, is dead-lettered");
                 let dead = judge::until(&told, async || {
-                    let found = self.pudato.operations.find("correlation_id", id).await;
+                    let found = self
+                        .pudato
+                        .fabric
+                        .operations
+                        .find("correlation_id", id)
+                        .await;
                     let found = found.map_err(|error| error.to_string())?;
                     let is_dead = found.iter().any(|stored| stored.dead_letter.is_some());
                     Ok(is_dead.then_some(()))

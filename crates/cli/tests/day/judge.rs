@@ -74,7 +74,7 @@ pub async fn nothing_is_lost(pudato: &Installation, plan: &Plan) -> Result<(), S
         )?;
         // Its Event may still be on its way to the history.
         until(&format!("nothing of {id} is left on a queue"), async || {
-            let left = pudato.operations.find("correlation_id", id).await;
+            let left = pudato.fabric.operations.find("correlation_id", id).await;
             let left = left.map_err(text)?;
             match left.iter().find(|stored| stored.dead_letter.is_some()) {
                 Some(stored) => Err(format!("{id} is left on {}", stored.queue)),

@@ -16,7 +16,7 @@ impl Installation {
     ) -> Result<u64, Error> {
         let mut moved = 0;
         for (queue, ids) in found {
-            moved += replay_paced(&*self.operations, queue, ids, None, per_second).await?;
+            moved += replay_paced(&*self.fabric.operations, queue, ids, None, per_second).await?;
         }
         Ok(moved)
     }

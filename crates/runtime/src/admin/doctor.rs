@@ -67,7 +67,7 @@ fn permissions(pudato: &Installation) -> Vec<String> {
 async fn dead_letters(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let mut wrong = Vec::new();
     for queue in pudato.dead_letter_queues() {
-        let counts = match pudato.operations.counts(&queue).await {
+        let counts = match pudato.fabric.operations.counts(&queue).await {
             // On AWS, missing resources are among the differences.
             Err(error) if error.kind == ErrorKind::NotFound => continue,
             counts => counts?,
@@ -89,7 +89,7 @@ async fn waiting(pudato: &Installation, view: &View) -> Result<Vec<String>, Open
         let reader = pudato.names.reader_of(&queue).unwrap_or(&queue);
         let is_read = view.nobody_runs(reader).is_none();
         // The oldest message may be in flight; those behind it are waiting nevertheless.
-        let oldest = pudato.operations.browse(&queue, LOOK_MAX).await?;
+        let oldest = pudato.fabric.operations.browse(&queue, LOOK_MAX).await?;
         let waits = oldest.iter().find(|message| {
             let waited_ms = view.now_ms.saturating_sub(message.visible_at_ms);
             let is_due = message.visible_at_ms <= view.now_ms;

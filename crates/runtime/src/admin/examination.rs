@@ -42,7 +42,7 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let mut waiting = Vec::new();
     for name in names.filter(|name| pudato.has_queue(name)) {
         let queue = pudato.names.queue(&name);
-        let counts = match pudato.operations.counts(&queue).await {
+        let counts = match pudato.fabric.operations.counts(&queue).await {
             // A missing queue is reported already.
             Err(error) if error.kind == ErrorKind::NotFound => continue,
             counts => counts?,
@@ -57,7 +57,7 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     tokio::time::sleep(WATCH).await;
     let mut wrong = Vec::new();
     for (queue, before) in waiting {
-        let counts = pudato.operations.counts(&queue).await?;
+        let counts = pudato.fabric.operations.counts(&queue).await?;
         if counts.visible >= before && counts.in_flight == 0 {
             let visible = counts.visible;
             wrong.push(format!(
@@ -105,7 +105,12 @@ async fn event_arrives(pudato: &Installation) -> Result<bool, OpenError> {
     event.source = Some("doctor".into());
     let topic = pudato.names.events();
     let message = pudato.outbox.event(&topic, &event).await?;
-    for sent in pudato.publisher.publish(&topic, vec![message]).await? {
+    for sent in pudato
+        .fabric
+        .publisher
+        .publish(&topic, vec![message])
+        .await?
+    {
         sent?;
     }
     let until_ms = pudato.clock.now_ms() + u64::try_from(CANARY_WAIT.as_millis()).unwrap_or(0);

@@ -194,7 +194,7 @@ impl<'a> Client<'a> {
     /// [`CallError::Unavailable`].
     pub async fn trace(&self, correlation_id: &str) -> Result<Trace, CallError> {
         let unavailable = |error: &dyn fmt::Display| CallError::Unavailable(error.to_string());
-        let operations = &self.pudato.operations;
+        let operations = &self.pudato.fabric.operations;
         let waiting = match operations.find("correlation_id", correlation_id).await {
             Ok(waiting) => Some(waiting),
             Err(error) if error.kind == ErrorKind::Invalid => None,

@@ -39,7 +39,7 @@ impl Installation {
         if let Some(known) = known.get(topic) {
             return known.clone();
         }
-        let asked = tokio::time::timeout(WAIT, self.operations.has_subscribers(topic)).await;
+        let asked = tokio::time::timeout(WAIT, self.fabric.operations.has_subscribers(topic)).await;
         let found = match asked {
             Ok(Ok(true)) => Subscribers::Some,
             Ok(Ok(false)) => Subscribers::None,

@@ -197,7 +197,11 @@ impl Installation {
     pub(crate) async fn whereabouts(&self, correlation_id: &str, service: Option<&str>) -> String {
         let view = View::of(self);
         let mut said = Vec::new();
-        let found = self.operations.find("correlation_id", correlation_id).await;
+        let found = self
+            .fabric
+            .operations
+            .find("correlation_id", correlation_id)
+            .await;
         match &found {
             Ok(found) => {
                 for stored in found {
@@ -242,7 +246,7 @@ impl Installation {
             if let Some(text) = self.subscribers(&topic).await.unknown() {
                 said.push(text);
             }
-            if let Ok(counts) = self.operations.counts(&queue).await {
+            if let Ok(counts) = self.fabric.operations.counts(&queue).await {
                 let (visible, in_flight) = (counts.visible, counts.in_flight);
                 said.push(format!(
                     "{queue} has about {visible} waiting and {in_flight} in-flight messages"

@@ -29,9 +29,7 @@ use places::Places;
 use pudato_engine::Outbox;
 use pudato_engine::board::Board;
 use pudato_handler::Handler;
-use pudato_messaging::{
-    ClaimStore, Clock, Consumer, Error, Operations, Publisher, SystemClock, Topology,
-};
+use pudato_messaging::{ClaimStore, Clock, Consumer, Error, SystemClock, Topology};
 use pudato_registry::RegistryStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,10 +43,6 @@ pub struct Installation {
     pub names: Names,
     /// The fabric.
     pub fabric: Fabric,
-    /// Publishes messages.
-    pub publisher: Arc<dyn Publisher>,
-    /// Browses queues.
-    pub operations: Arc<dyn Operations>,
     /// Jobs, steps and lineage.
     pub registry: Arc<dyn RegistryStore>,
     /// Makes messages ready to be published.
@@ -156,8 +150,6 @@ impl Installation {
         let began = crate::time::timestamp(clock.now_ms());
         Ok(Self {
             names,
-            publisher: Arc::clone(&fabric.publisher),
-            operations: Arc::clone(&fabric.operations),
             registry,
             outbox: Outbox {
                 publisher: Arc::clone(&fabric.publisher),

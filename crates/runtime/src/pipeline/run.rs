@@ -103,7 +103,7 @@ impl<'a> Runner<'a> {
 
     /// Removes a command to the registry from its queue. Returns false if a worker has received it already.
     async fn take_back(&self, correlation_id: &str) -> Result<bool, Error> {
-        let operations = &self.pudato.operations;
+        let operations = &self.pudato.fabric.operations;
         let queue = self.pudato.names.queue("registry");
         let found = operations.find("correlation_id", correlation_id).await?;
         let ids: Vec<String> = found

@@ -88,7 +88,7 @@ impl Installation {
 
     pub(crate) fn dead_letter_watch(&self) -> DeadLetterWatch {
         DeadLetterWatch {
-            operations: Arc::clone(&self.operations),
+            operations: Arc::clone(&self.fabric.operations),
             queues: self.watched(),
             outbox: self.outbox.clone(),
             results_topic: self.names.results(),
