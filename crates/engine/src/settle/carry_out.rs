@@ -5,6 +5,7 @@ use crate::pace::{Backoff, Jitter};
 use crate::process::{Decision, Incoming, Outcome};
 use pudato_handler::FollowUp;
 use pudato_messaging::{Clock, Consumer, Deleted, Error, IdempotencyStore, Lease};
+use pudato_protocol::Result as Reply;
 use std::time::Duration;
 
 /// The answer to a message, and the Command that follows it later.
@@ -41,16 +42,34 @@ pub trait Policy: Sync {
 }
 
 impl Settling<'_> {
-    /// Makes the answer of a decision ready, if it has one. Storing a claim may take minutes, so this happens while the lease is still
-    /// renewed.
-    pub async fn prepare(&self, decision: &Decision) -> Option<Result<Prepared, Error>> {
-        let (outcome, follow_up) = match decision {
-            Decision::Done(outcome) => (outcome, None),
-            Decision::Pending(outcome, follow_up) => (outcome, Some(&**follow_up)),
-            _ => return None,
-        };
+    /// Makes an answer ready, publishes and stores it, and deletes the message. Storing a claim may take minutes, so the lease is still
+    /// renewed meanwhile, and taken only then.
+    async fn answer(
+        self,
+        policy: &impl Policy,
+        lease: impl Future<Output = Option<Lease>>,
+        answer: Answer<'_>,
+    ) -> Result<(), Error> {
+        let (outcome, follow_up) = answer;
         let limits = self.consumer.limits();
-        Some(self.preparer.prepare(outcome, follow_up, &limits).await)
+        let prepared = self.preparer.prepare(outcome, follow_up, &limits).await;
+        let Some(lease) = lease.await else {
+            return Ok(());
+        };
+        match policy.settle(lease, answer, prepared).await? {
+            Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
+            Deleted::Deleted | Deleted::Unknown => {
+                let result = &outcome.result;
+                tracing::debug!(status = ?result.status, duration_ms = result.duration_ms, "the command was answered");
+            }
+        }
+        Ok(())
+    }
+
+    /// Dead-letters the message, and publishes the Result for its sender.
+    async fn reject(self, lease: Lease, why: &str, result: Option<&Reply>) -> Result<(), Error> {
+        let publish = self.preparer.result(result).await?;
+        self.consumer.dead_letter(lease, why, publish).await
     }
 
     /// Stores an answer that could not be made ready, so that the next receiver of the message does not repeat its effect.
@@ -64,53 +83,15 @@ impl Settling<'_> {
     }
 }
 
-/// Carries out a decision. `prepared` is the return value of [`Settling::prepare`]. A message that cannot be settled stays on its queue and
-/// is redelivered.
+/// Carries out a decision. `lease` is `None` if the lease is lost; then nothing happens. A message that cannot be settled stays on its queue
+/// and is redelivered.
 pub async fn carry_out(
     settling: Settling<'_>,
     policy: &impl Policy,
-    (message, lease): (&Incoming, Lease),
+    message: &Incoming,
+    lease: impl Future<Output = Option<Lease>>,
     decision: Decision,
-    prepared: Option<Result<Prepared, Error>>,
 ) {
-    let settled = match (decision, prepared) {
-        (Decision::Done(outcome), Some(prepared)) => {
-            publish(policy, lease, (&outcome, None), prepared).await
-        }
-        (Decision::Pending(outcome, follow_up), Some(prepared)) => {
-            publish(policy, lease, (&outcome, Some(&follow_up)), prepared).await
-        }
-        (decision, _) => turn_away(settling, policy, (message, lease), decision).await,
-    };
-    if let Err(error) = settled {
-        let message_id = &message.message_id;
-        tracing::warn!(%error, message_id, "the message could not be settled; it will be redelivered");
-    }
-}
-
-async fn publish(
-    policy: &impl Policy,
-    lease: Lease,
-    answer: Answer<'_>,
-    prepared: Result<Prepared, Error>,
-) -> Result<(), Error> {
-    match policy.settle(lease, answer, prepared).await? {
-        Deleted::LeaseLost => tracing::warn!("the lease was lost; the answer is not published"),
-        Deleted::Deleted | Deleted::Unknown => {
-            let result = &answer.0.result;
-            tracing::debug!(status = ?result.status, duration_ms = result.duration_ms, "the command was answered");
-        }
-    }
-    Ok(())
-}
-
-/// Releases the message or dead-letters it.
-async fn turn_away(
-    settling: Settling<'_>,
-    policy: &impl Policy,
-    (message, lease): (&Incoming, Lease),
-    decision: Decision,
-) -> Result<(), Error> {
     let Settling {
         consumer,
         clock,
@@ -118,29 +99,39 @@ async fn turn_away(
         ..
     } = settling;
     let attempt = message.attempt.unwrap_or(1);
-    match decision {
+    let settled = match decision {
+        Decision::Done(outcome) => settling.answer(policy, lease, (&outcome, None)).await,
+        Decision::Pending(outcome, follow_up) => {
+            let answer = (&*outcome, Some(&*follow_up));
+            settling.answer(policy, lease, answer).await
+        }
         Decision::Retry { why, after } => {
+            let Some(lease) = lease.await else { return };
             let after = after.unwrap_or_else(|| Backoff::RETRY.wait(attempt, jitter));
             tracing::warn!(%why, after_s = after.as_secs(), "the command failed; it will be redelivered");
             consumer.release(lease, after).await
         }
         Decision::Busy { until_ms } => {
+            let Some(lease) = lease.await else { return };
             let left_ms = until_ms.saturating_sub(clock.now_ms());
             tracing::info!("the same request is running elsewhere; the message is released");
             let after = Duration::from_millis(left_ms);
             consumer.release(lease, after).await
         }
         Decision::Unavailable { why } => {
+            let Some(lease) = lease.await else { return };
             let after = policy.unavailable_for(attempt);
             tracing::warn!(%why, after_s = after.as_secs(), "a backend is unavailable; the message is released");
             consumer.release(lease, after).await
         }
         Decision::Reject { why, result } => {
+            let Some(lease) = lease.await else { return };
             tracing::error!(%why, "the message cannot be handled; it moves to the dead-letter queue");
-            let publish = settling.preparer.result(result.as_deref()).await?;
-            consumer.dead_letter(lease, &why, publish).await
+            settling.reject(lease, &why, result.as_deref()).await
         }
-        // Without messages there is nothing to publish. The message is redelivered and answered then.
-        Decision::Done(_) | Decision::Pending(..) => consumer.release(lease, Duration::ZERO).await,
+    };
+    if let Err(error) = settled {
+        let message_id = &message.message_id;
+        tracing::warn!(%error, message_id, "the message could not be settled; it will be redelivered");
     }
 }

@@ -125,15 +125,11 @@ impl Running {
             .saturating_sub(began_ms);
         self.is_quick.store(took_ms < QUICK_MS, Ordering::Relaxed);
         let settling = self.worker.settling();
-        let prepared = settling.prepare(&decision).await;
-        let Some(lease) = hand.held.take().await else {
-            return;
-        };
         let policy = KeepUntilSettled {
             running: self,
             hand,
         };
-        carry_out(settling, &policy, (message, lease), decision, prepared).await;
+        carry_out(settling, &policy, message, hand.held.take(), decision).await;
     }
 
     /// Decides. While a backend is down, decides again without spending an attempt.

@@ -145,13 +145,13 @@ impl Opened {
             } => decision,
         };
         let settling = self.settling();
-        let prepared = settling.prepare(&decision).await;
         let policy = GiveBack {
             settling,
             settler,
             attempt: message.attempt.unwrap_or(1),
         };
-        carry_out(settling, &policy, (&message, lease), decision, prepared).await;
+        let lease = std::future::ready(Some(lease));
+        carry_out(settling, &policy, &message, lease, decision).await;
     }
 
     /// Decides. While a backend is down, tries again a few times.
