@@ -1,6 +1,7 @@
 //! Real servers for the tests and measurements of pudato: on loopback, on free ports, stopped when who started them ends.
 
 mod emulator;
+mod gate;
 mod pgbouncer;
 mod postgres;
 mod proxy;

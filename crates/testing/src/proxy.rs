@@ -1,5 +1,6 @@
 //! A proxy between a client and an emulator of AWS, which does to calls what networks and clouds do.
 
+use crate::gate::Gate;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -42,6 +43,7 @@ type Decide = dyn Fn(&Call) -> Fault + Send + Sync;
 pub struct Proxy {
     port: u16,
     decide: Arc<Mutex<Arc<Decide>>>,
+    gate: Arc<Gate>,
 }
 
 impl Proxy {
@@ -54,15 +56,20 @@ impl Proxy {
         let own = listener.local_addr()?.port();
         let pass: Arc<Decide> = Arc::new(|_| Fault::None);
         let decide = Arc::new(Mutex::new(pass));
-        let shared = Arc::clone(&decide);
+        let gate = Arc::<Gate>::default();
+        let shared = (Arc::clone(&decide), Arc::clone(&gate));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let decide = Arc::clone(&shared);
+                let (decide, gate) = shared.clone();
                 // A connection that ends, on either side, ends its thread.
-                std::thread::spawn(move || serve(stream, port, &decide));
+                std::thread::spawn(move || serve(stream, port, &decide, &gate));
             }
         });
-        Ok(Self { port: own, decide })
+        Ok(Self {
+            port: own,
+            decide,
+            gate,
+        })
     }
 
     /// Where it listens.
@@ -73,6 +80,14 @@ impl Proxy {
     /// Decides about every call from now on.
     pub fn decide(&self, decide: impl Fn(&Call) -> Fault + Send + Sync + 'static) {
         *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(decide);
+    }
+
+    /// Runs `change` while no call whose name begins with `start` is on its way: the proxy waits until those that it passed on are
+    /// answered, and holds later ones back.
+    pub fn while_held(&self, start: &str, change: impl FnOnce()) {
+        self.gate.close(start);
+        change();
+        self.gate.open();
     }
 }
 
@@ -152,7 +167,12 @@ impl Message {
     }
 }
 
-fn serve(client: TcpStream, port: u16, decide: &Mutex<Arc<Decide>>) -> std::io::Result<()> {
+fn serve(
+    client: TcpStream,
+    port: u16,
+    decide: &Mutex<Arc<Decide>>,
+    gate: &Gate,
+) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     let mut from = BufReader::new(client.try_clone()?);
     let mut to = client;
@@ -165,6 +185,7 @@ fn serve(client: TcpStream, port: u16, decide: &Mutex<Arc<Decide>>) -> std::io::
         // SNS has its verb in the body, so that is read before it is decided; a reset comes as well then.
         request.read_body(&mut from)?;
         let call = call(&request);
+        let _inside = gate.enter(&call.name);
         let decision = Arc::clone(&decide.lock().unwrap_or_else(PoisonError::into_inner));
         let fault = decision(&call);
         match fault {

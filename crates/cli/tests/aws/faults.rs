@@ -2,7 +2,7 @@
 
 use crate::on_aws::OnAws;
 use pudato_testing::{Call, Fault};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const COMMANDS: usize = 5_000;
@@ -39,6 +39,14 @@ fn survive(
         accepted.len()
     );
     aws.check(&accepted);
+}
+
+/// Whether the work is under way. The results consumer creates the database, so at first there is none.
+fn has_results(aws: &OnAws) -> bool {
+    let sql = "SELECT COUNT(*) FROM result";
+    let count = |registry: rusqlite::Connection| registry.query_row(sql, [], |row| row.get(0));
+    aws.installation.data().join("registry.db").exists()
+        && count(aws.installation.open("registry.db")).is_ok_and(|count: i64| count > 0)
 }
 
 #[test]
@@ -151,7 +159,7 @@ fn an_emulator_that_stops_and_starts_again_loses_nothing() {
         "an_emulator_that_stops",
         |_| Fault::None,
         |aws| {
-            std::thread::sleep(Duration::from_secs(3));
+            aws.wait("the first Results", || has_results(aws));
             aws.emulator.stop();
             std::thread::sleep(Duration::from_secs(3));
             aws.emulator.run().expect("it starts again");
@@ -163,27 +171,15 @@ fn an_emulator_that_stops_and_starts_again_loses_nothing() {
 /// subscription (docs/design/sns-sqs.md). So no publish is on its way at these two moments.
 #[test]
 fn a_results_topic_that_is_gone_for_a_minute_loses_nothing() {
-    static HELD: AtomicBool = AtomicBool::new(false);
-    let hold = |call: &Call| {
-        while call.name.starts_with("SNS Publish") && HELD.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Fault::None
-    };
-    let while_held = |change: &dyn Fn()| {
-        HELD.store(true, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_secs(2));
-        change();
-        HELD.store(false, Ordering::Relaxed);
-    };
-    survive("a_results_topic_that_is_gone", hold, |aws| {
-        std::thread::sleep(Duration::from_secs(2));
+    let none = |_: &Call| Fault::None;
+    survive("a_results_topic_that_is_gone", none, |aws| {
+        aws.wait("the first Results", || has_results(aws));
         let topic = "arn:aws:sns:us-east-1:000000000000:pudato-results";
-        while_held(&|| {
+        aws.proxy.while_held("SNS Publish", || {
             aws.aws(&["sns", "delete-topic", "--topic-arn", topic]);
         });
         std::thread::sleep(Duration::from_secs(60));
-        while_held(&|| {
+        aws.proxy.while_held("SNS Publish", || {
             aws.installation.ok(&["topology", "apply"]);
         });
     });
