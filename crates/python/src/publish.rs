@@ -88,7 +88,7 @@ impl Kind {
 
 /// Publishes all, in their order as far as the fabric keeps it.
 async fn publish(opened: &Opened, kind: Kind, topic: &str, bodies: Vec<String>) -> Vec<Outcome> {
-    let limits = match opened.publisher.limits(topic).await {
+    let limits = match opened.fabric.publisher.limits(topic).await {
         Ok(limits) => limits,
         Err(error) => return bodies.iter().map(|_| Err(error.clone())).collect(),
     };
@@ -121,7 +121,7 @@ async fn publish(opened: &Opened, kind: Kind, topic: &str, bodies: Vec<String>) 
 /// Sends a batch of messages, each with its place. Returns the outcomes with the places.
 async fn send(opened: &Opened, topic: &str, batch: Vec<(usize, Message)>) -> Vec<(usize, Outcome)> {
     let (places, batch): (Vec<usize>, Vec<Message>) = batch.into_iter().unzip();
-    let outcomes = match opened.publisher.publish(topic, batch).await {
+    let outcomes = match opened.fabric.publisher.publish(topic, batch).await {
         Ok(outcomes) => outcomes,
         Err(error) => places.iter().map(|_| Err(error.clone())).collect(),
     };

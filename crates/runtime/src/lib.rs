@@ -37,7 +37,7 @@ mod time;
 pub use client::Trace;
 pub use client::{CallError, Client, Listener, View};
 pub use input::read_file;
-pub use installation::{Fabric, Installation, OpenError, Profile, registry_place};
+pub use installation::{Backend, Fabric, Installation, OpenError, Profile, registry_place};
 pub use names::{HISTORY, Names};
 pub use pudato_engine::{
     Backoff, DeadLetterWatch, Decision, EnvelopePolicy, Incoming, Jitter, Kind, Outbox, Outcome,

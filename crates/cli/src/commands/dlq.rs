@@ -238,11 +238,9 @@ async fn show(context: &Context, pudato: &Installation, id: &str) -> Result<(), 
 }
 
 fn not_found(pudato: &Installation, id: &str) -> Failure {
-    Failure::failed(match pudato.fabric.profile.is_shared {
-        false => format!("no dead letter has the id {id:?}"),
-        true => format!(
-            "no visible dead letter has the id {id:?}; after a look at a dead letter, SQS hides it for up to two minutes"
-        ),
+    Failure::failed(match pudato.fabric.profile.no_dead_letter_advice {
+        None => format!("no dead letter has the id {id:?}"),
+        Some(advice) => format!("no visible dead letter has the id {id:?}; {advice}"),
     })
 }
 

@@ -50,8 +50,9 @@ impl Trace {
             }
         }
         if trace.waiting.is_none() {
+            let queues = pudato.fabric.profile.queues;
             eprintln!(
-                "pudato: SQS queues cannot be searched, so messages that are still waiting are not shown"
+                "pudato: {queues} cannot be searched, so messages that are still waiting are not shown"
             );
         }
         for stored in trace.waiting.iter().flatten() {

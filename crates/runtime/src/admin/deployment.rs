@@ -1,6 +1,6 @@
 //! The resources on AWS: compares them with the topology (docs/design/sns-sqs.md), creates them and removes them.
 
-use crate::installation::{OpenError, aws::sdk_config_as};
+use crate::installation::{OpenError, aws::sdk::sdk_config_as};
 use crate::names::{HISTORY, Names};
 use crate::settings::Settings;
 use crate::settings::services::{self, Queue, SERVICES, Service};

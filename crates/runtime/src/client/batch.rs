@@ -40,7 +40,7 @@ impl Client<'_> {
         if pudato.subscribers(&topic).await == Subscribers::None {
             return Err(CallError::Refused(pudato.no_subscriber(service, &topic)));
         }
-        let limits = pudato.publisher.limits(&topic).await;
+        let limits = pudato.fabric.publisher.limits(&topic).await;
         let entries = limits
             .map_err(|error| CallError::not_sent(&error))?
             .batch_entries_max;
@@ -78,7 +78,7 @@ impl Client<'_> {
         if count == 0 {
             return Vec::new();
         }
-        match self.pudato.publisher.publish(topic, batch).await {
+        match self.pudato.fabric.publisher.publish(topic, batch).await {
             Ok(ends) => {
                 let ends = ends.into_iter();
                 ends.map(|end| end.map_err(|error| CallError::not_sent(&error)))

@@ -238,7 +238,7 @@ impl Installation {
         said.join("; ")
     }
 
-    /// What can be said on AWS about a Command that no program on this machine is handling.
+    /// What can be said about a Command that no program on this machine is handling, on a fabric whose queues cannot be searched.
     async fn seen_from_here(&self, service: Option<&str>) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(service) = service {
@@ -253,9 +253,10 @@ impl Installation {
                 ));
             }
         }
-        said.push(
-            "no program on this machine is handling it, and neither SQS queues nor workers elsewhere can be searched from here".into(),
-        );
+        let queues = self.fabric.profile.queues;
+        said.push(format!(
+            "no program on this machine is handling it, and neither {queues} nor workers elsewhere can be searched from here"
+        ));
         said
     }
 }

@@ -1,7 +1,9 @@
 //! The embedded fabric: one SQLite file in the data folder.
 
 use super::OpenError;
+use super::backend::Backend;
 use super::fabric::{Consumers, Fabric, FabricFile, Parts, Profile, PushedConsumer};
+use super::objects::Unlisted;
 use async_trait::async_trait;
 use pudato_engine::EnvelopePolicy;
 use pudato_messaging::local::LocalFabric;
@@ -13,7 +15,20 @@ use std::time::Duration;
 /// The time between two searches of the dead-letter queues.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
+pub(super) static BACKEND: Backend = Backend {
+    name: "embedded",
+    is_chosen_by: |_| false,
+    needs_aws: false,
+    unlisted: Unlisted::Folders,
+    stores_answers: true,
+    has_reply_queues: false,
+    feeds_lambda: false,
+    requires: |_| Vec::new(),
+    requires_advice: "",
+    open: |parts| Box::pin(open(parts)),
+};
+
+async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
     let fabric = LocalFabric::open(&parts.settings.data_dir, parts.clock)?;
     fabric.declare(parts.topology.clone()).await?;
     let fabric = Arc::new(fabric);
@@ -29,10 +44,13 @@ pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
         usage: None,
         file: Some(Arc::new(Local(fabric))),
         expiring_answers: None,
+        known_queues: None,
         profile: Profile {
             is_shared: false,
             watch_every: WATCH_EVERY,
+            queues: "queues",
             no_subscriber_advice: |_| "the program that handles it subscribes its queue when it starts",
+            no_dead_letter_advice: None,
             examine: None,
         },
     })

@@ -1,19 +1,17 @@
-//! The fabric as a struct of ports. [`open`] is the only function that chooses a backend.
+//! The fabric as a struct of ports.
 
-use super::aws;
 use super::databases::Databases;
-use super::embedded;
 use super::places::Places;
 use super::{Installation, OpenError};
 use crate::names::Names;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use async_trait::async_trait;
 use pudato_engine::EnvelopePolicy;
 use pudato_messaging::{
     ClaimStore, Clock, Consumer, Delivery, Error, IdempotencyStore, Operations, Publisher, Topology,
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +39,8 @@ pub struct Fabric {
     pub(crate) file: Option<Arc<dyn FabricFile>>,
     /// The store from which the results consumer deletes old answers; `None` if the store expires them by itself.
     pub(crate) expiring_answers: Option<Arc<dyn IdempotencyStore>>,
+    /// The names of the queues whose setting (`PUDATO_.._QUEUE_URL`) is set, on a fabric where no others exist; `None` if all queues exist.
+    pub(crate) known_queues: Option<BTreeSet<&'static str>>,
     /// The other differences between fabrics, as values.
     pub profile: Profile,
 }
@@ -52,8 +52,12 @@ pub struct Profile {
     pub is_shared: bool,
     /// The time between two searches of the dead-letter queues.
     pub watch_every: Duration,
+    /// What messages to users call its queues.
+    pub queues: &'static str,
     /// The remedy if the topic of this service has no subscriber.
     pub no_subscriber_advice: fn(service: &str) -> &'static str,
+    /// Why a dead letter may exist and not be found; `None` if it would be found.
+    pub no_dead_letter_advice: Option<&'static str>,
     /// The checks of `pudato doctor` for this fabric only.
     pub(crate) examine: Option<Examine>,
 }
@@ -134,12 +138,4 @@ pub(super) struct Parts<'a> {
     pub(super) databases: &'a Databases,
     pub(super) claims: Arc<dyn ClaimStore>,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// Opens the fabric that the settings choose. A new backend is a module of its own and an arm here.
-pub(super) async fn open(parts: Parts<'_>) -> Result<Fabric, OpenError> {
-    match parts.settings.fabric {
-        settings::Fabric::Embedded => embedded::open(parts).await,
-        settings::Fabric::Aws => aws::open(parts).await,
-    }
 }

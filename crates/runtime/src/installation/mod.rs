@@ -2,8 +2,8 @@
 //!
 //! This is the only module that names backends. docs/design/installation.md explains the steps.
 
-#[cfg_attr(not(feature = "aws"), path = "no_aws.rs")]
 pub(crate) mod aws;
+mod backend;
 mod databases;
 mod embedded;
 mod error;
@@ -11,11 +11,10 @@ mod fabric;
 mod handlers;
 mod objects;
 mod places;
-#[cfg(feature = "aws")]
-mod session;
 #[cfg_attr(not(feature = "duckdb"), path = "no_warehouse.rs")]
 mod warehouse;
 
+pub use backend::Backend;
 pub use error::OpenError;
 pub use fabric::{Fabric, Profile};
 pub(crate) use fabric::{PushedConsumer, ReplyQueue};
@@ -24,7 +23,7 @@ pub use places::registry_place;
 use crate::admin::usage::Ledger;
 use crate::client::Subscribers;
 use crate::names::{HISTORY, Names, RESULTS};
-use crate::settings::{self, DatabasePlace, Replies, Settings, services};
+use crate::settings::{DatabasePlace, Replies, Settings, services};
 use places::Places;
 use pudato_engine::Outbox;
 use pudato_engine::board::Board;
@@ -36,6 +35,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Mutex;
+
+/// The backends; the first is the default. A new one is a module of its own and a line here.
+pub(crate) static BACKENDS: &[&Backend] = &[&embedded::BACKEND, &aws::BACKEND];
 
 /// An installation of pudato: its fabric, stores and handlers.
 pub struct Installation {
@@ -91,7 +93,11 @@ impl Installation {
     /// # Errors
     /// As [`Installation::open`].
     pub async fn open_to_publish(settings: Settings) -> Result<Self, OpenError> {
-        if settings.fabric == settings::Fabric::Embedded || settings.registry_is_set {
+        let required = (settings.fabric.requires)(&[]);
+        let must_be_set = required
+            .iter()
+            .any(|name| name == services::REGISTRY_DATABASE);
+        if settings.registry_is_set || !must_be_set {
             return Self::open_to_call(settings).await;
         }
         Self::open_without_registry(settings, Vec::new()).await
@@ -115,7 +121,7 @@ impl Installation {
         settings: Settings,
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
-        settings.require(&[services::REGISTRY_DATABASE.to_owned()])?;
+        settings.require(&(settings.fabric.requires)(&[]))?;
         Self::assemble(settings, own).await
     }
 
@@ -124,9 +130,8 @@ impl Installation {
         let places = Places::find(&settings).await?;
         let databases = databases::open(&places.registry, &settings)?;
         let registry = Arc::clone(&databases.registry);
-        let unlisted = objects::Unlisted::on(settings.fabric);
-        let containers = objects::open(&settings, &places, unlisted)?;
-        let claims: Arc<dyn ClaimStore> = Arc::new(objects::claims(&settings, &places, unlisted)?);
+        let containers = objects::open(&settings, &places)?;
+        let claims: Arc<dyn ClaimStore> = Arc::new(objects::claims(&settings, &places)?);
         let told = Arc::clone(&clock);
         let now = move || crate::time::timestamp(told.now_ms());
         let built_in =
@@ -137,7 +142,7 @@ impl Installation {
         let names = Names::new(&settings.prefix);
         let services: Vec<String> = handlers.keys().cloned().collect();
         let topology = names.topology(&services, &[HISTORY.to_owned()], settings.visibility);
-        let fabric = fabric::open(fabric::Parts {
+        let fabric = (settings.fabric.open)(fabric::Parts {
             settings: &settings,
             names: &names,
             topology: &topology,
@@ -205,11 +210,10 @@ impl Installation {
             .filter(|name| self.has_queue(name))
     }
 
-    /// Whether the queue of `name` is known. The embedded fabric has all queues.
+    /// Whether the queue of `name` exists, as far as this program knows. A service of another program has a queue wherever it has a handler.
     pub(crate) fn has_queue(&self, name: &str) -> bool {
-        !self.fabric.profile.is_shared
-            || !services::has_queue_setting(name)
-            || self.settings.aws.queue_urls.contains_key(name)
+        let known = self.fabric.known_queues.as_ref();
+        known.is_none_or(|known| known.contains(name) || !services::has_queue_setting(name))
     }
 
     /// Opens a queue for reading.

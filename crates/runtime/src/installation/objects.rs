@@ -3,7 +3,7 @@
 use super::OpenError;
 use super::places::Places;
 use crate::adapters::ClaimObjects;
-use crate::settings::{Fabric, Settings};
+use crate::settings::Settings;
 use pudato_storage::{Containers, ContainersBuilder, Objects};
 
 /// The place of containers that no setting lists.
@@ -13,15 +13,6 @@ pub(super) enum Unlisted {
     Folders,
     /// None: only listed containers exist, except that of claims, which is the bucket of that name.
     Buckets,
-}
-
-impl Unlisted {
-    pub(super) fn on(fabric: Fabric) -> Self {
-        match fabric {
-            Fabric::Embedded => Self::Folders,
-            Fabric::Aws => Self::Buckets,
-        }
-    }
 }
 
 fn builder(places: &Places) -> ContainersBuilder {
@@ -38,13 +29,9 @@ fn build(builder: ContainersBuilder) -> Result<Objects, OpenError> {
 }
 
 /// The containers of the storage service.
-pub(super) fn open(
-    settings: &Settings,
-    places: &Places,
-    unlisted: Unlisted,
-) -> Result<Objects, OpenError> {
+pub(super) fn open(settings: &Settings, places: &Places) -> Result<Objects, OpenError> {
     let mut builder = builder(places);
-    if unlisted == Unlisted::Folders {
+    if settings.fabric.unlisted == Unlisted::Folders {
         builder = builder.root(places.data_dir.join("objects"));
     }
     for (name, location) in &settings.containers {
@@ -54,13 +41,9 @@ pub(super) fn open(
 }
 
 /// The container of claims.
-pub(super) fn claims(
-    settings: &Settings,
-    places: &Places,
-    unlisted: Unlisted,
-) -> Result<ClaimObjects, OpenError> {
+pub(super) fn claims(settings: &Settings, places: &Places) -> Result<ClaimObjects, OpenError> {
     let name = &settings.claims_container;
-    let location = match (settings.containers.get(name), unlisted) {
+    let location = match (settings.containers.get(name), settings.fabric.unlisted) {
         (Some(location), _) => Some(location.clone()),
         (None, Unlisted::Buckets) => Some(format!("s3://{name}")),
         (None, Unlisted::Folders) => None,

@@ -1,7 +1,8 @@
 //! The function that creates the registry's tables, and the roles of all other functions in its database. Only this function has the
 //! owner's secret. The person who deploys invokes it with `{"roles": {"registry": "secretsmanager:..", "answers": "secretsmanager:.."}}`.
 
-use crate::installation::{OpenError, aws};
+use crate::installation::OpenError;
+use crate::installation::aws::sdk;
 use crate::settings::{DatabasePlace, Settings};
 use pudato_registry::{PostgresRegistry, Purpose};
 use serde_json::{Map, Value, json};
@@ -63,7 +64,7 @@ fn roles(event: &Value) -> Result<Vec<(String, Purpose, DatabasePlace)>, OpenErr
 
 /// The URL of a server at a place.
 async fn url(place: &DatabasePlace, settings: &Settings, name: &str) -> Result<String, OpenError> {
-    match aws::resolve(place, settings).await? {
+    match sdk::resolve(place, settings).await? {
         DatabasePlace::Postgres(url) => Ok(url),
         _ => Err(OpenError::Settings(format!(
             "{name}: expected postgres://.., or a secret that holds such a URL"

@@ -167,8 +167,7 @@ fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
     if settings.query.file_is_set {
         wrong.push("DUCKDB_PATH: the warehouse of a Lambda is in memory, since its disk is gone with the container; unset it");
     }
-    let is_aws = settings.fabric == crate::settings::Fabric::Aws;
-    if !is_aws {
+    if !settings.fabric.feeds_lambda {
         wrong.push("PUDATO_FABRIC: a Lambda has the fabric aws; set PUDATO_RESULTS_TOPIC_ARN and the other places");
     }
     if wrong.is_empty() {

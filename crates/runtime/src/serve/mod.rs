@@ -40,7 +40,8 @@ impl Installation {
     /// # Errors
     /// A role cannot start or continue. The other roles are drained then.
     pub async fn run(&self, roles: &[Role], drain: CancellationToken) -> Result<(), OpenError> {
-        self.settings().require(&self.needed(roles))?;
+        let settings = self.settings();
+        settings.require(&(settings.fabric.requires)(roles))?;
         let readiness = self.serve_health().await?;
         // Cancelled with this future, however it ends.
         let stop = CancellationToken::new();
@@ -89,7 +90,8 @@ impl Installation {
     ) -> Result<(), OpenError> {
         for (name, kind) in [(RESULTS, Kind::Results), (HISTORY, Kind::Events)] {
             if !self.has_queue(name) {
-                tracing::info!("Events are not kept: PUDATO_HISTORY_QUEUE_URL is not set");
+                let setting = services::queue_variable(name);
+                tracing::info!("Events are not stored: {setting} is not set");
                 continue;
             }
             let queue = self.names.queue(name);
@@ -179,24 +181,5 @@ impl Installation {
             let commands = self.deliveries.load(Ordering::Relaxed);
             self.ledger.write(commands, &usage.calls());
         }
-    }
-
-    /// The settings that `roles` need on AWS.
-    fn needed(&self, roles: &[Role]) -> Vec<String> {
-        let mut needed = vec![services::topic_variable(RESULTS)];
-        for role in roles {
-            match role {
-                Role::Worker(service) => {
-                    needed.push(services::topic_variable("events"));
-                    if services::has_queue_setting(service) {
-                        needed.push(services::queue_variable(service));
-                    }
-                }
-                Role::Results => needed.push(services::queue_variable(RESULTS)),
-            }
-        }
-        needed.dedup();
-        needed.push(services::REGISTRY_DATABASE.to_owned());
-        needed
     }
 }

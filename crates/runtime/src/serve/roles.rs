@@ -97,15 +97,14 @@ impl Installation {
         }
     }
 
-    /// The dead-letter queues of commands: those of the services with a handler here and, on a shared fabric, of all services whose queue
-    /// the settings name, since other programs may run their handlers.
+    /// The dead-letter queues of commands: those of the services with a handler here and of all services whose queue the settings name,
+    /// since other programs may run their handlers.
     fn watched(&self) -> Vec<String> {
         let here = self.handlers.keys().filter(|name| self.has_queue(name));
         let mut services: BTreeSet<&str> = here.map(String::as_str).collect();
-        if self.fabric.profile.is_shared {
-            let urls = &self.settings().aws.queue_urls;
+        if let Some(known) = &self.fabric.known_queues {
             let named = services::SERVICES.iter().map(|service| service.name);
-            services.extend(named.filter(|name| urls.contains_key(name)));
+            services.extend(named.filter(|name| known.contains(name)));
         }
         let services = services.into_iter();
         services.map(|name| self.names.dead_letters(name)).collect()

@@ -1,6 +1,6 @@
 //! The places of databases.
 
-use super::Fabric;
+use crate::installation::Backend;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -84,13 +84,19 @@ pub(super) fn registry(url: &str, data_dir: &Path, wrong: &mut Vec<String>) -> D
     }
 }
 
-pub(super) fn answers(url: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Option<DatabasePlace> {
+pub(super) fn answers(
+    url: &str,
+    fabric: &Backend,
+    wrong: &mut Vec<String>,
+) -> Option<DatabasePlace> {
     if url.is_empty() {
         return None;
     }
-    if fabric == Fabric::Embedded {
-        let what = "PUDATO_IDEMPOTENCY_URL: the embedded fabric keeps answers itself; unset it";
-        wrong.push(what.into());
+    if fabric.stores_answers {
+        let name = fabric.name;
+        wrong.push(format!(
+            "PUDATO_IDEMPOTENCY_URL: the {name} fabric stores answers itself; unset it"
+        ));
         return None;
     }
     let place = DatabasePlace::parse(url);

@@ -5,7 +5,8 @@ use super::file::{read_containers, read_file};
 use super::query::QuerySettings;
 use super::reader::Reader;
 use super::variables::{OTHERS, VARIABLES, Variable};
-use super::{FILE, Fabric, Replies, Setting, Settings, SettingsError, Sources, database, value};
+use super::{FILE, Replies, Setting, Settings, SettingsError, Sources, database, value};
+use crate::installation::{BACKENDS, Backend};
 use crate::openlineage::TransportSettings;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -129,53 +130,57 @@ fn find(variable: Variable, sources: &Sources<'_>, file: &BTreeMap<String, Strin
     of(variable.default.into(), "default".into())
 }
 
-/// The fabric, and why: an AWS setting without effect would be a silent mistake.
-fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> Fabric {
-    let aws = all.iter().find(|setting| {
-        let name = setting.variable.name;
-        let is_aws = name.ends_with("_TOPIC_ARN")
-            || name.ends_with("_QUEUE_URL")
-            || name == "AWS_ENDPOINT_URL";
-        is_aws && !setting.value.is_empty()
-    });
-    let because = aws.map(|setting| setting.variable.name);
+/// The fabric, and why: a setting of a fabric that is not chosen would have no effect, which would be a silent mistake.
+fn fabric(all: &mut [Setting], wrong: &mut Vec<String>) -> &'static Backend {
+    let is_set = all.iter().filter(|setting| !setting.value.is_empty());
+    let because = is_set
+        .map(|setting| setting.variable.name)
+        .find_map(|name| {
+            let chosen = BACKENDS.iter().find(|known| (known.is_chosen_by)(name))?;
+            Some((chosen.name, name))
+        });
     let is_prod = value(all, "PUDATO_ENVIRONMENT") == "prod";
     let Some(setting) = all
         .iter_mut()
         .find(|setting| setting.variable.name == "PUDATO_FABRIC")
     else {
-        return Fabric::Embedded;
+        return BACKENDS[0];
     };
     let is_default = setting.origin == "default";
-    if is_default && let Some(name) = because {
-        setting.value = "aws".into();
+    if is_default && let Some((fabric, name)) = because {
+        setting.value = fabric.into();
         setting.origin = format!("default, because {name} is set");
     }
     if is_prod && is_default {
-        wrong.push(
-            "PUDATO_FABRIC: PUDATO_ENVIRONMENT is prod, so say which fabric: embedded or aws"
-                .into(),
-        );
+        wrong.push(format!(
+            "PUDATO_FABRIC: PUDATO_ENVIRONMENT is prod, so say which fabric: {}",
+            names(|_| true)
+        ));
     }
-    match setting.value.as_str() {
-        "embedded" => Fabric::Embedded,
-        "aws" => Fabric::Aws,
-        other => {
-            wrong.push(format!(
-                "PUDATO_FABRIC: expected embedded or aws, found {other:?}"
-            ));
-            Fabric::Embedded
-        }
-    }
+    let chosen = BACKENDS.iter().find(|known| known.name == setting.value);
+    chosen.copied().unwrap_or_else(|| {
+        let (known, found) = (names(|_| true), &setting.value);
+        wrong.push(format!("PUDATO_FABRIC: expected {known}, found {found:?}"));
+        BACKENDS[0]
+    })
 }
 
-fn replies(text: &str, fabric: Fabric, wrong: &mut Vec<String>) -> Replies {
-    match (text, fabric) {
+/// The names of these backends, as an enumeration.
+fn names(of: impl Fn(&Backend) -> bool) -> String {
+    let backends = BACKENDS.iter().filter(|backend| of(backend));
+    let names: Vec<&str> = backends.map(|backend| backend.name).collect();
+    names.join(" or ")
+}
+
+fn replies(text: &str, fabric: &Backend, wrong: &mut Vec<String>) -> Replies {
+    match (text, fabric.has_reply_queues) {
         ("registry", _) => Replies::Registry,
-        ("queue", Fabric::Aws) => Replies::Queue,
-        ("queue", Fabric::Embedded) => {
-            let what = "PUDATO_REPLIES: queue is for PUDATO_FABRIC=aws; on the embedded fabric callers read the registry, so unset it";
-            wrong.push(what.into());
+        ("queue", true) => Replies::Queue,
+        ("queue", false) => {
+            let (able, name) = (names(|backend| backend.has_reply_queues), fabric.name);
+            wrong.push(format!(
+                "PUDATO_REPLIES: queue is for PUDATO_FABRIC={able}; on the {name} fabric callers read the registry, so unset it"
+            ));
             Replies::Registry
         }
         _ => {
@@ -292,7 +297,7 @@ mod tests {
     fn an_aws_setting_chooses_aws_and_all_that_is_missing_is_named_at_once() {
         let environment = [("PUDATO_STORAGE_QUEUE_URL", "https://sqs/q")];
         let settings = load(&environment, None).expect("settings");
-        assert_eq!(settings.fabric, Fabric::Aws);
+        assert_eq!(settings.fabric.name, "aws");
         let needed = [
             "PUDATO_STORAGE_QUEUE_URL",
             "PUDATO_RESULTS_TOPIC_ARN",

@@ -18,7 +18,7 @@ pub use query::QuerySettings;
 pub use session::{AwsCredentials, AwsSession, CredentialsSource};
 pub use variables::{VARIABLES, Variable, instead_of};
 
-use crate::installation::OpenError;
+use crate::installation::{Backend, OpenError};
 use crate::openlineage::TransportSettings;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,21 +28,12 @@ use std::time::Duration;
 /// The name of the settings file in the working directory.
 pub const FILE: &str = "pudato.toml";
 
-/// The fabric that carries messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fabric {
-    /// SQLite in the data folder of this machine.
-    Embedded,
-    /// SNS and SQS.
-    Aws,
-}
-
 /// The place where a caller waits for the Result of its Command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
     /// In the registry.
     Registry,
-    /// On a queue of its own, for callers that cannot reach the registry; on AWS only.
+    /// On a queue of its own, for callers that cannot reach the registry; not on every fabric.
     Queue,
 }
 
@@ -62,8 +53,8 @@ pub struct Setting {
 pub struct Settings {
     /// Every value with its origin, in the order of [`VARIABLES`].
     pub all: Vec<Setting>,
-    /// The fabric.
-    pub fabric: Fabric,
+    /// The backend of the fabric.
+    pub fabric: &'static Backend,
     /// The data folder.
     pub data_dir: PathBuf,
     /// The prefix of all names.
@@ -160,17 +151,17 @@ impl Settings {
         false
     }
 
-    /// Refuses to start on AWS if one of the settings `needed` is missing.
+    /// Refuses to start if one of the settings `needed` is missing.
     ///
     /// # Errors
-    /// All missing settings, and why the fabric is AWS.
+    /// All missing settings, and why this fabric was chosen.
     pub fn require(&self, needed: &[String]) -> Result<(), SettingsError> {
         let missing: Vec<&str> = needed
             .iter()
             .map(String::as_str)
             .filter(|name| value(&self.all, name).is_empty())
             .collect();
-        if self.fabric == Fabric::Embedded || missing.is_empty() {
+        if missing.is_empty() {
             return Ok(());
         }
         let fabric = self
@@ -178,8 +169,9 @@ impl Settings {
             .iter()
             .find(|setting| setting.variable.name == "PUDATO_FABRIC");
         let origin = fabric.map_or("", |setting| setting.origin.as_str());
+        let (name, advice) = (self.fabric.name, self.fabric.requires_advice);
         Err(SettingsError(vec![format!(
-            "PUDATO_FABRIC is aws ({origin}), and these are not set: {}; `pudato topology apply` prints those of an emulator",
+            "PUDATO_FABRIC is {name} ({origin}), and these are not set: {}; {advice}",
             missing.join(", ")
         )]))
     }
