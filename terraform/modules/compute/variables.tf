@@ -105,7 +105,7 @@ variable "claims_bucket_arn" {
 }
 
 variable "databases" {
-  description = "Secrets that hold the URL of the registry's database, each for a role of it: `registry` may read and write the registry, `answers` kept answers alone. Output `databases` of the module registry."
+  description = "Secrets that hold the URL of the registry's database, each for a role of it: `registry` may read and write the registry, `answers` stored answers alone. Output `databases` of the module registry."
   type = map(object({
     secret_arn = string
     version    = string
@@ -131,7 +131,7 @@ variable "migration" {
 }
 
 variable "idempotency_table_arn" {
-  description = "Table of kept answers; null where the registry's database keeps them."
+  description = "Table of stored answers; null where the registry's database stores them."
   type        = string
   default     = null
 }

@@ -5,7 +5,7 @@
 # next apply goes on with the same password.
 
 locals {
-  # `registry` may read and write the registry, `answers` kept answers alone.
+  # `registry` may read and write the registry, `answers` stored answers alone.
   roles = toset(var.create_database ? ["registry", "answers"] : [])
 
   # Numbers tell the provider that a value it cannot see is another one. They are made of what the value depends on, so that the next apply catches

@@ -49,7 +49,7 @@ variable "secret_arn" {
 }
 
 variable "answers_secret_arn" {
-  description = "The same for who keeps answers and nothing else, whose role may use the table `answer` alone; `secret_arn` where it is unset."
+  description = "The same for who stores answers and nothing else, whose role may use the table `answer` alone; `secret_arn` where it is unset."
   type        = string
   default     = null
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 /// Check this installation for problems: damaged files, open permissions, programs that lost their locks on a database, dead letters,
 /// queues without a reader, stuck workers, commands that wait for more than a minute or exceed their time limit, a missing dbt or one
 /// whose DuckDB is too new, datasets that are named after another data folder. On AWS, also check the deployed resources, and whether a
-/// test message (a canary) passes through every topic.
+/// test message passes through every topic.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   pudato doctor && echo fine")]

@@ -89,7 +89,7 @@ fn all_missing_settings_are_named_at_once_and_nothing_starts() {
 }
 
 #[test]
-fn the_doctor_sends_a_canary_through_every_topic_and_names_each_problem() {
+fn the_doctor_sends_a_test_message_through_every_topic_and_names_each_problem() {
     let Some(aws) = OnAws::new("the_doctor", "60") else {
         return;
     };
@@ -125,7 +125,7 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_each_problem() {
     for line in [
         "- subscription of pudato-storage-queue to pudato-storage-commands: missing",
         "- queue pudato-results-queue: SqsManagedSseEnabled: expected true, found false",
-        "- topic pudato-storage-commands: its canary was not answered",
+        "- topic pudato-storage-commands: its test message was not answered",
     ] {
         assert!(found.contains(line), "{found}");
     }
@@ -139,8 +139,8 @@ fn the_doctor_sends_a_canary_through_every_topic_and_names_each_problem() {
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     for line in [
         "- pudato-query-queue: no reader took a message in 5 s; waiting: 1",
-        "- topic pudato-query-commands: its canary was not answered",
-        "- topic pudato-events: the registry did not have its canary after",
+        "- topic pudato-query-commands: its test message was not answered",
+        "- topic pudato-events: the registry did not have its test message after",
     ] {
         assert!(found.contains(line), "{found}");
     }

@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 /// How often a request is looked at that others begin and abandon meanwhile.
 const LOOKS_MAX: u32 = 10;
 
-/// Keeps answers of requests that nobody has.
+/// Stores answers of requests that nobody has.
 const KEEP_NEW: &str =
     "INSERT INTO answer AS standing (key, owner, answer, busy_until_ms, at_ms, fingerprint)
     SELECT key, owner, answer, $4, $4, fingerprint
@@ -25,7 +25,7 @@ const KEEP_NEW: &str =
     WHERE standing.owner = excluded.owner
     RETURNING key, owner";
 
-/// Keeps answers of requests that their owners have.
+/// Stores answers of requests that their owners have.
 const KEEP: &str = "UPDATE answer SET answer = COALESCE(answer.answer, asked.answer), at_ms = $4
     FROM UNNEST($1::text[], $2::text[], $3::text[]) AS asked (key, owner, answer)
     WHERE answer.key = asked.key AND answer.owner = asked.owner

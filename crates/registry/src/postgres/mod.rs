@@ -129,7 +129,7 @@ impl PostgresRegistry {
         roles::grant(&mut client, &role, purpose).await
     }
 
-    /// Takes the time of kept answers from `clock`. The default is the clock of the machine.
+    /// Takes the time of stored answers from `clock`. The default is the clock of the machine.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

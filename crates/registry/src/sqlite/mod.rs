@@ -131,7 +131,7 @@ impl SqliteRegistry {
         })
     }
 
-    /// Takes the time of kept answers from `clock`. The default is the clock of the machine.
+    /// Takes the time of stored answers from `clock`. The default is the clock of the machine.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

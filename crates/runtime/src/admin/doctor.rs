@@ -16,7 +16,7 @@ const WAIT_MS_MAX: u64 = 60_000;
 const LOOK_MAX: usize = 100;
 
 impl Installation {
-    /// Returns all problems. Takes up to half a minute on AWS, where canaries pass through every topic.
+    /// Returns all problems. Takes up to half a minute on AWS, where a test message passes through every topic.
     ///
     /// # Errors
     /// The fabric or the registry cannot be reached.

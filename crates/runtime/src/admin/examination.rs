@@ -10,12 +10,12 @@ use pudato_messaging::aws::EMPTY_RECEIVES;
 use pudato_protocol::{Command, Event, Object};
 use std::time::Duration;
 
-/// How long the canary of a topic may take.
-const CANARY_WAIT: Duration = Duration::from_secs(15);
+/// How long the test message of a topic may take.
+const TEST_WAIT: Duration = Duration::from_secs(15);
 /// How long a queue that seems to have no reader is watched.
 const WATCH: Duration = Duration::from_secs(5);
 /// An action that no handler has: it is answered, and nothing is executed.
-const CANARY: &str = "canary";
+const TEST: &str = "doctor_test";
 /// The receives of an idle queue per hour: one long poll of 20 s after the other, with a margin.
 const RECEIVES_PER_HOUR: f64 = 190.0;
 /// The share of empty receives above which there are too many of them.
@@ -30,7 +30,7 @@ pub async fn examine(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let differences = deployment.diff().await?;
     let mut wrong: Vec<String> = differences.iter().map(ToString::to_string).collect();
     wrong.extend(unread(pudato).await?);
-    wrong.extend(canaries(pudato).await?);
+    wrong.extend(blocked_topics(pudato).await?);
     wrong.extend(receives(pudato)?);
     Ok(wrong)
 }
@@ -69,19 +69,19 @@ async fn unread(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     Ok(wrong)
 }
 
-/// Topics whose canary does not come through: topic, queue, worker, Results, registry.
-async fn canaries(pudato: &Installation) -> Result<Vec<String>, OpenError> {
+/// Topics whose test message does not come through: topic, queue, worker, Results, registry.
+async fn blocked_topics(pudato: &Installation) -> Result<Vec<String>, OpenError> {
     let client = Client::new(pudato);
     let services = pudato.services();
     let services = services.into_iter().filter(|name| pudato.has_queue(name));
     let calls = services.map(|service| {
         let client = &client;
         async move {
-            let command = Command::new(service, CANARY, Object::new());
-            let answered = client.call(&command, CANARY_WAIT).await;
+            let command = Command::new(service, TEST, Object::new());
+            let answered = client.call(&command, TEST_WAIT).await;
             answered.err().map(|error| {
                 let topic = pudato.names.commands(service);
-                format!("topic {topic}: its canary was not answered: {error}")
+                format!("topic {topic}: its test message was not answered: {error}")
             })
         }
     });
@@ -92,16 +92,16 @@ async fn canaries(pudato: &Installation) -> Result<Vec<String>, OpenError> {
         .collect();
     if pudato.has_queue(HISTORY) && !event_arrives(pudato).await? {
         let topic = pudato.names.events();
-        let seconds = CANARY_WAIT.as_secs();
+        let seconds = TEST_WAIT.as_secs();
         wrong.push(format!(
-            "topic {topic}: the registry did not have its canary after {seconds} s; is `pudato results` running?"
+            "topic {topic}: the registry did not have its test message after {seconds} s; is `pudato results` running?"
         ));
     }
     Ok(wrong)
 }
 
 async fn event_arrives(pudato: &Installation) -> Result<bool, OpenError> {
-    let mut event = Event::new("doctor.canary", Object::new());
+    let mut event = Event::new("doctor.test", Object::new());
     event.source = Some("doctor".into());
     let topic = pudato.names.events();
     let message = pudato.outbox.event(&topic, &event).await?;
@@ -113,7 +113,7 @@ async fn event_arrives(pudato: &Installation) -> Result<bool, OpenError> {
     {
         sent?;
     }
-    let until_ms = pudato.clock.now_ms() + u64::try_from(CANARY_WAIT.as_millis()).unwrap_or(0);
+    let until_ms = pudato.clock.now_ms() + u64::try_from(TEST_WAIT.as_millis()).unwrap_or(0);
     while pudato.clock.now_ms() < until_ms {
         if !pudato
             .registry
