@@ -73,7 +73,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Builds both sides, measures them in turn and prints the medians.
+/// Builds both sides, measures them in turn and prints the medians. Both are linked with the libduckdb of the working tree.
 ///
 /// # Errors
 /// The arguments name no revision or no measurement, another comparison runs, or something cannot be built or measured.
@@ -109,8 +109,8 @@ pub fn compare(args: &[&str]) -> Result<(), String> {
             pairs.push((measure(&base, request.name)?, first));
         }
     }
-    figures::print(&pairs, request.is_json);
-    worktree.remove()
+    let printed = figures::print(&pairs, request.is_json);
+    worktree.remove().and(printed)
 }
 
 /// Builds the programs of the tree at `root` as `cargo xtask bench` does, below `built`, and puts them into `to`.

@@ -35,8 +35,12 @@ struct Compared {
 }
 
 /// Prints them, as lines for machines or as a table.
-pub fn print(pairs: &[(Figures, Figures)], is_json: bool) {
+///
+/// # Errors
+/// Both sides have no figure in common.
+pub fn print(pairs: &[(Figures, Figures)], is_json: bool) -> Result<(), String> {
     let (compared, alone) = compared(pairs);
+    let is_empty = compared.is_empty();
     if !is_json {
         let head = ["figure", "base", "new", "new/base"];
         println!(
@@ -64,6 +68,10 @@ pub fn print(pairs: &[(Figures, Figures)], is_json: bool) {
     }
     for name in alone {
         eprintln!("xtask: {name} cannot be compared: a side has no value for it, or the base is 0");
+    }
+    match is_empty {
+        true => Err("no figure of the two sides can be compared".into()),
+        false => Ok(()),
     }
 }
 
@@ -109,7 +117,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Compared, compared, read};
+    use super::{Compared, compared, print, read};
 
     #[test]
     fn medians_are_of_the_runs_and_of_the_ratios_within_pairs() {
@@ -138,5 +146,8 @@ mod tests {
         assert_eq!(all.len(), 1);
         assert_eq!(alone, ["new.only", "zero"]);
         assert!(read("no figure\n").is_err());
+        assert_eq!(print(&pairs, true), Ok(()));
+        pairs[2].0.clear();
+        assert!(print(&pairs, true).is_err(), "nothing to compare");
     }
 }

@@ -41,7 +41,8 @@ impl Worktree {
         let git = |args: &[&str]| {
             let mut git = Command::new("git");
             git.arg("-C").arg(repository).arg("worktree").args(args);
-            git.stdout(Stdio::null()).stderr(Stdio::null());
+            // Not stderr: git says there why it fails.
+            git.stdout(Stdio::null());
             git
         };
         // What a machine that went down left.
@@ -59,7 +60,7 @@ impl Worktree {
             pipe,
             _lock: lock,
         };
-        run(git(&["add", "--detach", "--force"])
+        run(git(&["add", "--quiet", "--detach", "--force"])
             .arg(&worktree.path)
             .arg(commit))?;
         // Measurements look for Python's packages in the tree that they were built from.
