@@ -70,6 +70,8 @@ fn a_worker_that_is_killed_leaves_no_dbt_and_the_build_runs_again() {
     let up = bench.up();
     let build = bench.begin("build", &["--step", "build", "--job", "job-1"]);
     bench.wait_until_it_works();
+    // The next run need not take long.
+    std::fs::write(bench.project.join(HEAVY.0), "select 1 as n").expect("written");
     up.signal("-KILL");
     wait("the end of dbt after its worker was killed", || {
         bench.running().is_empty()

@@ -71,6 +71,9 @@ const LOCKED: &str = "Could not set lock on file";
 impl Log {
     /// Reads a line and returns the progress that it reports.
     pub(crate) fn read(&mut self, line: &str) -> Option<Progress> {
+        if line.is_empty() {
+            return None;
+        }
         self.is_locked_out |= line.contains(LOCKED);
         let Ok(Line { info, data }) = serde_json::from_str(line) else {
             if !line.trim().is_empty() {

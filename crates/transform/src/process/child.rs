@@ -164,11 +164,11 @@ async fn listen(
         let goes_on = tokio::select! {
             read = next(&mut out, &mut a), if has_out => {
                 has_out = read?;
-                take(&mut a, line)
+                take(&mut a, line) && take_buffered(&mut out, line)
             }
             read = next(&mut error, &mut b), if has_error => {
                 has_error = read?;
-                take(&mut b, line)
+                take(&mut b, line) && take_buffered(&mut error, line)
             }
         };
         if !goes_on {
@@ -205,6 +205,21 @@ fn take(bytes: &mut Vec<u8>, line: &mut (dyn FnMut(&str) -> bool + Send)) -> boo
     let text = String::from_utf8_lossy(bytes);
     let goes_on = line(text.trim_end_matches(['\n', '\r']));
     bytes.clear();
+    goes_on
+}
+
+/// Passes on the complete lines that were read already. Waiting for each of millions of short lines would take minutes.
+fn take_buffered(
+    from: &mut BufReader<impl AsyncRead + Unpin>,
+    line: &mut (dyn FnMut(&str) -> bool + Send),
+) -> bool {
+    let (mut used, mut goes_on) = (0, true);
+    while goes_on && let Some(end) = from.buffer()[used..].iter().position(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(&from.buffer()[used..used + end]);
+        goes_on = line(text.trim_end_matches('\r'));
+        used += end + 1;
+    }
+    std::pin::Pin::new(from).consume(used);
     goes_on
 }
 
