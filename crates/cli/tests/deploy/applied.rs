@@ -9,7 +9,7 @@ const APPLY: [&str; 4] = ["apply", "-auto-approve", "-input=false", "-parallelis
 
 #[test]
 fn everything_is_deployed_works_and_is_removed() {
-    let Some(terraform) = Terraform::new() else {
+    let Some(terraform) = Terraform::new(&["local"]) else {
         return;
     };
     let Some(deployed) = Deployed::parts("terraform", "pudato") else {

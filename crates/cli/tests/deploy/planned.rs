@@ -5,6 +5,8 @@ use crate::deployed::Deployed;
 use crate::terraform::{Terraform, WORKER, sentence, variables};
 use std::process::{Command, Output};
 
+const ENVIRONMENTS: [&str; 3] = ["local", "aws", WORKER];
+
 /// Plans `environments/aws` with the values of its example.
 fn plan(terraform: &Terraform, deployed: &Deployed, variables: &[&str]) -> Output {
     let mut plan = terraform.command("aws");
@@ -25,7 +27,7 @@ fn plan(terraform: &Terraform, deployed: &Deployed, variables: &[&str]) -> Outpu
 
 #[test]
 fn the_configuration_for_aws_is_valid_and_can_be_planned() {
-    let Some(terraform) = Terraform::new() else {
+    let Some(terraform) = Terraform::new(&ENVIRONMENTS) else {
         return;
     };
     let Some(deployed) = Deployed::parts("terraform", "pudato") else {
@@ -38,7 +40,7 @@ fn the_configuration_for_aws_is_valid_and_can_be_planned() {
         format.status().expect("terraform runs").success(),
         "terraform fmt"
     );
-    for environment in ["local", "aws", WORKER] {
+    for environment in ENVIRONMENTS {
         terraform.ok(environment, &["validate"], &[]);
     }
     let packages = &variables(&deployed, "pudato", "")[3];
@@ -66,7 +68,7 @@ fn the_configuration_for_aws_is_valid_and_can_be_planned() {
 
 #[test]
 fn a_configuration_that_cannot_work_on_aws_is_refused_with_advice() {
-    let Some(terraform) = Terraform::new() else {
+    let Some(terraform) = Terraform::new(&["aws"]) else {
         return;
     };
     let Some(deployed) = Deployed::parts("terraform", "pudato") else {
@@ -95,7 +97,7 @@ fn a_configuration_that_cannot_work_on_aws_is_refused_with_advice() {
 
 #[test]
 fn a_visibility_timeout_that_is_too_short_for_its_function_is_refused() {
-    let Some(terraform) = Terraform::new() else {
+    let Some(terraform) = Terraform::new(&["local"]) else {
         return;
     };
     let Some(deployed) = Deployed::parts("terraform", "pudato") else {

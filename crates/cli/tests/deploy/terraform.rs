@@ -22,17 +22,17 @@ pub struct Terraform {
 }
 
 impl Terraform {
-    /// Initializes the provider for every environment; `None`, with one line of output, if Terraform or the provider is missing. `faults`
-    /// tests the same path without Terraform.
+    /// Initializes the provider for these environments, each of which takes seconds; `None`, with one line of output, if Terraform or the
+    /// provider is missing. `faults` tests the same path without Terraform.
     ///
     /// # Panics
     /// There is any other failure, or the provider is missing although the environment names its place.
-    pub fn new() -> Option<Self> {
+    pub fn new(environments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform");
         copy(&from, folder.path());
         let terraform = Self { folder };
-        for environment in ["local", "aws", WORKER] {
+        for environment in environments {
             let Err(why) = terraform.init(environment) else {
                 continue;
             };
