@@ -47,6 +47,11 @@ impl Gate {
     /// Closes the gate to calls whose name begins with `start`, and waits until none of them is on its way.
     pub(crate) fn close(&self, start: &str) {
         self.state().closed_to = Some(start.to_owned());
+        self.wait_for_none(start);
+    }
+
+    /// Waits until no call whose name begins with `start` is on its way.
+    pub(crate) fn wait_for_none(&self, start: &str) {
         let is_used = |state: &State| {
             let mut inside = state.inside.iter();
             inside.any(|(name, count)| *count > 0 && name.starts_with(start))

@@ -82,6 +82,11 @@ impl Proxy {
         *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(decide);
     }
 
+    /// Waits until every call whose name begins with `start` is answered by the emulator, whether or not its caller still listens.
+    pub fn wait_for_none(&self, start: &str) {
+        self.gate.wait_for_none(start);
+    }
+
     /// Runs `change` while no call whose name begins with `start` is on its way: the proxy waits until those that it passed on are
     /// answered, and holds later ones back.
     pub fn while_held(&self, start: &str, change: impl FnOnce()) {

@@ -133,7 +133,7 @@ fn the_doctor_sends_a_test_message_through_every_topic_and_names_each_problem() 
     up.signal("-TERM");
     assert_eq!(up.ended(), Some(0));
     // The last polls of the worker still wait at the emulator, and would receive the message although the worker has ended.
-    std::thread::sleep(std::time::Duration::from_secs(21));
+    aws.proxy.wait_for_none("SQS ReceiveMessage");
     pudato.ok(&["publish", "query", "execute_sql", "sql=SELECT 1"]);
     let found = pudato.run(&["doctor"]);
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
