@@ -1,7 +1,7 @@
 //! What a caller may give as a topic or a queue: a name, or the address that the settings have for it. Any other address is refused, so
 //! that a message never goes to a topic of the same name in another account.
 
-use pudato_runtime::settings::{Fabric, services};
+use pudato_runtime::settings::services;
 use pudato_runtime::{Names, Settings};
 
 /// The name of the topic with this ARN or name.
@@ -12,7 +12,7 @@ pub(crate) fn topic(settings: &Settings, place: &str) -> Result<String, String> 
     let names = Names::new(&settings.prefix);
     let wrong = |expected: &str| Err(format!("topic_arn: expected {expected}, found {place:?}"));
     let arns = &settings.aws.topic_arns;
-    let is_aws = settings.fabric == Fabric::Aws;
+    let is_aws = settings.fabric.name == "aws";
     let name = place.rsplit(':').next().unwrap_or(place);
     let carried = names.carries(name);
     let own = carried.and_then(|carried| arns.get(carried));
@@ -64,7 +64,7 @@ pub(crate) fn queue(settings: &Settings, place: &str) -> Result<String, String> 
     let names = Names::new(&settings.prefix);
     let wrong = |expected: &str| Err(format!("queue_url: expected {expected}, found {place:?}"));
     let urls = &settings.aws.queue_urls;
-    let is_aws = settings.fabric == Fabric::Aws;
+    let is_aws = settings.fabric.name == "aws";
     if is_name(place) {
         return Ok(place.to_owned());
     }
