@@ -54,6 +54,9 @@ impl Installation {
     }
 }
 
+/// Whether a message was deleted, if the fabric can tell, or the exception.
+type Deletion<'py> = (Option<bool>, Option<Bound<'py, PyAny>>);
+
 #[pymethods]
 impl Consumer {
     /// Waits up to `wait_ms` milliseconds for messages, and returns at most `max`. A body that was stored as a claim is fetched; if that
@@ -81,11 +84,7 @@ impl Consumer {
 
     /// Deletes messages by their receipts. Returns for each `True`, `None` if the fabric cannot tell, or `False` if another consumer has
     /// received it meanwhile, and the exception of those that failed.
-    fn delete<'py>(
-        &self,
-        py: Python<'py>,
-        receipts: Vec<String>,
-    ) -> PyResult<Vec<(Option<bool>, Option<Bound<'py, PyAny>>)>> {
+    fn delete<'py>(&self, py: Python<'py>, receipts: Vec<String>) -> PyResult<Vec<Deletion<'py>>> {
         let port = Arc::clone(&self.parts.port);
         let leases: Vec<Lease> = receipts.into_iter().map(lease).collect();
         let deleted = wait(py, async move { port.delete(leases).await })?;

@@ -19,6 +19,9 @@ const READY: usize = 8;
 
 type Outcome = Result<String, Error>;
 
+/// The id of a published message, or the exception.
+type Published<'py> = (Option<String>, Option<Bound<'py, PyAny>>);
+
 #[pymethods]
 impl Installation {
     /// Publishes messages of one kind (`command`, `result` or `event`), each an encoded text, to a topic given by its ARN or name. Returns
@@ -29,7 +32,7 @@ impl Installation {
         kind: &str,
         topic: &str,
         bodies: Vec<String>,
-    ) -> PyResult<Vec<(Option<String>, Option<Bound<'py, PyAny>>)>> {
+    ) -> PyResult<Vec<Published<'py>>> {
         let kind = Kind::named(kind)?;
         let topic = place::topic(self.opened.settings(), topic).map_err(errors::refused)?;
         let opened = Arc::clone(&self.opened);

@@ -225,10 +225,9 @@ fn into_parquet(
     let copy = format!("COPY ({sql}\n) TO {file} (FORMAT parquet, COMPRESSION zstd)");
     let mut prepared = parse::prepare(connection, &copy, false)?;
     let values = bind::values(&prepared, parameters, used)?;
-    let mut rows = prepared
-        .query(params_from_iter(values))
-        .map_err(engine_error)?;
-    let row = rows.next().map_err(engine_error)?;
+    let failed = |error| parquet::refusal(engine_error(error));
+    let mut rows = prepared.query(params_from_iter(values)).map_err(failed)?;
+    let row = rows.next().map_err(failed)?;
     let row_count = row
         .map(|row| row.get::<_, u64>(0))
         .transpose()
@@ -268,7 +267,7 @@ fn parquet_columns(
             column = format!("CAST({column} AS {type})");
         }
         if let Some((condition, why)) = misread {
-            let error = literal(&format!("payload.into: the column {name} has {why}"));
+            let error = literal(&format!("{}{name} has {why}", parquet::REFUSAL));
             column = format!("CASE WHEN {condition} THEN error({error}) ELSE {column} END");
         }
         columns.push(format!("{column} AS {}", quote(name)));

@@ -1,6 +1,7 @@
 //! Converts columns that DuckDB 1.5.6 would silently change when it writes Parquet.
 
 use super::types;
+use crate::EngineError;
 use duckdb::core::{LogicalTypeHandle, LogicalTypeId};
 
 /// The type to cast a column to before it is written; `None` if it can stay.
@@ -48,6 +49,20 @@ pub(super) fn misread(r#type: &LogicalTypeHandle, column: &str) -> Option<(Strin
         }
         _ if is_nested && holds(&MOMENTS) => Some((within(column, "infinity"), INFINITE)),
         _ => None,
+    }
+}
+
+/// How the text begins with which a value is refused while DuckDB writes.
+pub(super) const REFUSAL: &str = "payload.into: the column ";
+
+/// An error without the words that DuckDB puts before such a text; it has no other way to pass one on.
+pub(super) fn refusal(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Invalid(text) => {
+            let at = text.find(REFUSAL).unwrap_or(0);
+            EngineError::Invalid(text[at..].to_owned())
+        }
+        error => error,
     }
 }
 
