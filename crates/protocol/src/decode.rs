@@ -61,17 +61,23 @@ fn read<M: Message>(body: &[u8], keys_max: usize) -> std::result::Result<M, Fiel
 pub(crate) fn fast<M: Message>(body: &[u8], keys_max: usize) -> Option<M> {
     // Checked once here, so that the texts in it need no further check.
     let body = std::str::from_utf8(body).ok()?;
-    if let Some(message) = fast::read(body, keys_max) {
+    unwrapped(body, |text| fast::read(text, keys_max))
+}
+
+/// What `read` makes of a body, or of the message in its SNS envelopes; `None` if that needs a closer look. `read` returns `None` for a text
+/// that it does not take, such as an envelope.
+pub fn unwrapped<T>(body: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    if let Some(message) = read(body) {
         return Some(message);
     }
     let mut text = fast::notification(body)?;
     for _ in 1..ENVELOPES_MAX {
-        if let Some(message) = fast::read(&text, keys_max) {
+        if let Some(message) = read(&text) {
             return Some(message);
         }
         text = fast::notification(&text)?.into_owned().into();
     }
-    fast::read(&text, keys_max)
+    read(&text)
 }
 
 /// Reads a body in two passes, and reports what is wrong.
@@ -101,8 +107,16 @@ pub(crate) fn careful<M: Message>(
 /// # Ok::<(), pudato_protocol::FieldError>(())
 /// ```
 pub fn encode<M: Message>(message: &M) -> String {
-    let text =
-        serde_json::to_string(message).expect("a message has text keys only, so it can be written");
+    escaped(
+        serde_json::to_string(message).expect("a message has text keys only, so it can be written"),
+    )
+}
+
+/// A JSON text in which the two characters that SQS refuses are escapes.
+pub fn escaped(text: String) -> String {
+    if text.is_ascii() {
+        return text;
+    }
     match text.contains('\u{fffe}') || text.contains('\u{ffff}') {
         // They occur within texts only, where an escape means the same character.
         true => text

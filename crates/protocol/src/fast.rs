@@ -4,6 +4,7 @@
 use crate::value::{Checked, KEYS_MAX, Keys};
 use crate::{
     Command, DataReference, Event, ExecutionRecord, Object, Result as Reply, Status, Timestamp,
+    new_id,
 };
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -87,10 +88,6 @@ fn required<T, E: serde::de::Error>(value: Option<T>) -> Result<T, E> {
 
 fn not_empty<E: serde::de::Error>(text: Option<String>) -> Result<String, E> {
     required(text.filter(|text| !text.is_empty()))
-}
-
-fn new_id() -> String {
-    uuid::Uuid::new_v4().to_string()
 }
 
 impl FromFields for Command {

@@ -30,11 +30,13 @@ mod timestamp;
 mod value;
 
 pub use dataset::Dataset;
-pub use decode::{Envelope, Message, decode, decode_claim, encode, envelopes};
+pub use decode::{Envelope, Message, decode, decode_claim, encode, envelopes, escaped, unwrapped};
 pub use error::{Code, Error, ErrorKind, Retry};
 pub use field_error::FieldError;
 pub use fields::Fields;
 pub use folding::{canonical, folded};
-pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status};
+pub use message::{Command, DataReference, Event, ExecutionRecord, Result, Status, new_id};
 pub use timestamp::Timestamp;
-pub use value::{BODY_BYTES_MAX, CLAIM_KEYS_MAX, DEPTH_MAX, KEYS_MAX, Object, blob, float, keys};
+pub use value::{
+    BODY_BYTES_MAX, CLAIM_KEYS_MAX, Checked, DEPTH_MAX, KEYS_MAX, Keys, Object, blob, float, keys,
+};

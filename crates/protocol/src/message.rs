@@ -5,7 +5,8 @@ use serde_json::Value;
 
 type Outcome<T> = std::result::Result<T, FieldError>;
 
-fn new_id() -> String {
+/// A new correlation id.
+pub fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 

@@ -73,32 +73,38 @@ pub(crate) fn read(body: &[u8], keys_max: usize) -> std::result::Result<Value, F
 
 /// The number of keys so far, and the most that are allowed.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     count: Cell<usize>,
     max: usize,
 }
 
 impl Keys {
-    pub(crate) fn new(max: usize) -> Self {
+    /// No key so far; at most `max`.
+    pub fn new(max: usize) -> Self {
         let count = Cell::new(0);
         Self { count, max }
     }
 }
 
-/// Reads a value within the limits.
-#[derive(Clone, Copy)]
-pub(crate) struct Checked<'a> {
+/// Reads a value within the limits of depth and keys. A reader that makes something other than a [`Value`] asks it before each array,
+/// object and key.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
     depth: usize,
     keys: &'a Keys,
 }
 
 impl<'a> Checked<'a> {
-    pub(crate) fn root(keys: &'a Keys) -> Self {
+    /// At the beginning of a text.
+    pub fn root(keys: &'a Keys) -> Self {
         Self { depth: 0, keys }
     }
 
     /// Enters an array or an object.
-    pub(crate) fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
+    ///
+    /// # Errors
+    /// It is nested too deeply.
+    pub fn deeper<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
         if self.depth == DEPTH_MAX {
             return Err(E::custom(format!("nested deeper than {DEPTH_MAX} levels")));
         }
@@ -109,7 +115,10 @@ impl<'a> Checked<'a> {
     }
 
     /// Counts a key.
-    pub(crate) fn count<E: serde::de::Error>(self) -> std::result::Result<(), E> {
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn count<E: serde::de::Error>(self) -> std::result::Result<(), E> {
         let Keys { count, max } = self.keys;
         count.set(count.get() + 1);
         if count.get() > *max {
