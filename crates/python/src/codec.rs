@@ -1,63 +1,175 @@
-//! Messages between their text and Python's values.
+//! Reads messages: texts become pydantic models. `reading.rs` reads well-formed messages in one pass; what it leaves is read here in two, the
+//! first by `pudato_protocol`, which decides and finds the words for an error.
 
-use crate::errors;
-use pudato_protocol::{Command, Event, FieldError, Result as Reply, decode_claim};
-use pyo3::exceptions::PyValueError;
+use crate::models::{Kind, Models, Values};
+use crate::reading;
+use pudato_protocol::{
+    BODY_BYTES_MAX, CLAIM_KEYS_MAX, Command, Event, FieldError, KEYS_MAX, Message, Result as Reply,
+    Timestamp, decode as decode_wire, decode_claim, envelopes, unwrapped,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
-use serde::Serialize;
-use serde_json::Value;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyType};
+use std::borrow::Cow;
 
-/// Reads a message of one kind (`command`, `result` or `event`) from its text, raw or in an SNS notification.
+/// Reads a message from its text, raw or in SNS notifications, as an instance of `class`: Command, Result, Event or a subclass of them.
 #[pyfunction]
-pub(crate) fn decode<'py>(py: Python<'py>, kind: &str, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let value = match kind {
-        "command" => decode_claim::<Command>(body).map(|message| plain(&message)),
-        "result" => decode_claim::<Reply>(body).map(|message| plain(&message)),
-        "event" => decode_claim::<Event>(body).map(|message| plain(&message)),
-        other => {
-            let what = format!("kind: expected command, result or event, found {other:?}");
-            return Err(PyValueError::new_err(what));
+pub(crate) fn decode<'py>(
+    class: &Bound<'py, PyType>,
+    body: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let models = Models::get(py)?;
+    let exactly = Kind::exactly(class)?;
+    let body = Body::of(class, body)?;
+    if let (Some(kind), Some(text)) = (exactly, body.on_the_fast_path()) {
+        let read = |text: &str| reading::message(py, kind, text, body.keys_max());
+        if let Some(model) = unwrapped(text, read) {
+            return Ok(model);
+        }
+    }
+    let read = carefully(class, &body)?;
+    match exactly {
+        Some(kind) => filled(models, kind, &read),
+        None => class.call_method1(intern!(py, "_of_fields"), (read,)),
+    }
+}
+
+/// The fields of a message as a dict, with those that `class` does not have.
+#[pyfunction]
+pub(crate) fn fields<'py>(
+    class: &Bound<'py, PyType>,
+    body: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    carefully(class, &Body::of(class, body)?)
+}
+
+/// Checks the text of a timestamp.
+#[pyfunction]
+pub(crate) fn timestamp<'py>(text: Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    match Timestamp::parse(text.to_str()?) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(PyValueError::new_err(error.reason)),
+    }
+}
+
+/// A text, and the limits that hold for it.
+struct Body<'a> {
+    bytes: Cow<'a, [u8]>,
+    is_claim: bool,
+}
+
+impl<'a> Body<'a> {
+    fn of(class: &Bound<'_, PyType>, body: &'a Bound<'_, PyAny>) -> PyResult<Self> {
+        let is_claim = !(body.is_exact_instance_of::<PyString>()
+            || body.is_exact_instance_of::<PyBytes>())
+            && Models::get(class.py())?.is_claim(body)?;
+        let bytes = if let Ok(text) = body.cast::<PyString>() {
+            match text.to_str() {
+                Ok(text) => Cow::Borrowed(text.as_bytes()),
+                Err(error) => {
+                    let reason = format!("expected a text that can be written as UTF-8: {error}");
+                    return Err(refused(class, None, &FieldError::new("body", reason)));
+                }
+            }
+        } else if let Ok(bytes) = body.cast::<PyBytes>() {
+            Cow::Borrowed(bytes.as_bytes())
+        } else if let Ok(bytes) = body.cast::<PyByteArray>() {
+            Cow::Owned(bytes.to_vec())
+        } else {
+            let found = body.get_type().name()?;
+            let reason = format!("expected str, bytes or bytearray, found {found}");
+            return Err(refused(class, None, &FieldError::new("body", reason)));
+        };
+        Ok(Self { bytes, is_claim })
+    }
+
+    fn keys_max(&self) -> usize {
+        match self.is_claim {
+            true => CLAIM_KEYS_MAX,
+            false => KEYS_MAX,
+        }
+    }
+
+    fn on_the_fast_path(&self) -> Option<&str> {
+        let fits = self.is_claim || self.bytes.len() <= BODY_BYTES_MAX;
+        fits.then(|| std::str::from_utf8(&self.bytes).ok())?
+    }
+
+    fn check<M: Message>(&self) -> Result<(), FieldError> {
+        match self.is_claim {
+            true => decode_claim::<M>(&self.bytes).map(drop),
+            false => decode_wire::<M>(&self.bytes).map(drop),
+        }
+    }
+
+    /// The text of the message itself, outside of any envelope.
+    fn message(&self) -> Cow<'_, str> {
+        match envelopes(&self.bytes).pop() {
+            Some(envelope) => Cow::Owned(envelope.message),
+            None => String::from_utf8_lossy(&self.bytes),
+        }
+    }
+}
+
+/// Checks a message by the rules of `pudato_protocol`, and then reads its values with Python's own reader, which keeps integers of any size.
+fn carefully<'py>(class: &Bound<'py, PyType>, body: &Body<'_>) -> PyResult<Bound<'py, PyDict>> {
+    let py = class.py();
+    let checked = match Kind::of(class)? {
+        Some(Kind::Command) => body.check::<Command>(),
+        Some(Kind::Result) => body.check::<Reply>(),
+        Some(Kind::Event) => body.check::<Event>(),
+        _ => {
+            let name = class.name()?;
+            let what = format!("{name}: expected Command, Result, Event or a subclass of them");
+            return Err(PyTypeError::new_err(what));
         }
     };
-    let value = value.and_then(|value| value.map_err(|error| FieldError::new("body", error)));
-    to_python(py, &value.map_err(|error| errors::message(&error))?)
+    if let Err(error) = checked {
+        return Err(refused(class, Some(&body.message()), &error));
+    }
+    Ok(loads(py, &body.message())?.cast_into::<PyDict>()?)
 }
 
-fn plain(message: &impl Serialize) -> Result<Value, String> {
-    serde_json::to_value(message).map_err(|error| error.to_string())
+/// Reads a JSON text with Python's own reader.
+pub(crate) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "json"))?
+        .call_method1(intern!(py, "loads"), (text,))
 }
 
-fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match value {
-        Value::Null => py.None().into_bound(py),
-        Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), _, _) => number.into_pyobject(py)?.into_any(),
-            (_, Some(number), _) => number.into_pyobject(py)?.into_any(),
-            (_, _, number) => number.unwrap_or(f64::NAN).into_pyobject(py)?.into_any(),
-        },
-        Value::String(text) => text.into_pyobject(py)?.into_any(),
-        Value::Array(items) => {
-            let list = PyList::empty(py);
-            for item in items {
-                list.append(to_python(py, item)?)?;
+/// An instance with the fields of `read`, which were checked before. Fields that the model does not have are left out.
+fn filled<'py>(
+    models: &Models,
+    kind: Kind,
+    read: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = read.py();
+    let mut values: Values<'py> = Values::default();
+    let named = kind.fields().iter().zip(kind.names(py));
+    for ((field, name), value) in named.zip(&mut values) {
+        *value = match (read.get_item(name)?, field.rule) {
+            (Some(items), crate::models::Rule::Parts(kind)) => {
+                let parts = PyList::empty(py);
+                for item in items.cast_into::<PyList>()? {
+                    parts.append(filled(models, kind, item.cast::<PyDict>()?)?)?;
+                }
+                Some(parts.into_any())
             }
-            list.into_any()
-        }
-        Value::Object(object) => {
-            let dict = PyDict::new(py);
-            for (key, value) in object {
-                dict.set_item(key, to_python(py, value)?)?;
-            }
-            dict.into_any()
-        }
-    })
+            (found, _) => found,
+        };
+    }
+    let model = models.instance(py, kind, values)?;
+    model.ok_or_else(|| PyValueError::new_err("a required field is missing"))
 }
 
-/// Writes the fields of a message as its text.
-#[pyfunction]
-pub(crate) fn encode(fields: &Bound<'_, PyDict>) -> PyResult<String> {
-    let json = fields.py().import("json")?;
-    json.call_method1("dumps", (fields,))?.extract()
+/// A `pydantic.ValidationError` that names the field. From `text`, if there is one, pydantic finds the message's other errors.
+fn refused(class: &Bound<'_, PyType>, text: Option<&str>, error: &FieldError) -> PyErr {
+    let py = class.py();
+    let about = (text, &error.field, &error.reason);
+    let made = class.call_method1(intern!(py, "_refused"), about);
+    match made {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
 }

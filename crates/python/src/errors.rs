@@ -5,6 +5,7 @@ use pudato_protocol::FieldError;
 use pudato_runtime::{CallError, OpenError, SettingsError};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyTimeoutError};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 create_exception!(pudato, PudatoError, PyException, "Every error of pudato.");
@@ -18,7 +19,7 @@ create_exception!(
     pudato,
     MessageError,
     PudatoError,
-    "A message breaks a rule. `args` are the field and the reason."
+    "A message breaks a rule. The attributes `field` and `reason` say where and why."
 );
 create_exception!(
     pudato,
@@ -41,7 +42,15 @@ create_exception!(
 
 /// An exception for a message that breaks a rule.
 pub(crate) fn message(error: &FieldError) -> PyErr {
-    MessageError::new_err((error.field.clone(), error.reason.clone()))
+    let made = MessageError::new_err(error.to_string());
+    Python::attach(|py| {
+        let value = made.value(py);
+        let set = value.setattr(intern!(py, "field"), &error.field);
+        match set.and_then(|()| value.setattr(intern!(py, "reason"), &error.reason)) {
+            Ok(()) => made,
+            Err(error) => error,
+        }
+    })
 }
 
 /// An exception for settings that cannot be used.

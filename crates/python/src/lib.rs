@@ -6,23 +6,28 @@ mod arrow;
 mod cli;
 mod client;
 mod codec;
+mod encode;
 #[cfg(feature = "duckdb")]
 mod engine_process;
 mod errors;
 mod exit;
 mod fabric;
 mod installation;
+mod keys;
 mod lineage;
+mod models;
 mod objects;
 mod pipeline;
 mod place;
 mod publish;
+mod reading;
 mod registry;
 mod serving;
 mod session;
 mod settings;
 mod task;
 mod waiting;
+mod writing;
 
 use pyo3::prelude::*;
 
@@ -33,7 +38,9 @@ mod _core {
     #[pymodule_export]
     use crate::cli::cli;
     #[pymodule_export]
-    use crate::codec::{decode, encode};
+    use crate::codec::{decode, fields, timestamp};
+    #[pymodule_export]
+    use crate::encode::{dumps, encode, escaped, plain};
     #[cfg(feature = "duckdb")]
     #[pymodule_export]
     use crate::engine_process::engine_process;
@@ -49,6 +56,8 @@ mod _core {
     use crate::installation::Installation;
     #[pymodule_export]
     use crate::lineage::Graph;
+    #[pymodule_export]
+    use crate::models::{new_id, now};
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]

@@ -1,104 +1,287 @@
-"""The messages as pydantic models. Their texts are read and written by the same code as everywhere else in pudato."""
+"""The messages as pydantic models. Their texts are read and written by the same code as everywhere else in pudato.
+
+Reading and writing follow docs/design/messages.md: sizes, depth and keys have limits, duplicate keys are refused, a timestamp is written as it
+was read, and no value is changed without a word. `model_dump_json` and `model_dump(mode="json")` write the same.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
-from uuid import uuid4
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    WrapSerializer,
+)
 
-from pudato import _core
+from pudato import _core, values
 
 __all__ = ["Command", "DataReference", "Event", "ExecutionRecord", "Result"]
 
 
-def _now() -> str:
-    from datetime import UTC, datetime
+def _written(name: str, kind: Any) -> WrapSerializer:
+    """Lets pydantic write a field of any values as the wire has them."""
 
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    def plain(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+        return handler(_core.plain(value, name))
+
+    return WrapSerializer(plain, return_type=kind, when_used="json")
 
 
-class DataReference(BaseModel):
+_Data = Annotated[dict[str, Any] | None, _written("data", dict[str, Any] | None)]
+_Details = Annotated[dict[str, Any], _written("details", dict[str, Any])]
+_Metadata = Annotated[dict[str, Any], _written("metadata", dict[str, Any])]
+_Payload = Annotated[dict[str, Any], _written("payload", dict[str, Any])]
+_Timestamp = Annotated[
+    str, AfterValidator(_core.timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+
+
+class _Model(BaseModel):
     model_config = ConfigDict(defer_build=True)
-    ref_type: str
-    location: str
-    format: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def model_dump_json(self, **how: Any) -> str:
+        """Writes the text that travels: one line of JSON, with the fields in the contract's order.
+
+        Args:
+            **how: As of pydantic: `indent`, `include`, `exclude`, `exclude_none`, and so on.
+
+        Raises:
+            MessageError: A value cannot be written, or a field breaks a rule of the contract. The text names it, e.g. `payload.a[3]`.
+        """
+        if not how:
+            return _core.encode(self)
+        indent, ensure_ascii = how.pop("indent", None), how.pop("ensure_ascii", False)
+        text = _core.dumps(self.model_dump(mode="json", **how), "")
+        if indent is None and not ensure_ascii:
+            return text
+        separators = (",", ":") if indent is None else (",", ": ")
+        return _core.escaped(json.dumps(json.loads(text), indent=indent, ensure_ascii=ensure_ascii, separators=separators))
 
 
-class ExecutionRecord(BaseModel):
-    model_config = ConfigDict(defer_build=True)
-    execution_type: str
-    details: dict[str, Any] = Field(default_factory=dict)
+class DataReference(_Model):
+    """A dataset that was read or written."""
+
+    ref_type: str = Field(description="What it is: file, table, model, ...")
+    location: str = Field(description="Where it is, e.g. s3://bucket/key")
+    format: str | None = Field(default=None, description="How it is stored, e.g. csv")
+    metadata: _Metadata = Field(default_factory=dict, description="Statistics and the like, e.g. row_count")
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(defer_build=True)
-    _kind = ""
+class ExecutionRecord(_Model):
+    """What was executed on the way, e.g. a SQL statement."""
+
+    execution_type: str = Field(description="What kind: sql, python, dbt, ...")
+    details: _Details = Field(default_factory=dict, description="The particulars")
 
     @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:
-        body = json_data.encode() if isinstance(json_data, str) else bytes(json_data)
-        return cls.model_validate(_core.decode(cls._kind_of(), body))
+    def sql(cls, statements: list[str], dialect: str = "duckdb", **extra: Any) -> Self:
+        """A record of SQL statements."""
+        return cls(execution_type="sql", details={"dialect": dialect, "statements": statements, **extra})
 
     @classmethod
-    def _kind_of(cls) -> str:
-        raise NotImplementedError
-
-
-class Command(_Message):
-    type: str = Field(min_length=1)
-    action: str = Field(min_length=1)
-    payload: dict[str, Any] = Field(default_factory=dict)
-    correlation_id: str = Field(default_factory=lambda: str(uuid4()))
-    job_id: str | None = None
-    step_id: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    timestamp: str = Field(default_factory=_now)
+    def python(cls, module: str, function: str, args: Any = None, code_hash: str | None = None, **extra: Any) -> Self:
+        """A record of a call of a Python function. `args` is usually a dict or a list; it is `{}` by default."""
+        details = {"module": module, "function": function, "args": args or {}, "code_hash": code_hash, **extra}
+        return cls(execution_type="python", details=details)
 
     @classmethod
-    def _kind_of(cls) -> str:
-        return "command"
+    def dbt(
+        cls,
+        command: str,
+        models: list[str] | None = None,
+        compiled_sql: list[str] | None = None,
+        project_dir: str | None = None,
+        target: str | None = None,
+        **extra: Any,
+    ) -> Self:
+        """A record of a run of dbt."""
+        details = {
+            "command": command,
+            "models": models or [],
+            "compiled_sql": compiled_sql or [],
+            "project_dir": project_dir,
+            "target": target,
+            **extra,
+        }
+        return cls(execution_type="dbt", details=details)
+
+
+class _Message(_Model):
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
+        """Reads a message from its text, which may be inside of SNS notifications.
+
+        Args:
+            json_data: The body of a queue message.
+            **how: As of pydantic: `context`, `extra`, `by_alias`, `by_name`. The types are always strict, as on the wire.
+
+        Raises:
+            pydantic.ValidationError: The text breaks a rule of the contract. The errors name the fields; `body` is the text as a whole.
+        """
+        if not how:
+            message: Self = _core.decode(cls, json_data)
+            return message
+        how.pop("strict", None)
+        return cls._of_fields(_core.fields(cls, json_data), **how)
+
+    @classmethod
+    def _by_pydantic(cls, text: str) -> Self:
+        return super().model_validate_json(text, strict=True)
+
+    @classmethod
+    def _refused(cls, text: str | None, field: str, reason: str) -> ValidationError:
+        """The error for a text that the codec refuses."""
+        from pudato.protocol._refused import refused
+
+        return refused(cls.__name__, cls._by_pydantic, text, field, reason)
+
+    @classmethod
+    def _of_fields(cls, fields: dict[str, Any], **how: Any) -> Self:
+        """A message of fields that the codec has checked. Bytes and floats of fields that a subclass adds are turned back."""
+        base = next(base for base in (Command, Result, Event) if issubclass(cls, base))
+        known = base.model_fields
+        own = {name: value if name in known else values.decode(value) for name, value in fields.items()}
+        return cls.model_validate(own, **how)
+
+    @classmethod
+    def from_json(cls, data: str | bytes | bytearray) -> Self:
+        """The same as `model_validate_json`."""
+        return cls.model_validate_json(data)
+
+    def to_json(self) -> str:
+        """The same as `model_dump_json`."""
+        return self.model_dump_json()
+
+
+class _Published(_Message):
+    @classmethod
+    def from_sns_message(cls, message: Mapping[str, Any]) -> Self:
+        """Reads a message from the JSON object that SNS delivers, or from the message's own fields.
+
+        Args:
+            message: A notification with its text in `Message`, or the fields of the message.
+
+        Raises:
+            pydantic.ValidationError: It is no such message.
+        """
+        if "TopicArn" in message:
+            return cls.model_validate_json(json.dumps(dict(message)))
+        if "Message" in message and "type" not in message:
+            return cls.model_validate_json(message["Message"])
+        return cls.model_validate(dict(message))
+
+
+class Command(_Published):
+    """A request to a handler."""
+
+    type: str = Field(min_length=1, description="The service that shall act: storage, query, transform, registry or one of your own")
+    action: str = Field(min_length=1, description="What it shall do, e.g. put_object")
+    payload: _Payload = Field(default_factory=dict, description="The arguments of the action")
+    correlation_id: str = Field(default_factory=_core.new_id, description="Ties every message of one request together")
+    job_id: str | None = Field(default=None, description="The registry job it belongs to")
+    step_id: str | None = Field(default=None, description="The registry step it is")
+    metadata: _Metadata = Field(default_factory=dict, description="Context: idempotency_key, source, user and what you add")
+    timestamp: _Timestamp = Field(default_factory=_core.now, description="When it was made")
 
 
 class Result(_Message):
-    status: Literal["success", "error", "pending"]
-    data: dict[str, Any] | None = None
-    errors: list[str] = Field(default_factory=list)
-    correlation_id: str
-    job_id: str | None = None
-    step_id: str | None = None
-    duration_ms: NonNegativeInt = 0
-    timestamp: str = Field(default_factory=_now)
-    handler: str | None = None
-    inputs: list[DataReference] = Field(default_factory=list)
-    outputs: list[DataReference] = Field(default_factory=list)
-    executions: list[ExecutionRecord] = Field(default_factory=list)
+    """A handler's answer to a Command."""
+
+    status: Literal["success", "error", "pending"] = Field(description="How it ended")
+    data: _Data = Field(default=None, description="The answer")
+    errors: list[str] = Field(default_factory=list, description="What went wrong, one text each")
+    correlation_id: str = Field(description="The Command's")
+    job_id: str | None = Field(default=None, description="The Command's")
+    step_id: str | None = Field(default=None, description="The Command's")
+    duration_ms: int = Field(default=0, ge=0, le=2**64 - 1, description="How long the handler took, in milliseconds")
+    timestamp: _Timestamp = Field(default_factory=_core.now, description="When it was made")
+    handler: str | None = Field(default=None, description="The service that answered")
+    inputs: list[SerializeAsAny[DataReference]] = Field(default_factory=list, description="What was read")
+    outputs: list[SerializeAsAny[DataReference]] = Field(default_factory=list, description="What was written")
+    executions: list[SerializeAsAny[ExecutionRecord]] = Field(default_factory=list, description="What was executed")
 
     @classmethod
-    def _kind_of(cls) -> str:
-        return "result"
+    def success(
+        cls,
+        correlation_id: str,
+        data: dict[str, Any] | None = None,
+        duration_ms: int = 0,
+        handler: str | None = None,
+        inputs: list[DataReference] | None = None,
+        outputs: list[DataReference] | None = None,
+        executions: list[ExecutionRecord] | None = None,
+        job_id: str | None = None,
+        step_id: str | None = None,
+    ) -> Self:
+        """The action was done."""
+        return cls(
+            status="success",
+            data=data,
+            correlation_id=correlation_id,
+            job_id=job_id,
+            step_id=step_id,
+            duration_ms=duration_ms,
+            handler=handler,
+            inputs=inputs or [],
+            outputs=outputs or [],
+            executions=executions or [],
+        )
 
     @classmethod
-    def success(cls, correlation_id: str, data: dict[str, Any] | None = None, duration_ms: int = 0, **more: Any) -> Self:
-        return cls(status="success", correlation_id=correlation_id, data=data, duration_ms=duration_ms, **more)
+    def error(
+        cls,
+        correlation_id: str,
+        errors: list[str],
+        duration_ms: int = 0,
+        handler: str | None = None,
+        job_id: str | None = None,
+        step_id: str | None = None,
+    ) -> Self:
+        """The action failed for good."""
+        return cls(
+            status="error",
+            errors=errors,
+            correlation_id=correlation_id,
+            job_id=job_id,
+            step_id=step_id,
+            duration_ms=duration_ms,
+            handler=handler,
+        )
 
     @classmethod
-    def error(cls, correlation_id: str, errors: list[str], duration_ms: int = 0, **more: Any) -> Self:
-        return cls(status="error", correlation_id=correlation_id, errors=errors, duration_ms=duration_ms, **more)
+    def pending(
+        cls,
+        correlation_id: str,
+        data: dict[str, Any] | None = None,
+        handler: str | None = None,
+        job_id: str | None = None,
+        step_id: str | None = None,
+    ) -> Self:
+        """The action goes on; another Result will follow."""
+        return cls(
+            status="pending",
+            data=data,
+            correlation_id=correlation_id,
+            job_id=job_id,
+            step_id=step_id,
+            handler=handler,
+        )
 
-    @classmethod
-    def pending(cls, correlation_id: str, data: dict[str, Any] | None = None, **more: Any) -> Self:
-        return cls(status="pending", correlation_id=correlation_id, data=data, **more)
 
+class Event(_Published):
+    """Something that happened and that others may care about."""
 
-class Event(_Message):
-    type: str = Field(min_length=1)
-    payload: dict[str, Any] = Field(default_factory=dict)
-    correlation_id: str = Field(default_factory=lambda: str(uuid4()))
-    timestamp: str = Field(default_factory=_now)
-    source: str | None = None
-
-    @classmethod
-    def _kind_of(cls) -> str:
-        return "event"
+    type: str = Field(min_length=1, description="service.what_happened, e.g. storage.object_created")
+    payload: _Payload = Field(default_factory=dict, description="The particulars")
+    correlation_id: str = Field(default_factory=_core.new_id, description="That of the Command that caused it")
+    timestamp: _Timestamp = Field(default_factory=_core.now, description="When it happened")
+    source: str | None = Field(default=None, description="Who says so, e.g. storage-handler")
