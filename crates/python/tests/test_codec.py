@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import gc
 import json
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -352,3 +354,35 @@ def test_a_value_without_end_is_refused() -> None:
     made = Result.success("c", {"a": endless})
     with pytest.raises(Exception, match=r"data\.a\[0\].*64 levels"):
         made.to_json()
+
+
+class Dropped:
+    """Reads and writes a message when it is thrown away."""
+
+    same: ClassVar[list[bool]] = []
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+        self.circle = self
+
+    def __del__(self) -> None:
+        self.same.append(Command.model_validate_json(self.body).model_dump_json() == self.body)
+
+
+def test_messages_are_read_while_others_are_being_read() -> None:
+    """Python collects garbage in the middle of a message, which runs any code, and lets other threads run."""
+    body = Command(type="t", action="a", payload={f"k{n}": [{"n": n, "x": [n]}] for n in range(200)}).model_dump_json()
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+
+        def read(_: int) -> bool:
+            Dropped(body)
+            return Command.model_validate_json(body).model_dump_json() == body
+
+        with ThreadPoolExecutor(4) as threads:
+            assert all(threads.map(read, range(40)))
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert Dropped.same == [True] * 40

@@ -13,13 +13,15 @@ import sys
 import types
 import uuid
 from collections import OrderedDict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
 from pudato import values
+from pudato.config import Settings
+from pudato.messaging import SNSPublisher, SQSConsumer
 from pudato.protocol import Command, MessageError, Result
 
 UTC = datetime.UTC
@@ -271,6 +273,22 @@ def test_what_was_written_is_read_back_equal(seed: int) -> None:
         assert read.model_dump_json() == body
         careful = Command.model_validate_json(body[:-1] + ',"unknown":1}')
         assert repr(careful) == repr(read)
+
+
+def test_rust_reads_the_texts_and_writes_the_same(tmp_path: Path) -> None:
+    settings = Settings(environment={}, data_dir=tmp_path / ".pudato")
+    source = random.Random(7)
+    sent = [Command(type="t", action="a", payload={"x": generated(source)}) for _ in range(100)]
+    for command in sent:
+        # It reads the text, and publishes what it writes.
+        SNSPublisher(settings).publish_command(command, topic_arn=settings.storage_topic_arn)
+    received: list[str] = []
+    consumer = SQSConsumer(settings)
+    while messages := consumer.receive_messages(queue_url=settings.storage_queue_url, wait_time_seconds=0):
+        for message in messages:
+            received.append(message.body)
+            consumer.delete_message(settings.storage_queue_url, message.receipt_handle)
+    assert sorted(received) == sorted(command.model_dump_json() for command in sent)
 
 
 @pytest.mark.parametrize("seed", range(20))
