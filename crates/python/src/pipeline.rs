@@ -69,7 +69,11 @@ impl Asked {
         };
         let opened = with_registry(opened).await?;
         let runner = Runner::new(&opened, &pipeline);
-        let mut told = Told::new(&pipeline, shared);
+        let wanted = match resume.from {
+            Some(from) => pipeline.after(from).into_iter().filter(|is| *is).count(),
+            None => pipeline.steps.len(),
+        };
+        let mut told = Told::new(&pipeline, wanted, shared);
         let services = pipeline.steps.iter().map(|step| &*step.r#type);
         let services: BTreeSet<&str> = services.chain(["registry"]).collect();
         let job = Arc::clone(&told.job);
@@ -119,15 +123,18 @@ fn left(job: Option<String>, begun: Begun) -> String {
 /// Reports the progress of a pipeline.
 struct Told<'a> {
     pipeline: &'a Pipeline,
+    /// The number of steps that were asked for.
+    wanted: usize,
     shared: &'a Shared,
     job: Arc<Mutex<Option<String>>>,
 }
 
 impl<'a> Told<'a> {
-    fn new(pipeline: &'a Pipeline, shared: &'a Shared) -> Self {
+    fn new(pipeline: &'a Pipeline, wanted: usize, shared: &'a Shared) -> Self {
         let job = Arc::default();
         Self {
             pipeline,
+            wanted,
             shared,
             job,
         }
@@ -141,7 +148,7 @@ impl<'a> Told<'a> {
             .clone();
         let step = position.map(|position| &self.pipeline.steps[position].name);
         let told = json!({
-            "job_id": job, "pipeline": self.pipeline.name, "steps": self.pipeline.steps.len(),
+            "job_id": job, "pipeline": self.pipeline.name, "steps": self.wanted,
             "step": step, "state": state, "more": more,
         });
         self.shared.tell("progress", told.to_string());

@@ -1,12 +1,9 @@
-"""`pudato.Client`: calls, queries, files, lineage, jobs and pipelines; waits that can be interrupted; exits that do not abort."""
+"""`pudato.Client`: calls, queries, files, jobs and pipelines."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -16,11 +13,9 @@ from typing import Any
 
 import pytest
 
-import pudato
-from pudato import Client, Command, CommandFailed, PipelineFailed, Result, Settings, serve
-from pudato.client import Waits
+from pudato import Client, Command, CommandFailed, PipelineFailed, Result, Settings
 from pudato.progress import Bar, Progress
-from pudato.protocol.errors import CallTimeout, MessageError, RefusedError
+from pudato.protocol.errors import MessageError, RefusedError
 
 
 @pytest.fixture(scope="module")
@@ -247,46 +242,6 @@ def test_a_bar_is_one_line_on_a_terminal_and_a_line_for_each_step_elsewhere() ->
     assert line.count("\n") == 1 and "a 4 of 9" in line and "| 1/2" in line and "█" * 24 in line
 
 
-def test_without_a_worker_a_call_warns_and_its_timeout_says_who_is_missing(tmp_path: Path) -> None:
-    client = Client(_settings(tmp_path))
-    with pytest.warns(Waits, match="no worker of the service query runs"):
-        with pytest.raises(CallTimeout, match="no worker of the service query runs on .*start `pudato up`"):
-            client.query("SELECT 1", timeout=1.5)
-
-
-def test_serving_begins_before_the_first_call_and_ends_with_the_last_that_needs_it(tmp_path: Path) -> None:
-    settings = _settings(tmp_path)
-    with serve(settings) as first:
-        with serve(settings, services=None) as second:
-            assert first.is_running and second.is_running
-        assert first.is_running
-        assert Client(settings).query("SELECT 1").rows == [(1,)]
-    assert not first.is_running
-    with pytest.raises(Exception, match="expected one of"):
-        serve(settings, services=["no-such-service"])
-
-
-def test_other_threads_run_while_a_thread_waits(tmp_path: Path) -> None:
-    client = Client(_settings(tmp_path))
-    counts: list[int] = []
-    is_over = threading.Event()
-
-    def count() -> None:
-        n = 0
-        while not is_over.is_set():
-            n += 1
-        counts.append(n)
-
-    counting = threading.Thread(target=count)
-    counting.start()
-    with pytest.raises(CallTimeout):
-        client.call("storage", "head_object", {"container": "lake", "path": "a"}, timeout=0.8)
-    is_over.set()
-    counting.join()
-    # One that held the GIL would leave almost nothing; a slow machine still counts this far in 0.8 s.
-    assert counts[0] > 50_000
-
-
 def test_an_exception_in_a_progress_callback_ends_the_call(served: Client, tmp_path: Path) -> None:
     (tmp_path / "small.csv").write_text("a\n1\n")
     file = tmp_path / "small.yaml"
@@ -302,89 +257,34 @@ def test_an_exception_in_a_progress_callback_ends_the_call(served: Client, tmp_p
         served.run(file, stop)
 
 
-WAITS = {
-    "call": "client.call('storage', 'head_object', {'container': 'lake', 'path': 'a'}, timeout=60)",
-    "query": "client.query('SELECT 1', timeout=60)",
-    "put": "client.put(b'', 'lake/a', timeout=60)",
-    "get": "client.get('lake/a', timeout=60)",
-    "run": "client.run('p.yaml')",
-}
+def test_progress_is_reported_while_a_query_waits_for_the_warehouse(served: Client) -> None:
+    served.query("CREATE TABLE IF NOT EXISTS held (a INTEGER)")
+    warehouse = Path(served.settings.data_dir) / "warehouse.duckdb"
+    program = f"import duckdb; held = duckdb.connect({str(warehouse)!r}); print('held', flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    seen: list[Result] = []
+
+    def told(result: Result) -> None:
+        if not seen:
+            holder.communicate("\n", timeout=60)
+        seen.append(result)
+
+    answer = served.query("SELECT count(*) FROM held", on_progress=told)
+    assert answer.row_count == 1
+    assert {result.status for result in seen} == {"pending"}
+    assert seen[0].data is not None and "waits_for" in seen[0].data
 
 
-@pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c_interrupts_every_wait_at_once(tmp_path: Path, wait: str) -> None:
-    (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - {name: a, type: query, action: execute_sql, payload: {sql: SELECT 1}}\n")
-    program = f"""
-        import sys, time, warnings
-        from pudato import Client
-        warnings.simplefilter("ignore")
-        client = Client()
-        client.trace("warm")
-        print("ready", flush=True)
-        try:
-            {WAITS[wait]}
-        except KeyboardInterrupt:
-            print(f"interrupted {{time.time()}}", flush=True)
-    """
-    process = _start(tmp_path, program)
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    sent = time.time()
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    word, at = rest.split()
-    assert word == "interrupted"
-    # 100 ms is the promise; a busy machine may start the process late.
-    assert float(at) - sent < 1.0, f"{float(at) - sent:.3f} s"
+def test_threads_share_a_client(served: Client) -> None:
+    found: list[object] = []
 
+    def ask(n: int) -> None:
+        found.extend(served.query("SELECT ?::INTEGER", [n * 10 + k]).rows[0][0] for k in range(5))
 
-def test_a_process_exits_in_peace_while_calls_are_in_flight(tmp_path: Path) -> None:
-    program = """
-        import threading, time, warnings
-        from pudato import Client, _core
-        warnings.simplefilter("ignore")
-        client = Client()
-
-        def call():
-            client.call("storage", "head_object", {"container": "lake", "path": "a"})
-
-        for _ in range(8):
-            threading.Thread(target=call, daemon=True).start()
-        while _core.running() < 8:
-            time.sleep(0.001)
-    """
-    for _ in range(20):
-        process = _start(tmp_path, program)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, f"{process.returncode}: {errors}"
-        assert errors == ""
-
-
-def test_a_process_that_serves_needs_one_line_and_exits_in_peace(tmp_path: Path) -> None:
-    program = """
-        import pudato
-        client = pudato.Client(serve=True)
-        ids = client.publish_many(
-            pudato.Command(type="storage", action="put_object", payload={"container": "lake", "path": f"{n}", "data": "x"})
-            for n in range(20)
-        )
-        print(client.query("SELECT 42 AS answer").rows)
-    """
-    process = _start(tmp_path, program)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output, errors) == (0, "[(42,)]\n", "")
-
-
-def _start(folder: Path, program: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PUDATO_", "AWS_"))}
-    environment["PUDATO_QUERY_ISOLATION"] = "none"
-    environment["PYTHONPATH"] = str(Path(pudato.__file__).parents[1])
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, found)) == sorted(str(n * 10 + k) for n in range(6) for k in range(5))

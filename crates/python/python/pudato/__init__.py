@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pudato import aio as aio
     from pudato import progress as progress
     from pudato.client import Client as Client
-    from pudato.client import CommandFailed as CommandFailed
-    from pudato.client import PipelineFailed as PipelineFailed
+    from pudato.outcomes import CommandFailed as CommandFailed
+    from pudato.outcomes import PipelineFailed as PipelineFailed
     from pudato.serving import serve as serve
     from pudato.protocol import Command as Command
     from pudato.protocol import DataReference as DataReference
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "pudato.client",
-    "CommandFailed": "pudato.client",
-    "PipelineFailed": "pudato.client",
+    "CommandFailed": "pudato.outcomes",
+    "PipelineFailed": "pudato.outcomes",
     "serve": "pudato.serving",
     "CallTimeout": "pudato._core",
     "Command": "pudato.protocol",

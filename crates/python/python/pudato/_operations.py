@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pudato import _core
 from pudato._run import Steps, Told, Waiting
+from pudato.outcomes import CommandFailed, PipelineFailed, PipelineRun, StepRun, StoredObject, Waits
 from pudato.protocol import Command, Result
-from pudato.protocol.errors import PudatoError, RefusedError, UnavailableError
+from pudato.protocol.errors import RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from pudato.answers import Answer
@@ -21,113 +22,12 @@ if TYPE_CHECKING:
     from pudato.lineage import Lineage
     from pudato.progress import Progress
 
-__all__ = ["CommandFailed", "PipelineFailed", "PipelineRun", "StepRun", "StoredObject", "Waits"]
+__all__ = ["Data", "Direction", "Operations", "Place", "new_command"]
 
 Place: TypeAlias = str | Mapping[str, Any]
 Data: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 Direction: TypeAlias = Literal["upstream", "downstream"]
 MAX_ROWS = 100_000
-
-
-class Waits(UserWarning):
-    """A call waits, and no program runs that would answer it."""
-
-
-class CommandFailed(PudatoError):
-    """A command was answered with an error.
-
-    Attributes:
-        result: The Result.
-        errors: Its errors.
-    """
-
-    def __init__(self, what: str, result: Result) -> None:
-        super().__init__(f"{what}: " + "; ".join(result.errors))
-        self.result = result
-        self.errors = result.errors
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as a `put` stored it. `size` is in bytes; `location` is `file:///…` or `s3://…`."""
-
-    container: str
-    path: str
-    size: int
-    etag: str | None
-    location: str
-
-
-@dataclass(frozen=True)
-class StepRun:
-    """How a step of a pipeline ended: `success before`, `success`, `failed`, `skipped` or `timed out`."""
-
-    name: str
-    step_id: str
-    status: str
-    result: Result | None
-    error: str | None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it succeeded, now or in an earlier run of the job."""
-        return self.status in ("success", "success before")
-
-
-@dataclass(frozen=True)
-class PipelineRun:
-    """How a pipeline ended. `steps` has the steps that were asked for, in the order of the file."""
-
-    job_id: str
-    pipeline: str
-    environment: str
-    steps: list[StepRun]
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether all steps succeeded."""
-        return all(step.succeeded for step in self.steps)
-
-    def __getitem__(self, name: str) -> StepRun:
-        """The step of this name."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        from pudato.jobs import _status, _table
-
-        rows = (
-            [
-                escape(step.name),
-                _status(step.status),
-                "" if step.result is None else f"{step.result.duration_ms:,} ms",
-                escape(step.error or ""),
-            ]
-            for step in self.steps
-        )
-        head = f"<p><b>{escape(self.job_id)}</b> {escape(self.pipeline)} {escape(self.environment)}</p>"
-        return head + _table(["step", "status", "took", "error"], rows)
-
-
-class PipelineFailed(PudatoError):
-    """A pipeline ended, and a step of it did not succeed.
-
-    Attributes:
-        run: How each step ended.
-    """
-
-    def __init__(self, run: PipelineRun, file: str) -> None:
-        wrong = [step for step in run.steps if not step.succeeded]
-        lines = "".join(f"\n  {step.name}: {step.status}: {step.error or ''}" for step in wrong)
-        super().__init__(
-            f"{run.job_id}: {len(wrong)} of {len(run.steps)} steps did not succeed; "
-            f"continue with run({file!r}, resume={run.job_id!r}){lines}"
-        )
-        self.run = run
 
 
 class Operations:
@@ -234,7 +134,7 @@ class Operations:
         if to is None:
             return bytes(content)
         path = Path(to)
-        part = path.with_name(f".{path.name}.part-{os.getpid()}")
+        part = path.with_name(f".{path.name}.part-{os.getpid()}-{threading.get_ident()}")
         try:
             part.write_bytes(content)
             part.replace(path)

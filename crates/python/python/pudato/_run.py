@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from pudato import _core
+from pudato import _core, _fabric
 
 __all__ = ["Steps", "Waiting", "arun", "run"]
 
@@ -149,7 +149,14 @@ class _Watch:
         self._desk.end(self._token)
 
 
+have_served: set[int] = set()
+"""The installations, by `id`, that served in this process and therefore record their calls themselves."""
+
+
 @atexit.register
 def _at_exit() -> None:
     # Cancelled calls withdraw what they sent and delete their queues.
     _core.finish(2_000)
+    for opened in list(_fabric._opened.values()):
+        if id(opened) not in have_served:
+            opened.record_calls()

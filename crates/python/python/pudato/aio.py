@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pudato._fabric import installation
-from pudato._operations import Data, Direction, Operations, PipelineRun, Place, StoredObject
+from pudato._operations import Data, Direction, Operations, Place
 from pudato._run import arun
 from pudato.client import as_command
 from pudato.config import Settings
+from pudato.outcomes import PipelineRun, StoredObject
 from pudato.protocol import Command, Result
 from pudato.serving import Serving, serve
 

@@ -10,21 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pudato._fabric import installation
-from pudato._operations import (
-    CommandFailed,
-    Data,
-    Direction,
-    Operations,
-    PipelineFailed,
-    PipelineRun,
-    Place,
-    StepRun,
-    StoredObject,
-    Waits,
-    new_command,
-)
+from pudato._operations import Data, Direction, Operations, Place, new_command
 from pudato._run import run
 from pudato.config import Settings
+from pudato.outcomes import CommandFailed, PipelineFailed, PipelineRun, StepRun, StoredObject, Waits
 from pudato.protocol import Command, Result
 from pudato.serving import serve as _serve
 

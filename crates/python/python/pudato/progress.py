@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         job_id: The job.
         pipeline: The name of the pipeline.
-        steps: How many steps the pipeline has.
+        steps: How many steps were asked for: all of the pipeline, or with `from_step` some.
         step: The step, or None where the job as a whole is meant.
         state: `job` (it got its id), `sent`, `pending` (the step reports progress), or how the step ended: `success before`, `success`,
             `failed`, `skipped`, `timed out`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 # `_run` registers what cancels the tasks of an ending process; what stops handlers in good order must be registered later, to run earlier.
-from pudato import _core, _run  # noqa: F401
+from pudato import _core, _run
 from pudato._fabric import installation
 from pudato.config import Settings
 
@@ -42,6 +42,7 @@ class Serving:
             if running is None or running.ended():
                 running = _running[self._key] = _Running(installation(settings).serve(services and list(services)))
             running.users += 1
+            _run.have_served.add(id(installation(settings)))
             self._running = running
 
     @property

@@ -1,4 +1,4 @@
-//! Serving: handlers and the results consumer in this process.
+//! Handlers and the results consumer in this process, beside a client.
 
 use crate::errors;
 use crate::installation::Installation;
@@ -14,6 +14,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 #[pymethods]
 impl Installation {
+    /// Records the calls of this program on AWS for `pudato cost`, if it did not serve and is ending.
+    fn record_calls(&self) {
+        self.opened.record_last_calls();
+    }
+
     /// Runs the handlers of `services`, or of all services that have a queue, and the results consumer. The task reports `ready` when the
     /// program shows others that it serves. When it is cancelled, it finishes the messages in flight and ends.
     fn serve(&self, services: Option<Vec<String>>) -> PyResult<Task> {
