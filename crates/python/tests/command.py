@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pudato
+
 # The longest wait. A slow machine may take far longer than usual, and a test that passes does not wait for it.
 PATIENCE = 600.0
 
@@ -21,7 +23,10 @@ def environment(folder: pathlib.Path, **more: str) -> dict[str, str]:
     """The environment of a process with its data in `folder`, and with no setting of the caller."""
     own = ("PUDATO_", "AWS_", "DBT_", "OPENLINEAGE_", "DUCKDB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return {**kept, "PUDATO_DATA_DIR": str(folder / "data"), "PUDATO_VISIBILITY_SECONDS": "2", **more}
+    # The same package as here, from every folder.
+    package = os.path.dirname(os.path.dirname(os.path.abspath(pudato.__file__)))
+    own_settings = {"PUDATO_DATA_DIR": str(folder / "data"), "PUDATO_VISIBILITY_SECONDS": "2"}
+    return {**kept, "PYTHONPATH": package, **own_settings, **more}
 
 
 def arguments(*args: str | bytes) -> list[str | bytes]:

@@ -130,7 +130,7 @@ impl Demo {
         tell(
             own,
             &format!(
-                "\nThe data, the pipeline and the lineage as a picture are in {folder}. Look around:\n\n    cd {folder}\n    pudato job list\n    pudato trace --help"
+                "\nThe data, the pipeline and the lineage as a picture are in {folder}. Look around:\n\n    cd {folder}\n    pudato job list\n    pudato lineage raw/birdstrikes.csv --downstream"
             ),
         )
     }
