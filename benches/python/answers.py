@@ -46,7 +46,7 @@ def main() -> None:
     connection = duckdb.connect()
     connection.execute(f"CREATE TABLE t AS {sql}")
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(environment={}, data_dir=Path(folder) / ".pudato", query_isolation="none")
+        settings = Settings(variables={}, data_dir=Path(folder) / ".pudato", query_isolation="none")
         with Client(settings, serve=True) as client:
             client.query("SELECT 1")
             query_ms = least(3, lambda: client.query(sql, timeout=300))

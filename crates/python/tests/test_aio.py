@@ -19,7 +19,7 @@ from pudato.protocol.errors import CallTimeout
 
 
 def _settings(tmp_path: Path) -> pudato.Settings:
-    return pudato.Settings(environment={}, data_dir=tmp_path / ".pudato", query_isolation="none")
+    return pudato.Settings(variables={}, data_dir=tmp_path / ".pudato", query_isolation="none")
 
 
 def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:

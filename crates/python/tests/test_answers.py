@@ -61,7 +61,7 @@ VALUES: list[tuple[str, Any, Any]] = [
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = Settings(environment={}, data_dir=tmp_path_factory.mktemp("answers") / ".pudato", query_isolation="none")
+    settings = Settings(variables={}, data_dir=tmp_path_factory.mktemp("answers") / ".pudato", query_isolation="none")
     with Client(settings, serve=True) as client:
         yield client
 

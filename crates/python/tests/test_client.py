@@ -21,13 +21,13 @@ from pudato.protocol.errors import MessageError, RefusedError
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client that serves, for all tests of this module that do not need one of their own."""
-    settings = Settings(environment={}, data_dir=tmp_path_factory.mktemp("served") / ".pudato", query_isolation="none")
+    settings = Settings(variables={}, data_dir=tmp_path_factory.mktemp("served") / ".pudato", query_isolation="none")
     with Client(settings, serve=True) as client:
         yield client
 
 
 def _settings(tmp_path: Path, **more: Any) -> Settings:
-    return Settings(environment={}, data_dir=tmp_path / ".pudato", query_isolation="none", **more)
+    return Settings(variables={}, data_dir=tmp_path / ".pudato", query_isolation="none", **more)
 
 
 def test_a_client_that_serves_answers_without_any_other_program(served: Client) -> None:

@@ -16,7 +16,7 @@ from pudato.lineage import Lineage
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = Settings(environment={}, data_dir=tmp_path_factory.mktemp("lineage") / ".pudato", query_isolation="none")
+    settings = Settings(variables={}, data_dir=tmp_path_factory.mktemp("lineage") / ".pudato", query_isolation="none")
     with Client(settings, serve=True) as client:
         client.put(b"a,b\n1,x\n2,y\n", "lake/raw.csv", job_id="job", step_id="put")
         sources = {"raw": "lake/raw.csv"}

@@ -276,7 +276,7 @@ def test_what_was_written_is_read_back_equal(seed: int) -> None:
 
 
 def test_rust_reads_the_texts_and_writes_the_same(tmp_path: Path) -> None:
-    settings = Settings(environment={}, data_dir=tmp_path / ".pudato")
+    settings = Settings(variables={}, data_dir=tmp_path / ".pudato")
     source = random.Random(7)
     sent = [Command(type="t", action="a", payload={"x": generated(source)}) for _ in range(100)]
     for command in sent:

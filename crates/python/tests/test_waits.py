@@ -20,7 +20,7 @@ from pudato.protocol.errors import CallTimeout
 
 
 def _settings(tmp_path: Path) -> Settings:
-    return Settings(environment={}, data_dir=tmp_path / ".pudato", query_isolation="none")
+    return Settings(variables={}, data_dir=tmp_path / ".pudato", query_isolation="none")
 
 
 def test_without_a_worker_a_call_warns_and_its_timeout_says_who_is_missing(tmp_path: Path) -> None:
