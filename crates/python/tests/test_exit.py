@@ -45,9 +45,19 @@ def program(code: str, tmp_path: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("end", ["sys.exit(7)", "time.sleep(0.12); sys.exit(7)", "raise SystemExit(7)"])
+SLOWLY = """
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+
+sys.modules["slow"] = Slow()
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit(7)", "time.sleep(0.12); sys.exit(7)", SLOWLY])
 def test_a_program_ends_with_its_code_while_daemon_threads_wait(tmp_path: Path, end: str) -> None:
-    # Each wait comes back to Python every 50 ms, so that some are on their way whenever it ends.
+    # Each wait asks Python for signals every 50 ms, also while the interpreter ends.
     for _ in range(3):
         ended = program(RECEIVE + end, tmp_path)
         out, errors = ended.communicate(timeout=60)

@@ -31,9 +31,13 @@ pub struct Identity {
     pub credentials: Option<SharedCredentialsProvider>,
 }
 
-/// Loads credentials, region, profile and endpoint with the SDK's own chain, except for what `identity` has. `endpoint` is that of an
-/// emulator.
-pub async fn sdk_config(endpoint: Option<&str>, identity: Identity) -> SdkConfig {
+/// Loads credentials, region, profile and endpoint with the SDK's own chain. `endpoint` is that of an emulator.
+pub async fn sdk_config(endpoint: Option<&str>) -> SdkConfig {
+    sdk_config_of(endpoint, Identity::default()).await
+}
+
+/// As [`sdk_config`], but the SDK's own chain finds only what `identity` has not.
+pub async fn sdk_config_of(endpoint: Option<&str>, identity: Identity) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -18,7 +18,7 @@ mod topology;
 mod wire;
 
 pub use calls::{BEYOND_64_KB, EMPTY_RECEIVES};
-pub use connect::{Identity, Places, http_client, sdk_config};
+pub use connect::{Identity, Places, http_client, sdk_config, sdk_config_of};
 pub use idempotency::DynamoIdempotencyStore;
 pub use publisher::SnsPublisher;
 pub use replies::{Reply, ReplyQueue};

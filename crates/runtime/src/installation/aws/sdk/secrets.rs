@@ -4,7 +4,7 @@ use super::session::identity;
 use crate::installation::OpenError;
 use crate::settings::{DatabasePlace, SecretName, Settings};
 use aws_config::SdkConfig;
-use pudato_messaging::aws::sdk_config;
+use pudato_messaging::aws::sdk_config_of;
 use pudato_storage::{Containers, ContainersBuilder, S3Access};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ async fn config(settings: &Settings) -> Option<SdkConfig> {
 /// The SDK's configuration: the program's own session where it has one, the SDK's chain for the rest.
 pub(crate) async fn sdk_config_as(settings: &Settings) -> SdkConfig {
     let identity = identity(settings.session.as_ref());
-    sdk_config(settings.endpoint.as_deref(), identity).await
+    sdk_config_of(settings.endpoint.as_deref(), identity).await
 }
 
 /// The database of the registry or of another role, whose URL may be in a secret.
