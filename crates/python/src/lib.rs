@@ -10,7 +10,6 @@ mod encode;
 #[cfg(feature = "duckdb")]
 mod engine_process;
 mod errors;
-mod exit;
 mod fabric;
 mod hosting;
 mod installation;
@@ -49,8 +48,6 @@ mod _core {
         CallTimeout, ConfigurationError, MessageError, PudatoError, RefusedError, UnavailableError,
     };
     #[pymodule_export]
-    use crate::exit::ending;
-    #[pymodule_export]
     use crate::fabric::{Consumer, Received};
     #[pymodule_export]
     use crate::installation::Installation;
@@ -74,10 +71,6 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         #[cfg(feature = "duckdb")]
         crate::engine_process::name(module)?;
-        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        // It runs after Python has joined the threads that it waits for, and before it stops the others.
-        let atexit = module.py().import("atexit")?;
-        atexit.call_method1("register", (module.getattr("ending")?,))?;
-        Ok(())
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -7,7 +7,7 @@ use crate::waiting::wait;
 use futures_util::stream::{self, StreamExt};
 use pudato_messaging::{Error, ErrorKind, Limits, Message};
 use pudato_protocol::{Command, Event, FieldError, Result as Reply, decode_claim};
-use pudato_runtime::{Installation as Opened, Outbox};
+use pudato_runtime::Installation as Opened;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl Kind {
     }
 
     /// Reads the body, and makes it ready to be published.
-    async fn ready(self, outbox: &Outbox, topic: &str, body: &str) -> Result<Message, Error> {
-        let body = body.as_bytes();
+    async fn ready(self, opened: &Opened, topic: &str, body: &str) -> Result<Message, Error> {
+        let (body, outbox) = (body.as_bytes(), &opened.outbox);
         let invalid = |error: FieldError| Error::new(ErrorKind::Invalid, error.to_string());
         match self {
             Self::Command => {
@@ -96,7 +96,7 @@ async fn publish(opened: &Opened, kind: Kind, topic: &str, bodies: Vec<String>) 
         Err(error) => return bodies.iter().map(|_| Err(error.clone())).collect(),
     };
     let ready = bodies.iter();
-    let ready = ready.map(|body| kind.ready(&opened.outbox, topic, body));
+    let ready = ready.map(|body| kind.ready(opened, topic, body));
     let ready: Vec<_> = ready.collect();
     let ready: Vec<_> = stream::iter(ready).buffered(READY).collect().await;
     let mut sent: Vec<Option<Outcome>> = bodies.iter().map(|_| None).collect();

@@ -1,6 +1,5 @@
 //! A session of boto3: its region, and its credentials, which may end and are asked for again in time.
 
-use crate::exit;
 use async_trait::async_trait;
 use pudato_runtime::settings::{AwsCredentials, AwsSession, CredentialsSource};
 use pyo3::prelude::*;
@@ -49,7 +48,7 @@ struct Asked {
 impl CredentialsSource for Asked {
     async fn credentials(self: Arc<Self>) -> Result<AwsCredentials, String> {
         // Python may call AWS for them, or hold the GIL for long.
-        let asked = tokio::task::spawn_blocking(move || exit::attach(|py| self.ask(py)));
+        let asked = tokio::task::spawn_blocking(move || Python::try_attach(|py| self.ask(py)));
         match asked.await {
             Ok(Some(credentials)) => credentials,
             Ok(None) => Err("the interpreter is ending".into()),

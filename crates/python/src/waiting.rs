@@ -1,7 +1,6 @@
 //! Waits for Rust from Python: without the GIL, and with an ear for Ctrl-C.
 
 use crate::errors::PudatoError;
-use crate::exit::{Returning, returning};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::any::Any;
@@ -47,12 +46,10 @@ where
     let executor = executor()?;
     let mut task = executor.spawn(future);
     loop {
-        let (done, returning): (_, Returning) = py.detach(|| {
-            let done =
-                executor.block_on(async { tokio::time::timeout(LISTEN_EVERY, &mut task).await });
-            (done, returning())
+        // If the interpreter ends meanwhile, this thread does not come back: PyO3 lets it sleep until the process ends.
+        let done = py.detach(|| {
+            executor.block_on(async { tokio::time::timeout(LISTEN_EVERY, &mut task).await })
         });
-        drop(returning);
         match done {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => return Err(panicked(error)),
