@@ -7,16 +7,17 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import pudato
-from pudato import _core
+from pudato import Client, _core
 from pudato.config import Settings
 from pudato.messaging import SNSPublisher
 from pudato.protocol import Command
-from pudato.protocol.errors import RefusedError
+from pudato.protocol.errors import CallTimeout, RefusedError
 
 READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM topic').fetchone()[0])"
 
@@ -110,3 +111,26 @@ def test_a_program_that_lost_its_locks_loses_no_message_to_another_program_of_pu
         SNSPublisher(settings).publish_command(Command(type="storage", action="list_objects", correlation_id=f"after {name}"))
     read = run("print(sorted(m.command().correlation_id for m in SQSConsumer(settings).receive_messages('pudato-storage-queue')))")
     assert read == "['after another', 'after other', 'another', 'first', 'other']"
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_a_command_waits_until_pythons_duckdb_has_closed_the_warehouse_and_nothing_is_lost(tmp_path: Path, isolation: str) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    settings = Settings(data_dir=tmp_path / ".pudato", query_isolation=isolation)
+    with Client(settings, serve=True) as client:
+
+        def sql(text: str, timeout: float) -> list[list[object]]:
+            answered = client.call("query", "execute_sql", {"sql": text}, timeout=timeout)
+            assert answered.status == "success" and answered.data is not None, answered.errors
+            return list(answered.data["rows"])
+
+        sql("CREATE TABLE first AS SELECT 1 AS a", 60)
+        with duckdb.connect(str(tmp_path / ".pudato" / "warehouse.duckdb")) as theirs:
+            theirs.execute("CREATE TABLE second AS SELECT 2 AS a")
+            with pytest.raises(CallTimeout):
+                sql("CREATE TABLE third AS SELECT 3 AS a", 4)
+        both = "SELECT a FROM first UNION ALL SELECT a FROM second UNION ALL SELECT a FROM third ORDER BY a"
+        until = time.monotonic() + 90
+        while client.call("query", "execute_sql", {"sql": both}, timeout=90).status != "success" and time.monotonic() < until:
+            time.sleep(0.2)
+        assert sql(both, 60) == [[1], [2], [3]]
