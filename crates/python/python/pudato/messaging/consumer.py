@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pudato import _core
+from pudato._claim import ClaimBody
 from pudato._fabric import installation
 from pudato.config import Settings, get_settings
 from pudato.messaging import _boto3
@@ -38,9 +39,12 @@ class Message(dict[str, Any]):
             RefusedError: It was stored, and what is stored cannot be used.
             UnavailableError: It was stored, and the store cannot be reached.
         """
-        if self._received is not None and self._received.error is not None:
+        if self._received is None:
+            return str(self["Body"])
+        if self._received.error is not None:
             raise self._received.error
-        return str(self["Body"])
+        body = str(self["Body"])
+        return body if body == self._received.raw_body else ClaimBody(body)
 
     @property
     def raw_body(self) -> str:
