@@ -363,6 +363,15 @@ pub trait Consumer: Send + Sync {
     /// As [`Consumer::renew`].
     async fn release(&self, lease: Lease, after: Duration) -> Result<(), Error>;
 
+    /// As [`Consumer::release`], for a message that was not handled, such as one of a worker that stops. A backend that counts attempts
+    /// itself does not count this one.
+    ///
+    /// # Errors
+    /// As [`Consumer::renew`].
+    async fn hand_back(&self, lease: Lease, after: Duration) -> Result<(), Error> {
+        self.release(lease, after).await
+    }
+
     /// Publishes `publish` (the error Result, if the message has a sender to notify), then moves the message to the queue's dead-letter
     /// queue with its bytes and `reason`. This is not atomic everywhere: after a crash the message may be in both queues, but never in
     /// neither.

@@ -122,7 +122,7 @@ pub async fn carry_out(
             let Some(lease) = lease.await else { return };
             let after = policy.unavailable_for(attempt);
             tracing::warn!(%why, after_s = after.as_secs(), "a backend is unavailable; the message is released");
-            consumer.release(lease, after).await
+            consumer.hand_back(lease, after).await
         }
         Decision::Reject { why, result } => {
             let Some(lease) = lease.await else { return };

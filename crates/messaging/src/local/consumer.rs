@@ -196,6 +196,17 @@ impl Consumer for LocalConsumer {
             .await
     }
 
+    async fn hand_back(&self, lease: Lease, after: Duration) -> Result<(), Error> {
+        let receipt = self.receipt(&lease)?;
+        let (queue, now_ms) = (self.queue.clone(), self.fabric.now_ms());
+        self.fabric
+            .write(Durability::Written, move |transaction| {
+                settle::release(transaction, &queue, receipt, after, now_ms)?;
+                late::not_handled(transaction, receipt)
+            })
+            .await
+    }
+
     async fn dead_letter(
         &self,
         lease: Lease,

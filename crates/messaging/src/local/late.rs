@@ -50,6 +50,18 @@ pub(super) fn excuse(
     Ok(())
 }
 
+/// Excuses the attempt of a message that its holder returned without having handled it.
+pub(super) fn not_handled(transaction: &Transaction<'_>, receipt: Receipt) -> Result<(), Error> {
+    run(
+        transaction,
+        "INSERT INTO excused (message, attempts, receive) VALUES (?, 1, ?)
+         ON CONFLICT DO UPDATE SET attempts = attempts + 1, receive = excluded.receive
+         WHERE excluded.receive > receive",
+        params![receipt.message, receipt.receive_count],
+    )?;
+    Ok(())
+}
+
 /// Takes back a message that was moved after its last attempt, if nobody has received or explained it since.
 pub(super) fn take_back(
     transaction: &Transaction<'_>,

@@ -96,6 +96,14 @@ impl Consumer for MemoryConsumer {
         self.fabric.state().release(receipt, after, now_ms)
     }
 
+    async fn hand_back(&self, lease: Lease, after: Duration) -> Result<(), Error> {
+        let now_ms = self.fabric.now_ms();
+        let receipt = self.receipt(&lease)?;
+        let mut state = self.fabric.state();
+        state.release(receipt.clone(), after, now_ms)?;
+        state.not_handled(&receipt)
+    }
+
     async fn dead_letter(
         &self,
         lease: Lease,

@@ -146,6 +146,20 @@ impl State {
         Ok(())
     }
 
+    /// Excuses the attempt of a message that its holder returned without having handled it.
+    pub(super) fn not_handled(&mut self, receipt: &Receipt) -> Result<(), Error> {
+        let messages = &mut self.queue_mut(&receipt.queue)?.messages;
+        let mut messages = messages.iter_mut();
+        let found = messages.find(|((_, number), _)| *number == receipt.number);
+        if let Some((_, message)) = found
+            && message.excused_last < receipt.receive_count
+        {
+            message.excused += 1;
+            message.excused_last = receipt.receive_count;
+        }
+        Ok(())
+    }
+
     /// Takes back a message that was moved after its last attempt, if nobody has received or explained it since.
     fn take_back(&mut self, receipt: &Receipt) -> Result<(), Error> {
         if self.held(receipt)?.is_some() {
