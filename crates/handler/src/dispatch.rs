@@ -65,9 +65,9 @@ pub async fn dispatch(
         Ok(mut answer) => {
             let id = command.correlation_id.as_str();
             let data = std::mem::take(&mut answer.data);
-            let result = match answer.follow_up {
-                Some(_) => Reply::pending(id, data),
-                None => Reply::success(id, data),
+            let result = match answer.pending || answer.follow_up.is_some() {
+                true => Reply::pending(id, data),
+                false => Reply::success(id, data),
             };
             (result, answer)
         }

@@ -149,6 +149,11 @@ pub trait Progress: Send + Sync {
     fn waits(&self) -> Waits {
         Waits::default()
     }
+
+    /// The number of the attempt, from 1. The default does not know it.
+    fn attempt(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Discards the progress.
@@ -188,6 +193,11 @@ impl<'a> Request<'a> {
         self.progress.waits()
     }
 
+    /// The number of this attempt, from 1; `None` if the fabric does not count.
+    pub fn attempt(&self) -> Option<u32> {
+        self.progress.attempt()
+    }
+
     /// The payload's fields; an error about one is named `payload.<field>`.
     ///
     /// # Errors
@@ -212,6 +222,8 @@ pub struct Answer {
     pub events: Vec<(String, Object)>,
     /// Set if the work continues elsewhere: the Result is `pending`, and this Command is sent later.
     pub follow_up: Option<FollowUp>,
+    /// Whether the work continues elsewhere, and somebody else publishes its Result: this one is `pending`, and nothing is sent later.
+    pub pending: bool,
 }
 
 /// A Command that checks again for work that continues elsewhere.

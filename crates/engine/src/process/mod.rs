@@ -68,6 +68,7 @@ pub struct Read {
 struct Telling<'a> {
     progress: &'a dyn Progress,
     waits: &'a Waits,
+    attempt: Option<u32>,
 }
 
 impl Progress for Telling<'_> {
@@ -77,6 +78,10 @@ impl Progress for Telling<'_> {
 
     fn waits(&self) -> Waits {
         self.waits.clone()
+    }
+
+    fn attempt(&self) -> Option<u32> {
+        self.attempt
     }
 }
 
@@ -189,6 +194,7 @@ impl Processor {
         let telling = Telling {
             progress: &*self.progress,
             waits,
+            attempt: message.attempt,
         };
         let handling = dispatch(&*self.handler, command, identity.as_ref(), &telling, &now);
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
