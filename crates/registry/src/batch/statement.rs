@@ -195,7 +195,7 @@ impl<'a> Statement<'a> {
             status: Some(status),
             started_us: Some(started_us(at_us, result.duration_ms)),
             duration_ms: Some(i64::try_from(result.duration_ms).unwrap_or(i64::MAX)),
-            error: result.errors.first().map(|text| clean(text)),
+            error: errors(&result.errors),
             handler: result.handler.as_deref().map(clean),
             action: asked.action.map(clean),
             action_names: asked.names,
@@ -345,6 +345,15 @@ impl<'a> CommandRecord<'a> {
 fn started_us(at_us: i64, duration_ms: u64) -> i64 {
     let duration_us = i64::try_from(duration_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
     at_us.saturating_sub(duration_us)
+}
+
+/// All errors of a Result as one text; `None` if there are none.
+fn errors(errors: &[String]) -> Option<Cow<'_, str>> {
+    match errors {
+        [] => None,
+        [only] => Some(clean(only)),
+        all => Some(Cow::Owned(clean(&all.join("; ")).into_owned())),
+    }
 }
 
 /// A text for people. PostgreSQL cannot store NULs, so they are replaced.
