@@ -77,6 +77,9 @@ struct Held {
     attempts: u32,
 }
 
+/// Receives what became of each message.
+type Telling<'a> = (&'a mut Tally, &'a mut (dyn FnMut(&Reply, Applied) + Send));
+
 enum Parsed {
     Results(Vec<Incoming>),
     Events(Vec<IncomingEvent>),
@@ -162,6 +165,16 @@ impl ResultsConsumer {
 
     /// Writes messages to the registry, then deletes them. Returns the counts of what happened to them.
     pub async fn apply(&self, deliveries: Vec<Delivery>, drain: &CancellationToken) -> Tally {
+        self.apply_each(deliveries, drain, &mut |_, _| {}).await
+    }
+
+    /// As [`ResultsConsumer::apply`], and calls `told` for every Result that was written.
+    pub async fn apply_each(
+        &self,
+        deliveries: Vec<Delivery>,
+        drain: &CancellationToken,
+        told: &mut (dyn FnMut(&Reply, Applied) + Send),
+    ) -> Tally {
         let mut tally = Tally::default();
         let mut held = Held::new(self.kind);
         let mut bytes = 0;
@@ -174,7 +187,7 @@ impl ResultsConsumer {
                     // Pointers are small, but a thousand of the bodies that they point at would not fit into memory.
                     if bytes >= BATCH_BYTES_MAX {
                         let full = std::mem::replace(&mut held, Held::new(self.kind));
-                        self.write(full, &mut tally, drain).await;
+                        self.write(full, (&mut tally, told), drain).await;
                         bytes = 0;
                     }
                 }
@@ -195,14 +208,14 @@ impl ResultsConsumer {
             }
         }
         if !held.leases.is_empty() {
-            self.write(held, &mut tally, drain).await;
+            self.write(held, (&mut tally, told), drain).await;
         }
         tracing::debug!(?tally, kind = ?self.kind, "the results consumer applied a batch");
         tally
     }
 
     /// Writes. While the registry cannot be reached, renews the leases and tries again.
-    async fn write(&self, held: Held, tally: &mut Tally, drain: &CancellationToken) {
+    async fn write(&self, held: Held, (tally, told): Telling<'_>, drain: &CancellationToken) {
         let Held {
             mut leases,
             parsed,
@@ -215,7 +228,12 @@ impl ResultsConsumer {
                     if failures > 0 {
                         self.board.goes_on(self.named(), Cause::Backend);
                     }
-                    for outcome in outcomes {
+                    for (place, outcome) in outcomes.into_iter().enumerate() {
+                        if let Parsed::Results(results) = &parsed
+                            && let Some(incoming) = results.get(place)
+                        {
+                            told(&incoming.result, outcome);
+                        }
                         match outcome {
                             Applied::Applied => tally.applied += 1,
                             Applied::Duplicate => tally.duplicate += 1,
@@ -260,8 +278,8 @@ impl ResultsConsumer {
                         attempts,
                     };
                     let (half, rest) = held.split();
-                    Box::pin(self.write(half, tally, drain)).await;
-                    return Box::pin(self.write(rest, tally, drain)).await;
+                    Box::pin(self.write(half, (&mut *tally, &mut *told), drain)).await;
+                    return Box::pin(self.write(rest, (tally, told), drain)).await;
                 }
             }
         }

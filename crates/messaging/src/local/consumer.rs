@@ -33,6 +33,11 @@ impl LocalConsumer {
         Ok(Self { fabric, queue })
     }
 
+    /// The fabric and the queue, for [`super::LocalEventSource`].
+    pub(super) fn into_parts(self) -> (LocalFabric, Queue) {
+        (self.fabric, self.queue)
+    }
+
     /// Returns when the next message is due, and when the last one was sent.
     fn look(&self) -> Result<(Option<i64>, Option<u64>), Error> {
         self.fabric.read(|connection| {

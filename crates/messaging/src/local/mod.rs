@@ -2,6 +2,7 @@
 //! that returned `Ok` survives a crash of the process and, except for receives and renewals, a power failure.
 
 mod consumer;
+mod event_source;
 mod folder;
 mod idempotency;
 mod late;
@@ -18,6 +19,7 @@ mod wake;
 mod writer;
 
 pub use consumer::LocalConsumer;
+pub use event_source::LocalEventSource;
 
 use crate::{
     BeginOutcome, Clock, Error, ErrorKind, IdempotencyRecord, IdempotencyStore, Key, Limits,

@@ -6,8 +6,9 @@ use super::fabric::{Consumers, Fabric, FabricFile, Parts, Profile, PushedConsume
 use super::objects::Unlisted;
 use async_trait::async_trait;
 use pudato_engine::EnvelopePolicy;
-use pudato_messaging::local::LocalFabric;
-use pudato_messaging::{Consumer, Error};
+use pudato_messaging::local::{LocalEventSource, LocalFabric};
+use pudato_messaging::{Consumer, Delivery, Error};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +65,27 @@ impl Consumers for Local {
         Ok(Arc::new(self.0.consumer(queue).await?))
     }
 
-    async fn pushed(&self, _: &str) -> Result<Option<Arc<dyn PushedConsumer>>, Error> {
-        Ok(None)
+    async fn pushed(&self, queue: &str) -> Result<Option<Arc<dyn PushedConsumer>>, Error> {
+        let consumer = self.0.consumer(queue).await?;
+        Ok(Some(Arc::new(LocalEventSource::new(consumer))))
+    }
+}
+
+impl PushedConsumer for LocalEventSource {
+    fn adopt(&self, event: &Value) -> Result<Vec<Delivery>, Error> {
+        Self::adopt(self, event)
+    }
+
+    fn left(&self) -> Vec<String> {
+        Self::left(self)
+    }
+
+    fn visibility(&self) -> Duration {
+        Self::visibility(self)
+    }
+
+    fn as_consumer(self: Arc<Self>) -> Arc<dyn Consumer> {
+        self
     }
 }
 

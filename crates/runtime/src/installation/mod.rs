@@ -230,7 +230,10 @@ impl Installation {
     }
 
     /// The handler of `service`.
-    pub(crate) fn handler(&self, service: &str) -> Result<&Arc<dyn Handler>, OpenError> {
+    ///
+    /// # Errors
+    /// There is none here.
+    pub fn handler(&self, service: &str) -> Result<&Arc<dyn Handler>, OpenError> {
         self.handlers.get(service).ok_or_else(|| {
             let known = self.services().join(", ");
             let what = format!("handler: expected one of {known}, found {service:?}");

@@ -11,8 +11,12 @@ use crate::installation::{Installation, OpenError, PushedConsumer};
 use crate::names::RESULTS;
 use crate::settings::{DatabasePlace, Settings};
 use migrate::{MIGRATE, MigrateFunction};
+use pudato_engine::Decision;
 use pudato_handler::Handler;
+use pudato_protocol::{Result as Reply, Status};
+use pudato_registry::{Applied, RegistryStore};
 use results::ResultsFunction;
+pub use results::record;
 use serde_json::{Value, json};
 use service::ServiceFunction;
 use std::collections::BTreeMap;
@@ -87,20 +91,38 @@ impl Function {
         own: Vec<Arc<dyn Handler>>,
     ) -> Result<Self, OpenError> {
         let kind = settings.function.clone().unwrap_or_default();
+        check(&settings, needs_database(&kind, &settings))?;
+        let mut settings = settings;
+        // A file would disappear with the container.
+        settings.query.file = None;
+        Self::open_here(settings, own, None).await
+    }
+
+    /// As [`Function::open_with`], outside of a Lambda: on any fabric, and with files, which stay. The results consumer writes to
+    /// `registry` if there is one, and otherwise to that of the settings.
+    ///
+    /// # Errors
+    /// As [`Function::open`].
+    pub async fn open_here(
+        settings: Settings,
+        own: Vec<Arc<dyn Handler>>,
+        registry: Option<Arc<dyn RegistryStore>>,
+    ) -> Result<Self, OpenError> {
+        let kind = settings.function.clone().unwrap_or_default();
         let needs_database = needs_database(&kind, &settings);
-        check(&settings, needs_database)?;
         if kind == MIGRATE {
             return Ok(Self(Kind::Migrate(Box::new(MigrateFunction::new(
                 settings,
             )))));
         }
-        let mut settings = settings;
-        // A file would disappear with the container.
-        settings.query.file = None;
         let pudato = match needs_database {
             true => Installation::open_with(settings, own).await?,
             false => Installation::open_without_registry(settings, own).await?,
         };
+        let mut pudato = pudato;
+        if let Some(registry) = registry {
+            pudato.registry = registry;
+        }
         let pudato = Arc::new(pudato);
         let function = match kind.as_str() {
             RESULTS => Kind::Results(ResultsFunction::new(pudato)?),
@@ -115,18 +137,77 @@ impl Function {
     /// # Errors
     /// The event is not from SQS, or its queue cannot be reached. Lambda then redelivers the whole batch.
     pub async fn invoke(&self, event: &Value, end_ms: u64) -> Result<Value, OpenError> {
-        let left = match &self.0 {
+        let invoked = match &self.0 {
+            Kind::Migrate(function) => return function.invoke(event).await,
+            _ => self.handle(event, end_ms).await?,
+        };
+        Ok(failures(&invoked.left))
+    }
+
+    /// As [`Function::invoke`], but returns what became of each message.
+    ///
+    /// # Errors
+    /// As [`Function::invoke`], and if the function handles no messages.
+    pub async fn handle(&self, event: &Value, end_ms: u64) -> Result<Invoked, OpenError> {
+        let invoked = match &self.0 {
             Kind::Service(function) => function.invoke(event, end_ms).await?,
             Kind::Results(function) => function.invoke(event, end_ms).await?,
-            Kind::Migrate(function) => return function.invoke(event).await,
+            Kind::Migrate(_) => {
+                let what = "HANDLER_TYPE: migrate handles no messages";
+                return Err(OpenError::Settings(what.into()));
+            }
         };
-        if !left.is_empty() {
+        if !invoked.left.is_empty() {
             tracing::warn!(
-                count = left.len(),
+                count = invoked.left.len(),
                 "some messages of this batch will be redelivered"
             );
         }
-        Ok(failures(&left))
+        Ok(invoked)
+    }
+}
+
+/// What became of the messages of an event.
+#[derive(Debug, Default)]
+pub struct Invoked {
+    /// The messages that are done, in their order: those with an answer, and those that were dead-lettered and have a sender.
+    pub answers: Vec<Answered>,
+    /// The ids of the messages to redeliver.
+    pub left: Vec<String>,
+}
+
+/// A message that is done.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The correlation id of its Result.
+    pub correlation_id: String,
+    /// The step of its Result.
+    pub step_id: Option<String>,
+    /// The status of its Result.
+    pub status: Status,
+    /// What the Result became in the registry, if the message was a Result.
+    pub applied: Option<Applied>,
+}
+
+impl Answered {
+    /// The answer of a decision about a message, if the message is done with it.
+    fn by(decision: &Decision) -> Option<Self> {
+        match decision {
+            Decision::Done(outcome) | Decision::Pending(outcome, _) => {
+                Some(Self::with(&outcome.result, None))
+            }
+            Decision::Reject { result, .. } => Some(Self::with(result.as_deref()?, None)),
+            Decision::Retry { .. } | Decision::Busy { .. } | Decision::Unavailable { .. } => None,
+        }
+    }
+
+    fn with(result: &Reply, applied: Option<Applied>) -> Self {
+        Self {
+            correlation_id: result.correlation_id.clone(),
+            step_id: result.step_id.clone(),
+            status: result.status,
+            applied,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The results consumer, which also watches the dead-letter queues.
 
-use super::{Deadline, queue_of};
+use super::{Answered, Deadline, Invoked, queue_of};
 use crate::adapters::forget;
 use crate::installation::{Installation, OpenError, PushedConsumer};
 use crate::names::{HISTORY, RESULTS};
-use pudato_engine::{Backoff, DeadLetterWatch, Kind, ResultsConsumer};
+use pudato_engine::{Backoff, DeadLetterWatch, Kind, ResultsConsumer, sha256_hex};
+use pudato_messaging::Clock;
+use pudato_protocol::{Result as Reply, encode};
+use pudato_registry::{Applied, Error, Incoming, RegistryStore};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,13 +41,9 @@ impl ResultsFunction {
         })
     }
 
-    /// Returns the ids of the messages to redeliver. An event without records comes from a schedule: then the dead-letter queues are
+    /// Writes the messages of an event. An event without records comes from a schedule: then the dead-letter queues are
     /// searched, and old answers deleted.
-    pub(super) async fn invoke(
-        &self,
-        event: &Value,
-        end_ms: u64,
-    ) -> Result<Vec<String>, OpenError> {
+    pub(super) async fn invoke(&self, event: &Value, end_ms: u64) -> Result<Invoked, OpenError> {
         let now_ms = self.pudato.clock.now_ms();
         let deadline = Deadline::new(now_ms, end_ms);
         if is_scheduled(event) {
@@ -52,7 +51,7 @@ impl ResultsFunction {
             if let Some(kept) = &self.pudato.fabric.expiring_answers {
                 forget(&**kept, &*self.pudato.clock).await;
             }
-            return Ok(Vec::new());
+            return Ok(Invoked::default());
         }
         let opened = self.opened(event).await?;
         let deliveries = opened.source.adopt(event)?;
@@ -62,10 +61,13 @@ impl ResultsFunction {
             clock.sleep_until(deadline.stop_ms).await;
             stop.cancel();
         });
+        let mut answers = Vec::with_capacity(deliveries.len());
+        let mut told =
+            |result: &Reply, applied| answers.push(Answered::with(result, Some(applied)));
         // Messages that are not written by then are redelivered. Writing one twice changes nothing.
         tokio::select! {
             biased;
-            _ = opened.consumer.apply(deliveries, &drain) => {}
+            _ = opened.consumer.apply_each(deliveries, &drain, &mut told) => {}
             () = self.pudato.clock.sleep_until(deadline.last_ms) => {}
         }
         stopping.abort();
@@ -76,7 +78,8 @@ impl ResultsFunction {
             // A failure here does not affect the messages that were handled.
             tracing::warn!(%error, "reading the dead-letter queues failed");
         }
-        Ok(opened.source.left())
+        let left = opened.source.left();
+        Ok(Invoked { answers, left })
     }
 
     async fn look(&self, deadline: Deadline) -> Result<(), OpenError> {
@@ -129,4 +132,26 @@ impl ResultsFunction {
 /// Whether the event is one that EventBridge sends on a schedule (its user guide, "Events": `source` and `detail-type`).
 fn is_scheduled(event: &Value) -> bool {
     event.get("Records").is_none() && event.get("detail-type").is_some()
+}
+
+/// Writes Results to a registry, as the results consumer does. Returns what became of each.
+///
+/// # Errors
+/// As [`RegistryStore::apply`].
+pub async fn record(
+    registry: &dyn RegistryStore,
+    results: Vec<Reply>,
+    clock: &dyn Clock,
+) -> Result<Vec<Applied>, Error> {
+    let recorded_at = crate::time::timestamp(clock.now_ms());
+    let incoming = results.into_iter().map(|result| {
+        let body = encode(&result);
+        Incoming {
+            identity: sha256_hex(body.as_bytes()),
+            body: body.into(),
+            result: Arc::new(result),
+            recorded_at: recorded_at.clone(),
+        }
+    });
+    registry.apply(incoming.collect()).await
 }

@@ -1,6 +1,6 @@
 //! The handler of one service.
 
-use super::Deadline;
+use super::{Answered, Deadline, Invoked};
 use crate::installation::{Installation, OpenError, PushedConsumer};
 use pudato_engine::pace::millis;
 use pudato_engine::settle::{Answer, Policy, Prepared, Preparer, Settler, Settling, carry_out};
@@ -47,6 +47,8 @@ impl ServiceFunction {
         let queue = pudato.names.queue(&self.service);
         let source = super::pushed(pudato, &queue).await?;
         let mut processor = pudato.processor(&self.service)?;
+        // Whoever received the messages deletes them, in no transaction with their answers.
+        processor.settles_at_once = false;
         // Nothing renews a running request here. It belongs to this invocation as long as the message is hidden, which is longer than it
         // may run.
         processor.lease = source.visibility();
@@ -61,12 +63,8 @@ impl ServiceFunction {
         }))
     }
 
-    /// Returns the ids of the messages to redeliver.
-    pub(super) async fn invoke(
-        &self,
-        event: &Value,
-        end_ms: u64,
-    ) -> Result<Vec<String>, OpenError> {
+    /// Handles the messages of an event.
+    pub(super) async fn invoke(&self, event: &Value, end_ms: u64) -> Result<Invoked, OpenError> {
         let opened = self.opened.get_or_try_init(|| self.open()).await?;
         let deadline = Deadline::new(opened.clock().now_ms(), end_ms);
         let deliveries = opened.source.adopt(event)?;
@@ -76,24 +74,36 @@ impl ServiceFunction {
         let settling = tokio::spawn(settling);
         let handlers = Arc::new(Semaphore::new(opened.pudato.settings().concurrency.max(1)));
         let mut running = tokio::task::JoinSet::new();
-        for delivery in deliveries {
+        let mut answers = Vec::with_capacity(deliveries.len());
+        answers.resize_with(deliveries.len(), || None);
+        let mut ids = Vec::with_capacity(deliveries.len());
+        for (place, delivery) in deliveries.into_iter().enumerate() {
             let (opened, settler) = (Arc::clone(opened), settler.clone());
             let handlers = Arc::clone(&handlers);
             let in_hand = settler.announce();
+            ids.push(delivery.message_id.clone());
             running.spawn(async move {
                 let _in_hand = in_hand;
-                opened.handle(delivery, &settler, &handlers, deadline).await;
+                let handled = opened.handle(delivery, &settler, &handlers, deadline);
+                (place, handled.await)
             });
         }
         drop(settler);
         while let Some(ended) = running.join_next().await {
-            if let Err(error) = ended {
+            match ended {
+                Ok((place, answered)) => answers[place] = answered,
                 // Its message is not settled, so it is among those to redeliver.
-                tracing::error!(%error, "a message could not be handled");
+                Err(error) => tracing::error!(%error, "a message could not be handled"),
             }
         }
         let _ = settling.await;
-        Ok(opened.source.left())
+        let left = opened.source.left();
+        let settled = ids.into_iter().zip(answers);
+        let settled = settled.filter(|(id, _)| !left.contains(id));
+        Ok(Invoked {
+            answers: settled.filter_map(|(_, answered)| answered).collect(),
+            left,
+        })
     }
 }
 
@@ -122,7 +132,7 @@ impl Opened {
         settler: &Settler,
         handlers: &Semaphore,
         deadline: Deadline,
-    ) {
+    ) -> Option<Answered> {
         let lease = delivery.lease;
         let message = Incoming {
             message_id: delivery.message_id,
@@ -144,6 +154,7 @@ impl Opened {
                 self.decide(&message, deadline).await
             } => decision,
         };
+        let answered = Answered::by(&decision);
         let settling = self.settling();
         let policy = GiveBack {
             settling,
@@ -152,6 +163,7 @@ impl Opened {
         };
         let lease = std::future::ready(Some(lease));
         carry_out(settling, &policy, &message, lease, decision).await;
+        answered
     }
 
     /// Decides. While a backend is down, tries again a few times.
