@@ -11,10 +11,13 @@ mod encode;
 mod engine_process;
 mod errors;
 mod fabric;
+mod handler;
 mod hosting;
 mod installation;
 mod keys;
+mod lambda;
 mod lineage;
+mod logs;
 mod models;
 mod objects;
 mod pipeline;
@@ -22,10 +25,13 @@ mod place;
 mod publish;
 mod reading;
 mod registry;
+mod service;
+mod serving;
 mod session;
 mod settings;
 mod task;
 mod waiting;
+mod worker;
 mod writing;
 
 use pyo3::prelude::*;
@@ -50,11 +56,21 @@ mod _core {
     #[pymodule_export]
     use crate::fabric::{Consumer, Received};
     #[pymodule_export]
+    use crate::handler::OwnHandler;
+    #[pymodule_export]
     use crate::installation::Installation;
+    #[pymodule_export]
+    use crate::lambda::{Function, lambda_defaults};
     #[pymodule_export]
     use crate::lineage::Graph;
     #[pymodule_export]
+    use crate::logs::{forward_logs, redact, start_logs};
+    #[pymodule_export]
     use crate::models::{new_id, now};
+    #[pymodule_export]
+    use crate::service::{Registry, Service};
+    #[pymodule_export]
+    use crate::serving::Serving;
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]
@@ -64,6 +80,8 @@ mod _core {
     #[cfg(debug_assertions)]
     #[pymodule_export]
     use crate::waiting::panic_in_a_call;
+    #[pymodule_export]
+    use crate::worker::{Pool, Taken};
 
     use super::*;
 

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from pudato.outcomes import CommandFailed as CommandFailed
     from pudato.outcomes import PipelineFailed as PipelineFailed
     from pudato.serving import serve as serve
+    from pudato.handlers.own import Answer as Answer
+    from pudato.handlers.own import Retry as Retry
+    from pudato.handlers.own import Unavailable as Unavailable
+    from pudato.handlers.own import handler as handler
     from pudato.protocol import Command as Command
     from pudato.protocol import DataReference as DataReference
     from pudato.protocol import Event as Event
     from pudato.protocol import ExecutionRecord as ExecutionRecord
+    from pudato.protocol import HandlerError as HandlerError
     from pudato.protocol import Result as Result
     from pudato._copies import backup as backup
     from pudato._core import CallTimeout as CallTimeout
@@ -46,10 +51,15 @@ _WHERE = {
     "MessageError": "pudato._core",
     "PudatoError": "pudato._core",
     "RefusedError": "pudato._core",
+    "Answer": "pudato.handlers.own",
+    "HandlerError": "pudato.protocol.errors",
     "Result": "pudato.protocol",
+    "Retry": "pudato.handlers.own",
     "Settings": "pudato.config",
     "UnavailableError": "pudato._core",
     "backup": "pudato._copies",
+    "Unavailable": "pudato.handlers.own",
+    "handler": "pudato.handlers.own",
 }
 
 _MODULES = ("aio", "progress")

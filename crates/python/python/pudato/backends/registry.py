@@ -1,0 +1,45 @@
+"""Where a registry is."""
+
+from __future__ import annotations
+
+from pudato import _core
+
+__all__ = [
+    "InMemoryRegistryBackend",
+    "PostgreSQLRegistryBackend",
+    "RegistryBackend",
+    "create_postgres_registry_backend",
+]
+
+
+class RegistryBackend:
+    """A store of jobs, steps, Results and lineage."""
+
+    def __init__(self, registry: _core.Registry) -> None:
+        self._registry = registry
+
+
+class InMemoryRegistryBackend(RegistryBackend):
+    """A registry in memory: SQLite, without a file."""
+
+    def __init__(self) -> None:
+        super().__init__(_core.Registry.memory())
+
+
+class PostgreSQLRegistryBackend(RegistryBackend):
+    """A registry in a database of PostgreSQL, whose tables are made when it is first used.
+
+    Args:
+        url: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not isinstance(url, str):
+            kind = type(url).__name__
+            raise TypeError(f"url: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, found a {kind}")
+        super().__init__(_core.Registry.postgres(url))
+
+
+def create_postgres_registry_backend(database_url: str) -> PostgreSQLRegistryBackend:
+    """A registry in the database of that URL."""
+    return PostgreSQLRegistryBackend(database_url)

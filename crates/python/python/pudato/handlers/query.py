@@ -1,0 +1,46 @@
+"""The service `query`, without a queue."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from pudato import _core
+from pudato.config import Settings
+from pudato.handlers._built_in import BuiltIn
+
+__all__ = ["QueryHandler", "create_duckdb_handler"]
+
+
+class QueryHandler(BuiltIn):
+    """Answers the Commands of the service `query`; docs/commands.md lists its actions.
+
+    Args:
+        settings: The settings; those of the environment by default.
+        is_in_memory: Whether the warehouse is in memory, whatever the settings say.
+    """
+
+    service_type: ClassVar[str] = "query"
+
+    def __init__(self, settings: Settings | None = None, *, is_in_memory: bool = False) -> None:
+        super().__init__(settings)
+        self._is_in_memory = is_in_memory
+
+    def _open(self) -> _core.Service:
+        settings = self._settings if self._settings is not None else Settings()
+        return _core.Service(settings._core, self.service_type, self._is_in_memory)
+
+
+def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, read_only: bool = False) -> QueryHandler:
+    """A query handler on one DuckDB file, or in memory.
+
+    Args:
+        database_path: The file; it is made if it does not exist. None: in memory.
+        read_only: Not supported: pudato opens a warehouse for reading and writing.
+    """
+    if read_only:
+        raise ValueError("read_only: expected False; pudato opens a warehouse for reading and writing")
+    if database_path is None:
+        return QueryHandler(is_in_memory=True)
+    return QueryHandler(Settings(duckdb_path=Path(database_path)))

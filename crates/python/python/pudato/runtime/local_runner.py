@@ -1,0 +1,193 @@
+"""Runs the handler of one service: `python -m pudato.runtime.local_runner --handler NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pudato import _core
+from pudato.config import Settings
+from pudato.handlers._find import UnknownHandler, find
+from pudato.runtime._serve import serve
+
+if TYPE_CHECKING:
+    from pudato.handlers._pool import Pool
+    from pudato.handlers.own import OwnHandler
+
+__all__ = ["LocalRunner", "main"]
+
+# The exit codes of the command `pudato`.
+FAILED, USAGE, CONFIGURATION, UNAVAILABLE = 1, 2, 3, 4
+
+
+class LocalRunner:
+    """Receives the commands of one service and handles them, until it is stopped.
+
+    Args:
+        handler_type: The handler: a service of pudato, a handler of this process, an entry point of the group `pudato.handlers`, or
+            `module:attribute`.
+        queue_url: The queue; by default the one that the settings name. On the embedded fabric, the name of the service's queue.
+        poll_interval: Accepted for older programs. Receiving waits for messages, so there is nothing to wait for between two polls.
+        settings: The settings; those of the environment by default.
+
+    Raises:
+        UnknownHandler: No handler has this name.
+    """
+
+    def __init__(
+        self,
+        handler_type: str | OwnHandler,
+        queue_url: str | None = None,
+        poll_interval: float = 1.0,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        if not poll_interval >= 0:
+            raise ValueError(f"poll_interval: expected seconds, 0 or more, found {poll_interval!r}")
+        self.handler = find(handler_type) if isinstance(handler_type, str) else handler_type
+        self.service = handler_type if self.handler is None else self.handler.service_type
+        self.settings = _settings(settings, str(self.service), queue_url)
+        self.left: list[str] = []
+        self.stopped_by: BaseException | None = None
+        self._serving: _core.Serving | None = None
+        self._tell: Callable[[str], None] | None = None
+        self._is_stopped = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Receives and handles commands until `stop`, Ctrl-C or SIGTERM; then finishes those in flight.
+
+        Commands that take longer than `PUDATO_DRAIN_SECONDS` are given back, and their attempts do not count.
+
+        Raises:
+            ConfigurationError: A setting cannot be used.
+            UnavailableError: The fabric or a store cannot be reached.
+        """
+        _core.forward_logs(self.settings._core)
+        serving, pool = self._open()
+        with self._lock:
+            if self._is_stopped:
+                return
+            self._serving = serving
+        if pool is not None:
+            pool.start()
+        try:
+            serve(serving, [str(self.service)], drain_seconds=self.settings.drain_seconds, tell=self._tell)
+        finally:
+            with self._lock:
+                self._serving = None
+            if pool is not None:
+                self.left = pool.close()
+                self.stopped_by = pool.stopped_by
+
+    def stop(self) -> None:
+        """Lets `start` finish the commands in flight and return. It returns at once, and can be called from any thread."""
+        with self._lock:
+            self._is_stopped = True
+            if self._serving is not None:
+                self._serving.drain()
+
+    def _open(self) -> tuple[_core.Serving, Pool | None]:
+        if self.handler is None:
+            return _core.Serving(self.settings._core, []), None
+        from pudato.handlers._pool import Pool
+
+        pool = Pool(int(self.settings.concurrency))
+        own = pool.add(self.handler)
+        return _core.Serving(self.settings._core, [own], pool.core), pool
+
+
+def _settings(given: Settings | None, service: str, queue_url: str | None) -> Settings:
+    """The settings, with this queue for the service."""
+    settings = given if given is not None else Settings()
+    if queue_url is None:
+        return settings
+    expected = f"{settings.prefix}-{service}-queue"
+    name = queue_url.rstrip("/").replace(":", "/").rsplit("/", 1)[-1]
+    if name != expected:
+        raise _core.ConfigurationError(
+            f"queue_url: the queue of {service} is {expected}, found {queue_url!r}; PUDATO_PREFIX changes its first part"
+        )
+    attribute = f"{service}_queue_url"
+    known = dict(settings)
+    if settings.is_local or attribute not in known or known[attribute] == queue_url:
+        return settings
+    if given is not None:
+        raise _core.ConfigurationError(f"queue_url: the settings have another queue for {service}: {known[attribute]}")
+    more: dict[str, Any] = {attribute: queue_url}
+    return Settings(**more)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the handler of one service until Ctrl-C or SIGTERM. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pudato.runtime.local_runner",
+        description="Run the handler of one service until Ctrl-C or SIGTERM.",
+    )
+    parser.add_argument(
+        "--handler",
+        required=True,
+        metavar="NAME",
+        help="storage, query, transform, registry, an entry point of the group pudato.handlers, or module:attribute",
+    )
+    parser.add_argument("--queue-url", metavar="URL", help="the queue (default: from the settings)")
+    parser.add_argument(
+        "--poll-interval", type=float, default=1.0, metavar="SECONDS", help="accepted for older programs; it changes nothing"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        runner = LocalRunner(arguments.handler, arguments.queue_url, arguments.poll_interval)
+        _core.start_logs(runner.settings._core)
+        # What handlers log, unless their module has arranged it otherwise.
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    except UnknownHandler as error:
+        return _failed(USAGE, f"--handler: {error}")
+    except (TypeError, ValueError) as error:
+        return _failed(USAGE, str(error))
+    except _core.ConfigurationError as error:
+        return _failed(CONFIGURATION, str(error))
+    # The time for which Python keeps the interpreter for a thread while others wait. A command waits for it twice.
+    sys.setswitchinterval(min(sys.getswitchinterval(), 0.001))
+    runner._tell = lambda line: print(f"{line}; Ctrl-C stops it", flush=True)
+    try:
+        runner.start()
+    except _core.ConfigurationError as error:
+        return _failed(CONFIGURATION, str(error))
+    except _core.UnavailableError as error:
+        return _failed(UNAVAILABLE, str(error))
+    return _code(runner.stopped_by)
+
+
+def _code(stopped_by: BaseException | None) -> int:
+    if not isinstance(stopped_by, SystemExit):
+        return 0
+    if stopped_by.code is None or isinstance(stopped_by.code, int):
+        return stopped_by.code or 0
+    return _failed(FAILED, str(stopped_by.code))
+
+
+def _failed(code: int, why: str) -> int:
+    print(f"pudato: {why}", file=sys.stderr)
+    return code
+
+
+def leave(code: int) -> None:
+    """Ends the program, also if a handler does not return or left threads behind: nobody would end it then."""
+    alive = [one for one in threading.enumerate() if one is not threading.main_thread() and one.name != "pudato-serving"]
+    others = [one.name for one in alive if not one.daemon or one.name.startswith("pudato-")]
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if others:
+        print(f"pudato: leaving without {len(others)} threads that have not ended: {', '.join(others[:5])}", file=sys.stderr, flush=True)
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,160 @@
+//! Events with messages that somebody else received, as AWS Lambda brings them.
+
+use crate::errors;
+use crate::handler::OwnHandler;
+use crate::service::Registry;
+use crate::serving::own;
+use crate::settings::Settings;
+use crate::waiting::wait;
+use pudato_protocol::Status;
+use pudato_registry::Applied;
+use pudato_runtime::Names;
+use pudato_runtime::lambda::{Answered, Function as Opened};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Mutex;
+
+/// The time for an event if nobody says how much there is: the longest that Lambda gives.
+const TIME: Duration = Duration::from_secs(15 * 60);
+
+/// The handler of one service, or the results consumer, for the messages of events.
+#[pyclass(frozen, module = "pudato._core")]
+pub(crate) struct Function {
+    /// It remembers the messages of one event, so events take turns.
+    function: Arc<Mutex<Opened>>,
+    queue: String,
+}
+
+/// A message that is done: the correlation id, the step and the status of its Result, and what a Result became in the registry.
+type Done = (String, Option<String>, &'static str, Option<&'static str>);
+
+#[pymethods]
+impl Function {
+    /// Opens the function of a service, or of the results consumer for `results`. `is_lambda` tells that its disk is gone with its container.
+    #[new]
+    #[pyo3(signature = (settings, service, handlers, is_lambda, registry=None))]
+    fn new(
+        py: Python<'_>,
+        settings: &Settings,
+        service: &str,
+        handlers: Vec<PyRef<'_, OwnHandler>>,
+        is_lambda: bool,
+        registry: Option<PyRef<'_, Registry>>,
+    ) -> PyResult<Self> {
+        let queue = Names::new(&settings.loaded.prefix).queue(service);
+        let (mut settings, own) = (settings.loaded.clone(), own(handlers));
+        settings.function = Some(service.to_owned());
+        let registry = registry.map(|registry| Arc::clone(&registry.store));
+        let opened = wait(py, async move {
+            match is_lambda {
+                true => Opened::open_with(settings, own).await,
+                false => Opened::open_here(settings, own, registry).await,
+            }
+        })?;
+        let function = opened.map_err(errors::open)?;
+        Ok(Self {
+            function: Arc::new(Mutex::new(function)),
+            queue,
+        })
+    }
+
+    /// Handles an event, given as JSON, within `left_ms` milliseconds. Returns what became of its messages, and the ids of those that must
+    /// be delivered again.
+    #[pyo3(signature = (event, left_ms=None))]
+    fn handle(
+        &self,
+        py: Python<'_>,
+        event: &str,
+        left_ms: Option<u64>,
+    ) -> PyResult<(Vec<Done>, Vec<String>)> {
+        let event: Value = serde_json::from_str(event)
+            .map_err(|error| PyValueError::new_err(format!("event: expected JSON: {error}")))?;
+        let event = completed(event, &self.queue);
+        let function = Arc::clone(&self.function);
+        let invoked = wait(py, async move {
+            let function = function.lock().await;
+            let left = left_ms.map_or(TIME, Duration::from_millis);
+            let end = SystemTime::now() + left;
+            let end = end.duration_since(SystemTime::UNIX_EPOCH);
+            let end_ms = u64::try_from(end.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+            function.handle(&event, end_ms).await
+        })?;
+        let invoked = invoked.map_err(errors::open)?;
+        Ok((
+            invoked.answers.into_iter().map(done).collect(),
+            invoked.left,
+        ))
+    }
+}
+
+fn done(answered: Answered) -> Done {
+    let status = match answered.status {
+        Status::Success => "success",
+        Status::Error => "error",
+        Status::Pending => "pending",
+    };
+    let applied = answered.applied.map(applied);
+    (answered.correlation_id, answered.step_id, status, applied)
+}
+
+/// What a Result became in the registry.
+pub(crate) fn applied(applied: Applied) -> &'static str {
+    match applied {
+        Applied::Applied => "applied",
+        Applied::Duplicate => "duplicate",
+        Applied::Superseded => "superseded",
+        Applied::Skipped => "skipped",
+        Applied::Mismatched => "mismatched",
+    }
+}
+
+/// Defaults of a Lambda, by variable, for settings that nobody set.
+#[pyfunction]
+pub(crate) fn lambda_defaults() -> BTreeMap<&'static str, String> {
+    pudato_runtime::lambda::defaults()
+}
+
+/// Adds what a record of SQS has and one that was made by hand may lack: an id, a receipt and the queue.
+fn completed(mut event: Value, queue: &str) -> Value {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_nanos();
+    let records = event.get_mut("Records").and_then(Value::as_array_mut);
+    for (n, record) in records.into_iter().flatten().enumerate() {
+        let Value::Object(record) = record else {
+            continue;
+        };
+        for (name, value) in [
+            // Two events without ids are two requests.
+            ("messageId", format!("record-{n}-{now:x}")),
+            ("receiptHandle", "none".to_owned()),
+            ("eventSourceARN", queue.to_owned()),
+        ] {
+            let given = record.entry(name).or_insert(Value::Null);
+            if given.is_null() || given.as_str() == Some("") {
+                *given = value.into();
+            }
+        }
+        if let Some(body) = record.get_mut("body")
+            && let Some(message) = body.as_str().and_then(bare)
+        {
+            *body = message.into();
+        }
+    }
+    event
+}
+
+/// The message in a body that has `Message` and nothing else, as tests of Lambda functions write it. No message of pudato looks like this,
+/// and no envelope of SNS does.
+fn bare(body: &str) -> Option<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(body) else {
+        return None;
+    };
+    match fields.get("Message") {
+        Some(Value::String(message)) if fields.len() == 1 => Some(message.clone()),
+        _ => None,
+    }
+}
