@@ -2,10 +2,27 @@
 
 use crate::deployed::Deployed;
 use crate::terraform::{Terraform, variables};
+use pudato_testing::Postgres;
 use serde_json::Value;
 
 const PUBLISHER: &str = "arn:aws:iam::111111111111:role/publisher";
 const APPLY: [&str; 4] = ["apply", "-auto-approve", "-input=false", "-parallelism=30"];
+const DESTROY: [&str; 4] = [
+    "destroy",
+    "-auto-approve",
+    "-input=false",
+    "-parallelism=30",
+];
+/// The state of the second system.
+const STATE: &str = "-state=second.tfstate";
+
+/// Runs Terraform for both systems at once, because it mostly waits.
+fn both(terraform: &Terraform, args: [&str; 4], own: &[String], other: &[String]) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| terraform.ok("local", &[&args[..], &[STATE]].concat(), other));
+        terraform.ok("local", &args, own);
+    });
+}
 
 #[test]
 fn everything_is_deployed_works_and_is_removed() {
@@ -16,7 +33,14 @@ fn everything_is_deployed_works_and_is_removed() {
         return;
     };
     let own = variables(&deployed, "pudato", &deployed.database.url);
-    terraform.ok("local", &APPLY, &own);
+    // A second system beside it, with another name. It has a database server of its own, because both create the same roles.
+    let server = Postgres::start().expect("a server");
+    let second = server.database().expect("a database");
+    let mut other = variables(&deployed, "second", &second.url);
+    // The topic is encrypted with a key of its own, which SNS may use, so messages arrive. Its publisher is of another account.
+    other.push("encryption=kms".into());
+    other.push(format!("publisher_arns=[\"{PUBLISHER}\"]"));
+    both(&terraform, APPLY, &own, &other);
     let settings = terraform.ok("local", &["output", "-raw", "pudato_toml"], &[]);
     deployed.write_settings(&settings);
 
@@ -36,8 +60,8 @@ fn everything_is_deployed_works_and_is_removed() {
             .unwrap_or_default()
             .contains("dead letters")
     };
-    let other: Vec<_> = findings.iter().filter(dead).collect();
-    assert!(other.is_empty(), "{other:#?}");
+    let more: Vec<_> = findings.iter().filter(dead).collect();
+    assert!(more.is_empty(), "{more:#?}");
 
     let plan = ["plan", "-detailed-exitcode", "-input=false"];
     let again = terraform.run("local", &plan, &own);
@@ -48,14 +72,7 @@ fn everything_is_deployed_works_and_is_removed() {
         "the second apply changes: {said}"
     );
 
-    // A second system beside it, with another name: neither gets messages of the other.
-    let second = deployed.server.database().expect("a database");
-    let mut other = variables(&deployed, "second", &second.url);
-    // The topic is encrypted with a key of its own, which SNS may use, so messages arrive. Its publisher is of another account.
-    other.push("encryption=kms".into());
-    other.push(format!("publisher_arns=[\"{PUBLISHER}\"]"));
-    let state = ["-state=second.tfstate"];
-    terraform.ok("local", &[&APPLY[..], &state].concat(), &other);
+    // Neither system gets messages of the other.
     let topics = deployed.script("names.py", &[]);
     assert!(topics.contains("second-storage-queue"), "{topics}");
     let evaluated = deployed.script("security.py", &["second", PUBLISHER]);
@@ -69,7 +86,7 @@ fn everything_is_deployed_works_and_is_removed() {
     deployed.script("publish.py", &publish);
     let heard = || {
         let sql = "SELECT COUNT(*) FROM pudato.result WHERE correlation_id = 'other'";
-        deployed.server.psql(&second.name, sql)
+        server.psql(&second.name, sql)
     };
     deployed.wait("answer of the second system", || {
         heard().is_ok_and(|count| count.trim() == "1")
@@ -80,14 +97,7 @@ fn everything_is_deployed_works_and_is_removed() {
         "the first system got no message"
     );
 
-    let destroy = [
-        "destroy",
-        "-auto-approve",
-        "-input=false",
-        "-parallelism=30",
-    ];
-    terraform.ok("local", &[&destroy[..], &state].concat(), &other);
-    terraform.ok("local", &destroy, &own);
+    both(&terraform, DESTROY, &own, &other);
     assert_eq!(
         deployed.script("names.py", &[]).trim(),
         "",

@@ -22,7 +22,7 @@ pub struct Terraform {
 }
 
 impl Terraform {
-    /// Initializes the provider for these environments, each of which takes seconds; `None`, with one line of output, if Terraform or the
+    /// Initializes the provider for these environments, each of which takes a second; `None`, with one line of output, if Terraform or the
     /// provider is missing. `faults` tests the same path without Terraform.
     ///
     /// # Panics
