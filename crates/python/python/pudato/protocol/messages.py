@@ -70,6 +70,9 @@ class _Model(BaseModel):
 class DataReference(_Model):
     """A dataset that was read or written."""
 
+    # Before 2.14, pydantic does not write a part of a Result whose class is still to be built.
+    model_config = ConfigDict(defer_build=False)
+
     ref_type: str = Field(description="What it is: file, table, model, ...")
     location: str = Field(description="Where it is, e.g. s3://bucket/key")
     format: str | None = Field(default=None, description="How it is stored, e.g. csv")
@@ -78,6 +81,8 @@ class DataReference(_Model):
 
 class ExecutionRecord(_Model):
     """What was executed on the way, e.g. a SQL statement."""
+
+    model_config = ConfigDict(defer_build=False)
 
     execution_type: str = Field(description="What kind: sql, python, dbt, ...")
     details: _Details = Field(default_factory=dict, description="The particulars")
