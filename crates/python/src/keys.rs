@@ -44,7 +44,8 @@ impl KeptKeys {
             return PyString::new(py, key);
         };
         if let Some(kept) = place
-            && kept.bytes.get(..usize::from(kept.length)) == Some(key.as_bytes())
+            && usize::from(kept.length) == length
+            && kept.bytes.get(..length) == Some(key.as_bytes())
         {
             return kept.text.bind(py).clone();
         }

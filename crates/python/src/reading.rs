@@ -128,11 +128,11 @@ impl<'de, 'py> Visitor<'de> for Any<'_, 'py> {
             let value = map.next_value_seed(inner)?;
             object.set_item(key, value).map_err(failed)?;
             count += 1;
-            if object.len() != count {
-                return Err(A::Error::custom("duplicate key"));
-            }
         }
-        Ok(object.into_any())
+        match object.len() == count {
+            true => Ok(object.into_any()),
+            false => Err(A::Error::custom("duplicate key")),
+        }
     }
 }
 
