@@ -2,7 +2,6 @@
 
 use crate::errors;
 use crate::installation::Installation;
-use crate::registry::with_registry;
 use crate::task::{Task, made};
 use pudato_runtime::{CancellationToken, Role, View};
 use pyo3::prelude::*;
@@ -24,7 +23,6 @@ impl Installation {
     fn serve(&self, services: Option<Vec<String>>) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start_with(move |shared| async move {
-            let opened = with_registry(opened).await?;
             let all = || {
                 let all = opened.services_with_queue().into_iter();
                 all.map(str::to_owned).collect()

@@ -2,7 +2,6 @@
 
 use crate::errors;
 use crate::installation::Installation;
-use crate::registry::with_registry;
 use crate::task::{Task, made};
 use pudato_protocol::Timestamp;
 use pudato_registry::{GraphQuery, Walk};
@@ -81,7 +80,6 @@ impl Installation {
         };
         let opened = Arc::clone(&self.opened);
         Task::start(async move {
-            let opened = with_registry(opened).await?;
             let graph = opened.registry.graph(query).await;
             let graph = graph.map_err(|error| errors::port(&error))?;
             made(Graph { graph, walk })

@@ -3,7 +3,6 @@
 use crate::client::look;
 use crate::errors::{self, RefusedError};
 use crate::installation::Installation;
-use crate::registry::with_registry;
 use crate::task::{Made, Shared, Task, cancelled, made};
 use pudato_protocol::Object;
 use pudato_runtime::Installation as Opened;
@@ -67,7 +66,6 @@ impl Asked {
             job_id: self.resume,
             from: from.transpose()?,
         };
-        let opened = with_registry(opened).await?;
         let runner = Runner::new(&opened, &pipeline);
         let wanted = match resume.from {
             Some(from) => pipeline.after(from).into_iter().filter(|is| *is).count(),

@@ -1,24 +1,15 @@
-//! What the registry and the queues know: jobs, steps, and all about a correlation id.
+//! What the registry and the queues know: jobs, steps, and all about a correlation id. The installation must have a registry
+//! ([`Settings::answered_by_registry`](crate::settings::Settings)).
 
 use crate::errors;
 use crate::installation::Installation;
 use crate::task::{Task, made};
 use pudato_messaging::Stored;
 use pudato_registry::{JobFilter, JobStatus};
-use pudato_runtime::settings::Replies;
-use pudato_runtime::{Client, Installation as Opened, View, timestamp};
+use pudato_runtime::{Client, View, timestamp};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// An installation with its registry: one that was opened only to call may have none.
-pub(crate) async fn with_registry(opened: Arc<Opened>) -> PyResult<Arc<Opened>> {
-    if opened.settings().replies == Replies::Registry {
-        return Ok(opened);
-    }
-    let opened = Opened::open(opened.settings().clone()).await;
-    opened.map(Arc::new).map_err(errors::open)
-}
 
 #[pymethods]
 impl Installation {
@@ -45,7 +36,7 @@ impl Installation {
         };
         let opened = Arc::clone(&self.opened);
         Task::start(async move {
-            let registry = Arc::clone(&with_registry(opened).await?.registry);
+            let registry = &opened.registry;
             let jobs = registry.query_jobs(filter).await;
             made(json!(jobs.map_err(|error| errors::port(&error))?).to_string())
         })
@@ -55,7 +46,7 @@ impl Installation {
     fn job(&self, job_id: String) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start(async move {
-            let registry = Arc::clone(&with_registry(opened).await?.registry);
+            let registry = &opened.registry;
             let failed = |error| errors::port(&error);
             let Some(job) = registry.get_job(&job_id).await.map_err(failed)? else {
                 return made(None::<String>);
@@ -69,7 +60,6 @@ impl Installation {
     fn trace(&self, correlation_id: String) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start(async move {
-            let opened = with_registry(opened).await?;
             let trace = Client::new(&opened).trace(&correlation_id).await;
             let trace = trace.map_err(errors::call)?;
             let view = View::of(&opened);

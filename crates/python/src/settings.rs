@@ -1,7 +1,7 @@
 //! Settings, as the command reads them.
 
 use crate::errors;
-use pudato_runtime::settings::{DatabasePlace, FILE, Sources};
+use pudato_runtime::settings::{DatabasePlace, FILE, Replies, Sources};
 use pudato_runtime::{Names, VARIABLES};
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
@@ -42,6 +42,14 @@ impl Settings {
         // A program may change its folder after it has read its settings.
         make_absolute(&mut loaded);
         Ok(Self { loaded })
+    }
+
+    /// The same settings for a program that needs the registry, if these are for one that does not: whose Results arrive on a queue.
+    fn answered_by_registry(&self) -> Option<Self> {
+        let mut loaded = self.loaded.clone();
+        let is_needed = loaded.replies != Replies::Registry;
+        loaded.replies = Replies::Registry;
+        is_needed.then_some(Self { loaded })
     }
 
     /// Every setting. Topics and queues that are not set have the names of the embedded fabric.

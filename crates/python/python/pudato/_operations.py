@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pudato import _core
+from pudato._fabric import installation
+from pudato._registry import with_registry
 from pudato._run import Steps, Told, Waiting
+from pudato.config import Settings
 from pudato.outcomes import CommandFailed, PipelineFailed, PipelineRun, StepRun, StoredObject, Waits
 from pudato.protocol import Command, Result
 from pudato.protocol.errors import RefusedError, UnavailableError
@@ -31,10 +34,15 @@ MAX_ROWS = 100_000
 
 
 class Operations:
-    """The operations on one installation."""
+    """The operations on the installation of some settings, which is opened here."""
 
-    def __init__(self, core: _core.Installation) -> None:
-        self._core = core
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._core = installation(settings)
+
+    @property
+    def _full(self) -> _core.Installation:
+        return with_registry(self._settings)
 
     def publish(self, command: Command) -> Steps[str]:
         sent = yield Waiting(self._core.publish_commands([_text(command)]))
@@ -170,7 +178,7 @@ class Operations:
         _one_of("runs", runs, ("latest", "all"))
         _within("depth", depth, 1, 100)
         _within("max_nodes", max_nodes, 1, 10_000)
-        task = self._core.lineage(
+        task = self._full.lineage(
             dataset,
             downstream=direction == "downstream",
             depth=depth,
@@ -184,7 +192,7 @@ class Operations:
     def trace(self, correlation_id: str) -> Steps[Trace]:
         from pudato.jobs import Trace
 
-        found = json.loads((yield Waiting(self._core.trace(correlation_id))))
+        found = json.loads((yield Waiting(self._full.trace(correlation_id))))
         found["in_hand"] = [held["state"] for held in found["in_hand"]]
         return Trace.model_validate(found)
 
@@ -192,13 +200,13 @@ class Operations:
         from pudato.jobs import Job, Jobs
 
         _within("limit", limit, 1, 1_000)
-        task = self._core.jobs(pipeline=pipeline, environment=environment, status=status, limit=limit)
+        task = self._full.jobs(pipeline=pipeline, environment=environment, status=status, limit=limit)
         return Jobs(Job.model_validate(job) for job in json.loads((yield Waiting(task))))
 
     def job(self, job_id: str) -> Steps[Job]:
         from pudato.jobs import Job
 
-        text = yield Waiting(self._core.job(job_id))
+        text = yield Waiting(self._full.job(job_id))
         if text is None:
             raise KeyError(f"there is no job {job_id!r}; jobs() lists the latest")
         found = json.loads(text)
@@ -222,7 +230,7 @@ class Operations:
                 on_progress(Progress._of(json.loads(text)))
 
         path = os.fspath(file)
-        task = self._core.run(path, resume=resume, from_step=from_step, allow_files_outside=allow_files_outside)
+        task = self._full.run(path, resume=resume, from_step=from_step, allow_files_outside=allow_files_outside)
         found = json.loads((yield Waiting(task, told)))
         steps = [
             StepRun(

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from pudato._fabric import installation
 from pudato._operations import Data, Direction, Operations, Place
 from pudato._run import arun
 from pudato.client import as_command
@@ -56,7 +55,7 @@ class AsyncClient:
 
     def _open(self) -> None:
         with self._lock:
-            self._operations = Operations(installation(self.settings))
+            self._operations = Operations(self.settings)
             if self._serves and self._serving is None:
                 self._serving = serve(self.settings)
 

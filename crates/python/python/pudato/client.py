@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from pudato._fabric import installation
 from pudato._operations import Data, Direction, Operations, Place, new_command
 from pudato._run import run
 from pudato.config import Settings
@@ -43,7 +42,7 @@ class Client:
 
     def __init__(self, settings: Settings | None = None, *, serve: bool = False) -> None:
         self.settings = settings if settings is not None else Settings()
-        self._operations = Operations(installation(self.settings))
+        self._operations = Operations(self.settings)
         self._serving = _serve(self.settings) if serve else None
 
     def close(self) -> None:

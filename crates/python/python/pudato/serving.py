@@ -9,7 +9,7 @@ from types import TracebackType
 
 # `_run` registers what cancels the tasks of an ending process; what stops handlers in good order must be registered later, to run earlier.
 from pudato import _core, _run
-from pudato._fabric import installation
+from pudato._registry import with_registry
 from pudato.config import Settings
 
 __all__ = ["Serving", "serve"]
@@ -35,14 +35,15 @@ class Serving:
     """Handlers and the results consumer that run in this process until `stop`."""
 
     def __init__(self, settings: Settings, services: Sequence[str] | None = None) -> None:
-        self._key = (id(installation(settings)), None if services is None else tuple(sorted(services)))
+        opened = with_registry(settings)
+        self._key = (id(opened), None if services is None else tuple(sorted(services)))
         self._is_stopped = False
         with _lock:
             running = _running.get(self._key)
             if running is None or running.ended():
-                running = _running[self._key] = _Running(installation(settings).serve(services and list(services)))
+                running = _running[self._key] = _Running(opened.serve(services and list(services)))
             running.users += 1
-            _run.have_served.add(id(installation(settings)))
+            _run.have_served.add(id(opened))
             self._running = running
 
     @property
