@@ -1,9 +1,9 @@
 """How fast an answer of a query becomes a polars data frame, against DuckDB's own `.pl()` of the same table, in one process.
 
-usage: answers.py [ROWS]
+usage: answers.py [--json]
 
-Prints JSON: `python.polars_ratio` is the time that polars needs for an Answer that is in memory, as a query returns it, divided by the
-time of `.pl()`. The other figures show where the time of a whole query goes. Each is the least of several repetitions.
+`python.polars_ratio` is the time that polars needs for an Answer that is in memory, as a query returns it, divided by the time of `.pl()`.
+The other figures show where the time of a whole query goes. Each is the least of several repetitions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import polars
 
 from pudato import Client, Settings, _core
 
-SQL = """
+ROWS = 100_000
+SQL = f"""
 SELECT
     i::INTEGER AS id, i * 7919 AS large, (i % 100)::UTINYINT AS small, i / 7 AS ratio, (i * 1.25)::DECIMAL(12, 2) AS price,
     i % 3 = 0 AS flag, 'name of row ' || i AS name, ['red', 'green', 'blue'][1 + i % 3] AS colour,
     DATE '2020-01-01' + (i % 2000)::INTEGER AS day, TIMESTAMP '2020-01-01 00:00:00' + to_seconds(i) AS at
-FROM range({rows}) r(i)
+FROM range({ROWS}) r(i)
 """
 
 
@@ -41,32 +42,33 @@ def least(times: int, work: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    sql = SQL.format(rows=rows)
+    is_json = "--json" in sys.argv[1:]
     connection = duckdb.connect()
-    connection.execute(f"CREATE TABLE t AS {sql}")
+    connection.execute(f"CREATE TABLE t AS {SQL}")
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(variables={}, data_dir=Path(folder) / ".pudato", query_isolation="none")
         with Client(settings, serve=True) as client:
             client.query("SELECT 1")
-            query_ms = least(3, lambda: client.query(sql, timeout=300))
-            answer = client.query(sql, timeout=300)
+            query_ms = least(3, lambda: client.query(SQL, timeout=300))
+            answer = client.query(SQL, timeout=300)
             text = answer._core.text.encode()
     expected = connection.sql("FROM t").pl()
     assert polars.DataFrame(answer).equals(expected), "the same values as DuckDB's own"
     theirs = least(15, lambda: connection.sql("FROM t").pl())
     ours = least(15, lambda: polars.DataFrame(answer))
-    figures = {
-        "python.polars_ratio": ours / theirs,
-        "python.polars_ms": ours,
-        "python.duckdb_pl_ms": theirs,
-        "python.answer_from_text_ms": least(5, lambda: _core.Answer(text)),
-        "python.answer_rows_ms": least(3, lambda: answer._core.rows()),
-        "python.query_ms": query_ms,
-        "python.answer_bytes": len(text),
-        "python.answer_rows": rows,
-    }
-    print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1))
+    figures = [
+        ("python.polars_ratio", ours / theirs, "ratio"),
+        ("python.polars", ours, "ms"),
+        ("python.duckdb_pl", theirs, "ms"),
+        ("python.answer_from_text", least(5, lambda: _core.Answer(text)), "ms"),
+        ("python.answer_rows", least(3, lambda: answer._core.rows()), "ms"),
+        ("python.query", query_ms, "ms"),
+    ]
+    for name, value, unit in figures:
+        if is_json:
+            print(json.dumps({"name": name, "value": round(value, 3), "unit": unit}), flush=True)
+        else:
+            print(f"{name}  {value:.3f} {unit}", flush=True)
 
 
 if __name__ == "__main__":
