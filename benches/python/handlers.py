@@ -50,7 +50,7 @@ def spin(command: Command, ctx: Context) -> dict[str, int]:
 def rate(commands: int, python: bool, beside: int = 0) -> float:
     """Commands a second, from the first Result to the last."""
     with TemporaryDirectory() as folder:
-        settings = Settings(environment={}, data_dir=Path(folder) / ".pudato", visibility_seconds=2, log="error")
+        settings = Settings(variables={}, data_dir=Path(folder) / ".pudato", visibility_seconds=2, log="error")
         pool = Pool(16 + beside)
         handlers = [pool.add(mine) if python else _core.OwnHandler.idle("mine")]
         services = ["mine"]

@@ -20,7 +20,7 @@ PATIENCE = 120.0
 
 def settings_of(tmp_path: Path, **given: Any) -> Settings:
     """Settings of an embedded installation in a folder of its own, whatever the environment says."""
-    return Settings(environment={}, data_dir=tmp_path / ".pudato", **given)
+    return Settings(variables={}, data_dir=tmp_path / ".pudato", **given)
 
 
 class Fabric:

@@ -22,7 +22,7 @@ _lock = threading.Lock()
 def settings_here() -> Settings:
     """The settings, with the defaults of a Lambda if this is one."""
     if is_lambda():
-        return Settings(environment={**_core.lambda_defaults(), **os.environ})
+        return Settings(variables={**_core.lambda_defaults(), **os.environ})
     return Settings()
 
 
