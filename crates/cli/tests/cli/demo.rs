@@ -31,7 +31,10 @@ fn the_demo_answers_and_shows_the_lineage_without_dbt_and_overwrites_nothing() {
     assert!(picture.contains("<svg"), "{picture}");
     // What it leaves behind is an installation with the defaults.
     let mut look = installation.command(&["job", "list"]);
-    look.env_remove("PUDATO_DATA_DIR").current_dir(&folder);
+    for name in ["PUDATO_DATA_DIR", "PUDATO_VISIBILITY_SECONDS"] {
+        look.env_remove(name);
+    }
+    look.current_dir(&folder);
     let jobs = look.output().expect("the program runs");
     let jobs = String::from_utf8_lossy(&jobs.stdout).into_owned();
     assert!(jobs.contains("birdstrikes"), "{jobs}");
