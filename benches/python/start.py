@@ -1,6 +1,6 @@
 """How long the package takes to start, beyond what Python itself takes: medians of 20 pairs, in turn.
 
-usage: start.py [--json]
+Each figure is one line of JSON on stdout. Run it with a release build of the package.
 """
 
 from __future__ import annotations
@@ -32,17 +32,14 @@ def took(code: str, folder: str) -> float:
 
 
 def main() -> None:
-    is_json = "--json" in sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         for name, (code, target) in MEASURED.items():
             # Once for what is read from the disk.
             took(code, folder)
             beyond = [took(code, folder) - took(BARE, folder) for _ in range(PAIRS)]
             value = statistics.median(beyond)
-            if is_json:
-                print(json.dumps({"name": name, "value": round(value, 2), "unit": "ms"}), flush=True)
-            else:
-                print(f"{name}  {value:.1f} ms beyond a bare Python (target: at most {target:.0f})", flush=True)
+            print(json.dumps({"name": name, "value": round(value, 2), "unit": "ms"}), flush=True)
+            print(f"{name}: beyond a bare Python; the target is at most {target:.0f} ms", file=sys.stderr)
 
 
 if __name__ == "__main__":

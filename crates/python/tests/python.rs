@@ -23,7 +23,27 @@ macro_rules! files {
     };
 }
 
-files![test_cli, test_engine_process, test_reference, test_release];
+files![
+    test_aio,
+    test_answers,
+    test_cli,
+    test_client,
+    test_codec,
+    test_engine_process,
+    test_exit,
+    test_fork,
+    test_lineage,
+    test_messaging,
+    test_notebook,
+    test_page,
+    test_protocol,
+    test_reference,
+    test_release,
+    test_settings,
+    test_two_libraries,
+    test_values,
+    test_waits,
+];
 
 #[test]
 fn every_file_of_tests_runs() {
@@ -41,31 +61,48 @@ fn every_file_of_tests_runs() {
     assert_eq!(names, known, "list them in crates/python/tests/python.rs");
 }
 
+/// What is checked beside the package itself.
+const CHECKED: [&str; 3] = ["crates/python/tests", "benches/python", "examples/python"];
+
 #[test]
 fn mypy_finds_nothing_in_the_package_its_tests_and_its_measurements() {
     let test = "mypy";
     let Some(python) = python(test) else {
         return;
     };
-    let root = Path::new(CRATE).join("../..");
     let mut mypy = Command::new(python);
     mypy.args(["-m", "mypy", "--strict", "--config-file"]);
     mypy.arg(Path::new(CRATE).join("pyproject.toml"));
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mypy");
     mypy.arg("--cache-dir").arg(cache);
-    for folder in ["python", "tests"] {
-        mypy.arg(Path::new(CRATE).join(folder));
-    }
-    for folder in ["benches/python", "examples/python"] {
-        let folder = root.join(folder);
-        if folder.is_dir() {
-            mypy.arg(folder);
-        }
-    }
     let source = Path::new(CRATE).join("python");
+    mypy.arg(&source).args(checked());
     let tests = Path::new(CRATE).join("tests");
     let both = std::env::join_paths([source, tests]).expect("paths");
     judge(test, mypy.env("MYPYPATH", both).current_dir(CRATE));
+}
+
+#[test]
+fn pyright_finds_nothing_in_the_package_its_tests_and_its_measurements() {
+    let test = "pyright";
+    let Some(python) = python(test) else {
+        return;
+    };
+    // The one that brings its own node; the package `pyright` would fetch the program when it runs.
+    let mut pyright = Command::new(&python);
+    pyright
+        .args(["-m", "basedpyright", "--pythonpath"])
+        .arg(&python);
+    pyright
+        .arg("--project")
+        .arg(Path::new(CRATE).join("pyproject.toml"));
+    judge(test, pyright.current_dir(CRATE));
+}
+
+fn checked() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new(CRATE).join("../..");
+    let folders = CHECKED.iter().map(move |folder| root.join(folder));
+    folders.filter(|folder| folder.is_dir())
 }
 
 /// Runs one file of tests.

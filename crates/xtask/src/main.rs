@@ -29,7 +29,6 @@ usage: cargo xtask <command>
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
   lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
-  pyright       check the types of the Python package, its tests and examples with pyright, which it installs
   reference     write docs/python-reference.md anew, from the docstrings of the Python package
   test          run every test
   wheel         build the wheel of the Python package, in target/wheels; --dev builds it quickly, for this machine only
@@ -77,7 +76,6 @@ fn main() -> ExitCode {
         ["install"] => install::install(),
         ["lambda"] => lambda::build(),
         ["lock"] => python::lock(),
-        ["pyright"] => package::pyright(),
         ["reference"] => package::reference(),
         ["test"] => suites::test(),
         ["wheel"] => wheel::build(wheel::Kind::Release),

@@ -1,4 +1,4 @@
-//! What is done with the Python package beside building a wheel: its types, its reference page, its measurements.
+//! What is done with the Python package beside building a wheel: its reference page, its measurements.
 
 use crate::duckdb::{self, Linking};
 use crate::tools::{self, output, root, run, target};
@@ -10,20 +10,6 @@ use std::process::Command;
 
 /// The package's sources, and what is checked with them.
 const SOURCES: &str = "crates/python/python";
-
-/// `cargo xtask pyright`: needs a node of 60 MB, which is more than every run should install.
-///
-/// # Errors
-/// It cannot be installed, or it found something.
-pub fn pyright() -> Result<(), String> {
-    let bin = python::ensure_pyright()?;
-    let python = python::ensure_package()?;
-    let mut check = Command::new(bin.join("basedpyright"));
-    check.arg("--pythonpath").arg(python);
-    run(check
-        .args(["--project", "crates/python/pyproject.toml"])
-        .current_dir(root()))
-}
 
 /// `cargo xtask reference`: the page is written from the docstrings, by Python alone.
 ///
@@ -61,21 +47,33 @@ pub fn bench(args: &[&str]) -> Result<(), String> {
             .arg(&script)
             .env("PYTHONPATH", &package)
             .current_dir(root());
-        measure.args(is_json.then_some("--json"));
-        run(&mut measure)?;
+        let said = output(&mut measure)?;
+        for line in said.lines() {
+            show(line, is_json);
+        }
     }
     for file in wheel::wheels(&wheel::folder()).unwrap_or_default() {
         let megabytes = wheel::megabytes(&file)?;
-        match is_json {
-            true => println!("{}", figure("python.wheel_mb", megabytes, "MB")),
-            false => println!("python.wheel_mb  {megabytes:.1} MB"),
-        }
+        let figure = json!({"name": "python.wheel_mb", "value": megabytes, "unit": "MB"});
+        show(&figure.to_string(), is_json);
     }
     Ok(())
 }
 
-fn figure(name: &str, value: f64, unit: &str) -> Value {
-    json!({"name": name, "value": value, "unit": unit})
+/// Prints a figure, a line of JSON with `name`, `value` and `unit`, as the other measurements print theirs. Other lines are for people.
+fn show(line: &str, is_json: bool) {
+    let figure: Option<Value> = serde_json::from_str(line).ok();
+    let figure = figure.filter(|figure| figure["value"].is_number());
+    match figure {
+        Some(figure) if is_json => println!("{figure}"),
+        Some(figure) => {
+            let text = |name: &str| figure[name].as_str().unwrap_or_default().to_owned();
+            let value = figure["value"].as_f64().unwrap_or_default();
+            println!("{:<28} {value:>12.3} {}", text("name"), text("unit"));
+        }
+        None if is_json => {}
+        None => println!("{line}"),
+    }
 }
 
 fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>, String> {

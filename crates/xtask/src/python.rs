@@ -56,16 +56,6 @@ pub fn ensure_wheel() -> Result<PathBuf, String> {
     Ok(folder.join("bin"))
 }
 
-/// Sees to it that there is pyright; answers for the folder of its programs.
-///
-/// # Errors
-/// There is no Python, or a package cannot be had.
-pub fn ensure_pyright() -> Result<PathBuf, String> {
-    let folder = target().join("venv-pyright");
-    install(&folder, "fixtures/requirements-pyright.txt")?;
-    Ok(folder.join("bin"))
-}
-
 /// Installs dbt into `.venv`.
 pub fn ensure_dbt() -> Result<(), String> {
     install(&root().join(".venv"), DBT)
@@ -160,7 +150,6 @@ pub fn lock() -> Result<(), String> {
         "lambda",
         "localstack",
         "lock",
-        "pyright",
         "python",
         "readers",
         "wheel",

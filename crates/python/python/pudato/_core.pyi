@@ -30,8 +30,11 @@ class Bell:
     def fileno(self) -> int: ...
     def tokens(self) -> list[int]: ...
 
-class CallTimeout(TimeoutError): ...
-class ConfigurationError(PudatoError): ...
+class CallTimeout(TimeoutError):
+    """No final Result arrived in time. The Command was published; the text says where it is."""
+
+class ConfigurationError(PudatoError):
+    """A setting cannot be used, or one is missing. The text names each."""
 
 @final
 class Consumer:
@@ -100,6 +103,8 @@ class Installation:
     def trace(self, correlation_id: str) -> Task: ...
 
 class MessageError(PudatoError):
+    """A message breaks a rule. `args` are the field and the reason."""
+
     field: str
     reason: str
 
@@ -124,7 +129,8 @@ class Pool:
     def take(self, last: Taken | None = None) -> Taken | None: ...
     def take_tasks(self) -> tuple[list[Taken], list[int], bool]: ...
 
-class PudatoError(Exception): ...
+class PudatoError(Exception):
+    """Every error of pudato."""
 
 @final
 class Received:
@@ -143,7 +149,8 @@ class Received:
     @property
     def receipt_handle(self) -> str: ...
 
-class RefusedError(PudatoError): ...
+class RefusedError(PudatoError):
+    """The fabric refused what was asked; asking again changes nothing."""
 
 @final
 class Registry:
@@ -220,7 +227,9 @@ class Task:
     def ring(self, bell: Bell, token: int) -> None: ...
     def wait(self) -> tuple[list[tuple[str, str]], bool]: ...
 
-class UnavailableError(PudatoError): ...
+class UnavailableError(PudatoError):
+    """The fabric, a store or an engine cannot be reached now. The same call may succeed later."""
+
 
 def cli(args: list[str]) -> int: ...
 def decode(class_: type[BaseModel], body: str | bytes | bytearray, /) -> Any: ...
