@@ -17,7 +17,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &[u8]); 22] = files![
+const FILES: [(&str, &[u8]); 23] = files![
     "data/PROVENANCE.md",
     "data/airports.csv",
     "data/birdstrikes.csv",
@@ -40,6 +40,7 @@ const FILES: [(&str, &[u8]); 22] = files![
     "sql/mart.sql",
     "sql/stage_airports.sql",
     "sql/stage_strikes.sql",
+    "staging.yaml",
 ];
 
 /// What the pipeline exports.
