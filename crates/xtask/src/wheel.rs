@@ -130,7 +130,10 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
             }
         },
     };
-    build.env("DUCKDB_LIB_DIR", library.parent().unwrap_or(Path::new(".")));
+    let folder_of_library = library.parent().unwrap_or(Path::new("."));
+    build.env("DUCKDB_LIB_DIR", folder_of_library);
+    // Where maturin looks for it; cargo names the folder of everyday programs here.
+    build.env("LD_LIBRARY_PATH", folder_of_library);
     eprintln!(
         "xtask: building the wheel{}",
         arch.map_or(String::new(), |arch| format!(" for {arch}"))
