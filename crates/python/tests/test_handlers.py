@@ -371,3 +371,46 @@ def test_what_is_no_handler_or_action_is_refused_where_it_is_made() -> None:
         own(object(), "mine")
     with pytest.raises(ValueError, match="mine: it has no actions"):
         LocalRunner(mine, settings=settings_of(Path("unused"))).start()
+
+
+def test_a_function_that_keeps_the_interpreter_for_longer_than_a_lease_loses_no_command(tmp_path: Path) -> None:
+    import ctypes
+
+    mine = OwnHandler("mine")
+    attempts: list[int] = []
+
+    @mine.action("hold", effect="read")
+    def hold(command: Command, ctx: Context) -> dict[str, Any]:
+        attempts.append(ctx.attempt)
+        # A call by PyDLL keeps the lock of the interpreter, so nothing of Python runs meanwhile.
+        ctypes.PyDLL(None).sleep(5)
+        return {}
+
+    with served(settings_of(tmp_path, visibility_seconds=2), mine) as fabric:
+        result = fabric.call(command("mine", "hold"))
+        time.sleep(2.5)
+        finals = [one for one in fabric.results() if one.status != "pending"]
+    assert (result.status, len(finals)) == ("success", 1)
+    assert attempts == [1]
+
+
+def test_what_the_worker_logs_reaches_logging_with_the_ids_of_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mine = OwnHandler("mine")
+
+    @mine.action("try", effect="read")
+    def attempt(command: Command, ctx: Context) -> dict[str, Any]:
+        if ctx.attempt == 1:
+            raise ValueError("password=hunter22 is wrong")
+        return {}
+
+    # The first retry comes after 5 seconds at most.
+    with caplog.at_level("INFO"), served(settings_of(tmp_path), mine) as fabric:
+        sent = command("mine", "try", job_id="j-1", step_id="s-1")
+        fabric.call(sent)
+    [failed] = [one for one in caplog.records if one.getMessage().startswith("the command failed; it will be redelivered")]
+    assert failed.name.startswith("pudato.engine.") and failed.levelname == "WARNING"
+    ids = {name: getattr(failed, name) for name in ("correlation_id", "job_id", "step_id", "attempt")}
+    assert ids == {"correlation_id": sent.correlation_id, "job_id": "j-1", "step_id": "s-1", "attempt": 1}
+    [traceback] = [one for one in caplog.records if one.name == "pudato.handlers.mine"]
+    assert "ValueError: password=********" in traceback.getMessage() and "Traceback" in traceback.getMessage()
+    assert "hunter22" not in caplog.text

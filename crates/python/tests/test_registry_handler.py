@@ -10,6 +10,7 @@ import pytest
 from _served import command, settings_of
 
 from pudato.backends.registry import InMemoryRegistryBackend, PostgreSQLRegistryBackend
+from pudato.backends.storage import S3Backend
 from pudato.handlers import RegistryHandler, StorageHandler, create_duckdb_handler, create_memory_registry_handler
 from pudato.handlers.query import QueryHandler
 from pudato.protocol import Result
@@ -115,10 +116,10 @@ def test_a_registry_is_given_as_a_backend_or_a_url() -> None:
 
 def test_storage_and_query_run_without_a_queue_too(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    storage = StorageHandler(settings)
+    storage = StorageHandler(settings=settings)
     put = storage.handle(command("storage", "put_object", {"container": "lake", "path": "a.csv", "data": "n\n1\n2\n"}))
     assert put.status == "success" and [one.ref_type for one in put.outputs] == ["file"]
-    query = QueryHandler(settings)
+    query = QueryHandler(settings=settings)
     sql = {"sql": "SELECT sum(n) AS total FROM a", "sources": {"a": {"container": "lake", "path": "a.csv"}}}
     answer = query.handle(command("query", "execute_sql", sql))
     assert answer.status == "success", answer.errors
@@ -139,3 +140,38 @@ def test_a_duckdb_handler_has_a_warehouse_of_its_own(tmp_path: Path, monkeypatch
     assert not (tmp_path / ".pudato" / "warehouse.duckdb").exists()
     with pytest.raises(ValueError, match="read_only: expected False"):
         create_duckdb_handler(read_only=True)
+
+
+def test_objects_are_where_a_boto3_client_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3  # type: ignore[import-untyped,unused-ignore]
+    from moto import mock_aws
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="lake")
+        storage = StorageHandler(S3Backend(client))
+
+        def ran(action: str, **payload: Any) -> Result:
+            return storage.handle(command("storage", action, {"container": "lake", **payload}, step_id="s-1"))
+
+        put = ran("put_object", path="a.txt", data="ä", metadata={"a": "b"}, content_type="text/plain")
+        assert (put.status, put.step_id, put.outputs[0].location) == ("success", "s-1", "s3://lake/a.txt")
+        got = ran("get_object", path="a.txt")
+        assert got.data is not None and (got.data["data"], got.data["size"], got.data["metadata"]) == ("ä", 2, {"a": "b"})
+        assert [one.location for one in got.inputs] == ["s3://lake/a.txt"]
+        assert ran("put_object", path="b", data_base64="/w==").status == "success"
+        assert (ran("get_object", path="b").data or {})["data_base64"] == "/w=="
+        page = ran("list_objects", max_keys=1).data or {}
+        assert [one["path"] for one in page["objects"]] == ["a.txt"] and page["truncated"] is True
+        rest = ran("list_objects", continuation_token=page["continuation_token"]).data or {}
+        assert [one["path"] for one in rest["objects"]] == ["b"] and rest["truncated"] is False
+        assert (ran("head_object", path="a.txt").data or {})["content_type"] == "text/plain"
+        assert [(ran("delete_object", path="a.txt").data or {})["deleted"] for _ in range(2)] == [True, False]
+        assert ran("get_object", path="a.txt").errors[0].startswith("s3://lake/a.txt: NoSuchKey")
+        assert ran("put_object", path="a.txt").errors == ["payload.data: required, expected a string (or data_base64); it is missing"]
+        assert ran("get_object").errors == ["payload.path: required, expected a string; it is missing"]
+        assert ran("copy_object").errors[0].startswith("action: expected one of put_object")
+    with pytest.raises(TypeError, match=r"expected boto3.client\('s3'\)"):
+        S3Backend(object())

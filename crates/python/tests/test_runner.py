@@ -126,9 +126,11 @@ def test_a_setting_that_cannot_be_used_ends_with_3(folder: Path) -> None:
 
 @pytest.mark.parametrize("action", ["block", "spin"])
 def test_a_handler_that_does_not_return_does_not_keep_the_runner_and_its_command_comes_again(folder: Path, action: str) -> None:
-    fabric = Fabric(settings_of(folder))
+    # A request that may not run twice is free again when the lease of its killed owner ends.
+    more = {"PUDATO_VISIBILITY_SECONDS": "3", "PUDATO_DRAIN_SECONDS": "1"}
+    fabric = Fabric(settings_of(folder, visibility_seconds=3))
     gate = folder / "running"
-    with started(folder, runner("mine:mine"), {"PUDATO_DRAIN_SECONDS": "1"}) as program:
+    with started(folder, runner("mine:mine"), more) as program:
         line_of(program)
         sent = fabric.publish(command("mine", action, {"gate": str(gate)}))
         wait_for(gate)
@@ -138,7 +140,7 @@ def test_a_handler_that_does_not_return_does_not_keep_the_runner_and_its_command
     assert f"waiting up to 1 s for 1 command: mine {action}" in errors
     assert "leaving without 1 threads that have not ended: pudato-handler-1" in errors
     (folder / "mine.py").write_text(MINE.replace("threading.Event().wait()", "pass").replace("while True", "while False"))
-    with started(folder, runner("mine:mine")) as program:
+    with started(folder, runner("mine:mine"), more) as program:
         line_of(program)
         result = fabric.result(sent)
     assert result.status == "success"

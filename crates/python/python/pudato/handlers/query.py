@@ -23,7 +23,7 @@ class QueryHandler(BuiltIn):
 
     service_type: ClassVar[str] = "query"
 
-    def __init__(self, settings: Settings | None = None, *, is_in_memory: bool = False) -> None:
+    def __init__(self, *, settings: Settings | None = None, is_in_memory: bool = False) -> None:
         super().__init__(settings)
         self._is_in_memory = is_in_memory
 
@@ -43,4 +43,4 @@ def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, r
         raise ValueError("read_only: expected False; pudato opens a warehouse for reading and writing")
     if database_path is None:
         return QueryHandler(is_in_memory=True)
-    return QueryHandler(Settings(duckdb_path=Path(database_path)))
+    return QueryHandler(settings=Settings(duckdb_path=Path(database_path)))

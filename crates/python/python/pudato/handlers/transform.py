@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import os
+from typing import Any, ClassVar
 
+from pudato.config import Settings
 from pudato.handlers._built_in import BuiltIn
 
 __all__ = ["TransformHandler"]
@@ -13,7 +15,24 @@ class TransformHandler(BuiltIn):
     """Answers the Commands of the service `transform`; docs/commands.md lists its actions.
 
     Args:
-        settings: The settings; those of the environment by default.
+        project_dir: The dbt project; by default the one that the settings name.
+        profiles_dir: The folder of dbt's profiles.
+        target: dbt's target.
+        settings: The settings; those of the environment by default. Give either them or the others.
     """
 
     service_type: ClassVar[str] = "transform"
+
+    def __init__(
+        self,
+        project_dir: str | os.PathLike[str] | None = None,
+        profiles_dir: str | os.PathLike[str] | None = None,
+        target: str | None = None,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        named = {"dbt_project_dir": project_dir, "dbt_profiles_dir": profiles_dir, "dbt_target": target}
+        given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        if given and settings is not None:
+            raise TypeError("settings: expected either settings, or project_dir, profiles_dir and target")
+        super().__init__(Settings(**given) if given else settings)
