@@ -284,6 +284,37 @@ def test_an_answer_that_cannot_be_written_is_a_final_error(tmp_path: Path) -> No
     assert result.errors[0].startswith("the answer of say: ")
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_exception_that_cannot_be_written_does_not_end_its_thread(tmp_path: Path) -> None:
+    mine = OwnHandler("mine")
+
+    @mine.action("fail", effect="read")
+    def fail(command: Command, ctx: Context) -> dict[str, Any]:
+        if ctx.attempt > 1:
+            return {}
+        match command.payload["how"]:
+            case "surrogate":
+                raise Retry(0, "\ud800")
+            case "details":
+                raise HandlerError("no", {"what": object()})
+            case "mute":
+                raise HandlerError("", Mute())
+        raise Mute
+
+    hows = ["surrogate", "details", "mute", "class"]
+    with served(settings_of(tmp_path, concurrency=1), mine) as fabric:
+        ids = {how: fabric.publish(command("mine", "fail", {"how": how})) for how in hows}
+        final = fabric.final(list(ids.values()))
+    found = {how: final[one] for how, one in ids.items()}
+    assert found["surrogate"].status == found["class"].status == "success"
+    assert found["details"].errors[0] == "no" and found["details"].errors[1].startswith("its details cannot be written: ")
+    assert found["mute"].status == "error"
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()], ids=lambda one: type(one).__name__)
 def test_an_exit_stops_the_program_and_gives_the_command_back_without_an_attempt(tmp_path: Path, error: BaseException) -> None:
     mine = OwnHandler("mine")
@@ -365,8 +396,9 @@ def test_what_is_no_handler_or_action_is_refused_where_it_is_made() -> None:
         mine.action("a", effect="never")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"expected a function of \(command\) or \(command, ctx\)"):
         mine.action("a")(lambda: None)
-    with pytest.raises(ValueError, match="expected seconds, 0 or more, found -1"):
-        Retry(-1)
+    for wrong in (-1, 43_201, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"after: expected 0 to 43200 seconds, found {wrong}"):
+            Retry(wrong)
     with pytest.raises(TypeError, match="expected a handler made with pudato.handler"):
         own(object(), "mine")
     with pytest.raises(ValueError, match="mine: it has no actions"):

@@ -72,7 +72,7 @@ def tell(action: Action, taken: _core.Taken, command: Command, value: Any) -> No
     except (HandlerError, Retry, Unavailable):
         raise
     except Exception as error:  # noqa: BLE001 - the same answer would fail again
-        refused = Result.error(correlation_id=command.correlation_id, errors=[f"the answer of {action.name}: {error}"])
+        refused = Result.error(correlation_id=command.correlation_id, errors=[clean(f"the answer of {action.name}: {error}")])
         taken.answer(refused.model_dump_json(), [])
     else:
         taken.answer(body, bodies)
@@ -86,20 +86,44 @@ def fail(
     stopped: Callable[[BaseException], None],
 ) -> None:
     """Says what becomes of a taken command whose action raised."""
+    try:
+        _fail(action, taken, command, error, stopped)
+    except Exception as again:  # noqa: BLE001 - an exception of its own kind may not even have a text
+        taken.retry(clean(last_line(again)))
+
+
+def _fail(
+    action: Action,
+    taken: _core.Taken,
+    command: Command | None,
+    error: BaseException,
+    stopped: Callable[[BaseException], None],
+) -> None:
     if isinstance(error, Retry):
-        taken.retry(error.why, error.after)
+        taken.retry(clean(error.why), error.after)
     elif isinstance(error, Unavailable):
-        taken.unavailable(error.why)
+        taken.unavailable(clean(error.why))
     elif isinstance(error, (HandlerError, ValidationError)) and command is not None:
-        taken.answer(_final(command, error).model_dump_json(), [])
+        final = _final(command, error)
+        try:
+            body = final.model_dump_json()
+        except Exception as refused:  # noqa: BLE001 - the error counts without its details
+            why = clean(f"its details cannot be written: {refused}")
+            body = final.model_copy(update={"data": None, "errors": [*final.errors, why]}).model_dump_json()
+        taken.answer(body, [])
     elif isinstance(error, STOPS):
         stopped(error)
-        taken.stop(f"{taken.service} {action.name} asked the program to stop: {last_line(error)}")
+        taken.stop(clean(f"{taken.service} {action.name} asked the program to stop: {last_line(error)}"))
     else:
         log = logging.getLogger(f"pudato.handlers.{taken.service}")
         whole = "".join(traceback.format_exception(error))
-        log.error("%s failed:\n%s", action.name, _core.redact(whole.rstrip()), extra=_ids(command, taken))
-        taken.retry(last_line(error))
+        log.error("%s failed:\n%s", action.name, _core.redact(clean(whole.rstrip())), extra=_ids(command, taken))
+        taken.retry(clean(last_line(error)))
+
+
+def clean(text: str) -> str:
+    """A text that can be written as UTF-8: a lone surrogate is written as an escape."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def last_line(error: BaseException) -> str:
@@ -143,7 +167,7 @@ def _event(command: Command, event: Any) -> Event:
 
 
 def _final(command: Command, error: HandlerError | ValidationError) -> Result:
-    result = Result.error(correlation_id=command.correlation_id, errors=[error.message or str(error)])
+    result = Result.error(correlation_id=command.correlation_id, errors=[clean(error.message or str(error))])
     details = error.details
     if details is None:
         return result

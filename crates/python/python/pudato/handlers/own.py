@@ -53,19 +53,24 @@ class Answer:
     events: Iterable[Event | tuple[str, Mapping[str, Any]]] = ()
 
 
+AFTER_MAX = 43_200
+"""The longest time in seconds that a queue can hide a message."""
+
+
 class Retry(Exception):
     """The attempt failed, and a later one may succeed. Raise it or return it.
 
     Args:
-        after: The shortest time until the next attempt, in seconds or as a timedelta; by default it grows with each attempt.
+        after: The shortest time until the next attempt, in seconds or as a timedelta, at most 12 hours; by default it grows with each
+            attempt.
         why: The reason, for the log and, after the last attempt, for the dead-letter queue.
     """
 
     def __init__(self, after: float | timedelta | None = None, why: str = "the handler asked for another attempt") -> None:
         super().__init__(why)
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and not seconds >= 0:
-            raise ValueError(f"after: expected seconds, 0 or more, found {after!r}")
+        if seconds is not None and not 0 <= seconds <= AFTER_MAX:
+            raise ValueError(f"after: expected 0 to {AFTER_MAX} seconds, found {after!r}")
         self.after = seconds
         self.why = why
 
