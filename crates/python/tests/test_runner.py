@@ -214,8 +214,11 @@ def test_a_step_of_a_pipeline_may_name_a_python_handler(folder: Path) -> None:
         "    action: profile\n"
         "    payload: {location: 'file:///lake/a.csv'}\n"
     )
+    # The steps of a job are declared by commands to the registry.
     results = [sys.executable, "-c", "from pudato.runtime.results_consumer import run_local; run_local()"]
-    with started(folder, runner("mine:mine")) as program, started(folder, results) as consumer:
+    registry = started(folder, runner("registry"))
+    with registry as jobs, started(folder, runner("mine:mine")) as program, started(folder, results) as consumer:
+        line_of(jobs)
         line_of(program)
         line = [str(pudato), "run", "pipeline.yaml"]
         ran = subprocess.run(line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=PATIENCE)
@@ -223,7 +226,7 @@ def test_a_step_of_a_pipeline_may_name_a_python_handler(folder: Path) -> None:
         asked = command("registry", "get_lineage", {"location": "file:///lake/a.csv", "direction": "consumers"})
         lineage = RegistryHandler(settings=settings_of(folder)).handle(asked)
         assert [one["step_name"] for one in (lineage.data or {})["consumers"]] == ["load"]
-        for one in (program, consumer):
+        for one in (program, consumer, jobs):
             one.send_signal(signal.SIGINT)
             errors = rest_of(one)
             assert one.returncode == 0, errors

@@ -72,7 +72,7 @@ impl Run {
             return plan(context, &pipeline, from);
         }
         let pudato = context.open().await?;
-        check_services(&pudato, &pipeline)?;
+        check_services(&pudato, &pipeline).await?;
         let job = Arc::new(Mutex::new(None));
         let mut shown = Shown::new(&pipeline, Arc::clone(&job));
         let resume = Resume {
@@ -167,21 +167,18 @@ impl Run {
 }
 
 /// A step whose type has no handler would wait forever.
-fn check_services(pudato: &Installation, pipeline: &Pipeline) -> Result<(), Failure> {
-    let known = pudato.services();
-    let unknown = pipeline
-        .steps
-        .iter()
-        .find(|step| !known.contains(&step.r#type.as_str()));
-    match unknown {
-        None => Ok(()),
-        Some(step) => Err(Failure::usage(format!(
-            "step {}: type: expected one of {}, found {:?}",
-            step.name,
-            known.join(", "),
-            step.r#type
-        ))),
+async fn check_services(pudato: &Installation, pipeline: &Pipeline) -> Result<(), Failure> {
+    for step in &pipeline.steps {
+        if !pudato.knows(&step.r#type).await {
+            return Err(Failure::usage(format!(
+                "step {}: type: expected one of {}, found {:?}; if it is a service of your own, start its program, which declares its topic",
+                step.name,
+                pudato.services().join(", "),
+                step.r#type
+            )));
+        }
     }
+    Ok(())
 }
 
 fn plan(context: &Context, pipeline: &Pipeline, from: Option<usize>) -> Result<(), Failure> {

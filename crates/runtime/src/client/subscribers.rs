@@ -33,6 +33,13 @@ impl Subscribers {
 }
 
 impl Installation {
+    /// Whether a service has a handler here, or a topic that its own program declared when it started.
+    pub async fn knows(&self, service: &str) -> bool {
+        let topic = self.names.commands(service);
+        self.handlers.contains_key(service)
+            || self.subscribers(&topic).await != Subscribers::NoTopic
+    }
+
     /// Whether a topic has subscribers. AWS is asked once.
     pub(crate) async fn subscribers(&self, topic: &str) -> Subscribers {
         let mut known = self.subscribers.lock().await;
