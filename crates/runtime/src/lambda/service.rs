@@ -219,7 +219,10 @@ impl Policy for GiveBack<'_> {
             Err(error) => {
                 self.settling.keep_answer(outcome).await;
                 let after = self.unavailable_for(self.attempt);
-                self.settling.consumer.release(lease, after).await?;
+                if let Err(error) = self.settling.consumer.release(lease, after).await {
+                    // A record that was made by hand has no receipt. The message is redelivered nevertheless.
+                    tracing::warn!(%error, "the message could not be delayed");
+                }
                 Err(error)
             }
         }
