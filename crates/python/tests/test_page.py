@@ -82,7 +82,7 @@ def run_the_results_consumer(names: dict[str, Any]) -> None:
     def ask(action: str, /, **payload: Any) -> dict[str, Any]:
         answered = registry.handle(Command(type="registry", action=action, payload=payload))
         assert answered.status == "success", answered.errors
-        return dict(answered.data)
+        return dict(answered.data or {})
 
     job = ask("create_job", pipeline="page")
     step = ask("add_step", job_id=job["job_id"], step_name="s", handler_type="storage", action="put_object")
@@ -182,7 +182,7 @@ def test_the_pages_shell_lines_run_in_an_empty_folder_and_end_with_ctrl_c(tmp_pa
         def ask(action: str, /, **payload: Any) -> dict[str, Any]:
             answered = registry.handle(Command(type="registry", action=action, payload=payload))
             assert answered.status == "success", answered.errors
-            return dict(answered.data)
+            return dict(answered.data or {})
 
         job = ask("create_job", pipeline="page")
         step = ask("add_step", job_id=job["job_id"], step_name="s", handler_type="storage", action="put_object")

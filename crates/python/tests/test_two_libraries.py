@@ -15,6 +15,7 @@ import pytest
 import pudato
 from pudato import Client, _core
 from pudato.config import Settings
+from pudato.handlers.registry import RegistryHandler
 from pudato.messaging import SNSPublisher
 from pudato.protocol import Command
 from pudato.protocol.errors import CallTimeout, RefusedError
@@ -24,6 +25,7 @@ READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT 
 OPEN = """
 import sys
 from pudato.config import Settings
+from pudato.handlers.registry import RegistryHandler
 from pudato.messaging import SNSPublisher, SQSConsumer
 from pudato.protocol import Command
 settings = Settings(data_dir=sys.argv[1])
@@ -134,3 +136,12 @@ def test_a_command_waits_until_pythons_duckdb_has_closed_the_warehouse_and_nothi
         while client.call("query", "execute_sql", {"sql": both}, timeout=90).status != "success" and time.monotonic() < until:
             time.sleep(0.2)
         assert sql(both, 60) == [[1], [2], [3]]
+
+
+def test_a_handler_that_opens_the_registry_itself_guards_it(tmp_path: Path) -> None:
+    registry = RegistryHandler()
+    assert registry.handle(Command(type="registry", action="create_job", payload={"pipeline": "p"})).status == "success"
+    with pytest.raises(RefusedError, match="loses its locks"):
+        sqlite3.connect(tmp_path / ".pudato" / "registry.db")
+    with sqlite3.connect(":memory:") as other:
+        other.execute("CREATE TABLE t (a)")

@@ -44,6 +44,22 @@ def installation(settings: Settings, session: _core.Session | None = None, *, ca
         return found
 
 
+def opening(settings: Settings) -> _core.Settings:
+    """The settings for a part of the core that opens their databases itself: from now on, nothing else in this process may open them."""
+    from pathlib import Path
+
+    from pudato._two_libraries import guard
+
+    data_dir = Path(settings._folder, settings.data_dir)
+    guard([data_dir / "fabric.db"] if settings.fabric == "embedded" else [])
+    registry = settings.registry_database_url
+    if not registry:
+        guard([data_dir / "registry.db"])
+    elif registry.startswith("sqlite:") and ":memory:" not in registry:
+        guard([Path(settings._folder, registry.removeprefix("sqlite:").removeprefix("//"))])
+    return settings._core
+
+
 def _after_fork() -> None:
     global _lock
     # Another thread of the parent may have held it.

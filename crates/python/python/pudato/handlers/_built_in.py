@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.protocol import Command, Result
 
@@ -38,4 +39,4 @@ class BuiltIn:
 
     def _open(self) -> _core.Service:
         settings = self._settings if self._settings is not None else Settings()
-        return _core.Service(settings._core, self.service_type)
+        return _core.Service(opening(settings), self.service_type)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.handlers._built_in import BuiltIn
 
@@ -29,7 +30,7 @@ class QueryHandler(BuiltIn):
 
     def _open(self) -> _core.Service:
         settings = self._settings if self._settings is not None else Settings()
-        return _core.Service(settings._core, self.service_type, self._is_in_memory)
+        return _core.Service(opening(settings), self.service_type, self._is_in_memory)
 
 
 def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, read_only: bool = False) -> QueryHandler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.backends.registry import InMemoryRegistryBackend, PostgreSQLRegistryBackend, RegistryBackend
 from pudato.config import Settings
 from pudato.handlers._built_in import BuiltIn
@@ -76,7 +77,7 @@ class RegistryHandler(BuiltIn):
     def _registry(self) -> _core.Registry:
         if self._store is None:
             settings = self._settings if self._settings is not None else Settings()
-            self._store = _core.Registry(settings._core)
+            self._store = _core.Registry(opening(settings))
         return self._store
 
     def _open(self) -> _core.Service:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.handlers._find import current, find
 
@@ -47,15 +48,15 @@ def open_function(settings: Settings, service: str, registry: _core.Registry | N
     """Opens the function of a service."""
     _core.forward_logs(settings._core)
     if service == "results":
-        return _core.Function(settings._core, service, [], is_lambda() and registry is None, registry)
+        return _core.Function(opening(settings), service, [], is_lambda() and registry is None, registry)
     handler = find(service)
     if handler is None:
-        return _core.Function(settings._core, service, [], is_lambda())
+        return _core.Function(opening(settings), service, [], is_lambda())
     from pudato.handlers._pool import Pool
 
     pool = Pool(int(settings.concurrency))
     own = pool.add(handler)
-    opened = _core.Function(settings._core, handler.service_type, [own], is_lambda())
+    opened = _core.Function(opening(settings), handler.service_type, [own], is_lambda())
     pool.start()
     return opened
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.handlers._find import UnknownHandler, find
 from pudato.runtime._serve import serve
@@ -94,12 +95,12 @@ class LocalRunner:
 
     def _open(self) -> tuple[_core.Serving, Pool | None]:
         if self.handler is None:
-            return _core.Serving(self.settings._core, []), None
+            return _core.Serving(opening(self.settings), []), None
         from pudato.handlers._pool import Pool
 
         pool = Pool(int(self.settings.concurrency))
         own = pool.add(self.handler)
-        return _core.Serving(self.settings._core, [own], pool.core), pool
+        return _core.Serving(opening(self.settings), [own], pool.core), pool
 
 
 def _settings(given: Settings | None, service: str, queue_url: str | None) -> Settings:

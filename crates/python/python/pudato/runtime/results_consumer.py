@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pudato import _core
+from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.handlers.base import Handler
 from pudato.handlers.registry import RegistryHandler
@@ -88,7 +89,7 @@ def run_local(poll_interval: float = 1.0, max_messages: int = 10) -> None:
         raise ValueError(f"max_messages: expected 1 or more, found {max_messages!r}")
     settings = Settings()
     _core.start_logs(settings._core)
-    serving = _core.Serving(settings._core, [])
+    serving = _core.Serving(opening(settings), [])
     serve(serving, ["results"], drain_seconds=settings.drain_seconds)
 
 
