@@ -52,9 +52,12 @@ def started(folder: Path, line: list[str], more: Mapping[str, str] | None = None
 def line_of(program: subprocess.Popen[str]) -> str:
     """The next line of its stdout."""
     assert program.stdout is not None
+    poll = select.poll()
+    poll.register(program.stdout, select.POLLIN | select.POLLHUP)
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        ready, _, _ = select.select([program.stdout], [], [], 0.2)
+        # Not `select.select`, which refuses descriptors from 1,024 on.
+        ready = poll.poll(200)
         if ready:
             return program.stdout.readline()
         assert program.poll() is None, f"it ended with {program.returncode}: {rest_of(program)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -203,9 +202,6 @@ def test_a_runner_that_was_stopped_before_it_started_returns(tmp_path: Path) -> 
 
 
 def test_a_step_of_a_pipeline_may_name_a_python_handler(folder: Path) -> None:
-    pudato = Path(os.environ.get("PUDATO_BINARY", Path(__file__).parents[3] / "target/debug/pudato"))
-    if not pudato.exists():
-        pytest.skip("no pudato binary: cargo build --workspace --bin pudato, or PUDATO_BINARY")
     (folder / "pipeline.yaml").write_text(
         "name: profiles\n"
         "steps:\n"
@@ -220,7 +216,7 @@ def test_a_step_of_a_pipeline_may_name_a_python_handler(folder: Path) -> None:
     with registry as jobs, started(folder, runner("mine:mine")) as program, started(folder, results) as consumer:
         line_of(jobs)
         line_of(program)
-        line = [str(pudato), "run", "pipeline.yaml"]
+        line = [sys.executable, "-m", "pudato", "run", "pipeline.yaml"]
         ran = subprocess.run(line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=PATIENCE)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         asked = command("registry", "get_lineage", {"location": "file:///lake/a.csv", "direction": "consumers"})
