@@ -124,3 +124,15 @@ def test_secrets_are_masked_and_settings_can_be_sent_to_another_process(tmp_path
 
 def test_all_types_resolve() -> None:
     assert get_type_hints(Fields)["prefix"] is str
+
+
+def test_the_first_pudatos_name_of_the_environment_chooses_the_fabric() -> None:
+    assert Settings(variables={"PUDATO_ENV": "aws", "REGISTRY_DATABASE_URL": "sqlite::memory:"}).fabric == "aws"
+    assert Settings(variables={"PUDATO_ENV": "local"}).fabric == "embedded"
+    emulated = Settings(variables={"PUDATO_ENV": "local", "LOCALSTACK_ENDPOINT": "http://localhost:4566/", "PUDATO_QUERY_TOPIC_ARN": "arn:aws:sns:eu-west-1:1:q"})
+    assert emulated.fabric == "aws"
+    assert emulated.results_topic_arn == "arn:aws:sns:us-east-1:000000000000:pudato-results"
+    assert emulated.storage_queue_url == "http://localhost:4566/000000000000/pudato-storage-queue"
+    assert emulated.query_topic_arn == "arn:aws:sns:eu-west-1:1:q"
+    with pytest.raises(ConfigurationError, match="PUDATO_ENV: expected local or aws, found 'prod'"):
+        Settings(variables={"PUDATO_ENV": "prod"})

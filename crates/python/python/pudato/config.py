@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pudato import _core
 from pudato._fields import Fields
+from pudato._original import translated
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -67,9 +68,11 @@ class Settings(Fields):
                 flags[variable] = _text(name, value)
             except ValueError as error:
                 wrong.append(str(error))
+        self._entries = {}
         try:
-            self._core = _core.Settings(flags, {**filed, **own}, None if file is None else Path(file))
-        except _core.ConfigurationError as error:
+            merged = translated({**filed, **own})
+            self._core = _core.Settings(flags, merged, None if file is None else Path(file))
+        except (_core.ConfigurationError, ValueError) as error:
             wrong.append(str(error))
         if wrong:
             raise _core.ConfigurationError("\n".join(wrong))
