@@ -8,4 +8,11 @@ fn main() {
         "windows" => {}
         _ => println!("cargo::rustc-link-arg-cdylib=-Wl,-rpath,$ORIGIN"),
     }
+    // The wheel is linked by zig, which would bring an unwinder of its own. Where the interpreter ends a thread that waits in this module, the C
+    // library unwinds it with libgcc_s, and two unwinders do not understand each other: the process would crash at its end.
+    println!("cargo::rerun-if-env-changed=PUDATO_LIBGCC_S_DIR");
+    if let Some(folder) = std::env::var_os("PUDATO_LIBGCC_S_DIR") {
+        println!("cargo::rustc-link-search=native={}", folder.display());
+        println!("cargo::rustc-link-lib=dylib:+verbatim=libgcc_s.so.1");
+    }
 }

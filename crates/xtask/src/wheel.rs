@@ -29,10 +29,17 @@ const CONTENT: [&str; 9] = [
     "sboms/",
 ];
 
-/// Prints the names of the files in a wheel.
+/// The libraries that the module asks the system for, beside the C library. Without libgcc_s the wheel has zig's unwinder in it, and a
+/// process crashes that ends while threads wait in the module.
+const LINKED: [&str; 1] = ["links libgcc_s.so.1"];
+
+/// Prints the names of the files in a wheel, and what of [`LINKED`] its module names.
 const LIST: &str = "
 import sys, zipfile
-print(*zipfile.ZipFile(sys.argv[1]).namelist(), sep='\\n')
+wheel = zipfile.ZipFile(sys.argv[1])
+print(*wheel.namelist(), sep='\\n')
+if b'libgcc_s.so.1' in wheel.read('pudato/_core.abi3.so'):
+    print('links libgcc_s.so.1')
 ";
 
 /// How a wheel is built.
@@ -59,15 +66,39 @@ pub fn build(kind: Kind) -> Result<(), String> {
     if kind == Kind::Dev || !cfg!(target_os = "linux") {
         return one(kind, None, &folder);
     }
-    one(kind, Some("x86_64"), &folder)?;
+    one(kind, Some(std::env::consts::ARCH), &folder)?;
     let arm = "aarch64-unknown-linux-gnu";
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let is_installed = Path::new(sysroot.trim()).join("lib/rustlib").join(arm);
-    if is_installed.is_dir() {
-        return one(kind, Some("aarch64"), &folder);
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(arm);
+    match installed.is_dir() && unwinder("aarch64").is_ok() {
+        _ if cfg!(target_arch = "aarch64") => Ok(()),
+        true => one(kind, Some("aarch64"), &folder),
+        false => {
+            eprintln!(
+                "xtask: not built for arm64, which needs `rustup target add {arm}` and its libgcc_s.so.1"
+            );
+            Ok(())
+        }
     }
-    eprintln!("xtask: not built for arm64: `rustup target add {arm}` installs what it needs");
-    Ok(())
+}
+
+/// The folder of the libgcc_s.so.1 of an architecture: every Linux has it, and the module is linked against it (`crates/python/build.rs`).
+fn unwinder(arch: &str) -> Result<PathBuf, String> {
+    let places = [
+        format!("/lib/{arch}-linux-gnu"),
+        format!("/usr/lib/{arch}-linux-gnu"),
+        format!("/usr/{arch}-linux-gnu/lib"),
+        "/usr/lib64".to_owned(),
+    ];
+    let mut found = places.iter().map(PathBuf::from);
+    found
+        .find(|folder| folder.join("libgcc_s.so.1").exists())
+        .ok_or_else(|| {
+            format!(
+                "the wheel for {arch} needs libgcc_s.so.1, which is in none of {}",
+                places.join(", ")
+            )
+        })
 }
 
 /// Where wheels are put.
@@ -119,6 +150,7 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
                 "--target",
                 &target,
             ]);
+            build.env("PUDATO_LIBGCC_S_DIR", unwinder(arch)?);
             let platform = Platform { os: "linux", arch };
             let (library, _) = duckdb::fetch(platform).map_err(String::from)?;
             library
@@ -157,8 +189,11 @@ fn check(kind: Kind, bin: &Path, wheel: &Path) -> Result<(), String> {
             .args(["-c", LIST])
             .arg(wheel),
     )?;
+    let linked = LINKED.iter().filter(|_| cfg!(target_os = "linux"));
     let missing: Vec<&str> = CONTENT
-        .into_iter()
+        .iter()
+        .chain(linked)
+        .copied()
         .filter(|part| !names.contains(part))
         .collect();
     if !missing.is_empty() {
