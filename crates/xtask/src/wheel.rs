@@ -166,12 +166,26 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
     build.env("DUCKDB_LIB_DIR", folder_of_library);
     // Where maturin looks for it; cargo names the folder of everyday programs here.
     build.env("LD_LIBRARY_PATH", folder_of_library);
+    let triple = arch.map(|arch| format!("{arch}-unknown-linux-gnu"));
+    let profile = match kind {
+        Kind::Release => "wheel",
+        Kind::Dev => "debug",
+    };
+    forget_module(triple.as_deref(), profile)?;
     eprintln!(
         "xtask: building the wheel{}",
         arch.map_or(String::new(), |arch| format!(" for {arch}"))
     );
-    run(&mut build)?;
+    let built = run(&mut build);
+    forget_module(triple.as_deref(), profile)?;
     let now = wheels(folder)?;
+    if built.is_err() {
+        // What a build that failed leaves is no wheel.
+        for cut_off in now.iter().filter(|file| !before.contains(file)) {
+            let _ = fs::remove_file(cut_off);
+        }
+    }
+    built?;
     let made: Vec<&PathBuf> = now.iter().filter(|file| !before.contains(file)).collect();
     let [wheel] = made[..] else {
         return Err(format!(
@@ -180,6 +194,29 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
         ));
     };
     check(kind, &bin, wheel)
+}
+
+/// Lets cargo link the module anew. maturin writes the name that libduckdb has in the wheel into the file that cargo built, so neither the next
+/// wheel nor a test can use it.
+fn forget_module(triple: Option<&str>, profile: &str) -> Result<(), String> {
+    let built = match triple {
+        Some(triple) => target().join(triple).join(profile),
+        None => target().join(profile),
+    };
+    let name = match cfg!(target_os = "macos") {
+        true => "lib_core.dylib",
+        false => "lib_core.so",
+    };
+    for folder in [target().join("maturin"), built.join("deps"), built] {
+        let module = folder.join(name);
+        match fs::remove_file(&module) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", module.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Looks into a wheel, and says how large it is.
