@@ -1,6 +1,6 @@
 """Measures Python handlers on the embedded fabric: `PYTHONPATH=target/python python benches/python/handlers.py [COMMANDS]`.
 
-It prints one JSON object:
+Each figure is one line of JSON on stdout:
 
 - `python.handler_per_s`: commands that a handler answers which does nothing, 16 at once;
 - `python.handler_rust_per_s`: the same with a handler in Rust, in this process;
@@ -101,7 +101,10 @@ def main() -> None:
     figures["python.handler_vs_rust"] = figures["python.handler_per_s"] / figures["python.handler_rust_per_s"]
     figures["python.noop_beside_busy_per_s"] = rate(commands, python=True, beside=BUSY)
     figures["python.leases_lost_beside_busy"] = len(deliveries) - BUSY
-    print(json.dumps({name: round(value, 2) for name, value in figures.items()}, indent=1))
+    units = {"per_s": "1/s", "rust": "ratio"}
+    for name, value in figures.items():
+        unit = next((unit for end, unit in units.items() if name.endswith(end)), "")
+        print(json.dumps({"name": name, "value": round(value, 2), "unit": unit}), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class RegistryHandler(BuiltIn):
             job_id = step.get("job_id")
             if job_id is not None and job_id not in versions:
                 versions[job_id] = self._ask("get_job", job_id=job_id).get("logic_version")
-            step.setdefault("logic_version", versions.get(job_id))
+            step.setdefault("logic_version", versions.get(job_id) if job_id is not None else None)
 
     def _ask(self, action: str, **payload: Any) -> dict[str, Any]:
         return super().handle(Command(type="registry", action=action, payload=payload)).data or {}
