@@ -7,7 +7,7 @@ use crate::serve::Role;
 use std::fmt;
 use std::pin::Pin;
 
-/// A backend, as the settings choose it. [`super::BACKENDS`] lists all.
+/// A backend, as the settings choose it. The list `BACKENDS` has all of them.
 pub struct Backend {
     /// The name, which is the value of `PUDATO_FABRIC`.
     pub name: &'static str,
