@@ -92,9 +92,12 @@ impl Service {
         }
     }
 
-    /// The names of its actions.
+    /// The names of its actions, with their aliases.
     fn actions(&self) -> Vec<&'static str> {
-        self.handler.actions().iter().map(|one| one.name).collect()
+        let actions = self.handler.actions().iter();
+        let names =
+            actions.flat_map(|one| [one.name].into_iter().chain(one.aliases.iter().copied()));
+        names.collect()
     }
 
     /// Runs a Command, given as JSON, and returns its Result as JSON.

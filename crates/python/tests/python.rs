@@ -42,6 +42,7 @@ files![
     test_notebook,
     test_page,
     test_protocol,
+    test_query_handler,
     test_reference,
     test_registry_handler,
     test_release,

@@ -288,3 +288,11 @@ def test_threads_share_a_client(served: Client) -> None:
     for thread in threads:
         thread.join()
     assert sorted(map(str, found)) == sorted(str(n * 10 + k) for n in range(6) for k in range(5))
+
+
+def test_an_answer_may_be_larger_than_a_message(served: Client) -> None:
+    sql = "SELECT i, repeat('x', 100) AS text FROM range(15000) t(i)"
+    result = served.call("query", "execute_sql", {"sql": sql, "max_rows": 100_000})
+    assert result.data is not None and result.data["row_count"] == 15_000
+    assert len(result.model_dump_json()) > 1_048_576
+    assert served.query(sql, max_rows=100_000).result.data == result.data

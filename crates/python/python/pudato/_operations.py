@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pudato import _core
+from pudato._claim import ClaimBody
 from pudato._fabric import installation
 from pudato._registry import with_registry
 from pudato._run import Steps, Told, Waiting
@@ -71,7 +72,7 @@ class Operations:
         on_progress: Callable[[Result], None] | None = None,
     ) -> Steps[Result]:
         text = yield Waiting(self._core.call(_text(command), _ms(timeout)), _told(on_progress))
-        return Result.model_validate_json(text)
+        return Result.model_validate_json(ClaimBody(text))
 
     def query(
         self,
@@ -98,7 +99,7 @@ class Operations:
         command = new_command("query", "execute_sql", payload, **ids)
         made = yield Waiting(self._core.query(_text(command), _ms(timeout)), _told(on_progress))
         if isinstance(made, str):
-            raise CommandFailed("query", Result.model_validate_json(made))
+            raise CommandFailed("query", Result.model_validate_json(ClaimBody(made)))
         answer = Answer(made)
         if answer.truncated and max_rows is None:
             text = f"the answer has only the first {answer.row_count:,} rows; give max_rows, or write all of them with into="
@@ -125,7 +126,7 @@ class Operations:
         command = new_command("storage", "put_object", payload, **ids)
         source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else bytes(data)
         text = yield Waiting(self._core.put(_text(command), source, _ms(timeout)), _told(None))
-        result = Result.model_validate_json(text)
+        result = Result.model_validate_json(ClaimBody(text))
         if result.status != "success" or result.data is None:
             raise CommandFailed(f"put {place}", result)
         made = result.data
@@ -136,7 +137,7 @@ class Operations:
         command = new_command("storage", "get_object", payload)
         content, text = yield Waiting(self._core.get(_text(command), _ms(timeout)), _told(None))
         if content is None:
-            failed = CommandFailed(f"get {place}", Result.model_validate_json(text))
+            failed = CommandFailed(f"get {place}", Result.model_validate_json(ClaimBody(text)))
             yield from self._explain(place, payload, timeout, failed)
             raise failed
         if to is None:
@@ -313,7 +314,7 @@ def _told(on_progress: Callable[[Result], None] | None) -> Told:
         if kind == "waiting":
             _warn(text)
         elif on_progress is not None:
-            on_progress(Result.model_validate_json(text))
+            on_progress(Result.model_validate_json(ClaimBody(text)))
 
     return told
 

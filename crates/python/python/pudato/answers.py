@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pudato import _core
+from pudato._claim import ClaimBody
 from pudato.protocol import Result
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Answer:
     @cached_property
     def result(self) -> Result:
         """The Result, with all its lineage."""
-        return Result.model_validate_json(self._core.text)
+        return Result.model_validate_json(ClaimBody(self._core.text))
 
     @property
     def location(self) -> str | None:

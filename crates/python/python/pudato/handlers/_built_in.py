@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pudato import _core
+from pudato._claim import ClaimBody
 from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.protocol import Command, Result
@@ -26,10 +27,12 @@ class BuiltIn:
             UnavailableError: A store or an engine cannot be reached now.
             ConfigurationError: A setting cannot be used.
         """
-        return Result.model_validate_json(self._service().handle(command.model_dump_json().encode()))
+        result = self._service().handle(command.model_dump_json().encode())
+        # It never travelled, so the limits of a queue do not apply.
+        return Result.model_validate_json(ClaimBody(result))
 
     def supported_actions(self) -> list[str]:
-        """The names of its actions."""
+        """The names of its actions, with their aliases."""
         return self._service().actions()
 
     def _service(self) -> _core.Service:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pudato import _core
+from pudato._claim import ClaimBody
 from pudato.handlers.own import Action, Answer, Context, OwnHandler, Retry, Unavailable
 from pudato.protocol import Command, Event, Result
 from pudato.protocol.errors import HandlerError, ValidationError
@@ -46,7 +47,7 @@ def run(action: Action, taken: _core.Taken, stopped: Callable[[BaseException], N
     """Runs the action of a taken command on this thread."""
     command: Command | None = None
     try:
-        command = Command.model_validate_json(taken.command)
+        command = Command.model_validate_json(ClaimBody(taken.command))
         tell(action, taken, command, action.call(command, Context(command, taken)))
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the outcome of its command alone
         fail(action, taken, command, error, stopped)
@@ -56,7 +57,7 @@ async def run_coroutine(action: Action, taken: _core.Taken, stopped: Callable[[B
     """Runs the action of a taken command on the loop."""
     command: Command | None = None
     try:
-        command = Command.model_validate_json(taken.command)
+        command = Command.model_validate_json(ClaimBody(taken.command))
         tell(action, taken, command, await action.call(command, Context(command, taken)))
     except BaseException as error:  # noqa: BLE001 - as above
         if not (isinstance(error, asyncio.CancelledError) and taken.cancelled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from pudato import _core
@@ -27,6 +28,7 @@ class QueryHandler(BuiltIn):
     def __init__(self, *, settings: Settings | None = None, is_in_memory: bool = False) -> None:
         super().__init__(settings)
         self._is_in_memory = is_in_memory
+        self._folder: TemporaryDirectory[str] | None = None
 
     def _open(self) -> _core.Service:
         settings = self._settings if self._settings is not None else Settings()
@@ -34,14 +36,18 @@ class QueryHandler(BuiltIn):
 
 
 def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, read_only: bool = False) -> QueryHandler:
-    """A query handler on one DuckDB file, or in memory.
+    """A query handler on one DuckDB file, or on a temporary database.
 
     Args:
-        database_path: The file; it is made if it does not exist. None: in memory.
+        database_path: The file, which is created if it does not exist. None: a temporary database, which ends with the handler.
         read_only: Not supported: pudato opens a warehouse for reading and writing.
     """
     if read_only:
         raise ValueError("read_only: expected False; pudato opens a warehouse for reading and writing")
     if database_path is None:
-        return QueryHandler(is_in_memory=True)
+        # A file and not memory: DuckDB runs in a process of its own, which ends between two Commands and would lose the tables.
+        folder = TemporaryDirectory(prefix="pudato-")
+        handler = QueryHandler(settings=Settings(duckdb_path=Path(folder.name, "warehouse.duckdb")))
+        handler._folder = folder
+        return handler
     return QueryHandler(settings=Settings(duckdb_path=Path(database_path)))
