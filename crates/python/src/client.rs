@@ -22,7 +22,8 @@ type Sent = (Option<String>, Option<String>, bool);
 #[pymethods]
 impl Installation {
     /// Publishes the Command with this text and waits up to `timeout_ms` milliseconds for its final Result. The task reports `pending`
-    /// Results by their texts, and `waiting` if no program runs that would answer. Its result is the Result's text.
+    /// Results by their texts, `waiting` if no program runs that would answer, and `unrecorded` if the registry did not apply the Result to
+    /// the step that the Command names. Its result is the Result's text.
     fn call(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
         let command = read(command)?;
         let opened = Arc::clone(&self.opened);
@@ -95,6 +96,14 @@ pub(crate) async fn answered(
         } => heard.map_err(errors::call),
         () = look(opened, &services, shared) => Err(cancelled()),
     };
+    if let (Some(difference), Some(step)) = (listener.claims(), &command.step_id) {
+        let text = format!(
+            "the Result was not recorded in the step {step}, because its {} is not the step's: a step id is for one command. \
+             Use another step_id, or declare the command with the registry's action add_step",
+            difference.field()
+        );
+        shared.tell("unrecorded", text);
+    }
     // Also after a cancellation: the listener may own a queue.
     listener.close(opened).await;
     heard

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import pudato
 from pudato import Client, Command, CommandFailed, PipelineFailed, Result, Settings
 from pudato.progress import Bar, Progress
 from pudato.protocol.errors import MessageError, RefusedError
@@ -296,3 +297,19 @@ def test_an_answer_may_be_larger_than_a_message(served: Client) -> None:
     assert result.data is not None and result.data["row_count"] == 15_000
     assert len(result.model_dump_json()) > 1_048_576
     assert served.query(sql, max_rows=100_000).result.data == result.data
+
+
+def test_a_step_id_that_another_command_has_is_a_warning(served: Client) -> None:
+    served.query("SELECT 1", step_id="step-used-twice")
+    with pytest.warns(pudato.NotRecorded, match="step-used-twice.*a step id is for one command"):
+        served.query("SELECT 2", step_id="step-used-twice")
+
+
+def test_wrong_arguments_are_named_with_what_was_expected(served: Client) -> None:
+    with pytest.raises(TypeError, match="stepid: no such argument; did you mean step_id"):
+        served.call("query", "execute_sql", {"sql": "SELECT 1"}, stepid="a")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="sources: expected a mapping of names to container/path"):
+        served.query("FROM p", sources="lake/raw/a.csv")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="timeout: expected a number of seconds, found 'x'"):
+        served.query("SELECT 1", timeout="x")  # type: ignore[arg-type]
+    assert str(served.lineage("lake/nothing.csv")).startswith("nothing is known about ")

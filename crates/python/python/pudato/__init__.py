@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pudato import progress as progress
     from pudato.client import Client as Client
     from pudato.outcomes import CommandFailed as CommandFailed
+    from pudato.outcomes import NotRecorded as NotRecorded
     from pudato.outcomes import PipelineFailed as PipelineFailed
+    from pudato.outcomes import Waits as Waits
     from pudato.serving import serve as serve
     from pudato.handlers.own import Answer as Answer
     from pudato.handlers.own import Retry as Retry
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 _WHERE = {
     "Client": "pudato.client",
     "CommandFailed": "pudato.outcomes",
+    "NotRecorded": "pudato.outcomes",
     "PipelineFailed": "pudato.outcomes",
+    "Waits": "pudato.outcomes",
     "serve": "pudato.serving",
     "CallTimeout": "pudato._core",
     "Command": "pudato.protocol",

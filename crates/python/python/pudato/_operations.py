@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,7 +17,7 @@ from pudato._fabric import installation
 from pudato._registry import with_registry
 from pudato._run import Steps, Told, Waiting
 from pudato.config import Settings
-from pudato.outcomes import CommandFailed, PipelineFailed, PipelineRun, StepRun, StoredObject, Waits
+from pudato.outcomes import CommandFailed, NotRecorded, PipelineFailed, PipelineRun, StepRun, StoredObject, Waits
 from pudato.protocol import Command, Result
 from pudato.protocol.errors import RefusedError, UnavailableError
 
@@ -90,6 +91,8 @@ class Operations:
         payload: dict[str, Any] = {"sql": sql}
         if parameters is not None:
             payload["parameters"] = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+        if sources is not None and not isinstance(sources, Mapping):
+            raise TypeError(f"sources: expected a mapping of names to container/path, such as {{'permits': 'lake/raw/permits.csv'}}, found {sources!r}")
         if sources:
             payload["sources"] = {name: _place(place, f"sources[{name!r}]") for name, place in sources.items()}
         if into is not None:
@@ -249,6 +252,9 @@ class Operations:
         return run
 
 
+_IDS = ("correlation_id", "job_id", "step_id", "idempotency_key", "metadata")
+
+
 def new_command(
     service: str,
     action: str,
@@ -259,8 +265,13 @@ def new_command(
     step_id: str | None = None,
     idempotency_key: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    **unknown: Any,
 ) -> Command:
     """A Command from the arguments of a call."""
+    for name in unknown:
+        near = get_close_matches(name, _IDS, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise TypeError(f"{name}: no such argument; {meant}expected some of {', '.join(_IDS)}")
     own = dict(metadata or {})
     if idempotency_key is not None:
         own["idempotency_key"] = idempotency_key
@@ -275,6 +286,8 @@ def _text(command: Command) -> bytes:
 
 
 def _ms(timeout: float) -> int:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout: expected a number of seconds, found {timeout!r}")
     if not 0 <= timeout <= 14 * 86_400:
         raise ValueError(f"timeout: expected seconds from 0 to {14 * 86_400}, found {timeout!r}")
     return round(timeout * 1_000)
@@ -313,6 +326,8 @@ def _told(on_progress: Callable[[Result], None] | None) -> Told:
     def told(kind: str, text: str) -> None:
         if kind == "waiting":
             _warn(text)
+        elif kind == "unrecorded":
+            warnings.warn(text, NotRecorded, stacklevel=2)
         elif on_progress is not None:
             on_progress(Result.model_validate_json(ClaimBody(text)))
 

@@ -152,6 +152,8 @@ class Lineage:
         return self._core.mermaid(full)
 
     def __str__(self) -> str:
+        if not self:
+            return f"nothing is known about {self.location}"
         return self.tree().rstrip("\n")
 
     def __repr__(self) -> str:

@@ -15,6 +15,10 @@ class Waits(UserWarning):
     """A call waits, and no program runs that would answer it."""
 
 
+class NotRecorded(UserWarning):
+    """The registry did not apply a Result to the step that its Command names, because the step belongs to another command."""
+
+
 class CommandFailed(PudatoError):
     """A command was answered with an error.
 
