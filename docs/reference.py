@@ -1,8 +1,8 @@
-"""Writes python-reference.md beside this file from the docstrings of the Python package. `cargo xtask reference` runs it.
+"""Writes python-reference.md next to this file from the docstrings of the Python package. `cargo xtask reference` runs it.
 
 usage: reference.py [--check]
 
-With --check it writes nothing, and fails if the page is not what it would write. It reads the sources and imports nothing of them.
+With --check it writes nothing and fails if the page is out of date. It parses the sources without importing them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAGE = HERE / "python-reference.md"
 
 HEAD = """# Reference of the Python package
 
-`cargo xtask reference` writes this page from the docstrings; do not edit it. [python.md](python.md) says what to use when.
+`cargo xtask reference` writes this page from the docstrings; do not edit it. [python.md](python.md) explains when to use what.
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -29,7 +29,7 @@ def is_public(name: str) -> bool:
 
 
 def modules() -> list[tuple[str, pathlib.Path]]:
-    """The public modules, each with its file; a package before what is in it."""
+    """The public modules with their files, each package before its modules."""
     found = []
     for path in PACKAGE.rglob("*.py"):
         parts = ["pudato", *path.relative_to(PACKAGE).with_suffix("").parts]
@@ -41,7 +41,7 @@ def modules() -> list[tuple[str, pathlib.Path]]:
 
 
 def exported(tree: ast.Module) -> list[str] | None:
-    """What `__all__` lists, if it is a plain list of texts."""
+    """The names in `__all__`, if it is a plain list of strings."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "__all__" for to in node.targets):
             if isinstance(node.value, ast.List) and all(isinstance(one, ast.Constant) for one in node.value.elts):
@@ -62,7 +62,7 @@ def origins(tree: ast.Module) -> dict[str, str]:
 
 
 def file_of(module: str) -> pathlib.Path | None:
-    """The source of a module of the package: Python, or the stub of the extension module."""
+    """The source of a module: its Python file, or the stub of the extension module."""
     base = PACKAGE.joinpath(*module.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py", base.with_suffix(".pyi")):
         if module.startswith("pudato") and path.is_file():
@@ -93,7 +93,7 @@ def signature(node: Function, name: str, is_method: bool) -> str:
 
 
 def text(docstring: str | None) -> list[str]:
-    """A docstring as Markdown: its sections become lists."""
+    """Converts a docstring to Markdown. Its sections become lists."""
     if not docstring:
         return []
     lines: list[str] = []
@@ -170,7 +170,7 @@ def page() -> str:
         if names is None:
             own = [one for one in tree.body if isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
             names = [one.name for one in own if is_public(one.name)]
-        # What a package takes from its modules is told there, once.
+        # Describe names that a package re-exports only once, in their own module.
         here = []
         for name in sorted(filter(is_public, names)):
             origin = origins(tree).get(name)
@@ -189,7 +189,7 @@ def main() -> int:
     if sys.argv[1:] == ["--check"]:
         is_fresh = PAGE.is_file() and PAGE.read_text() == written
         if not is_fresh:
-            print(f"{PAGE.name} is not what the docstrings say: cargo xtask reference", file=sys.stderr)
+            print(f"{PAGE.name} is out of date; run cargo xtask reference", file=sys.stderr)
         return 0 if is_fresh else 1
     if sys.argv[1:]:
         print(__doc__, file=sys.stderr)

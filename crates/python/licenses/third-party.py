@@ -1,6 +1,6 @@
-"""Writes third-party.txt beside this file: the licences of the Rust crates that are linked into the extension module.
+"""Writes third-party.txt next to this file: the licences of the Rust crates that are linked into the extension module.
 
-`cargo xtask wheel` runs it. It asks cargo what is linked and takes the texts from the crates' own packages, each text once.
+`cargo xtask wheel` runs it. It asks cargo which crates are linked and copies each distinct licence text from their packages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         for text, packages in sorted(texts.items(), key=lambda item: item[1]):
             out.write("\n" + "=" * 80 + "\n" + "\n".join(packages) + "\n" + "-" * 80 + "\n" + text + "\n")
         if without:
-            out.write("\n" + "=" * 80 + "\nWithout a text of their own; their licences are those named here:\n")
+            out.write("\n" + "=" * 80 + "\nPackages without a licence text; their licences are named here:\n")
             out.write("\n".join(without) + "\n")
 
 

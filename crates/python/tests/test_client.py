@@ -91,7 +91,7 @@ def test_many_commands_are_published_at_once_and_those_that_cannot_be_are_named(
     ids = client.publish_many(commands)
     assert len(set(ids)) == 50
     unknown = Command(type="nobody", action="anything")
-    with pytest.raises(RefusedError, match=r"1 of 3 commands were not published, all others were: \[1\] .*nobody"):
+    with pytest.raises(RefusedError, match=r"1 of 3 commands were not published; all others were: \[1\] .*nobody"):
         client.publish_many([commands[0], unknown, commands[1]])
     with pytest.raises(RefusedError, match="nobody"):
         client.publish(unknown)

@@ -311,7 +311,7 @@ def test_an_exception_that_cannot_be_written_does_not_end_its_thread(tmp_path: P
         final = fabric.final(list(ids.values()))
     found = {how: final[one] for how, one in ids.items()}
     assert found["surrogate"].status == found["class"].status == "success"
-    assert found["details"].errors[0] == "no" and found["details"].errors[1].startswith("its details cannot be written: ")
+    assert found["details"].errors[0] == "no" and found["details"].errors[1].startswith("the details of the error cannot be serialised: ")
     assert found["mute"].status == "error"
 
 

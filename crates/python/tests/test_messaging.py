@@ -343,5 +343,5 @@ def test_a_session_without_aws_and_two_of_one_kind_are_refused(embedded: Setting
     own = pytest.importorskip("boto3").Session(region_name=REGION)
     with pytest.raises(ConfigurationError, match="session: PUDATO_FABRIC is embedded"):
         SNSPublisher(embedded, session=own)
-    with pytest.raises(ConfigurationError, match="give one of the two"):
+    with pytest.raises(ConfigurationError, match="pass only one of the two"):
         SQSConsumer(embedded, session=own, client=object())

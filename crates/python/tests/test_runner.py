@@ -137,7 +137,7 @@ def test_a_handler_that_does_not_return_does_not_keep_the_runner_and_its_command
         errors = rest_of(program)
     assert program.returncode == 0
     assert f"waiting up to 1 s for 1 command: mine {action}" in errors
-    assert "leaving without 1 threads that have not ended: pudato-handler-1" in errors
+    assert "exiting while 1 thread(s) are still running: pudato-handler-1" in errors
     (folder / "mine.py").write_text(MINE.replace("threading.Event().wait()", "pass").replace("while True", "while False"))
     with started(folder, runner("mine:mine"), more) as program:
         line_of(program)
@@ -153,7 +153,7 @@ def test_threads_that_a_handler_leaves_behind_do_not_keep_the_runner(folder: Pat
         line_of(program)
         assert Fabric(settings_of(folder)).call(command("mine", "leak")).status == "success"
         program.send_signal(signal.SIGTERM)
-        assert "leaving without 1 threads" in rest_of(program)
+        assert "exiting while 1 thread(s)" in rest_of(program)
     assert program.returncode == 0
 
 

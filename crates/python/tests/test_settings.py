@@ -67,7 +67,7 @@ def test_an_error_lists_all_that_is_wrong() -> None:
     text = str(raised.value)
     for part in (
         "concurency: pudato has no such setting; did you mean concurrency?",
-        "prefix: expected a text, a number, a boolean or a path, found 1.5",
+        "prefix: expected a string, a number, a boolean or a path, found 1.5",
         "PUDATO_VISIBILITY_SECONDS: expected a whole number",
         "PUDATO_FABRIC: expected embedded or aws",
         "env: pudato has no such setting; set PUDATO_FABRIC",

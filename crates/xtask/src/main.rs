@@ -28,8 +28,8 @@ usage: cargo xtask <command>
   fuzz <name> <seconds>  run a fuzzer: engine_protocol, messages, sources or statements
   install       install pudato and libduckdb beside it, where `cargo install` would
   lambda        build the packages of AWS Lambda, in target/packages
-  lock          write the hashes of Python's packages (fixtures/requirements*.lock) anew
-  reference     write docs/python-reference.md anew, from the docstrings of the Python package
+  lock          rewrite the hashes of the Python packages (fixtures/requirements*.lock)
+  reference     rewrite docs/python-reference.md from the docstrings of the Python package
   test          run every test
   wheel         build the wheel of the Python package, in target/wheels; --dev builds it quickly, for this machine only
   localstack    run the suite of the fabric on LocalStack, the second emulator, which it installs

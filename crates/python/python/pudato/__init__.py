@@ -1,13 +1,13 @@
 """pudato: a typed message fabric for data operations.
 
-`import pudato` is quick: names are loaded when they are used.
+`import pudato` is fast, because each name is loaded on first use.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-# As `typing.TYPE_CHECKING`, which type checkers know by its name; importing `typing` takes longer than all the rest here.
+# Type checkers recognise this name, so `typing` need not be imported: that would take longer than the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -1,4 +1,4 @@
-"""Bodies that were stored as claims."""
+"""Message bodies that were stored as claims."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ __all__ = ["ClaimBody"]
 
 
 class ClaimBody(str):
-    """The body of a message that was stored as a claim, because it is too large for a queue. The limits of claims hold for it."""
+    """A message body that was stored as a claim because it was too large for a queue. The limits for claims apply to it."""
 
     __slots__ = ()

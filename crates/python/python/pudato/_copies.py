@@ -1,4 +1,4 @@
-"""Copies of the databases, to read with any library."""
+"""Copies of the databases, which any library may read."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["backup"]
 
 
 def backup(folder: str | os.PathLike[str], settings: Settings | None = None) -> Path:
-    """Copies the databases of the data folder, consistent in themselves, while everything goes on.
+    """Copies the databases of the data folder while pudato keeps running. Each copy is consistent.
 
-    The copies may be read with any library, such as `sqlite3` or `pandas.read_sql`. The databases themselves must not be opened in a
-    process that uses pudato.
+    Read the copies with any library, such as `sqlite3` or `pandas.read_sql`. Do not open the databases themselves in a process that uses
+    pudato.
 
     Args:
-        folder: A new or empty folder. The copies in it are `fabric.db` and `registry.db`, if the settings keep them in files.
-        settings: The settings; those of the environment by default.
+        folder: A new or empty folder. It receives `fabric.db` and `registry.db`, if the settings keep them in files.
+        settings: The settings; by default from the environment.
 
     Returns:
         The folder.
 
     Raises:
         ConfigurationError: The folder is not empty.
-        UnavailableError: It cannot be written.
+        UnavailableError: The folder cannot be written.
     """
     from pudato._fabric import installation
     from pudato.config import get_settings

@@ -1,4 +1,4 @@
-"""The core. It is private: the package gives its names, types and documentation."""
+"""The core, as a private extension module. The package `pudato` wraps it with public names, types and documentation."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -31,10 +31,10 @@ class Bell:
     def tokens(self) -> list[int]: ...
 
 class CallTimeout(TimeoutError):
-    """No final Result arrived in time. The Command was published; the text says where it is."""
+    """No final Result arrived in time. The Command was published; the error text says where it is."""
 
 class ConfigurationError(PudatoError):
-    """A setting cannot be used, or one is missing. The text names each."""
+    """A setting is invalid or missing. The error text names every such setting."""
 
 @final
 class Consumer:
@@ -130,7 +130,7 @@ class Pool:
     def take_tasks(self) -> tuple[list[Taken], list[int], bool]: ...
 
 class PudatoError(Exception):
-    """Every error of pudato."""
+    """The base class of pudato's errors."""
 
 @final
 class Received:
@@ -150,7 +150,7 @@ class Received:
     def receipt_handle(self) -> str: ...
 
 class RefusedError(PudatoError):
-    """The fabric refused what was asked; asking again changes nothing."""
+    """The request was refused. Retrying will not help."""
 
 @final
 class Registry:
@@ -228,7 +228,7 @@ class Task:
     def wait(self) -> tuple[list[tuple[str, str]], bool]: ...
 
 class UnavailableError(PudatoError):
-    """The fabric, a store or an engine cannot be reached now. The same call may succeed later."""
+    """The fabric, a store or an engine cannot be reached. The same call may succeed later."""
 
 
 def cli(args: list[str]) -> int: ...

@@ -1,4 +1,4 @@
-"""Installations, one for each set of settings in a process."""
+"""The installations of this process, one for each set of settings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _lock = threading.Lock()
 
 
 def installation(settings: Settings, session: _core.Session | None = None, *, calls: bool = True) -> _core.Installation:
-    """The installation of these settings. It is opened at the first call, and then shared.
+    """Returns the installation of these settings. The first call opens it; later calls share it.
 
     Args:
         settings: The settings.
-        session: Who this program is on AWS; by default what the SDK finds.
-        calls: Whether Results are waited for, which needs the registry. Publishing and receiving do not.
+        session: The AWS identity of this program; by default the SDK finds one.
+        calls: Whether the caller waits for Results, which needs the registry. Publishing and receiving do not need it.
 
     Raises:
         ConfigurationError: A setting is missing or wrong.
         UnavailableError: A store cannot be opened.
-        PudatoError: This process was forked from one that had used pudato.
+        PudatoError: This process was forked after pudato was used.
     """
-    # A session has an identity, but no value. It is part of the key, so that it lives as long.
+    # Sessions compare by identity. The key holds the session, so that its id is not reused while the installation is open.
     calls = calls or settings.fabric == "embedded" or bool(settings.registry_database_url)
     key = (session, calls, settings._folder, *((name, entry[1]) for name, entry in settings._entries.items()))
     with _lock:
@@ -45,7 +45,7 @@ def installation(settings: Settings, session: _core.Session | None = None, *, ca
 
 
 def opening(settings: Settings) -> _core.Settings:
-    """The settings for a part of the core that opens their databases itself: from now on, nothing else in this process may open them."""
+    """Returns the settings for a part of the core that opens the databases itself, and blocks the rest of this process from opening them."""
     from pathlib import Path
 
     from pudato._two_libraries import guard
@@ -62,7 +62,7 @@ def opening(settings: Settings) -> _core.Settings:
 
 def _after_fork() -> None:
     global _lock
-    # Another thread of the parent may have held it.
+    # Another thread of the parent may have held the lock when the process forked.
     _lock = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""The settings by name and type. A test compares them with the list of the core."""
+"""The names and types of the settings. A test compares them with the core's list."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Fields:
 
 
 class Given(TypedDict, total=False):
-    """The keywords of `Settings`."""
+    """The keyword arguments of `Settings`."""
 
     fabric: str
     data_dir: str | os.PathLike[str]

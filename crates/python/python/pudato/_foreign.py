@@ -1,6 +1,6 @@
-"""What values become on the wire whose types JSON does not have (docs/design/messages.md, "Values").
+"""Converts values of types that JSON does not have (docs/design/messages.md, "Values").
 
-The writer in Rust knows None, bool, int, float, str, bytes, list, tuple and dict. It calls `simple` for everything else.
+The Rust serialiser handles None, bool, int, float, str, bytes, list, tuple and dict. It calls `simple` for everything else.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 UNKNOWN: Final = object()
-"""What `simple` returns for a value that it does not know."""
+"""What `simple` returns for a value that it cannot convert."""
 
 _DAY: Final = 86_400 * 10**9
 
 
 def simple(value: Any) -> Any:
-    """Another value, nearer to JSON: it need not be JSON itself, and what is inside it need not be."""
+    """Converts a value one step closer to JSON. Neither the result nor its items need to be JSON yet."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, datetime.date | datetime.time):
-        # pandas.NaT is a datetime as well.
+        # pandas.NaT is also a datetime.
         return None if _is_missing(value) else value.isoformat()
     if isinstance(value, datetime.timedelta):
         return duration((value.days * 86_400 + value.seconds) * 10**9 + value.microseconds * 1_000 + _nanoseconds(value))
@@ -55,7 +55,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _nanoseconds(value: datetime.timedelta) -> int:
-    """The nanoseconds that pandas keeps beside the microseconds."""
+    """The nanoseconds that pandas stores in addition to the microseconds."""
     found = getattr(value, "nanoseconds", 0)
     return found if isinstance(found, int) else 0
 
@@ -69,7 +69,7 @@ def _of_numpy(numpy: Any, value: Any) -> Any:
             return None
         unit, _ = numpy.datetime_data(value.dtype)
         if unit in {"Y", "M", "generic"}:
-            # Their length in seconds is not known.
+            # These units have no fixed length in seconds.
             return UNKNOWN
         nanoseconds = value.astype("timedelta64[ns]")
         if not numpy.array_equal(nanoseconds.astype(value.dtype), value, equal_nan=True):
@@ -83,12 +83,12 @@ def _of_numpy(numpy: Any, value: Any) -> Any:
 
 
 def _with_none(numpy: Any, value: Any, texts: Any) -> Any:
-    """The texts of times, with None for each NaT."""
+    """The times as strings, with None for each NaT."""
     return numpy.where(numpy.isnat(value), None, texts.astype(object) if value.ndim else texts).tolist()
 
 
 def duration(nanoseconds: int) -> str:
-    """An ISO 8601 duration, written as the query service writes an INTERVAL: each part has its sign."""
+    """Formats an ISO 8601 duration as the query service formats an INTERVAL: each part has its own sign."""
     sign = "-" if nanoseconds < 0 else ""
     days, rest = divmod(abs(int(nanoseconds)), _DAY)
     seconds, fraction = divmod(rest, 10**9)

@@ -1,4 +1,4 @@
-"""What the clients do, once for both: operations that `pudato._run` drives."""
+"""The operations of both clients, written once as generators that `pudato._run` drives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_ROWS = 100_000
 
 
 class Operations:
-    """The operations on the installation of some settings, which is opened here."""
+    """Opens the installation of the settings and runs operations on it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class Operations:
             more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             is_refused = any(refused for _, _, refused in sent)
             raise (RefusedError if is_refused else UnavailableError)(
-                f"{len(wrong)} of {len(texts)} commands were not published, all others were: {first}{more}"
+                f"{len(wrong)} of {len(texts)} commands were not published; all others were: {first}{more}"
             )
         return [message_id for message_id, _, _ in sent if message_id is not None]
 
@@ -105,7 +105,7 @@ class Operations:
             raise CommandFailed("query", Result.model_validate_json(ClaimBody(made)))
         answer = Answer(made)
         if answer.truncated and max_rows is None:
-            text = f"the answer has only the first {answer.row_count:,} rows; give max_rows, or write all of them with into="
+            text = f"the answer has only the first {answer.row_count:,} rows; set max_rows, or write all rows to an object with into="
             warnings.warn(text, stacklevel=4)
         return answer
 
@@ -155,14 +155,14 @@ class Operations:
         return path
 
     def _explain(self, place: str, payload: dict[str, Any], timeout: float, failed: CommandFailed) -> Steps[None]:
-        """Raises a better error if the object is too large for a message."""
+        """Raises a more helpful error if the object is too large for a message."""
         head = yield from self.call(new_command("storage", "head_object", payload), timeout)
         size = (head.data or {}).get("size") if head.status == "success" else None
         most = self._core.message_bytes_max()
-        # As base64, which bytes need that are not text, it is larger.
+        # Binary data travels as base64, which is larger.
         if isinstance(size, int) and size * 4 // 3 > most - 4_096:
             raise RefusedError(
-                f"get {place}: {size:,} bytes, and a message carries at most {most:,}: raise PUDATO_CLAIM_BYTES_MAX here and for the "
+                f"get {place}: {size:,} bytes, but a message can carry at most {most:,}: raise PUDATO_CLAIM_BYTES_MAX here and for the "
                 "workers, or read the object at its location yourself"
             ) from failed
 
@@ -212,7 +212,7 @@ class Operations:
 
         text = yield Waiting(self._full.job(job_id))
         if text is None:
-            raise KeyError(f"there is no job {job_id!r}; jobs() lists the latest")
+            raise KeyError(f"there is no job {job_id!r}; jobs() lists the latest jobs")
         found = json.loads(text)
         return Job.model_validate({**found["job"], "steps": found["steps"]})
 
@@ -267,7 +267,7 @@ def new_command(
     metadata: Mapping[str, Any] | None = None,
     **unknown: Any,
 ) -> Command:
-    """A Command from the arguments of a call."""
+    """Makes a Command from the arguments of a call."""
     for name in unknown:
         near = get_close_matches(name, _IDS, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
@@ -307,7 +307,7 @@ def _instant(at: Any) -> str | None:
 
     if isinstance(at, datetime):
         if at.tzinfo is None:
-            raise ValueError("as_of: expected a time with a time zone, as datetime.now(UTC)")
+            raise ValueError("as_of: expected a time with a time zone, such as datetime.now(UTC)")
         return at.isoformat()
     return None if at is None else str(at)
 

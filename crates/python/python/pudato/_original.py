@@ -1,4 +1,4 @@
-"""`PUDATO_ENV`, which programs of the first pudato set."""
+"""Support for `PUDATO_ENV`, which programs for the first pudato set."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _TOPICS = {
     "EVENTS": "events",
 }
 _QUEUES = ("storage", "query", "transform", "registry", "results")
-# The account of LocalStack, and of emulators that stand in for it.
+# The account id that LocalStack and compatible emulators use.
 _ACCOUNT = "000000000000"
 
 
 def translated(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables with `PUDATO_ENV` said in those that pudato has. What is set already stays.
+    """Replaces `PUDATO_ENV` with the variables that pudato reads. Variables that are already set keep their values.
 
     `aws` chooses the fabric on AWS. `local` means the emulator at `LOCALSTACK_ENDPOINT` or `AWS_ENDPOINT_URL`, with topics and queues of the
     usual names, or the embedded fabric if neither is set.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is neither.
     """
     found = dict(variables)
     env = found.pop("PUDATO_ENV", "")

@@ -13,10 +13,10 @@ _lock = threading.Lock()
 
 
 def with_registry(settings: Settings) -> _core.Installation:
-    """The installation of these settings, with its registry.
+    """Returns the installation of these settings with its registry open.
 
-    A program whose Results arrive on a queue (PUDATO_REPLIES) opens no registry in order to call. If it asks for jobs or lineage after all,
-    or serves, it gets a second installation.
+    A program whose Results arrive on a queue (PUDATO_REPLIES) does not need the registry to make calls. If it asks for jobs or lineage, or
+    serves, this opens a second installation.
     """
     called = installation(settings)
     own = settings._core.answered_by_registry()

@@ -1,8 +1,8 @@
-"""Runs operations that wait: on a thread, or on an event loop.
+"""Runs operations that wait, either on a thread or on an event loop.
 
-An operation is written once, as a generator that yields tasks of Rust and receives their results. `run` drives it by waiting in the
-calling thread, `arun` by awaiting on the running event loop. What a task reports before it ends goes to the handler that it was yielded
-with, in the same thread.
+An operation is written once, as a generator that yields Rust tasks and receives their results. `run` waits for each task in the calling
+thread; `arun` awaits it on the running event loop. Both pass what a task reports before it ends to the callback that was yielded with the
+task, in the same thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Told: TypeAlias = Callable[[str, str], None]
 
 
 class Waiting(NamedTuple):
-    """A task to wait for, and what to call with the kind and the text of whatever it reports."""
+    """A task to wait for, and a callback for the kind and the text of each report."""
 
     task: _core.Task
     told: Told | None = None
@@ -50,7 +50,7 @@ def run(steps: Steps[R]) -> R:
 
 
 async def arun(steps: Steps[R]) -> R:
-    """Runs an operation on the running event loop. Cancelling it cancels what it waits for."""
+    """Runs an operation on the running event loop. Cancelling it cancels the task that it waits for."""
     try:
         waiting = next(steps)
         while True:
@@ -100,7 +100,7 @@ async def _await(waiting: Waiting) -> Any:
 
 
 class _Desk:
-    """Where an event loop hears of its tasks."""
+    """Wakes an event loop's coroutines when their tasks have news."""
 
     _all: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk] = weakref.WeakKeyDictionary()
 
@@ -150,12 +150,12 @@ class _Watch:
 
 
 have_served: set[int] = set()
-"""The installations, by `id`, that served in this process and therefore record their calls themselves."""
+"""The `id`s of the installations that served in this process, and which therefore record their calls themselves."""
 
 
 @atexit.register
 def _at_exit() -> None:
-    # Cancelled calls withdraw what they sent and delete their queues.
+    # Give cancelled calls time to withdraw their commands and delete their reply queues.
     _core.finish(2_000)
     for opened in list(_fabric._opened.values()):
         if id(opened) not in have_served:

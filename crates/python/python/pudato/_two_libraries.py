@@ -1,8 +1,8 @@
-"""Keeps other libraries of this process away from the databases that pudato has open.
+"""Stops other libraries in this process from opening the databases that pudato has open.
 
 SQLite locks files with POSIX locks. They belong to the process, not to the handle: when anything in this process closes a file that pudato
 has open, the operating system drops pudato's locks, and another process may then change or delete what pudato is using. So this process
-must not open such a file a second time, neither with Python's sqlite3 nor as a plain file. Other processes may: their locks are their own.
+must not open such a file a second time, neither with Python's sqlite3 nor as a plain file. Other processes may, because they have their own locks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _pid: int | None = None
 
 
 def guard(databases: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuses from now on that Python opens these databases in this process."""
+    """From now on, raises an error if Python code in this process opens these databases."""
     global _pid
     _guarded.update(os.path.realpath(os.fsdecode(path)) + end for path in databases for end in _COMPANIONS)
     _names.update(map(os.path.basename, _guarded))
@@ -36,11 +36,11 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     path = arguments[0]
     if not isinstance(path, (str, bytes, os.PathLike)):
         return
-    # A forked child has locks of its own.
+    # A forked child has its own locks.
     if _is_guarded(os.fsdecode(path)) and os.getpid() == _pid:
         raise _core.RefusedError(
-            f"{os.fsdecode(path)}: pudato has this database open in this process, and loses its locks when something else here closes it; "
-            "read a copy, which `pudato.backup(folder)` makes, or read it in another process"
+            f"{os.fsdecode(path)}: pudato has this database open in this process, and loses its locks when other code in this process closes it; "
+            "read a copy, which `pudato.backup(folder)` makes, or open it in another process"
         )
 
 
@@ -50,7 +50,7 @@ def _is_guarded(path: str) -> bool:
 
         path = unquote(path.removeprefix("file:").partition("?")[0])
         path = "/" + path.lstrip("/") if path.startswith("//") else path
-    # Most files have another name. A link to a guarded one may have any name, so links are followed.
+    # Most files have a different name and need no further check. A link to a guarded file may have any name, so follow links.
     try:
         if os.path.basename(path) not in _names and not os.path.islink(path):
             return False

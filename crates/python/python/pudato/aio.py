@@ -1,4 +1,4 @@
-"""The client for programs that run on asyncio: the same methods, as coroutines."""
+"""The client for asyncio programs: the same methods, as coroutines."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient:
-    """As `pudato.Client`, with coroutines. Cancelling one cancels what it waits for.
+    """Has the methods of `pudato.Client` as coroutines. If you cancel one, the call that it waits for is cancelled too.
 
     Args:
-        settings: The settings; those of the environment by default.
+        settings: The settings; by default from the environment.
         serve: Whether to run all handlers and the results consumer in this process until the client is closed.
 
     Raises:
@@ -47,7 +47,7 @@ class AsyncClient:
         self._lock = threading.Lock()
 
     async def _of(self) -> Operations:
-        """The operations. Opening an installation takes a while, and the event loop goes on meanwhile."""
+        """Returns the operations. An installation takes a while to open, so a thread opens it and the event loop keeps running."""
         if self._operations is None or (self._serves and self._serving is None):
             await asyncio.to_thread(self._open)
         assert self._operations is not None
@@ -60,7 +60,7 @@ class AsyncClient:
                 self._serving = serve(self.settings)
 
     async def aclose(self) -> None:
-        """Stops serving, if the client does. The client can still be used."""
+        """Stops serving, if the client serves. You can still use the client."""
         self._serves = False
         serving, self._serving = self._serving, None
         if serving is not None:
@@ -79,22 +79,22 @@ class AsyncClient:
         await self.aclose()
 
     async def publish(self, command: Command) -> str:
-        """Publishes a command and returns at once, with the id of its message.
+        """Publishes a command and returns the id of its message without waiting for the Result.
 
         Raises:
-            RefusedError: The fabric does not take it, or no worker would receive it.
+            RefusedError: The fabric rejected it, or no worker would receive it.
             UnavailableError: The fabric cannot be reached.
         """
         return await arun((await self._of()).publish(command))
 
     async def publish_many(self, commands: Iterable[Command]) -> list[str]:
-        """Publishes commands in as few calls as the fabric allows, those of one service in their order.
+        """Publishes commands in as few calls as the fabric allows. Commands for the same service keep their order.
 
         Returns:
             The ids of their messages.
 
         Raises:
-            RefusedError, UnavailableError: Some were not published; all others were. The text names each by its position.
+            RefusedError, UnavailableError: Some commands were not published; all others were. The error text gives the position of the first few.
         """
         return await arun((await self._of()).publish_many(commands))
 
@@ -139,19 +139,19 @@ class AsyncClient:
         """Publishes a command and waits for its final Result.
 
         Args:
-            service: The service, as `storage`; or the whole command, and then no action, payload or ids.
+            service: The service, such as `storage`; or a whole Command, without action, payload or ids.
             action: The action (docs/commands.md).
             payload: The arguments of the action.
             timeout: How many seconds to wait.
-            on_progress: Called on the event loop with every `pending` Result that arrives before.
-            **ids: `correlation_id`, `job_id`, `step_id`, `idempotency_key`, and more `metadata`. Lineage is recorded for commands with a
-                `step_id`.
+            on_progress: Called on the event loop with every `pending` Result that arrives before the final one.
+            **ids: `correlation_id`, `job_id`, `step_id`, `idempotency_key`, and further `metadata`. Lineage is recorded only for commands with
+                a `step_id`.
 
         Returns:
-            The Result, also if its status is `error`.
+            The Result, even if its status is `error`.
 
         Raises:
-            CallTimeout: No final Result arrived in time. The text says where the command is and who is missing.
+            CallTimeout: No final Result arrived in time. The text says where the command is and which program is not running.
             RefusedError: The command was not published.
             UnavailableError: The fabric or the registry cannot be reached.
         """
@@ -176,11 +176,11 @@ class AsyncClient:
 
         Args:
             sql: The statement.
-            parameters: Values for `?` and `$1`, or by name for `$name`. They are bound, never pasted.
-            sources: Objects that the SQL reads like tables, by name: `{"strikes": "lake/raw/strikes.csv"}`; with options, an object as in
-                docs/commands.md.
-            max_rows: The most rows of the answer, at most 100,000, which is the default. Without it, a longer answer warns.
-            into: Writes the rows into this object, as `"lake/out/a.parquet"`, instead of returning them.
+            parameters: Values for `?` and `$1`, or by name for `$name`. They are bound, never inserted into the SQL.
+            sources: Objects that the SQL reads like tables, by name: `{"strikes": "lake/raw/strikes.csv"}`. To set options, pass a dict
+                as described in docs/commands.md.
+            max_rows: The maximum number of rows, up to 100,000, which is the default. If you do not set it, a longer answer issues a warning.
+            into: The object to write the rows to, such as `"lake/out/a.parquet"`, instead of returning them.
             timeout: How many seconds to wait.
             on_progress: As in `call`.
             job_id, step_id, idempotency_key: As in `call`.
@@ -210,14 +210,14 @@ class AsyncClient:
         Args:
             data: The path of a regular file, or bytes. A `str` is a path.
             place: `container/path`.
-            content_type: As `text/csv`.
-            metadata: Texts to keep with the object.
-            overwrite: Whether an object that is there already is replaced.
+            content_type: The media type, such as `text/csv`.
+            metadata: Strings to store with the object.
+            overwrite: Whether to replace an existing object.
             timeout: How many seconds to wait.
             job_id, step_id, idempotency_key: As in `call`.
 
         Raises:
-            RefusedError: The data is larger than a message carries (PUDATO_CLAIM_BYTES_MAX).
+            RefusedError: The data is too large for a message (PUDATO_CLAIM_BYTES_MAX).
             OSError: The file cannot be read.
             CommandFailed: The object could not be stored.
             CallTimeout, UnavailableError: As in `call`.
@@ -236,14 +236,14 @@ class AsyncClient:
 
         Args:
             place: `container/path`.
-            to: A file to write, which appears when it is complete.
+            to: A file to write. It appears only when it is complete.
             timeout: How many seconds to wait.
 
         Returns:
             The bytes, or the path of the file.
 
         Raises:
-            RefusedError: The object is larger than a message carries (PUDATO_CLAIM_BYTES_MAX).
+            RefusedError: The object is too large for a message (PUDATO_CLAIM_BYTES_MAX).
             CommandFailed: There is no such object, or it cannot be read.
             CallTimeout, UnavailableError: As in `call`.
         """
@@ -266,22 +266,22 @@ class AsyncClient:
             dataset: Its full location, or the end of it: `lake/raw/a.csv`, `warehouse.main.visits`.
             direction: `upstream` or `downstream`.
             depth: How many steps to follow, 1 to 100.
-            max_nodes: The most datasets and steps, 1 to 10,000.
+            max_nodes: The maximum number of datasets and steps, 1 to 10,000.
             as_of: Only Results up to this time: a `datetime` with a time zone, or RFC 3339.
             environment: Only jobs in this environment.
-            runs: For each step, the runs that made the data that it read (`latest`), or `all`.
+            runs: `latest` follows only the runs that produced the data that each step read; `all` follows every run.
 
         Returns:
-            The graph; it is false if nothing is known about the dataset.
+            The graph. `bool(graph)` is False if pudato knows nothing about the dataset.
 
         Raises:
-            RefusedError: The name is that of several datasets.
+            RefusedError: The name matches several datasets.
             UnavailableError: The registry cannot be reached.
         """
         return await arun((await self._of()).lineage(dataset, direction, depth, max_nodes, as_of, environment, runs))
 
     async def trace(self, correlation_id: str) -> Trace:
-        """All that is known about a correlation id: its Results, its Events, and where its messages are.
+        """Everything known about a correlation id: its Results, its Events, and where its messages are.
 
         Raises:
             UnavailableError: The registry or the fabric cannot be reached.
@@ -296,13 +296,13 @@ class AsyncClient:
         status: Literal["pending", "running", "success", "failed", "cancelled"] | None = None,
         limit: int = 20,
     ) -> Jobs:
-        """Jobs, the newest first, without their steps.
+        """Lists jobs, the newest first, without their steps.
 
         Args:
-            pipeline: Only those of this pipeline.
-            environment: Only those in this environment.
-            status: Only those with this status.
-            limit: The most jobs, 1 to 1,000.
+            pipeline: Only jobs of this pipeline.
+            environment: Only jobs in this environment.
+            status: Only jobs with this status.
+            limit: The maximum number of jobs, 1 to 1,000.
         """
         return await arun((await self._of()).jobs(pipeline, environment, status, limit))
 
@@ -324,19 +324,19 @@ class AsyncClient:
         allow_files_outside: bool = False,
         check: bool = True,
     ) -> PipelineRun:
-        """Runs a pipeline as a job: a step starts when the steps that it needs have succeeded (docs/pipelines.md).
+        """Runs a pipeline as a job. A step starts when the steps that it needs have succeeded (docs/pipelines.md).
 
         Args:
             file: The pipeline file.
-            on_progress: Called on the event loop with whatever happens; `pudato.progress.bar()` shows a bar.
+            on_progress: Called on the event loop for every change; `pudato.progress.bar()` shows a bar.
             resume: The id of a job to continue; steps that succeeded are not repeated.
-            from_step: Only this step and the steps that need it.
+            from_step: Run only this step and the steps that need it.
             allow_files_outside: Whether the pipeline may read files outside its own folder.
-            check: Whether to raise if a step did not succeed.
+            check: Whether to raise `PipelineFailed` if a step did not succeed.
 
         Raises:
-            PipelineFailed: A step did not succeed; `error.run` has all of them.
-            RefusedError: The file is wrong; the text has every error with its line. Or the job cannot be created or found.
+            PipelineFailed: A step did not succeed. `error.run` has the outcome of every step.
+            RefusedError: The file has errors, and the text lists each with its line; or the job cannot be created or found.
             UnavailableError: The fabric or the registry cannot be reached.
         """
         return await arun((await self._of()).run(file, on_progress, resume, from_step, allow_files_outside, check))

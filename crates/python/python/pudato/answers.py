@@ -1,4 +1,4 @@
-"""Answers of queries: as rows, as data frames, and as tables in a notebook."""
+"""Answers to queries, as rows, as data frames, and as tables in a notebook."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Column(NamedTuple):
 class Answer:
     """The answer to a query.
 
-    It is a table for everything that reads Arrow's C interface: `polars.DataFrame(answer)`, `pyarrow.table(answer)`,
-    `pandas.DataFrame.from_arrow(answer)`, `duckdb.from_arrow(answer)`. The columns have the types of DuckDB's columns. INTERVAL,
-    TIME WITH TIME ZONE, UHUGEINT, BIT, BIGNUM, UNION, GEOMETRY and types that a user named are texts there, and so is a column with a
-    value that its Arrow type cannot have, as the date `infinity`; `as_text` lists these columns.
+    Any library that reads Arrow's C interface can read it as a table: `polars.DataFrame(answer)`, `pyarrow.table(answer)`,
+    `pandas.DataFrame.from_arrow(answer)`, `duckdb.from_arrow(answer)`. The columns keep DuckDB's types, except that
+    INTERVAL, TIME WITH TIME ZONE, UHUGEINT, BIT, BIGNUM, UNION, GEOMETRY and user-defined types become strings. So does a column with a
+    value that its Arrow type cannot represent, such as the date `infinity`. `as_text` lists these columns.
 
     With `into=` the rows are in an object instead: see `location` and `scan`.
     """
@@ -43,14 +43,14 @@ class Answer:
 
     @classmethod
     def from_result(cls, result: Result) -> Answer:
-        """The answer in the Result of a query, for example one from `Client.call`.
+        """Reads the answer from the Result of a query, such as one from `Client.call`.
 
         Raises:
-            ValueError: The Result is not that of a query that succeeded.
+            ValueError: The Result is not from a successful query.
         """
         data = result.data or {}
         if result.status != "success" or not ("columns" in data or "into" in data):
-            raise ValueError(f"result: expected that of a query that succeeded, found status {result.status!r}")
+            raise ValueError(f"result: expected one from a successful query, found status {result.status!r}")
         return cls(_core.Answer(result.model_dump_json().encode()))
 
     @property
@@ -60,22 +60,22 @@ class Answer:
 
     @property
     def row_count(self) -> int:
-        """The number of rows, here or in the object."""
+        """The number of rows, in this answer or in the object that `into=` wrote."""
         return self._core.row_count
 
     @property
     def truncated(self) -> bool:
-        """Whether there are more rows, which `max_rows` left out."""
+        """Whether `max_rows` cut off further rows."""
         return self._core.truncated
 
     @property
     def as_text(self) -> list[str]:
-        """The columns that Arrow, and therefore every data frame, has as texts because it does not know their type."""
+        """The columns that are strings in Arrow, and therefore in every data frame, because Arrow cannot represent their type."""
         return self._core.as_text
 
     @cached_property
     def rows(self) -> list[tuple[Any, ...]]:
-        """The rows as tuples, with the values as messages have them (docs/sql.md): a DATE or a DECIMAL is a text.
+        """The rows as tuples, with values as in messages (docs/sql.md): a DATE or a DECIMAL is a string.
 
         BLOBs are `bytes`, and NaN and infinities are `float`s.
         """
@@ -83,7 +83,7 @@ class Answer:
 
     @cached_property
     def result(self) -> Result:
-        """The Result, with all its lineage."""
+        """The Result, including its lineage."""
         return Result.model_validate_json(ClaimBody(self._core.text))
 
     @property
@@ -99,7 +99,7 @@ class Answer:
         return (self.result.data or {}).get("into") or {}
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as dictionaries by column.
+        """Returns the rows as dictionaries, with the column names as keys.
 
         Raises:
             ValueError: Two columns have the same name.
@@ -145,14 +145,14 @@ class Answer:
         return frame
 
     def scan(self) -> polars.LazyFrame:
-        """The object that `into=` made, as a `polars.LazyFrame` that reads only what is needed.
+        """Opens the object that `into=` wrote as a `polars.LazyFrame`, which reads only the data that it needs.
 
         Raises:
-            ValueError: The query had no `into=`, or the object's format cannot be scanned.
+            ValueError: The query had no `into=`, or polars cannot scan the object's format.
         """
         location = self.location
         if location is None:
-            raise ValueError("the answer's rows are here: use to_polars(); scan() is for a query with into=")
+            raise ValueError("the answer contains the rows: use to_polars(); scan() needs a query with into=")
         try:
             import polars
         except ImportError as error:
@@ -168,11 +168,11 @@ class Answer:
             case "jsonl":
                 return polars.scan_ndjson(source)
             case other:
-                raise ValueError(f"format {other}: polars cannot scan it; write parquet, csv, tsv or jsonl")
+                raise ValueError(f"polars cannot scan the format {other}; write parquet, csv, tsv or jsonl")
 
     def _must_be_here(self) -> None:
         if self.location is not None:
-            raise ValueError(f"the rows are in {self.location}: use scan(), or query without into=")
+            raise ValueError(f"the rows are in {self.location}: use scan(), or run the query without into=")
 
     def __len__(self) -> int:
         return self.row_count

@@ -1,4 +1,4 @@
-"""Settings: keywords override the environment, which overrides `pudato.toml`, which overrides defaults."""
+"""Settings. Keyword arguments override the environment, which overrides `pudato.toml`, which overrides the defaults."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["Settings", "get_settings"]
 class Settings(Fields):
     """All settings of a program, read once and checked together.
 
-    Every variable of docs/settings.md is an attribute: in lower case and without `PUDATO_`, so that `PUDATO_STORAGE_QUEUE_URL` is
-    `storage_queue_url`. All values are texts. A topic or queue that is not set has the name that pudato gives it, which is all that the
-    embedded fabric needs.
+    Every variable in docs/settings.md is an attribute, in lower case and without `PUDATO_`: `PUDATO_STORAGE_QUEUE_URL` becomes
+    `storage_queue_url`. All values are strings. A topic or queue that is not set has its default name, which is all that the embedded
+    fabric needs.
 
     Args:
         file: The settings file; by default `pudato.toml` in the working directory, if it exists.
-        env_file: A file with lines `NAME=VALUE`, such as `.env`. Its variables count as if they were in the environment, which overrides
-            them. By default none is read.
+        env_file: A file with lines `NAME=VALUE`, such as `.env`. Its variables act as environment variables, and the real environment overrides
+            them. By default no file is read.
         variables: Read instead of `os.environ`.
-        **given: Settings by attribute name, as texts, or as numbers, booleans and paths where the setting is one. They override all others.
+        **given: Settings by attribute name, as strings, or as numbers, booleans or paths where that fits. They override all other sources.
 
     Raises:
-        ConfigurationError: A setting cannot be used, or does not exist. The text names all of them.
+        ConfigurationError: A setting is invalid or does not exist. The error text names all of them.
     """
 
     _SECRET: ClassVar[str] = "********"
     _ADVICE: ClassVar[Mapping[str, str]] = {
-        "localstack_endpoint": "use aws_endpoint_url, which LOCALSTACK_ENDPOINT sets as well",
+        "localstack_endpoint": "use aws_endpoint_url, which LOCALSTACK_ENDPOINT also sets",
     }
     _core: _core.Settings
     _entries: dict[str, tuple[str, str, str, bool]]
@@ -76,7 +76,7 @@ class Settings(Fields):
             wrong.append(str(error))
         if wrong:
             raise _core.ConfigurationError("\n".join(wrong))
-        # Relative paths are those of this folder.
+        # Relative paths are relative to this folder, even if the program changes it later.
         self._folder = os.getcwd()
         self._region = own.get("AWS_REGION") or own.get("AWS_DEFAULT_REGION") or filed.get("AWS_REGION") or filed.get("AWS_DEFAULT_REGION")
         self._entries = {
@@ -97,7 +97,7 @@ class Settings(Fields):
             return entry[1]
 
     def origin(self, name: str) -> str:
-        """Where a setting comes from: `flag` for a keyword, `environment (NAME)`, `.env (NAME)`, `pudato.toml (KEY)` or `default`.
+        """Returns where a setting comes from: `flag` for a keyword argument, `environment (NAME)`, `.env (NAME)`, `pudato.toml (KEY)` or `default`.
 
         Raises:
             ConfigurationError: There is no such setting.
@@ -109,12 +109,12 @@ class Settings(Fields):
 
     @property
     def is_local(self) -> bool:
-        """Whether nothing leaves this machine: the fabric is embedded, or an emulator stands in for AWS."""
+        """Whether everything stays on this machine: the fabric is embedded, or an emulator replaces AWS."""
         return self.fabric == "embedded" or bool(self.aws_endpoint_url)
 
     @property
     def endpoint_url(self) -> str | None:
-        """The endpoint of an emulator, as clients of boto3 want it; None for AWS itself."""
+        """The endpoint of an emulator, in the form that boto3 expects; None for AWS itself."""
         return self.aws_endpoint_url or None
 
     @property
@@ -127,10 +127,10 @@ class Settings(Fields):
         """The region in the environment.
 
         Raises:
-            AttributeError: The environment has none. On AWS, the SDK then takes it from the profile.
+            AttributeError: The environment sets no region. On AWS, the SDK then takes it from the profile.
         """
         if not self._region:
-            raise AttributeError  # `__getattr__` then says why.
+            raise AttributeError  # `__getattr__` then raises the error with its text.
         return self._region
 
     def __dir__(self) -> list[str]:
@@ -148,7 +148,7 @@ class Settings(Fields):
         return _again, (self._arguments,)
 
     def _with(self, **given: Any) -> Settings:
-        """These settings, but for those that are given."""
+        """Returns a copy of these settings with some of them replaced."""
         return _again({**self._arguments, **given})
 
 
@@ -166,7 +166,7 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, Mapping) and name == "containers":
         return ", ".join(f"{container}={location}" for container, location in value.items())
     kind = "a mapping of names to locations" if name == "containers" else "a number, a boolean or a path"
-    raise ValueError(f"{name}: expected a text, {kind}, found {value!r}")
+    raise ValueError(f"{name}: expected a string, {kind}, found {value!r}")
 
 
 def _origin(origin: str, own: Mapping[str, str], filed: Mapping[str, str], env_file: object) -> str:
@@ -175,7 +175,7 @@ def _origin(origin: str, own: Mapping[str, str], filed: Mapping[str, str], env_f
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a file with a line `NAME=VALUE` for each; `#` begins a comment, quotes keep blanks."""
+    """Reads a file with one `NAME=VALUE` per line. `#` starts a comment; quotes preserve spaces."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -209,10 +209,10 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
     advice = Settings._ADVICE.get(name) or _core.instead_of(name)
     if advice is None and (near := get_close_matches(name, known, n=1)):
         advice = f"did you mean {near[0]}?"
-    return f"{name}: pudato has no such setting; {advice or '`pudato config` lists all'}"
+    return f"{name}: pudato has no such setting; {advice or '`pudato config` lists all settings'}"
 
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read at the first call and kept. `get_settings.cache_clear()` forgets them."""
+    """Returns the settings of this process. The first call reads them; `get_settings.cache_clear()` makes the next call read them again."""
     return Settings()

@@ -1,4 +1,4 @@
-"""Jobs and their steps, and all that is known about a correlation id."""
+"""Jobs, their steps, and the trace of a correlation id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Job", "JobStep", "Jobs", "Message", "Trace"]
 
 
 class JobStep(BaseModel):
-    """A step of a job: one command. Times are in RFC 3339."""
+    """A step of a job, which is one command. Times are in RFC 3339."""
 
     model_config = ConfigDict(defer_build=True)
     step_id: str
@@ -35,7 +35,7 @@ class JobStep(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. `steps` is empty in a list of jobs; `Client.job` has them. Times are in RFC 3339."""
+    """A job. `Client.job` fills in `steps`; in a list of jobs it is empty. Times are in RFC 3339."""
 
     model_config = ConfigDict(defer_build=True)
     job_id: str
@@ -77,7 +77,7 @@ class Job(BaseModel):
 
 
 class Jobs(list[Job]):
-    """Jobs, the newest first. In a notebook they are a table."""
+    """A list of jobs, the newest first. A notebook shows it as a table."""
 
     def _repr_html_(self) -> str:
         rows = (
@@ -94,7 +94,7 @@ class Jobs(list[Job]):
 
 
 class Message(BaseModel):
-    """A message on a queue, and what it waits for."""
+    """A message on a queue. `state` says what it is waiting for."""
 
     model_config = ConfigDict(defer_build=True)
     queue: str
@@ -105,10 +105,10 @@ class Message(BaseModel):
 
 
 class Trace(BaseModel):
-    """All that is known about a correlation id.
+    """Everything known about a correlation id.
 
-    `waiting` has its messages on queues, and is None where queues cannot be searched, as on SQS. `in_hand` says in sentences which programs
-    of this machine work on it. `applied` says for each Result whether the registry applied it to the step that it names.
+    `waiting` lists its messages on queues. It is None if the queues cannot be searched, as on SQS. `in_hand` describes which programs on
+    this machine are processing it. `applied` says for each Result whether the registry applied it to the step that it names.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -158,7 +158,7 @@ def _status(status: str) -> str:
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table of cells that are HTML already."""
+    """Builds a table from cells that already contain HTML."""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"

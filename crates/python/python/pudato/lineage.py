@@ -20,11 +20,11 @@ class Dataset:
     Attributes:
         id: Unique within the graph.
         location: The full location.
-        namespace: The system that holds it.
+        namespace: The system that stores it.
         name: Its name there.
-        last_run: The step that wrote it last.
-        row_count: How many rows it has, if a step reported that.
-        rows_changed: How many of them its last writer inserted, updated or deleted.
+        last_run: The last step that wrote it.
+        row_count: The number of rows, if a step reported it.
+        rows_changed: The number of rows that its last writer inserted, updated or deleted.
     """
 
     id: str
@@ -65,16 +65,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Edge:
-    """Data that flowed from a node to another: from a dataset into a step, or from a step into a dataset.
+    """A flow of data from a dataset to a step that read it, or from a step to a dataset that it wrote.
 
     Attributes:
-        source: The id of the node that it came from.
-        target: The id of the node that it went to.
-        step: The step that read or wrote it.
-        row_count: How many rows the dataset had, as the step reported it last.
-        rows_changed: How many rows the step last inserted, updated or deleted.
-        last_run: The time of the latest Result that reports it, in RFC 3339.
-        count: How many Results report it.
+        source: The id of the node that the data came from.
+        target: The id of the node that the data went to.
+        step: The step that read or wrote the dataset.
+        row_count: The number of rows in the dataset, as last reported by the step.
+        rows_changed: The number of rows that the step last inserted, updated or deleted.
+        last_run: The time of the latest Result that reports this edge, in RFC 3339.
+        count: The number of Results that report this edge.
     """
 
     source: str
@@ -90,7 +90,7 @@ _OF_EDGE = ("step", "row_count", "rows_changed", "last_run", "count")
 
 
 class Lineage:
-    """A graph of datasets and steps. In a notebook it is a drawing; `str` is the tree that `pudato lineage` prints."""
+    """A graph of datasets and steps. A notebook shows it as a drawing; `str` returns the tree that `pudato lineage` prints."""
 
     def __init__(self, core: _core.Graph, direction: Literal["upstream", "downstream"]) -> None:
         self._core = core
@@ -103,12 +103,12 @@ class Lineage:
 
     @property
     def location(self) -> str:
-        """The full location of the dataset that was asked for."""
+        """The full location of the dataset that you asked for."""
         return str(self._json["location"])
 
     @cached_property
     def nodes(self) -> list[Dataset | Step]:
-        """The datasets and steps; the dataset that was asked for is the first."""
+        """The datasets and steps, starting with the dataset that you asked for."""
         return [_node(node) for node in self._json["nodes"]]
 
     @property
@@ -123,7 +123,7 @@ class Lineage:
 
     @cached_property
     def edges(self) -> list[Edge]:
-        """The edges, in the direction in which data flows."""
+        """The edges, in the direction of the data flow."""
         return [
             Edge(source=edge["from"], target=edge["to"], **{name: edge[name] for name in _OF_EDGE})
             for edge in self._json["edges"]
@@ -136,19 +136,19 @@ class Lineage:
         return why if isinstance(why, str) else None
 
     def __bool__(self) -> bool:
-        """Whether any step read or wrote the dataset, as far as is known."""
+        """Whether any step is known to have read or written the dataset."""
         return bool(self.edges) or any(node.id != "dataset:0" for node in self.nodes)
 
     def tree(self, *, full: bool = False) -> str:
-        """The graph as a tree of text. A node with many neighbours shows only some of them unless `full` is set."""
+        """Returns the graph as a text tree. A node with many neighbours shows only some of them unless `full` is set."""
         return self._core.tree(full)
 
     def svg(self, *, full: bool = False) -> str:
-        """The graph as an SVG file."""
+        """Returns the graph as SVG."""
         return self._core.svg(full)
 
     def mermaid(self, *, full: bool = False) -> str:
-        """The graph as a Mermaid diagram for a Markdown page."""
+        """Returns the graph as a Mermaid diagram for a Markdown page."""
         return self._core.mermaid(full)
 
     def __str__(self) -> str:

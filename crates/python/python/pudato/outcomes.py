@@ -1,4 +1,4 @@
-"""What calls lead to: objects that were stored, pipelines that ran, commands that failed."""
+"""The outcomes of calls: stored objects, pipeline runs, failed commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CommandFailed", "PipelineFailed", "PipelineRun", "StepRun", "StoredO
 
 
 class Waits(UserWarning):
-    """A call waits, and no program runs that would answer it."""
+    """A call is waiting, and no program is running that would answer it."""
 
 
 class NotRecorded(UserWarning):
@@ -23,8 +23,8 @@ class CommandFailed(PudatoError):
     """A command was answered with an error.
 
     Attributes:
-        result: The Result.
-        errors: Its errors.
+        result: The Result with the error.
+        errors: The error texts in it.
     """
 
     def __init__(self, what: str, result: Result) -> None:
@@ -35,7 +35,7 @@ class CommandFailed(PudatoError):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a `put` stored it. `size` is in bytes; `location` is `file:///…` or `s3://…`."""
+    """An object that `put` has stored. `size` is in bytes; `location` is `file:///…` or `s3://…`."""
 
     container: str
     path: str
@@ -46,7 +46,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class StepRun:
-    """How a step of a pipeline ended: `success before`, `success`, `failed`, `skipped` or `timed out`."""
+    """How a step of a pipeline ended. `status` is `success before`, `success`, `failed`, `skipped` or `timed out`."""
 
     name: str
     step_id: str
@@ -56,13 +56,13 @@ class StepRun:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it succeeded, now or in an earlier run of the job."""
+        """Whether the step succeeded, in this run or in an earlier run of the job."""
         return self.status in ("success", "success before")
 
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """How a pipeline ended. `steps` has the steps that were asked for, in the order of the file."""
+    """How a pipeline ended. `steps` has the selected steps, in the order of the file."""
 
     job_id: str
     pipeline: str
@@ -75,7 +75,7 @@ class PipelineRun:
         return all(step.succeeded for step in self.steps)
 
     def __getitem__(self, name: str) -> StepRun:
-        """The step of this name."""
+        """Returns the step with this name."""
         for step in self.steps:
             if step.name == name:
                 return step
@@ -98,10 +98,10 @@ class PipelineRun:
 
 
 class PipelineFailed(PudatoError):
-    """A pipeline ended, and a step of it did not succeed.
+    """A pipeline ended, and at least one step did not succeed.
 
     Attributes:
-        run: How each step ended.
+        run: The outcome of every step.
     """
 
     def __init__(self, run: PipelineRun, file: str) -> None:

@@ -1,4 +1,4 @@
-"""The progress of a pipeline: as data, and as a bar on a terminal or in a notebook."""
+"""The progress of a pipeline, as data or as a bar on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _ENDS = {"success before", "success", "failed", "skipped", "timed out"}
 
 @dataclass(frozen=True)
 class Progress:
-    """Something that happened in a pipeline.
+    """A change in the state of a pipeline.
 
     Attributes:
         job_id: The job.
         pipeline: The name of the pipeline.
-        steps: How many steps were asked for: all of the pipeline, or with `from_step` some.
-        step: The step, or None where the job as a whole is meant.
-        state: `job` (it got its id), `sent`, `pending` (the step reports progress), or how the step ended: `success before`, `success`,
+        steps: The number of selected steps: all of them, unless `from_step` selects some.
+        step: The step, or None for the job as a whole.
+        state: `job` (the job has an id), `sent`, `pending` (the step reports progress), or how the step ended: `success before`, `success`,
             `failed`, `skipped`, `timed out`.
-        text: What the step reports, or why it did not succeed.
-        data: What the step reports, as it reports it: `done` and `total`, for example.
-        duration_ms: How long the step worked.
+        text: The step's progress report, or why it did not succeed.
+        data: The data of the step's report, such as `done` and `total`.
+        duration_ms: How long the step ran.
     """
 
     job_id: str | None
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the step ended."""
+        """Whether the step has ended."""
         return self.state in _ENDS
 
     @classmethod
@@ -53,9 +53,9 @@ class Progress:
 
 
 def bar(file: TextIO | None = None) -> Callable[[Progress], None]:
-    """What shows progress as a bar, for `Client.run(..., on_progress=pudato.progress.bar())`.
+    """Returns a callback that shows progress as a bar: `Client.run(..., on_progress=pudato.progress.bar())`.
 
-    It is tqdm's bar, for terminals and notebooks, if tqdm is installed, and otherwise plain text.
+    If tqdm is installed, the callback uses its bar for terminals and notebooks; otherwise it prints plain text.
 
     Args:
         file: Where to write; `sys.stderr` by default.
@@ -68,7 +68,7 @@ def bar(file: TextIO | None = None) -> Callable[[Progress], None]:
 
 
 class Bar:
-    """A bar of plain text: one line that changes on a terminal and in a notebook, one line for each step elsewhere."""
+    """A plain-text progress bar. On a terminal and in a notebook it updates one line; elsewhere it prints a line for each step."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file if file is not None else sys.stderr

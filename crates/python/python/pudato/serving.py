@@ -1,4 +1,4 @@
-"""Serving: handlers and the results consumer in this process."""
+"""Runs handlers and the results consumer in this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-# `_run` registers what cancels the tasks of an ending process; what stops handlers in good order must be registered later, to run earlier.
+# Exit handlers run in reverse order. Importing `_run` first makes it cancel tasks only after the exit handler here has drained the handlers.
 from pudato import _core, _run
 from pudato._registry import with_registry
 from pudato.config import Settings
@@ -18,14 +18,14 @@ __all__ = ["Serving", "serve"]
 def serve(settings: Settings | None = None, *, services: Sequence[str] | None = None) -> Serving:
     """Runs handlers and the results consumer in this process, as `pudato up` does in its own.
 
-    Use it in a `with` statement, or keep what it returns; at the exit of the process it stops by itself.
+    Use it in a `with` statement, or keep the returned object and call `stop`. It stops by itself when the process exits.
 
     Args:
-        settings: The settings; those of the environment by default.
-        services: The services to handle, such as `["storage", "query"]`; all that have a queue by default.
+        settings: The settings; by default from the environment.
+        services: The services to handle, such as `["storage", "query"]`; by default all that have a queue.
 
     Raises:
-        ConfigurationError: A setting is missing, or there is no such service.
+        ConfigurationError: A setting is missing, or a service does not exist.
         UnavailableError: The fabric or a store cannot be reached.
     """
     return Serving(settings if settings is not None else Settings(), services)
@@ -48,11 +48,12 @@ class Serving:
 
     @property
     def is_running(self) -> bool:
-        """Whether the handlers run. If one of them could not go on, none does, and `stop` raises the reason."""
+        """Whether the handlers are running. If one fails, all stop, and `stop` raises the reason."""
         return not self._is_stopped and not self._running.ended()
 
     def stop(self) -> None:
-        """Finishes the commands in hand, for at most PUDATO_DRAIN_SECONDS, and stops, unless another `serve` here needs the same."""
+        """Finishes the commands in flight, for at most PUDATO_DRAIN_SECONDS, and stops, unless another `serve` in this process uses the same
+        handlers."""
         with _lock:
             if self._is_stopped:
                 return
@@ -76,7 +77,7 @@ class Serving:
 
 
 class _Running:
-    """A serving task, shared by all that asked for the same."""
+    """A serving task, shared by every `serve` with the same settings and services."""
 
     def __init__(self, task: _core.Task) -> None:
         self._task = task

@@ -1,7 +1,7 @@
-"""Values that JSON does not have, inside of messages (docs/design/messages.md, "Values").
+"""Encodes and decodes values that JSON does not have (docs/design/messages.md, "Values").
 
-A message carries bytes as `{"$type": "blob", "base64": ".."}` and NaN and the infinities as `{"$type": "float", "value": "NaN"}`. Reading a
-message leaves these as they are, so that what was read is what was written. `decode` turns them back.
+A message carries bytes as `{"$type": "blob", "base64": ".."}` and NaN and the infinities as `{"$type": "float", "value": "NaN"}`. A message
+that you read keeps these tagged objects, so that you can write it again unchanged. `decode` converts them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def decode(value: Any) -> Any:
-    """Turns tagged objects back into bytes and floats, at every depth.
+    """Converts tagged objects to bytes and floats, at every depth.
 
     Args:
         value: A part of a message that was read, such as `command.payload` or `result.data`.
 
     Returns:
-        The same value with bytes and floats in place of tagged objects. Lists and dicts are copies; a dict that only resembles a tagged
-        object is kept as it is.
+        The same value with bytes and floats in place of tagged objects. Lists and dicts are copies. A dict that only resembles a tagged
+        object is unchanged.
     """
     if isinstance(value, dict):
         if "$type" in value:
@@ -53,13 +53,13 @@ def _untagged(value: dict[Any, Any]) -> bytes | float | None:
 
 
 def encode(value: Any) -> Any:
-    """Turns a value into what a reader of a message gets: None, bool, int, float, str, list and dict.
+    """Converts a value to the types that a reader of a message receives: None, bool, int, float, str, list and dict.
 
-    bytes, NaN and the infinities become tagged objects. Integers beyond 64 bits and Decimals become texts; dates and times become ISO 8601
-    texts; numpy, pandas, dataclasses and pydantic models become what is in them.
+    bytes, NaN and the infinities become tagged objects. Integers beyond 64 bits and Decimals become strings; dates and times become ISO 8601
+    strings; numpy and pandas values, dataclasses and pydantic models become their contents.
 
     Raises:
-        MessageError: A value of another type, a key that is not a text, a text with a lone surrogate, or nesting that is too deep. The text
-            names the place, e.g. `value.a[3]`.
+        MessageError: A value has another type, a key is not a string, a string has a lone surrogate, or the nesting is too deep. The error
+            text names the path, e.g. `value.a[3]`.
     """
     return _core.plain(value, "value")

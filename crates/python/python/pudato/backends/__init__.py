@@ -1,1 +1,1 @@
-"""Backends."""
+"""Backends: where objects and registries are stored."""

@@ -1,4 +1,4 @@
-"""Where a registry is."""
+"""Backends that store a registry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class RegistryBackend:
 
 
 class InMemoryRegistryBackend(RegistryBackend):
-    """A registry in memory: SQLite, without a file."""
+    """A registry in memory, in SQLite without a file."""
 
     def __init__(self) -> None:
         super().__init__(_core.Registry.memory())
 
 
 class PostgreSQLRegistryBackend(RegistryBackend):
-    """A registry in a database of PostgreSQL, whose tables are made when it is first used.
+    """A registry in a PostgreSQL database. pudato creates the tables on first use.
 
     Args:
         url: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
@@ -41,5 +41,5 @@ class PostgreSQLRegistryBackend(RegistryBackend):
 
 
 def create_postgres_registry_backend(database_url: str) -> PostgreSQLRegistryBackend:
-    """A registry in the database of that URL."""
+    """Returns a registry in the PostgreSQL database at this URL."""
     return PostgreSQLRegistryBackend(database_url)

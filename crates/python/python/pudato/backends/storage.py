@@ -1,4 +1,4 @@
-"""Where objects are."""
+"""Backends that store objects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["S3Backend"]
 KEYS_MAX = 1_000
 
 Ran = tuple[dict[str, Any], list[DataReference], list[DataReference]]
-"""The data of an answer, what was read, and what was written."""
+"""The data of an answer, the datasets that were read, and the datasets that were written."""
 
 
 class S3Backend:
-    """Objects in the buckets of a boto3 client: each container is the bucket of that name.
+    """Stores objects through a boto3 client. Each container is the bucket of the same name.
 
-    It calls S3 by the client, with the client's endpoint, region and credentials. `StorageHandler()` without a backend calls S3 by itself.
+    All calls use the client's endpoint, region and credentials. `StorageHandler()` without a backend calls S3 without boto3.
 
     Args:
         client: `boto3.client("s3")`.
@@ -32,10 +32,10 @@ class S3Backend:
         self.client = client
 
     def run(self, action: str, payload: Mapping[str, Any]) -> Ran:
-        """Runs an action of the service `storage`. Returns its data, what it read and what it wrote.
+        """Runs an action of the service `storage`. Returns its data, the datasets that it read and those that it wrote.
 
         Raises:
-            HandlerError: The payload is not as the action expects it, or S3 refused the call.
+            HandlerError: The payload is invalid, or S3 refused the call.
         """
         container = _text(payload, "container")
         if action == "list_objects":

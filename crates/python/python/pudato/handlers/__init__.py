@@ -1,4 +1,4 @@
-"""Handlers: pudato's own, without a queue, and what handlers of one's own are made with."""
+"""Handlers: the built-in ones, which run without a queue, and the tools to write your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pudato's own services, without a queue."""
+"""The built-in services, without a queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pudato.protocol import Command, Result
 
 
 class BuiltIn:
-    """The handler of one of pudato's own services. It is opened when it is first used."""
+    """The handler of a built-in service. It opens on first use."""
 
     service_type: ClassVar[str] = ""
 
@@ -21,10 +21,10 @@ class BuiltIn:
         self._opened: _core.Service | None = None
 
     def handle(self, command: Command) -> Result:
-        """Runs a Command, without a queue, and returns its Result.
+        """Runs a Command without a queue and returns its Result.
 
         Raises:
-            UnavailableError: A store or an engine cannot be reached now.
+            UnavailableError: A store or an engine cannot be reached.
             ConfigurationError: A setting cannot be used.
         """
         result = self._service().handle(command.model_dump_json().encode())

@@ -1,4 +1,4 @@
-"""Finds the handler that a name means."""
+"""Finds a handler by its name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from pudato.handlers.own import Action, Effect, OwnHandler, registered
 
 BUILT_IN = ("storage", "query", "transform", "registry")
-"""The services that pudato has a handler for."""
+"""The built-in services."""
 
 GROUP = "pudato.handlers"
-"""The entry point group in which installed packages name their handlers."""
+"""The entry point group in which installed packages register their handlers."""
 
 _factories: dict[str, Callable[[], Any]] = {}
 
@@ -25,7 +25,7 @@ class UnknownHandler(ValueError):
 
 
 def register_handler_factory(handler_type: str, factory: Callable[[], Any]) -> None:
-    """Registers what makes the handler of a service.
+    """Registers a factory for the handler of a service.
 
     Args:
         handler_type: The `type` of its Commands.
@@ -33,23 +33,23 @@ def register_handler_factory(handler_type: str, factory: Callable[[], Any]) -> N
             with `service_type`, `handle(command)` and `supported_actions()`.
     """
     if not handler_type:
-        raise ValueError("handler_type: expected a name, found an empty text")
+        raise ValueError("handler_type: expected a name, found an empty string")
     _factories[handler_type] = factory
 
 
 def current(name: str) -> object:
-    """What is registered under a name now; another object when it is registered anew."""
+    """Returns what is registered under a name. The object changes when the name is registered again."""
     return _factories.get(name) or registered().get(name)
 
 
 def find(name: str) -> OwnHandler | None:
-    """The handler of that name; None for one of pudato's own services.
+    """Returns the handler with this name; None for a built-in service.
 
-    A name is, in this order: a service of pudato; a handler of this process; an entry point of the group `pudato.handlers`;
-    `module:attribute`.
+    The name is looked up in this order: built-in services; handlers registered in this process; entry points in the group
+    `pudato.handlers`; `module:attribute`.
 
     Raises:
-        UnknownHandler: There is none; the text has the most similar name.
+        UnknownHandler: There is no such handler. The error text suggests the closest name.
     """
     if name in BUILT_IN:
         return None
@@ -65,11 +65,12 @@ def find(name: str) -> OwnHandler | None:
 
 
 def own(found: Any, service: str | None) -> OwnHandler:
-    """A handler in the form of those that `pudato.handler` makes.
+    """Converts a handler to the kind that `pudato.handler` makes.
 
     Args:
-        found: Such a handler; an object with `service_type`, `handle` and `supported_actions`; or what makes one without arguments.
-        service: The service, if the object does not say it.
+        found: Such a handler; an object with `service_type`, `handle` and `supported_actions`; or a callable without arguments that returns
+            one.
+        service: The service, if the object does not name it.
     """
     if isinstance(found, OwnHandler):
         return found

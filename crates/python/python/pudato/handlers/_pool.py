@@ -1,4 +1,4 @@
-"""The Python threads, and the loop, that run the actions of handlers."""
+"""The Python threads and the event loop that run the actions of handlers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pudato.handlers.own import Action, OwnHandler
 
 
 class Pool:
-    """Runs actions: functions on threads of its own, coroutines on one loop.
+    """Runs functions on its own threads, and coroutines on one event loop.
 
     Args:
-        concurrency: The most functions, and the most coroutines, that run at once.
+        concurrency: The maximum number of functions, and of coroutines, that run at once.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -26,7 +26,7 @@ class Pool:
         self._threads: list[threading.Thread] = []
 
     def add(self, handler: OwnHandler) -> _core.OwnHandler:
-        """Takes the commands of a handler from now on."""
+        """Registers a handler, whose commands this pool then runs."""
         actions = list(handler.actions.values())
         for action in actions:
             self._actions[handler.service_type, action.name] = action
@@ -44,7 +44,7 @@ class Pool:
             self._start(lambda: asyncio.run(self._serve()), "pudato-loop")
 
     def close(self, timeout: float = 1.0) -> list[str]:
-        """Takes no more commands. Returns the names of the threads that do not end within `timeout` seconds."""
+        """Stops taking commands. Returns the names of the threads that do not end within `timeout` seconds."""
         self.core.close()
         deadline = _now() + timeout
         for thread in self._threads:
@@ -57,7 +57,7 @@ class Pool:
             self._start(self._work, f"pudato-handler-{len(self._threads) + 1}")
 
     def _start(self, target: Any, name: str) -> None:
-        # They must not keep a program from ending whose handler does not return.
+        # Daemon threads, so that a handler that never returns does not keep the program from exiting.
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()

@@ -1,4 +1,4 @@
-"""Runs an action, and says what became of its command."""
+"""Runs an action and reports the outcome of its command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STOPS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
-"""Exceptions that stop the program instead of failing the command."""
+"""Exceptions that stop the program and do not fail the command."""
 
 
 def handle(handler: OwnHandler, command: Command) -> Result:
@@ -44,17 +44,17 @@ def _named(handler: OwnHandler, name: str) -> Action | None:
 
 
 def run(action: Action, taken: _core.Taken, stopped: Callable[[BaseException], None]) -> None:
-    """Runs the action of a taken command on this thread."""
+    """Runs the action of a command on this thread."""
     command: Command | None = None
     try:
         command = Command.model_validate_json(ClaimBody(taken.command))
         tell(action, taken, command, action.call(command, Context(command, taken)))
-    except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the outcome of its command alone
+    except BaseException as error:  # noqa: BLE001 - whatever a handler raises affects only its own command
         fail(action, taken, command, error, stopped)
 
 
 async def run_coroutine(action: Action, taken: _core.Taken, stopped: Callable[[BaseException], None]) -> None:
-    """Runs the action of a taken command on the loop."""
+    """Runs the action of a command on the event loop."""
     command: Command | None = None
     try:
         command = Command.model_validate_json(ClaimBody(taken.command))
@@ -65,14 +65,14 @@ async def run_coroutine(action: Action, taken: _core.Taken, stopped: Callable[[B
 
 
 def tell(action: Action, taken: _core.Taken, command: Command, value: Any) -> None:
-    """Answers a taken command with what its action returned."""
+    """Answers a command with what its action returned."""
     try:
         result, events = _answer(command, action, value)
         bodies = [event.model_dump_json() for event in events]
         body = result.model_dump_json()
     except (HandlerError, Retry, Unavailable):
         raise
-    except Exception as error:  # noqa: BLE001 - the same answer would fail again
+    except Exception as error:  # noqa: BLE001 - a retry would fail in the same way
         refused = Result.error(correlation_id=command.correlation_id, errors=[clean(f"the answer of {action.name}: {error}")])
         taken.answer(refused.model_dump_json(), [])
     else:
@@ -86,10 +86,10 @@ def fail(
     error: BaseException,
     stopped: Callable[[BaseException], None],
 ) -> None:
-    """Says what becomes of a taken command whose action raised."""
+    """Reports the outcome of a command whose action raised."""
     try:
         _fail(action, taken, command, error, stopped)
-    except Exception as again:  # noqa: BLE001 - an exception of its own kind may not even have a text
+    except Exception as again:  # noqa: BLE001 - even str() of a custom exception may raise
         taken.retry(clean(last_line(again)))
 
 
@@ -108,8 +108,8 @@ def _fail(
         final = _final(command, error)
         try:
             body = final.model_dump_json()
-        except Exception as refused:  # noqa: BLE001 - the error counts without its details
-            why = clean(f"its details cannot be written: {refused}")
+        except Exception as refused:  # noqa: BLE001 - report the error without its details
+            why = clean(f"the details of the error cannot be serialised: {refused}")
             body = final.model_copy(update={"data": None, "errors": [*final.errors, why]}).model_dump_json()
         taken.answer(body, [])
     elif isinstance(error, STOPS):
@@ -123,12 +123,12 @@ def _fail(
 
 
 def clean(text: str) -> str:
-    """A text that can be written as UTF-8: a lone surrogate is written as an escape."""
+    """Escapes lone surrogates, so that the text can be encoded as UTF-8."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of the traceback."""
+    """Returns the last line of the traceback."""
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""The base classes of handlers that are classes."""
+"""Base classes for handlers that are written as classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BaseHandler", "Handler"]
 
 @runtime_checkable
 class Handler(Protocol):
-    """What a handler has to have."""
+    """The interface of a handler."""
 
     service_type: str
     """The `type` of its Commands."""
@@ -24,15 +24,15 @@ class Handler(Protocol):
         ...
 
     def supported_actions(self) -> list[str]:
-        """The names of its actions."""
+        """Returns the names of its actions."""
         ...
 
 
 class BaseHandler(ABC):
-    """A handler that measures its time and turns every exception into an error Result.
+    """A handler that measures its run time and turns every exception into an error Result.
 
-    A subclass sets `service_type` and has `_handle` and `supported_actions`. Because every exception becomes a final error Result, no
-    command is tried again; handlers made with `pudato.handler` are.
+    A subclass sets `service_type` and implements `_handle` and `supported_actions`. Because every exception becomes a final error Result,
+    no command is retried. If you want retries, use `pudato.handler`.
     """
 
     service_type: str = ""
@@ -41,7 +41,7 @@ class BaseHandler(ABC):
         self._log = logging.getLogger(f"pudato.handlers.{self.service_type}")
 
     def handle(self, command: Command) -> Result:
-        """Handles a Command, and sets the duration of its Result."""
+        """Handles a Command and sets the duration of its Result."""
         began = time.perf_counter()
         try:
             if command.action not in self.supported_actions():
@@ -61,7 +61,7 @@ class BaseHandler(ABC):
 
     @abstractmethod
     def supported_actions(self) -> list[str]:
-        """The names of its actions."""
+        """Returns the names of its actions."""
 
     def _success(
         self,
@@ -72,7 +72,7 @@ class BaseHandler(ABC):
         outputs: list[DataReference] | None = None,
         executions: list[ExecutionRecord] | None = None,
     ) -> Result:
-        """The success of a Command."""
+        """Returns a success Result for a Command."""
         return Result.success(
             correlation_id=command.correlation_id,
             data=data,
@@ -86,7 +86,7 @@ class BaseHandler(ABC):
         )
 
     def _error(self, command: Command, errors: list[str], duration_ms: int = 0) -> Result:
-        """The final error of a Command."""
+        """Returns a final error Result for a Command."""
         return Result.error(
             correlation_id=command.correlation_id,
             errors=errors,
@@ -97,7 +97,7 @@ class BaseHandler(ABC):
         )
 
     def _pending(self, command: Command, data: dict[str, Any] | None = None) -> Result:
-        """The Result of a Command whose work continues elsewhere; whoever ends it publishes the final Result."""
+        """Returns a pending Result for a Command whose work continues elsewhere. The code that finishes the work publishes the final Result."""
         return Result.pending(
             correlation_id=command.correlation_id,
             data=data,
@@ -107,7 +107,7 @@ class BaseHandler(ABC):
         )
 
     def create_event(self, event_type: str, command: Command, payload: dict[str, Any] | None = None) -> Event:
-        """An Event about a Command. The caller publishes it."""
+        """Makes an Event about a Command. The caller publishes it."""
         return Event(
             type=event_type,
             payload=payload or {},

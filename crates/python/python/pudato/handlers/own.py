@@ -1,4 +1,4 @@
-"""Handlers of one's own: a service whose actions are Python functions.
+"""Your own handlers: a service whose actions are Python functions.
 
 ```python
 from pudato import Answer, DataReference, handler
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Answer", "Context", "Effect", "OwnHandler", "Retry", "Unavailable", "handler"]
 
 Effect = Literal["read", "keyed", "once"]
-"""What running an action twice does: nothing (`read`), it leaves the same state (`keyed`), or it repeats the effect (`once`)."""
+"""What happens if an action runs twice: nothing changes (`read`), the state is the same (`keyed`), or the effect is repeated (`once`)."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an action answers.
+    """The answer of an action, with its lineage.
 
     Attributes:
         data: The data of the Result.
         inputs: The datasets that the action read.
         outputs: The datasets that it wrote.
-        executions: What it ran: SQL, Python functions, dbt.
-        events: Events to publish: `Event`, or a pair of type and payload.
+        executions: What it executed: SQL, Python functions, dbt.
+        events: The Events to publish, each an `Event` or a pair of type and payload.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -58,11 +58,11 @@ AFTER_MAX = 43_200
 
 
 class Retry(Exception):
-    """The attempt failed, and a later one may succeed. Raise it or return it.
+    """The attempt failed, but a later one may succeed. Raise it or return it.
 
     Args:
-        after: The shortest time until the next attempt, in seconds or as a timedelta, at most 12 hours; by default it grows with each
-            attempt.
+        after: The minimum delay before the next attempt, in seconds or as a timedelta, at most 12 hours. By default pudato backs off: the delay
+            grows with each attempt.
         why: The reason, for the log and, after the last attempt, for the dead-letter queue.
     """
 
@@ -76,10 +76,10 @@ class Retry(Exception):
 
 
 class Unavailable(Exception):
-    """A backend is down, which is not the command's fault: the worker waits for it, and no attempt is spent. Raise it or return it.
+    """A backend is down. The worker waits for it, and no attempt counts. Raise it or return it.
 
     Args:
-        why: The backend, and how its failure shows.
+        why: Which backend is down, and what error it caused.
     """
 
     def __init__(self, why: str) -> None:
@@ -88,7 +88,7 @@ class Unavailable(Exception):
 
 
 class Context:
-    """What a running action may ask and tell. An action that takes a second argument gets it."""
+    """The context of a running action, passed as the second argument if the action has one."""
 
     __slots__ = ("_command", "_taken")
 
@@ -97,7 +97,7 @@ class Context:
         self._taken = taken
 
     def report(self, data: Mapping[str, Any]) -> None:
-        """Publishes `data` as a pending Result. It never waits; reports that come faster than one a second are dropped."""
+        """Publishes `data` as a pending Result without waiting. If you call it more than once a second, some reports are dropped."""
         if self._taken is not None:
             from pudato.protocol import Result
 
@@ -106,22 +106,22 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more: the lease is lost, the time is over, or the program stops.
+        """Whether nobody needs the answer any more: the lease is lost, `lease_max` has passed, or the program is stopping.
 
-        A function cannot be interrupted from outside. It may look here and return; its answer is discarded.
+        pudato cannot interrupt a function, so a long one should check this and return. Its answer is then discarded.
         """
         return self._taken is not None and self._taken.cancelled
 
     @property
     def deadline(self) -> datetime:
-        """Until when the lease is renewed, in UTC. After that the command is given to somebody else."""
+        """When pudato stops renewing the lease, in UTC. After that another worker can receive the command."""
         if self._taken is None:
             return datetime.max.replace(tzinfo=UTC)
         return datetime.fromtimestamp(self._taken.deadline, UTC)
 
     @property
     def attempt(self) -> int:
-        """The number of this attempt, from 1 on."""
+        """The number of this attempt, starting at 1."""
         return 1 if self._taken is None else self._taken.attempt or 1
 
 
@@ -139,12 +139,12 @@ class Action:
     is_coroutine: bool = False
 
     def call(self, command: Command, context: Context) -> Any:
-        """Calls the function. Returns its outcome, or a coroutine for it."""
+        """Calls the function. Returns its value, or its coroutine."""
         return self.function(command, context) if self.takes_context else self.function(command)
 
 
 class OwnHandler:
-    """A service whose actions are functions. Make it with `handler(NAME)`.
+    """A service whose actions are functions. Create it with `handler(NAME)`.
 
     Attributes:
         service_type: The `type` of its Commands.
@@ -164,21 +164,21 @@ class OwnHandler:
         fields: Sequence[str] | None = None,
         aliases: Sequence[str] = (),
     ) -> Callable[[_Function], _Function]:
-        """Makes a function an action of this service.
+        """Registers a function as an action of this service.
 
         The function takes the Command and, if it has a second parameter, a `Context`. It may be a coroutine. It returns a dict, an
         `Answer`, a `Result` or None.
 
         Args:
             name: The `action` of its Commands.
-            effect: What running it twice does. For `once`, the default, its answer is stored, and given again to a Command that is
+            effect: What happens if it runs twice. With `once`, the default, pudato stores the answer and returns it again if the Command is
                 delivered again.
-            lease_max: The longest run in seconds. After that the Command is given to somebody else.
-            fields: The fields that its payload may have; any other is refused by name. By default the function checks them itself.
-            aliases: Other names of the action.
+            lease_max: The longest run in seconds. After that another worker can receive the Command.
+            fields: The fields that the payload may have; any other field is an error that names it. By default pudato does not check them.
+            aliases: Other names for the action.
         """
         if not name:
-            raise ValueError("action: expected a name, found an empty text")
+            raise ValueError("action: expected a name, found an empty string")
         if effect not in ("read", "keyed", "once"):
             raise ValueError(f"{name}: effect: expected 'read', 'keyed' or 'once', found {effect!r}")
 
@@ -202,7 +202,7 @@ class OwnHandler:
         return list(self.actions)
 
     def handle(self, command: Command) -> Result:
-        """Runs a Command here, without a queue, for tests and notebooks.
+        """Runs a Command without a queue, for tests and notebooks.
 
         Raises:
             Retry: The action asked for another attempt.
@@ -220,18 +220,19 @@ _registered: dict[str, OwnHandler] = {}
 
 
 def handler(service_type: str) -> OwnHandler:
-    """The handler of a service of this process; it is made at the first call.
+    """Returns the handler of a service in this process. The first call creates it.
 
     Args:
-        service_type: The `type` of its Commands. Their topic is `pudato-SERVICE_TYPE-commands`, their queue `pudato-SERVICE_TYPE-queue`.
+        service_type: The `type` of its Commands. The topic is `pudato-SERVICE_TYPE-commands`, and the queue is
+            `pudato-SERVICE_TYPE-queue`.
     """
     if not service_type:
-        raise ValueError("service_type: expected a name, found an empty text")
+        raise ValueError("service_type: expected a name, found an empty string")
     return _registered.setdefault(service_type, OwnHandler(service_type))
 
 
 def registered() -> dict[str, OwnHandler]:
-    """The handlers that `handler` made, by service."""
+    """Returns the handlers that `handler` created, by service."""
     return dict(_registered)
 
 

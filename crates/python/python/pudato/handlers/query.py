@@ -16,11 +16,11 @@ __all__ = ["QueryHandler", "create_duckdb_handler"]
 
 
 class QueryHandler(BuiltIn):
-    """Answers the Commands of the service `query`; docs/commands.md lists its actions.
+    """Handles the Commands of the service `query`; docs/commands.md lists its actions.
 
     Args:
-        settings: The settings; those of the environment by default.
-        is_in_memory: Whether the warehouse is in memory, whatever the settings say.
+        settings: The settings; by default from the environment.
+        is_in_memory: Whether to use a warehouse in memory, regardless of the settings.
     """
 
     service_type: ClassVar[str] = "query"
@@ -36,11 +36,11 @@ class QueryHandler(BuiltIn):
 
 
 def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, read_only: bool = False) -> QueryHandler:
-    """A query handler on one DuckDB file, or on a temporary database.
+    """Creates a query handler on one DuckDB file, or on a temporary database.
 
     Args:
         database_path: The file, which is created if it does not exist. None: a temporary database, which ends with the handler.
-        read_only: Not supported: pudato opens a warehouse for reading and writing.
+        read_only: Must be False: pudato opens a warehouse for reading and writing.
     """
     if read_only:
         raise ValueError("read_only: expected False; pudato opens a warehouse for reading and writing")

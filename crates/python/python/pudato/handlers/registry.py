@@ -1,4 +1,4 @@
-"""The registry: jobs, their steps, all Results, and the lineage that follows from them."""
+"""The registry, which stores jobs, their steps and all Results, and derives lineage from them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["RegistryHandler", "create_memory_registry_handler"]
 
 
 class RegistryHandler(BuiltIn):
-    """Answers the Commands of the service `registry`.
+    """Handles the Commands of the service `registry`.
 
     Args:
-        backend: Where the registry is; by default the one that the settings name.
-        settings: The settings; those of the environment by default.
+        backend: The registry's store; by default the one that the settings name.
+        settings: The settings; by default from the environment.
     """
 
     service_type: ClassVar[str] = "registry"
@@ -37,13 +37,13 @@ class RegistryHandler(BuiltIn):
         self._is_own = backend is None
 
     def handle(self, command: Command) -> Result:
-        """Runs a Command, without a queue, and returns its Result.
+        """Runs a Command without a queue and returns its Result.
 
-        Beside what the service answers, a job has `started_at` (when its first step started; if none did, when it was created), and a step
-        of a lineage has the `logic_version` of its job.
+        In addition to the service's answer, a job has `started_at` (when its first step started, or else when the job was created), and a step
+        in a lineage has the `logic_version` of its job.
 
         Raises:
-            UnavailableError: The registry cannot be reached now.
+            UnavailableError: The registry cannot be reached.
         """
         result = super().handle(command)
         if result.status == "success" and result.data:
@@ -84,10 +84,10 @@ class RegistryHandler(BuiltIn):
         return _core.Service.registry(self._registry())
 
     def _apply(self, result: Result) -> str:
-        """Writes a Result as the results consumer does. Returns what became of it."""
+        """Writes a Result as the results consumer does. Returns the outcome."""
         return self._registry().apply(result.model_dump_json().encode())
 
 
 def create_memory_registry_handler() -> RegistryHandler:
-    """A registry in memory, which is gone when the handler is."""
+    """Creates a registry in memory, which lives as long as the handler."""
     return RegistryHandler(InMemoryRegistryBackend())

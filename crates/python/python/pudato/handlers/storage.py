@@ -17,11 +17,11 @@ __all__ = ["StorageHandler"]
 
 
 class StorageHandler(BuiltIn):
-    """Answers the Commands of the service `storage`; docs/commands.md lists its actions.
+    """Handles the Commands of the service `storage`; docs/commands.md lists its actions.
 
     Args:
-        backend: Where the objects are; by default the containers that the settings name.
-        settings: The settings; those of the environment by default.
+        backend: The store of the objects; by default the containers that the settings name.
+        settings: The settings; by default from the environment.
     """
 
     service_type: ClassVar[str] = "storage"
@@ -31,10 +31,10 @@ class StorageHandler(BuiltIn):
         self._backend = backend
 
     def handle(self, command: Command) -> Result:
-        """Runs a Command, without a queue, and returns its Result.
+        """Runs a Command without a queue and returns its Result.
 
         Raises:
-            UnavailableError: The store cannot be reached now.
+            UnavailableError: The store cannot be reached.
             ConfigurationError: A setting cannot be used.
         """
         if self._backend is None:

@@ -12,13 +12,13 @@ __all__ = ["TransformHandler"]
 
 
 class TransformHandler(BuiltIn):
-    """Answers the Commands of the service `transform`; docs/commands.md lists its actions.
+    """Handles the Commands of the service `transform`; docs/commands.md lists its actions.
 
     Args:
         project_dir: The dbt project; by default the one that the settings name.
-        profiles_dir: The folder of dbt's profiles.
+        profiles_dir: The folder with dbt's profiles.
         target: dbt's target.
-        settings: The settings; those of the environment by default. Give either them or the others.
+        settings: The settings; by default from the environment. Pass either settings or the other arguments.
     """
 
     service_type: ClassVar[str] = "transform"

@@ -1,4 +1,4 @@
-"""Publishing and receiving with a client of boto3, in place of the core."""
+"""Publishes and receives with a boto3 client instead of the core."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from pudato import _core
 from pudato.protocol import Command, Event, Result
 
-# What SNS takes in one batch, whatever limit a topic has.
+# What SNS accepts in one batch, regardless of the topic's own limit.
 _ENTRIES_MAX = 10
 _BYTES_MAX = 262_144
 
@@ -16,7 +16,7 @@ Outcome = tuple[str | None, Exception | None]
 
 
 def attributes(message: Command | Result | Event) -> dict[str, dict[str, str]]:
-    """The attributes of a message, as boto3 wants them. SNS refuses empty ones."""
+    """Returns the attributes of a message as boto3 expects them. SNS rejects empty ones."""
     if isinstance(message, Command):
         values = {"type": message.type, "action": message.action}
     elif isinstance(message, Event):
@@ -32,7 +32,7 @@ def _travels(value: str) -> bool:
 
 
 def publish(client: Any, topic_arn: str, message: Command | Result | Event) -> dict[str, Any]:
-    """Publishes one message. Returns the answer of boto3, and raises its exceptions."""
+    """Publishes one message. Returns boto3's response and raises its exceptions."""
     answer: dict[str, Any] = client.publish(
         TopicArn=topic_arn, Message=message.model_dump_json(), MessageAttributes=attributes(message)
     )
@@ -40,7 +40,7 @@ def publish(client: Any, topic_arn: str, message: Command | Result | Event) -> d
 
 
 def publish_all(client: Any, topic_arn: str, messages: Sequence[Command | Result | Event]) -> list[Outcome]:
-    """Publishes messages in full batches. Returns an id or an exception for each."""
+    """Publishes messages in full batches. Returns an id or an exception for each message."""
     entries = [{"Message": one.model_dump_json(), "MessageAttributes": attributes(one)} for one in messages]
     outcomes: list[Outcome] = []
     for batch in _batches(entries):
@@ -54,7 +54,7 @@ def publish_all(client: Any, topic_arn: str, messages: Sequence[Command | Result
         for one in answer.get("Failed", []):
             kind = _core.RefusedError if one.get("SenderFault") else _core.UnavailableError
             done[one["Id"]] = (None, kind(f"{one.get('Code')}: {one.get('Message')}"))
-        silence = _core.UnavailableError("publish: SNS gave no answer")
+        silence = _core.UnavailableError("publish: SNS reported no outcome")
         outcomes += [done.get(one["Id"], (None, silence)) for one in numbered]
     return outcomes
 

@@ -1,4 +1,4 @@
-"""Sessions of boto3, as the core uses them."""
+"""Converts boto3 sessions for the core."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 from pudato import _core
 from pudato.config import Settings
 
-# A session's temporary credentials are asked for this often. Botocore renews them 10 minutes before they end at the latest, so those that
-# pudato has are always good.
+# How often to ask a session for its temporary credentials. botocore refreshes them at least 10 minutes before they expire, so pudato's copy
+# is always valid.
 _ASK_AGAIN_SECONDS = 60.0
 
 
 def connect(
     settings: Settings | None, session: Any, endpoint_url: str | None, client: Any
 ) -> tuple[Settings, _core.Session | None]:
-    """The settings and the identity of a publisher or consumer.
+    """Returns the settings and the AWS identity of a publisher or consumer.
 
     Raises:
         ConfigurationError: The arguments contradict each other or the settings.
@@ -25,7 +25,7 @@ def connect(
     given = [name for name, value in (("session", session), ("endpoint_url", endpoint_url)) if value is not None]
     if client is not None:
         if given:
-            raise _core.ConfigurationError(f"{given[0]}: a client has its own session and endpoint; give one of the two")
+            raise _core.ConfigurationError(f"{given[0]}: a client has its own session and endpoint; pass only one of the two")
         return settings, None
     if session is not None and endpoint_url is None and not settings.aws_endpoint_url and settings.fabric == "aws":
         endpoint_url = _endpoint(session)
@@ -33,7 +33,7 @@ def connect(
         settings = settings._with(aws_endpoint_url=endpoint_url)
     if given and settings.fabric == "embedded":
         raise _core.ConfigurationError(
-            f"{given[0]}: PUDATO_FABRIC is embedded ({settings.origin('fabric')}), which needs no AWS; set it to aws, or leave {given[0]} out"
+            f"{given[0]}: PUDATO_FABRIC is embedded ({settings.origin('fabric')}), which does not use AWS; set it to aws, or omit {given[0]}"
         )
     return settings, None if session is None else _identity(session)
 
@@ -52,7 +52,7 @@ def _identity(session: Any) -> _core.Session:
 
 
 def _endpoint(session: Any) -> str | None:
-    """The endpoint that the session's profile sets; None for AWS's own, which the core finds itself."""
+    """Returns the endpoint that the session's profile sets; None for an AWS endpoint, which the core finds itself."""
     endpoint = str(session.client("sns").meta.endpoint_url)
     host = urlsplit(endpoint).hostname or ""
     is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"))

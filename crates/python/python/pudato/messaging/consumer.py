@@ -1,4 +1,4 @@
-"""Consuming."""
+"""Receiving messages."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _M = TypeVar("_M", Command, Result, Event)
 
 
 class Message(dict[str, Any]):
-    """A received message: a dict as boto3 has it, with `Body`, `ReceiptHandle`, `MessageId` and `MessageAttributes`, and as attributes."""
+    """A received message: a dict in boto3's form, with `Body`, `ReceiptHandle`, `MessageId` and `MessageAttributes`, which also has attributes."""
 
     _source: _core.Consumer | None = None
     _received: _core.Received | None = None
 
     @property
     def message_id(self) -> str:
-        """The fabric's id of this copy."""
+        """The fabric's id for this copy of the message."""
         return str(self["MessageId"])
 
     @property
     def body(self) -> str:
-        """The text. If it was too large for the queue, it has been fetched from the object store.
+        """The body. If it was too large for the queue, pudato has fetched it from the object store.
 
         Raises:
-            RefusedError: It was stored, and what is stored cannot be used.
-            UnavailableError: It was stored, and the store cannot be reached.
+            RefusedError: The body was stored as an object, and the object is missing or invalid.
+            UnavailableError: The body was stored as an object, and the store cannot be reached.
         """
         if self._received is None:
             return str(self["Body"])
@@ -48,12 +48,12 @@ class Message(dict[str, Any]):
 
     @property
     def raw_body(self) -> str:
-        """The text as it travelled: a pointer, if it was too large for the queue."""
+        """The body as it arrived on the queue: a pointer, if the body was too large."""
         return self._received.raw_body if self._received is not None else str(self["Body"])
 
     @property
     def receipt_handle(self) -> str:
-        """The right to settle this delivery."""
+        """The handle that deletes, renews or releases this delivery."""
         return str(self["ReceiptHandle"])
 
     @property
@@ -65,39 +65,39 @@ class Message(dict[str, Any]):
 
     @property
     def attempt(self) -> int | None:
-        """The number of this delivery, from 1 on; None if the fabric does not count."""
+        """The number of this delivery, starting at 1; None if the fabric does not count deliveries."""
         count = self.get("Attributes", {}).get("ApproximateReceiveCount")
         return None if count is None else int(count)
 
     def command(self) -> Command:
-        """The Command in the body.
+        """Reads the Command in the body.
 
         Raises:
-            ValueError: It is not a Command.
+            ValueError: The body is not a Command.
         """
         return Command.model_validate_json(self.body)
 
     def renew(self, seconds: float) -> None:
-        """Hides the message from other consumers for `seconds` from now on. Its receipt changes on the embedded fabric.
+        """Hides the message from other consumers for `seconds` from now. On the embedded fabric, its receipt changes.
 
         Raises:
-            RefusedError: Another consumer has received it meanwhile.
+            RefusedError: Another consumer has received the message in the meantime.
             UnavailableError: The fabric cannot be reached.
         """
         self["ReceiptHandle"] = self._own("renew").renew(self.receipt_handle, round(seconds * 1000))
 
     def release(self, after: float = 0) -> None:
-        """Makes the message visible again after `after` seconds, so that it is received once more.
+        """Makes the message visible again after `after` seconds, so that it can be received again.
 
         Raises:
-            RefusedError: Another consumer has received it meanwhile.
+            RefusedError: Another consumer has received the message in the meantime.
             UnavailableError: The fabric cannot be reached.
         """
         self._own("release").release(self.receipt_handle, round(after * 1000))
 
     def _own(self, what: str) -> _core.Consumer:
         if self._source is None:
-            raise _core.PudatoError(f"{what}: this message came by a client of boto3; use its change_message_visibility")
+            raise _core.PudatoError(f"{what}: this message was received by a boto3 client; use the client's change_message_visibility")
         return self._source
 
 
@@ -105,11 +105,11 @@ class SQSConsumer:
     """Receives messages from queues: SQS on AWS, or the embedded fabric.
 
     Args:
-        settings: The settings; those of the environment by default.
-        session: A `boto3.Session`: region and credentials are its own. Temporary credentials are renewed in time.
-        endpoint_url: The endpoint of an emulator; by default that of the settings, or of the session.
-        client: An SQS client of boto3, which then does all the work. It does not fetch bodies that were stored for their size, and its
-            exceptions are boto3's.
+        settings: The settings; by default from the environment.
+        session: A `boto3.Session`, which supplies the region and credentials. Temporary credentials are refreshed before they expire.
+        endpoint_url: The endpoint of an emulator; by default the one in the settings, or the session's.
+        client: A boto3 SQS client to make all calls with. It does not fetch bodies that were too large for the queue, and it raises boto3's
+            exceptions.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SQSConsumer:
         self._consumers: dict[str, _core.Consumer] = {}
 
     def receive_messages(self, queue_url: str, max_messages: int = 10, wait_time_seconds: float = 20) -> list[Message]:
-        """Waits for messages and returns as soon as there are any; empty after `wait_time_seconds`.
+        """Waits for messages and returns as soon as there are any, or an empty list after `wait_time_seconds`.
 
         A message that is not deleted becomes visible again when its visibility timeout ends.
 
@@ -135,8 +135,8 @@ class SQSConsumer:
             wait_time_seconds: 0 to 20.
 
         Raises:
-            ValueError: A number is out of its limits.
-            RefusedError: The queue is not one of this installation.
+            ValueError: A number is out of range.
+            RefusedError: The queue does not belong to this installation.
             UnavailableError: The fabric cannot be reached.
         """
         if not 1 <= max_messages <= 10:
@@ -152,10 +152,11 @@ class SQSConsumer:
         """Deletes a message, so that nobody receives it again.
 
         Returns:
-            False if another consumer has received the message meanwhile: then it is left alone, and a warning is logged. SQS does not tell.
+            False if another consumer has received the message in the meantime: the message then stays, and a warning is logged. SQS does not
+            report this.
 
         Raises:
-            RefusedError: The receipt is not one of this queue.
+            RefusedError: The receipt does not belong to this queue.
             UnavailableError: The fabric cannot be reached.
         """
         if self._client is not None:
@@ -165,7 +166,7 @@ class SQSConsumer:
         if error is not None:
             raise error
         if deleted is False:
-            _LOG.warning("%s: a message was not deleted, because another consumer has received it meanwhile", queue_url)
+            _LOG.warning("%s: a message was not deleted, because another consumer has received it in the meantime", queue_url)
         return deleted is not False
 
     def _of(self, queue_url: str) -> _core.Consumer:
@@ -176,17 +177,17 @@ class SQSConsumer:
 
 
 class Consumer:
-    """The consumer of earlier programs: messages are dicts, and commands, results and events are read from them.
+    """The consumer for older programs: it returns messages as dicts and reads Commands, Results and Events from them.
 
     Args:
-        client: An SQS client of boto3, which then does all the work. By default messages come from the fabric of the settings.
+        client: A boto3 SQS client to make all calls with. By default the consumer receives from the fabric in the settings.
     """
 
     def __init__(self, client: Any = None) -> None:
         self._own = SQSConsumer(get_settings() if client is None else Settings(variables={}), client=client)
 
     def receive_messages(self, queue_url: str, max_messages: int = 10, wait_time_seconds: float = 20) -> list[dict[str, Any]]:
-        """Waits for messages, as `SQSConsumer.receive_messages` does. Each is a dict as boto3 has it."""
+        """Waits for messages, as `SQSConsumer.receive_messages` does. Each is a dict in boto3's form."""
         return [*self._own.receive_messages(queue_url, max_messages, wait_time_seconds)]
 
     def delete_message(self, queue_url: str, receipt_handle: str) -> None:
@@ -197,7 +198,7 @@ class Consumer:
         """Receives once, and yields each Command with its receipt.
 
         Raises:
-            ValueError: A message is not a Command. The others are yielded before.
+            ValueError: A message is not a Command. It is raised after all the others have been yielded.
         """
         return self._poll(Command, queue_url, wait_time_seconds)
 
@@ -215,7 +216,7 @@ class Consumer:
             try:
                 read = kind.model_validate_json(message.body)
             except (ValueError, _core.PudatoError) as error:
-                error.add_note(f"message {message.message_id} of {queue_url}; it stays there")
+                error.add_note(f"message {message.message_id} of {queue_url}; it stays on the queue")
                 first = first or error
                 continue
             yield read, message.receipt_handle

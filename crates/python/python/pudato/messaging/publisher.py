@@ -1,4 +1,4 @@
-"""Publishing."""
+"""Publishing messages."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SERVICES = ("storage", "query", "transform", "registry")
 
 
 class Published(TypedDict):
-    """What `publish` returns: the fabric's id of the message."""
+    """What `publish` returns: the fabric's id for the message."""
 
     MessageId: str
 
 
 class PublishError(_core.PudatoError):
-    """Some of many messages were not published. The others were.
+    """Some messages of a `publish_many` were not published; the others were.
 
     Attributes:
-        failed: The exception of each message that was not published, by its place in the list. After a `RefusedError`, nothing was sent.
-            After an `UnavailableError`, the message may have been sent, and publishing it again may duplicate it.
+        failed: The exception for each message that was not published, by its index in the list. After a `RefusedError`, the message was
+            not sent. After an `UnavailableError`, it may have been sent, so publishing it again may duplicate it.
         published: The outcome of each message, in the order of the list; None for those that failed.
     """
 
@@ -45,13 +45,13 @@ class PublishError(_core.PudatoError):
 class SNSPublisher:
     """Publishes Commands, Results and Events: to SNS on AWS, or to the embedded fabric.
 
-    A message over the limit of its topic is stored as an object, and a pointer travels in its place.
+    A message that is too large for its topic is stored as an object, and a pointer to it is published instead.
 
     Args:
-        settings: The settings; those of the environment by default.
-        session: A `boto3.Session`: region and credentials are its own. Temporary credentials are renewed in time.
-        endpoint_url: The endpoint of an emulator; by default that of the settings, or of the session.
-        client: An SNS client of boto3, which then does all the work. It stores no large messages, and its exceptions are boto3's.
+        settings: The settings; by default from the environment.
+        session: A `boto3.Session`, which supplies the region and credentials. Temporary credentials are refreshed before they expire.
+        endpoint_url: The endpoint of an emulator; by default the one in the settings, or the session's.
+        client: A boto3 SNS client to make all calls with. It does not store large messages as objects, and it raises boto3's exceptions.
     """
 
     def __init__(
@@ -70,23 +70,23 @@ class SNSPublisher:
 
         Args:
             command: The Command.
-            topic_arn: A topic of the settings: its ARN, or its name.
+            topic_arn: A topic in the settings: its ARN or its name.
 
         Returns:
-            The fabric's id of the message, which is durable then.
+            The fabric's id for the message, which is durable by then.
 
         Raises:
-            RefusedError: The topic is not one of this installation, or does not take the message.
+            RefusedError: The topic does not belong to this installation, or rejects the message.
             UnavailableError: The fabric cannot be reached.
         """
         return self._one(_checked(command, Command), topic_arn)
 
     def publish_result(self, result: Result, topic_arn: str | None = None) -> Published:
-        """Publishes a Result to the topic of Results, or to `topic_arn`; otherwise as `publish_command`."""
+        """Publishes a Result to the results topic, or to `topic_arn`; otherwise like `publish_command`."""
         return self._one(_checked(result, Result), topic_arn)
 
     def publish_event(self, event: Event, topic_arn: str | None = None) -> Published:
-        """Publishes an Event to the topic of Events, or to `topic_arn`; otherwise as `publish_command`."""
+        """Publishes an Event to the events topic, or to `topic_arn`; otherwise like `publish_command`."""
         return self._one(_checked(event, Event), topic_arn)
 
     def publish_many(self, messages: Iterable[Command | Result | Event], topic_arn: str | None = None) -> list[Published]:
@@ -95,14 +95,14 @@ class SNSPublisher:
         On the embedded fabric, the messages of a topic keep their order.
 
         Args:
-            messages: Commands, Results and Events. Each goes to its own topic, unless `topic_arn` names one for all.
-            topic_arn: A topic of the settings: its ARN, or its name.
+            messages: Commands, Results and Events. Each goes to its own topic, unless you set `topic_arn`.
+            topic_arn: A topic in the settings: its ARN or its name.
 
         Returns:
-            The fabric's id of each message, in their order.
+            The fabric's id for each message, in the order of `messages`.
 
         Raises:
-            PublishError: Some were not published. It names them, and has the ids of the others.
+            PublishError: Some messages were not published. The error names them and has the ids of the others.
         """
         messages = list(messages)
         groups: dict[tuple[str, str], list[int]] = {}
@@ -115,7 +115,7 @@ class SNSPublisher:
                 if message_id is not None:
                     published[at] = {"MessageId": message_id}
                 else:
-                    failed[at] = error if error is not None else _core.UnavailableError("publish: no answer")
+                    failed[at] = error if error is not None else _core.UnavailableError("publish: the fabric reported no outcome")
         if failed:
             raise PublishError(_summary(messages, failed), failed, published)
         return [one for one in published if one is not None]
@@ -127,7 +127,7 @@ class SNSPublisher:
         core = installation(self.settings, self._session, calls=False)
         [(message_id, error)] = core.publish(kind, topic, [message.model_dump_json()])
         if message_id is None:
-            raise error if error is not None else _core.UnavailableError("publish: no answer")
+            raise error if error is not None else _core.UnavailableError("publish: the fabric reported no outcome")
         return {"MessageId": message_id}
 
     def _send(self, kind: str, topic: str, messages: list[Command | Result | Event]) -> list[_boto3.Outcome]:
@@ -155,10 +155,10 @@ class SNSPublisher:
 
 
 class Publisher:
-    """The publisher of earlier programs: the topic comes first, and the answers are as boto3's.
+    """The publisher for older programs: the topic is the first argument, and the return values have boto3's form.
 
     Args:
-        client: An SNS client of boto3, which then does all the work. By default messages go to the fabric of the settings.
+        client: A boto3 SNS client to make all calls with. By default the publisher uses the fabric in the settings.
     """
 
     def __init__(self, client: Any = None) -> None:
@@ -191,7 +191,7 @@ def _checked(message: _M, kind: type[_M]) -> _M:
 
 def _as_arn(topic: str) -> str:
     if not topic.startswith("arn:"):
-        raise _core.RefusedError(f"topic_arn: a client of boto3 needs an ARN, found {topic!r}; set its PUDATO_..._TOPIC_ARN or give it")
+        raise _core.RefusedError(f"topic_arn: a boto3 client needs an ARN, found {topic!r}; pass the ARN or set the topic's PUDATO_..._TOPIC_ARN")
     return topic
 
 

@@ -1,4 +1,4 @@
-"""The topics of the settings, by name."""
+"""The topics in the settings, by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TopicConfig:
 
     Attributes:
         name: Its name.
-        arn: Its ARN on AWS. The embedded fabric has no ARNs, and the name stands in for it.
+        arn: Its ARN on AWS. The embedded fabric has no ARNs, so there it is the name.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Topics:
 
     @classmethod
     def for_service(cls, service_type: str) -> TopicConfig:
-        """The topic of a service's Commands.
+        """Returns the topic for a service's Commands.
 
         Raises:
             ValueError: pudato has no such service.

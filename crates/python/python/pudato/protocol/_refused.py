@@ -1,4 +1,4 @@
-"""Errors of messages that were read, in pydantic's form."""
+"""Turns the codec's errors into pydantic's `ValidationError`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _STEP = re.compile(r"\[(\d+)\]|[^.\[\]]+")
 
 
 def refused(title: str, validate: Callable[[str], object], text: str | None, field: str, reason: str) -> ValidationError:
-    """The error for a message that pudato does not take.
+    """Makes the error for a message that pudato rejects.
 
     Args:
         title: The name of the model.
-        validate: Reads a text with pydantic alone, which finds other errors in it.
-        text: The text of the message without its envelope; None if it has none.
-        field: The first wrong field, e.g. `inputs[0].ref_type`; `body` for the text as a whole.
+        validate: Validates a text with pydantic alone, to find further errors.
+        text: The JSON of the message without its envelope; None if it could not be found.
+        field: The first invalid field, e.g. `inputs[0].ref_type`; `body` for the text as a whole.
         reason: What was expected there, and what was found.
     """
     loc = tuple(int(step[1]) if step[1] else step[0] for step in _STEP.finditer(field))
@@ -34,7 +34,7 @@ def refused(title: str, validate: Callable[[str], object], text: str | None, fie
 
 
 def _others(validate: Callable[[str], object], text: str) -> list[InitErrorDetails]:
-    """What pydantic finds wrong: it looks at every field, but does not know all rules."""
+    """The errors that pydantic finds. It checks every field, but does not know all rules."""
     try:
         validate(text)
     except ValidationError as error:
@@ -53,5 +53,5 @@ def _detail(kind: str, message: str, loc: tuple[int | str, ...], value: object) 
 
 
 def _literal(text: str) -> LiteralString:
-    # No template: without a context, pydantic puts nothing into the text.
+    # The text is not a template: without a context, pydantic substitutes nothing.
     return text  # pyright: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""The errors of pudato."""
+"""pudato's errors."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class _Detailed(PudatoError):
 
 
 class HandlerError(_Detailed):
-    """An action failed for good. Its text becomes the error of the Result."""
+    """An action failed, and a retry will not help. The text becomes the error in the Result."""
 
 
 class ValidationError(_Detailed):
-    """A payload is not as the action expects it."""
+    """A payload is invalid for its action. The command is not retried."""
 
 
 class BackendError(_Detailed):

@@ -1,7 +1,7 @@
-"""The messages as pydantic models. Their texts are read and written by the same code as everywhere else in pudato.
+"""The messages as pydantic models. pudato's core parses and serialises them, as everywhere else in pudato.
 
-Reading and writing follow docs/design/messages.md: sizes, depth and keys have limits, duplicate keys are refused, a timestamp is written as it
-was read, and no value is changed without a word. `model_dump_json` and `model_dump(mode="json")` write the same.
+The format follows docs/design/messages.md: size, depth and the number of keys are limited, duplicate keys are an error, a timestamp is
+written exactly as it was read, and no value changes silently. `model_dump_json` and `model_dump(mode="json")` produce the same JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Command", "DataReference", "Event", "ExecutionRecord", "Result"]
 
 
 def _written(name: str, kind: Any) -> WrapSerializer:
-    """Lets pydantic write a field of any values as the wire has them."""
+    """Makes pydantic serialise a field with arbitrary values in the wire format."""
 
     def plain(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
         return handler(_core.plain(value, name))
@@ -49,13 +49,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     def model_dump_json(self, **how: Any) -> str:
-        """Writes the text that travels: one line of JSON, with the fields in the contract's order.
+        """Serialises the message to one line of JSON, with the fields in the order of the message format.
 
         Args:
-            **how: As of pydantic: `indent`, `include`, `exclude`, `exclude_none`, and so on.
+            **how: pydantic's options: `indent`, `include`, `exclude`, `exclude_none`, and so on.
 
         Raises:
-            MessageError: A value cannot be written, or a field breaks a rule of the contract. The text names it, e.g. `payload.a[3]`.
+            MessageError: A value cannot be serialised, or a field is invalid. The error text names it, e.g. `payload.a[3]`.
         """
         if not how:
             return _core.encode(self)
@@ -70,7 +70,7 @@ class _Model(BaseModel):
 class DataReference(_Model):
     """A dataset that was read or written."""
 
-    # Before 2.14, pydantic does not write a part of a Result whose class is still to be built.
+    # Before 2.14, pydantic cannot serialise this class inside a Result if its build is deferred.
     model_config = ConfigDict(defer_build=False)
 
     ref_type: str = Field(description="What it is: file, table, model, ...")
@@ -80,21 +80,21 @@ class DataReference(_Model):
 
 
 class ExecutionRecord(_Model):
-    """What was executed on the way, e.g. a SQL statement."""
+    """Something that the action executed, e.g. a SQL statement."""
 
     model_config = ConfigDict(defer_build=False)
 
     execution_type: str = Field(description="What kind: sql, python, dbt, ...")
-    details: _Details = Field(default_factory=dict, description="The particulars")
+    details: _Details = Field(default_factory=dict, description="The details")
 
     @classmethod
     def sql(cls, statements: list[str], dialect: str = "duckdb", **extra: Any) -> Self:
-        """A record of SQL statements."""
+        """Records SQL statements."""
         return cls(execution_type="sql", details={"dialect": dialect, "statements": statements, **extra})
 
     @classmethod
     def python(cls, module: str, function: str, args: Any = None, code_hash: str | None = None, **extra: Any) -> Self:
-        """A record of a call of a Python function. `args` is usually a dict or a list; it is `{}` by default."""
+        """Records a call of a Python function. `args` is usually a dict or a list; it is `{}` by default."""
         details = {"module": module, "function": function, "args": args or {}, "code_hash": code_hash, **extra}
         return cls(execution_type="python", details=details)
 
@@ -108,7 +108,7 @@ class ExecutionRecord(_Model):
         target: str | None = None,
         **extra: Any,
     ) -> Self:
-        """A record of a run of dbt."""
+        """Records a dbt run."""
         details = {
             "command": command,
             "models": models or [],
@@ -123,14 +123,14 @@ class ExecutionRecord(_Model):
 class _Message(_Model):
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
-        """Reads a message from its text, which may be inside of SNS notifications.
+        """Parses a message from JSON, with or without an SNS envelope.
 
         Args:
             json_data: The body of a queue message.
-            **how: As of pydantic: `context`, `extra`, `by_alias`, `by_name`. The types are always strict, as on the wire.
+            **how: pydantic's options: `context`, `extra`, `by_alias`, `by_name`. Parsing is always strict about types.
 
         Raises:
-            pydantic.ValidationError: The text breaks a rule of the contract. The errors name the fields; `body` is the text as a whole.
+            pydantic.ValidationError: The message is invalid. The errors name the fields; `body` means the text as a whole.
         """
         if not how:
             message: Self = _core.decode(cls, json_data)
@@ -144,14 +144,14 @@ class _Message(_Model):
 
     @classmethod
     def _refused(cls, text: str | None, field: str, reason: str) -> ValidationError:
-        """The error for a text that the codec refuses."""
+        """Makes the error for a text that the codec rejects."""
         from pudato.protocol._refused import refused
 
         return refused(cls.__name__, cls._by_pydantic, text, field, reason)
 
     @classmethod
     def _of_fields(cls, fields: dict[str, Any], **how: Any) -> Self:
-        """A message of fields that the codec has checked. Bytes and floats of fields that a subclass adds are turned back."""
+        """Makes a message from fields that the codec has checked. In fields that a subclass adds, tagged bytes and floats are decoded."""
         base = next(base for base in (Command, Result, Event) if issubclass(cls, base))
         known = base.model_fields
         own = {name: value if name in known else values.decode(value) for name, value in fields.items()}
@@ -159,24 +159,24 @@ class _Message(_Model):
 
     @classmethod
     def from_json(cls, data: str | bytes | bytearray) -> Self:
-        """The same as `model_validate_json`."""
+        """Same as `model_validate_json`."""
         return cls.model_validate_json(data)
 
     def to_json(self) -> str:
-        """The same as `model_dump_json`."""
+        """Same as `model_dump_json`."""
         return self.model_dump_json()
 
 
 class _Published(_Message):
     @classmethod
     def from_sns_message(cls, message: Mapping[str, Any]) -> Self:
-        """Reads a message from the JSON object that SNS delivers, or from the message's own fields.
+        """Reads a message from the JSON object that SNS delivers, or from the message's fields.
 
         Args:
-            message: A notification with its text in `Message`, or the fields of the message.
+            message: A notification with the JSON in `Message`, or the fields of the message.
 
         Raises:
-            pydantic.ValidationError: It is no such message.
+            pydantic.ValidationError: It is not a valid message of this type.
         """
         if "TopicArn" in message:
             return cls.model_validate_json(json.dumps(dict(message)))
@@ -188,13 +188,13 @@ class _Published(_Message):
 class Command(_Published):
     """A request to a handler."""
 
-    type: str = Field(min_length=1, description="The service that shall act: storage, query, transform, registry or one of your own")
-    action: str = Field(min_length=1, description="What it shall do, e.g. put_object")
+    type: str = Field(min_length=1, description="The service that handles it: storage, query, transform, registry or one of your own")
+    action: str = Field(min_length=1, description="What the service does, e.g. put_object")
     payload: _Payload = Field(default_factory=dict, description="The arguments of the action")
     correlation_id: str = Field(default_factory=_core.new_id, description="Ties every message of one request together")
-    job_id: str | None = Field(default=None, description="The registry job it belongs to")
-    step_id: str | None = Field(default=None, description="The registry step it is")
-    metadata: _Metadata = Field(default_factory=dict, description="Context: idempotency_key, source, user and what you add")
+    job_id: str | None = Field(default=None, description="The job it belongs to")
+    step_id: str | None = Field(default=None, description="The step of the job")
+    metadata: _Metadata = Field(default_factory=dict, description="Context: idempotency_key, source, user and your own fields")
     timestamp: _Timestamp = Field(default_factory=_core.now, description="When it was made")
 
 
@@ -203,10 +203,10 @@ class Result(_Message):
 
     status: Literal["success", "error", "pending"] = Field(description="How it ended")
     data: _Data = Field(default=None, description="The answer")
-    errors: list[str] = Field(default_factory=list, description="What went wrong, one text each")
-    correlation_id: str = Field(description="The Command's")
-    job_id: str | None = Field(default=None, description="The Command's")
-    step_id: str | None = Field(default=None, description="The Command's")
+    errors: list[str] = Field(default_factory=list, description="What went wrong, one string per error")
+    correlation_id: str = Field(description="Copied from the Command")
+    job_id: str | None = Field(default=None, description="Copied from the Command")
+    step_id: str | None = Field(default=None, description="Copied from the Command")
     duration_ms: int = Field(default=0, ge=0, le=2**64 - 1, description="How long the handler took, in milliseconds")
     timestamp: _Timestamp = Field(default_factory=_core.now, description="When it was made")
     handler: str | None = Field(default=None, description="The service that answered")
@@ -227,7 +227,7 @@ class Result(_Message):
         job_id: str | None = None,
         step_id: str | None = None,
     ) -> Self:
-        """The action was done."""
+        """Makes the Result of a successful action."""
         return cls(
             status="success",
             data=data,
@@ -251,7 +251,7 @@ class Result(_Message):
         job_id: str | None = None,
         step_id: str | None = None,
     ) -> Self:
-        """The action failed for good."""
+        """Makes the Result of a failed action. The Command is not retried."""
         return cls(
             status="error",
             errors=errors,
@@ -271,7 +271,7 @@ class Result(_Message):
         job_id: str | None = None,
         step_id: str | None = None,
     ) -> Self:
-        """The action goes on; another Result will follow."""
+        """Makes the Result of an action that is still running. Another Result will follow."""
         return cls(
             status="pending",
             data=data,
@@ -283,10 +283,10 @@ class Result(_Message):
 
 
 class Event(_Published):
-    """Something that happened and that others may care about."""
+    """Something that happened and that other programs may want to know about."""
 
     type: str = Field(min_length=1, description="service.what_happened, e.g. storage.object_created")
-    payload: _Payload = Field(default_factory=dict, description="The particulars")
-    correlation_id: str = Field(default_factory=_core.new_id, description="That of the Command that caused it")
+    payload: _Payload = Field(default_factory=dict, description="The details")
+    correlation_id: str = Field(default_factory=_core.new_id, description="The correlation id of the Command that caused it")
     timestamp: _Timestamp = Field(default_factory=_core.now, description="When it happened")
-    source: str | None = Field(default=None, description="Who says so, e.g. storage-handler")
+    source: str | None = Field(default=None, description="Which program published it, e.g. storage-handler")

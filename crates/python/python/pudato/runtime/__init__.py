@@ -1,4 +1,4 @@
-"""Where handlers run: a local runner, the results consumer, and the entry point of AWS Lambda."""
+"""Programs that run handlers: the local runner, the results consumer, and the entry point for AWS Lambda."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pudato.runtime.lambda_handler import handle as handle
     from pudato.runtime.local_runner import LocalRunner as LocalRunner
 
-# Loaded when they are used: `python -m pudato.runtime.local_runner` must not find its own module imported already.
+# Loaded on first use, because `python -m pudato.runtime.local_runner` warns if its module has already been imported.
 _WHERE = {
     "LocalRunner": "pudato.runtime.local_runner",
     "handle": "pudato.runtime.lambda_handler",

@@ -1,4 +1,4 @@
-"""The functions of this process: opened once for each service and settings."""
+"""The Lambda functions of this process, one for each service and set of settings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pudato.config import Settings
 from pudato.handlers._find import current, find
 
 Done = tuple[str, str | None, str, str | None]
-"""The correlation id, the step and the status of a Result, and what it became in the registry."""
+"""The correlation id, step and status of a Result, and its outcome in the registry."""
 
 _opened: dict[Any, _core.Function] = {}
 _lock = threading.Lock()
 
 
 def settings_here() -> Settings:
-    """The settings, with the defaults of a Lambda if this is one."""
+    """Returns the settings, with the defaults for Lambda if the process runs in one."""
     if is_lambda():
         return Settings(variables={**_core.lambda_defaults(), **os.environ})
     return Settings()
@@ -33,8 +33,8 @@ def is_lambda() -> bool:
 
 
 def function(settings: Settings, service: str) -> _core.Function:
-    """The function of a service. It is opened at its first event, and then kept."""
-    # A data folder may be relative, and a handler may be registered anew.
+    """Returns the function of a service. The first event opens it; later events reuse it."""
+    # The key has the working directory because the data folder may be relative, and the handler because it may be registered again.
     values = tuple((name, entry[1]) for name, entry in settings._entries.items())
     key = (service, current(service), os.getcwd(), values)
     with _lock:
@@ -62,12 +62,12 @@ def open_function(settings: Settings, service: str, registry: _core.Registry | N
 
 
 def handle(opened: _core.Function, event: Mapping[str, Any], context: Any) -> tuple[list[Done], list[str]]:
-    """Handles an event. Returns the messages that are done, and the ids of those that must be delivered again."""
+    """Handles an event. Returns the messages that are done, and the ids of those to deliver again."""
     return opened.handle(json.dumps(event), _left_ms(context))
 
 
 def failures(left: list[str]) -> list[dict[str, str]]:
-    """The list of messages to deliver again, as Lambda reads it."""
+    """Returns the messages to deliver again, in the form that Lambda expects."""
     return [{"itemIdentifier": one} for one in left]
 
 

@@ -1,4 +1,4 @@
-"""Serving until a signal: the common part of the local runner and the results consumer."""
+"""Runs services until a signal. The local runner and the results consumer share this code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def serve(
 ) -> None:
     """Runs services until the first SIGINT or SIGTERM, or until `serving.drain()`; a second signal ends the program at once.
 
-    `tell` is called with a line that says what runs, once a signal drains. The signals are taken only on the main thread, and only if nobody else takes them; Ctrl-C drains in any case.
+    Once a signal would drain the program, `tell` is called with a line that says what runs. Signal handlers are installed only on the main
+    thread, and only for signals that have no other handler. Ctrl-C always drains.
 
     Raises:
         PudatoError: A role cannot start or continue.
@@ -38,7 +39,7 @@ def serve(
         except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
             failed.append(error)
 
-    # On a thread of its own, so that this one hears signals at once.
+    # On a separate thread, so that this one can react to signals immediately.
     thread = threading.Thread(target=run, name="pudato-serving", daemon=True)
     with _signals(serving, drain_seconds):
         (tell or _log)(f"pudato runs {', '.join(services)} on {serving.data_dir()}")

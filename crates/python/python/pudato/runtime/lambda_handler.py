@@ -1,7 +1,7 @@
-"""The entry point of AWS Lambda: `pudato.runtime.handle`.
+"""The entry point for AWS Lambda: `pudato.runtime.handle`.
 
-`HANDLER_TYPE` names the handler: one of pudato's own services, a handler of this process, an entry point of the group `pudato.handlers`, or
-`module:attribute`. The default is `storage`.
+`HANDLER_TYPE` names the handler: a built-in service, a handler registered in this process, an entry point in the group `pudato.handlers`,
+or `module:attribute`. The default is `storage`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ __all__ = ["handle", "register_handler_factory"]
 
 
 def handle(event: Mapping[str, Any], context: Any = None) -> dict[str, Any]:
-    """Handles the messages of an SQS event, and publishes their Results.
+    """Handles the messages of an SQS event and publishes their Results.
 
-    The handler and its connections are opened at the first event of a process, and kept.
+    The first event opens the handler and its connections; later events in the same process reuse them.
 
     Args:
-        event: `{"Records": [{"messageId": .., "receiptHandle": .., "body": ..}]}`. A record may have only its `body`.
-        context: Lambda's context, which says how much time is left.
+        event: `{"Records": [{"messageId": .., "receiptHandle": .., "body": ..}]}`. A record may have only a `body`.
+        context: The Lambda context, which says how much time is left.
 
     Returns:
         `processed`: how many messages are done. `results`: the correlation id and the status of each Result. `batchItemFailures`: the
-        messages to deliver again; the event source mapping must report them (ReportBatchItemFailures).
+        messages to deliver again; the event source mapping must set ReportBatchItemFailures.
 
     Raises:
-        PudatoError: The function cannot be opened, or the event is not from SQS. The whole event must be delivered again.
+        PudatoError: The function cannot be opened, or the event is not from SQS. Lambda delivers the whole event again.
     """
     service = os.environ.get("HANDLER_TYPE") or "storage"
     if service == "results":

@@ -27,14 +27,14 @@ FAILED, USAGE, CONFIGURATION, UNAVAILABLE = 1, 2, 3, 4
 
 
 class LocalRunner:
-    """Receives the commands of one service and handles them, until it is stopped.
+    """Receives the commands of one service and handles them until it is stopped.
 
     Args:
-        handler_type: The handler: a service of pudato, a handler of this process, an entry point of the group `pudato.handlers`, or
-            `module:attribute`.
-        queue_url: The queue; by default the one that the settings name. On the embedded fabric, the name of the service's queue.
-        poll_interval: Accepted for older programs. Receiving waits for messages, so there is nothing to wait for between two polls.
-        settings: The settings; those of the environment by default.
+        handler_type: The handler: a built-in service, a handler registered in this process, an entry point in the group
+            `pudato.handlers`, or `module:attribute`.
+        queue_url: The queue; by default the one that the settings name. On the embedded fabric, pass the name of the service's queue.
+        poll_interval: Ignored; accepted for older programs. The runner waits for messages and does not poll.
+        settings: The settings; by default from the environment.
 
     Raises:
         UnknownHandler: No handler has this name.
@@ -61,9 +61,9 @@ class LocalRunner:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Receives and handles commands until `stop`, Ctrl-C or SIGTERM; then finishes those in flight.
+        """Receives and handles commands until `stop`, Ctrl-C or SIGTERM, and then finishes those in flight.
 
-        Commands that take longer than `PUDATO_DRAIN_SECONDS` are given back, and their attempts do not count.
+        Commands that take longer than `PUDATO_DRAIN_SECONDS` are released for another attempt, and this attempt does not count.
 
         Raises:
             ConfigurationError: A setting cannot be used.
@@ -87,7 +87,7 @@ class LocalRunner:
                 self.stopped_by = pool.stopped_by
 
     def stop(self) -> None:
-        """Lets `start` finish the commands in flight and return. It returns at once, and can be called from any thread."""
+        """Makes `start` finish the commands in flight and return. `stop` itself returns immediately. Call it from any thread."""
         with self._lock:
             self._is_stopped = True
             if self._serving is not None:
@@ -104,7 +104,7 @@ class LocalRunner:
 
 
 def _settings(given: Settings | None, service: str, queue_url: str | None) -> Settings:
-    """The settings, with this queue for the service."""
+    """Returns the settings with this queue for the service."""
     settings = given if given is not None else Settings()
     if queue_url is None:
         return settings
@@ -119,7 +119,7 @@ def _settings(given: Settings | None, service: str, queue_url: str | None) -> Se
     if settings.is_local or attribute not in known or known[attribute] == queue_url:
         return settings
     if given is not None:
-        raise _core.ConfigurationError(f"queue_url: the settings have another queue for {service}: {known[attribute]}")
+        raise _core.ConfigurationError(f"queue_url: the settings name a different queue for {service}: {known[attribute]}")
     more: dict[str, Any] = {attribute: queue_url}
     return Settings(**more)
 
@@ -134,17 +134,17 @@ def main(argv: list[str] | None = None) -> int:
         "--handler",
         required=True,
         metavar="NAME",
-        help="storage, query, transform, registry, an entry point of the group pudato.handlers, or module:attribute",
+        help="storage, query, transform, registry, an entry point in the group pudato.handlers, or module:attribute",
     )
     parser.add_argument("--queue-url", metavar="URL", help="the queue (default: from the settings)")
     parser.add_argument(
-        "--poll-interval", type=float, default=1.0, metavar="SECONDS", help="accepted for older programs; it changes nothing"
+        "--poll-interval", type=float, default=1.0, metavar="SECONDS", help="ignored; accepted for older programs"
     )
     arguments = parser.parse_args(argv)
     try:
         runner = LocalRunner(arguments.handler, arguments.queue_url, arguments.poll_interval)
         _core.start_logs(runner.settings._core)
-        # What handlers log, unless their module has arranged it otherwise.
+        # Show what handlers log, unless their module has configured logging.
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     except UnknownHandler as error:
         return _failed(USAGE, f"--handler: {error}")
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         return _failed(USAGE, str(error))
     except _core.ConfigurationError as error:
         return _failed(CONFIGURATION, str(error))
-    # The time for which Python keeps the interpreter for a thread while others wait. A command waits for it twice.
+    # Python lets a thread keep the GIL for this long while others wait for it, and each command waits for the GIL twice.
     sys.setswitchinterval(min(sys.getswitchinterval(), 0.001))
     runner._tell = lambda line: print(f"{line}; Ctrl-C stops it", flush=True)
     try:
@@ -178,14 +178,14 @@ def _failed(code: int, why: str) -> int:
 
 
 def leave(code: int) -> None:
-    """Ends the program, also if a handler does not return or left threads behind: nobody would end it then."""
+    """Exits the program, even if a handler never returns or has left threads running, which would otherwise keep it alive."""
     alive = [one for one in threading.enumerate() if one is not threading.main_thread() and one.name != "pudato-serving"]
     others = [one.name for one in alive if not one.daemon or one.name.startswith("pudato-")]
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     if others:
-        print(f"pudato: leaving without {len(others)} threads that have not ended: {', '.join(others[:5])}", file=sys.stderr, flush=True)
+        print(f"pudato: exiting while {len(others)} thread(s) are still running: {', '.join(others[:5])}", file=sys.stderr, flush=True)
         os._exit(code)
     sys.exit(code)
 

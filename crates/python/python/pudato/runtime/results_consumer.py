@@ -1,6 +1,6 @@
-"""The results consumer: writes every Result and its lineage to the registry.
+"""The results consumer, which writes every Result and its lineage to the registry.
 
-It runs as a Lambda function (`handle`), or as a program until Ctrl-C (`run_local`).
+Run it as a Lambda function (`handle`), or as a program until Ctrl-C (`run_local`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["handle", "process_result", "run_local"]
 
 
 def _create_registry_handler() -> RegistryHandler:
-    """The registry that the settings name."""
+    """Returns the registry that the settings name."""
     return RegistryHandler(settings=_functions.settings_here())
 
 
@@ -32,7 +32,7 @@ def process_result(result: Result, registry: RegistryHandler | Handler) -> dict[
 
     Args:
         result: The Result.
-        registry: The registry; a handler of another kind gets a Command `update_step`.
+        registry: The registry. A handler of another class receives an `update_step` Command instead.
 
     Returns:
         `{"correlation_id", "action": "skipped", "reason": "no_step_id"}` for a Result that belongs to no step, and otherwise
@@ -50,15 +50,15 @@ def handle(event: Mapping[str, Any], context: Any = None) -> dict[str, Any]:
     """Writes the Results of an SQS event to the registry.
 
     Args:
-        event: `{"Records": [{"messageId": .., "receiptHandle": .., "body": ..}]}`. A record may have only its `body`.
-        context: Lambda's context, which says how much time is left.
+        event: `{"Records": [{"messageId": .., "receiptHandle": .., "body": ..}]}`. A record may have only a `body`.
+        context: The Lambda context, which says how much time is left.
 
     Returns:
-        `processed`: how many messages are done. `outcomes`: as `process_result` returns them. `batchItemFailures`: the messages to deliver
+        `processed`: how many messages are done. `outcomes`: what `process_result` returns for each Result. `batchItemFailures`: the messages to deliver
         again.
 
     Raises:
-        PudatoError: The function cannot be opened, or the event is not from SQS. The whole event must be delivered again.
+        PudatoError: The function cannot be opened, or the event is not from SQS. Lambda delivers the whole event again.
     """
     registry = _create_registry_handler()
     if not isinstance(registry, RegistryHandler):
@@ -73,14 +73,14 @@ def handle(event: Mapping[str, Any], context: Any = None) -> dict[str, Any]:
 
 
 def run_local(poll_interval: float = 1.0, max_messages: int = 10) -> None:
-    """Consumes the results queue, and the queue of Events, until Ctrl-C or SIGTERM.
+    """Consumes the results queue and the events queue until Ctrl-C or SIGTERM.
 
     Args:
-        poll_interval: Accepted for older programs. Receiving waits for messages, so there is nothing to wait for between two polls.
-        max_messages: Accepted for older programs. As many messages are received at once as the fabric gives.
+        poll_interval: Ignored; accepted for older programs. The consumer waits for messages and does not poll.
+        max_messages: Ignored; accepted for older programs. Each receive asks for as many messages as the fabric allows.
 
     Raises:
-        ConfigurationError: A setting cannot be used, or one is missing.
+        ConfigurationError: A setting is invalid or missing.
         UnavailableError: The fabric or the registry cannot be reached.
     """
     if not poll_interval >= 0:
@@ -94,7 +94,7 @@ def run_local(poll_interval: float = 1.0, max_messages: int = 10) -> None:
 
 
 def _handle_with(registry: Handler, event: Mapping[str, Any]) -> dict[str, Any]:
-    """As `handle`, with a registry of another kind."""
+    """Handles an event with a registry handler of another class."""
     outcomes: list[dict[str, Any]] = []
     left: list[str] = []
     for number, record in enumerate(event["Records"]):
@@ -107,7 +107,7 @@ def _handle_with(registry: Handler, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bare(body: str) -> str:
-    """The message in a body that has `Message` and nothing else."""
+    """Unwraps a body that has `Message` and no other field."""
     fields = json.loads(body)
     if isinstance(fields, dict) and list(fields) == ["Message"] and isinstance(fields["Message"], str):
         return fields["Message"]
@@ -124,7 +124,7 @@ def _outcome(done: _functions.Done) -> dict[str, Any]:
     if not step_id or applied == "skipped":
         return _skipped(correlation_id)
     if applied == "mismatched":
-        why = f"the Result does not match the step {step_id}: its job, service, action or correlation id is another; the step stays as it was"
+        why = f"the Result does not match the step {step_id}: its job, service, action or correlation id differs; the step is unchanged"
         return _updated(correlation_id, step_id, [why])
     return _updated(correlation_id, step_id, [])
 
