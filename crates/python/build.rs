@@ -1,4 +1,4 @@
-//! Lets the extension module look for libduckdb beside itself, where query's build script puts it and where the package carries it.
+//! Makes the extension module look for libduckdb in its own folder, where query's build script and the wheel put it.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_CFG_TARGET_OS");
@@ -8,8 +8,8 @@ fn main() {
         "windows" => {}
         _ => println!("cargo::rustc-link-arg-cdylib=-Wl,-rpath,$ORIGIN"),
     }
-    // The wheel is linked by zig, which would bring an unwinder of its own. Where the interpreter ends a thread that waits in this module, the C
-    // library unwinds it with libgcc_s, and two unwinders do not understand each other: the process would crash at its end.
+    // zig links the wheel and would add its own unwinder. When the interpreter ends a thread that waits in this module, the C library unwinds it
+    // with libgcc_s. The two unwinders are incompatible, so the process would crash at exit.
     println!("cargo::rerun-if-env-changed=PUDATO_LIBGCC_S_DIR");
     if let Some(folder) = std::env::var_os("PUDATO_LIBGCC_S_DIR") {
         println!("cargo::rustc-link-search=native={}", folder.display());

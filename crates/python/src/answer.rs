@@ -1,4 +1,4 @@
-//! The answer to a query: for Python as rows, for data frames as Arrow.
+//! The answer to a query, as Python rows and as Arrow for data frames.
 
 use crate::arrow::{Table, table};
 use crate::errors::{self, PudatoError};
@@ -77,20 +77,20 @@ impl Answer {
         self.row_count
     }
 
-    /// Whether rows were left out.
+    /// Whether the answer was cut off.
     #[getter]
     fn truncated(&self) -> bool {
         self.truncated
     }
 
-    /// The columns whose values Arrow has as texts.
+    /// The columns that become strings in Arrow.
     #[getter]
     fn as_text(&self) -> Vec<String> {
         let table = self.table.as_ref();
         table.map(|table| table.as_text.clone()).unwrap_or_default()
     }
 
-    /// At most `max` rows, each a tuple. Blobs are `bytes`, and numbers that JSON does not have are `float`s.
+    /// At most `max` rows, as tuples. Blobs become `bytes`; NaN and the infinities become `float`s.
     #[pyo3(signature = (max=None))]
     fn rows<'py>(&self, py: Python<'py>, max: Option<usize>) -> PyResult<Bound<'py, PyList>> {
         let read = py.detach(|| serde_json::from_str::<Value>(&self.text));
@@ -103,12 +103,12 @@ impl Answer {
             let cells = cells.iter().map(|cell| python(py, cell));
             list.append(PyTuple::new(py, cells.collect::<PyResult<Vec<_>>>()?)?)?;
         }
-        // Millions of values take a while to be freed.
+        // Freeing millions of values takes a while, so do it without the GIL.
         py.detach(|| drop(read));
         Ok(list)
     }
 
-    /// The rows as a stream of Arrow's C interface.
+    /// The rows as an Arrow C stream.
     fn stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         let table = self.table.as_ref();
         let table = table.map_err(|error| PyRuntimeError::new_err(error.clone()))?;
@@ -119,7 +119,7 @@ impl Answer {
     }
 }
 
-/// A value of an answer in Python.
+/// Converts a value of an answer to Python.
 fn python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),
@@ -147,7 +147,7 @@ fn python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
-/// A blob, or a number that JSON does not have.
+/// Converts a tagged object: a blob, NaN or an infinity.
 fn tagged<'py>(py: Python<'py>, object: &Object) -> Option<Bound<'py, PyAny>> {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;

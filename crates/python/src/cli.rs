@@ -1,13 +1,13 @@
-//! The command `pudato`, which the package brings.
+//! The command `pudato` of the Python package.
 
 use pyo3::prelude::*;
 use std::ffi::OsString;
 
-/// What a Rust program that panics ends with; the panic has said why.
+/// The exit code of a Rust program that panics. The panic has already printed the reason.
 const PANICKED: u8 = 101;
 
-/// Runs the command with its arguments, of which the first is its name, and returns its exit code. Nothing in it calls Python, and it
-/// handles Ctrl-C itself: the caller takes Python's handler away before.
+/// Runs the command and returns its exit code. The first argument is the command's name. The command never calls Python and handles Ctrl-C
+/// itself, so the caller must remove Python's signal handler first.
 #[pyfunction]
 pub(crate) fn cli(py: Python<'_>, args: Vec<OsString>) -> u8 {
     py.detach(|| std::panic::catch_unwind(|| pudato_cli::run(args)).unwrap_or(PANICKED))

@@ -1,4 +1,4 @@
-//! Calls: a Command is published, and its final Result is awaited.
+//! Calls: publishes a Command and waits for its final Result.
 
 use crate::answer::Answer;
 use crate::errors;
@@ -11,19 +11,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// If the answer arrives within this time, nobody is told that no program runs which would answer.
+/// How long to wait before warning that no program is running that would answer.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-/// The time between two looks: a program may stop meanwhile.
+/// How often to check for running programs, because one may stop during the wait.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The id of a message, or why a Command was not published, and whether that is final.
+/// The id of a message, or the reason why a Command was not published and whether that is final.
 type Sent = (Option<String>, Option<String>, bool);
 
 #[pymethods]
 impl Installation {
-    /// Publishes the Command with this text and waits up to `timeout_ms` milliseconds for its final Result. The task reports `pending`
-    /// Results by their texts, `waiting` if no program runs that would answer, and `unrecorded` if the registry did not apply the Result to
-    /// the step that the Command names. Its result is the Result's text.
+    /// Publishes a Command, given as JSON, and waits up to `timeout_ms` milliseconds for its final Result. The task reports each `pending`
+    /// Result as JSON, `waiting` if no program is running that would answer, and `unrecorded` if the registry did not apply the Result to
+    /// the step that the Command names. It returns the final Result as JSON.
     fn call(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
         let command = read(command)?;
         let opened = Arc::clone(&self.opened);
@@ -33,7 +33,7 @@ impl Installation {
         })
     }
 
-    /// As `call`, for a query: the result is its answer if the query succeeded, otherwise the Result's text.
+    /// Like `call`, for a query: returns an answer if the query succeeded, otherwise the Result as JSON.
     fn query(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
         let command = read(command)?;
         let opened = Arc::clone(&self.opened);
@@ -48,7 +48,7 @@ impl Installation {
         })
     }
 
-    /// Publishes Commands by their texts. The result has for each the id of its message, or why it was not published and whether that is
+    /// Publishes Commands, given as JSON. Returns for each the id of its message, or the reason why it was not published and whether that is
     /// final.
     fn publish_commands(&self, commands: Vec<Vec<u8>>) -> PyResult<Task> {
         let commands = commands.iter().map(|command| read(command));
@@ -69,12 +69,12 @@ impl Installation {
     }
 }
 
-/// Reads a Command from its text.
+/// Parses a Command.
 pub(crate) fn read(command: &[u8]) -> PyResult<Command> {
     decode_claim(command).map_err(|error| errors::message(&error))
 }
 
-/// The final Result of `command`, which is published first.
+/// Publishes `command` and waits for its final Result.
 pub(crate) async fn answered(
     opened: &Opened,
     command: &Command,
@@ -104,12 +104,12 @@ pub(crate) async fn answered(
         );
         shared.tell("unrecorded", text);
     }
-    // Also after a cancellation: the listener may own a queue.
+    // Also after a cancellation, because the listener may own a queue.
     listener.close(opened).await;
     heard
 }
 
-/// Reports once for each service, and for the results consumer, that no program on this machine runs it. Never returns.
+/// Reports once for each service, and for the results consumer, if no program on this machine runs it. Never returns.
 pub(crate) async fn look(opened: &Opened, services: &BTreeSet<&str>, shared: &Shared) {
     let mut said = BTreeSet::new();
     let mut wait = LOOK_AFTER;

@@ -1,5 +1,5 @@
-//! Reads messages: texts become pydantic models. `reading.rs` reads well-formed messages in one pass; what it leaves is read here in two, the
-//! first by `pudato_protocol`, which decides and finds the words for an error.
+//! Parses messages into pydantic models. `reading.rs` parses well-formed messages in one pass. This module parses everything else in two
+//! passes: `pudato_protocol` first decides whether the message is valid and words the error.
 
 use crate::models::{Kind, Models, Values};
 use crate::reading;
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyType};
 use std::borrow::Cow;
 
-/// Reads a message from its text, raw or in SNS notifications, as an instance of `class`: Command, Result, Event or a subclass of them.
+/// Parses a message, with or without SNS envelopes, as an instance of `class`: Command, Result, Event or a subclass.
 #[pyfunction]
 pub(crate) fn decode<'py>(
     class: &Bound<'py, PyType>,
@@ -36,7 +36,7 @@ pub(crate) fn decode<'py>(
     }
 }
 
-/// The fields of a message as a dict, with those that `class` does not have.
+/// Returns the fields of a message as a dict, including those that `class` does not have.
 #[pyfunction]
 pub(crate) fn fields<'py>(
     class: &Bound<'py, PyType>,
@@ -45,7 +45,7 @@ pub(crate) fn fields<'py>(
     carefully(class, &Body::of(class, body)?)
 }
 
-/// Checks the text of a timestamp.
+/// Validates a timestamp.
 #[pyfunction]
 pub(crate) fn timestamp<'py>(text: Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
     match Timestamp::parse(text.to_str()?) {
@@ -54,7 +54,7 @@ pub(crate) fn timestamp<'py>(text: Bound<'py, PyString>) -> PyResult<Bound<'py, 
     }
 }
 
-/// A text, and the limits that hold for it.
+/// A text and the limits that apply to it.
 struct Body<'a> {
     bytes: Cow<'a, [u8]>,
     is_claim: bool,
@@ -69,7 +69,7 @@ impl<'a> Body<'a> {
             match text.to_str() {
                 Ok(text) => Cow::Borrowed(text.as_bytes()),
                 Err(error) => {
-                    let reason = format!("expected a text that can be written as UTF-8: {error}");
+                    let reason = format!("expected a string that can be encoded as UTF-8: {error}");
                     return Err(refused(class, None, &FieldError::new("body", reason)));
                 }
             }
@@ -104,7 +104,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The text of the message itself, outside of any envelope.
+    /// The text of the message, without any envelope.
     fn message(&self) -> Cow<'_, str> {
         match envelopes(&self.bytes).pop() {
             Some(envelope) => Cow::Owned(envelope.message),
@@ -113,7 +113,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Checks a message by the rules of `pudato_protocol`, and then reads its values with Python's own reader, which keeps integers of any size.
+/// Validates a message with `pudato_protocol`, and then parses its values with Python's `json`, which keeps integers of any size.
 fn carefully<'py>(class: &Bound<'py, PyType>, body: &Body<'_>) -> PyResult<Bound<'py, PyDict>> {
     let py = class.py();
     let checked = match Kind::of(class)? {
@@ -122,7 +122,7 @@ fn carefully<'py>(class: &Bound<'py, PyType>, body: &Body<'_>) -> PyResult<Bound
         Some(Kind::Event) => body.check::<Event>(),
         _ => {
             let name = class.name()?;
-            let what = format!("{name}: expected Command, Result, Event or a subclass of them");
+            let what = format!("{name}: expected Command, Result, Event or a subclass");
             return Err(PyTypeError::new_err(what));
         }
     };
@@ -132,13 +132,13 @@ fn carefully<'py>(class: &Bound<'py, PyType>, body: &Body<'_>) -> PyResult<Bound
     Ok(loads(py, &body.message())?.cast_into::<PyDict>()?)
 }
 
-/// Reads a JSON text with Python's own reader.
+/// Parses JSON with Python's `json`.
 pub(crate) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "json"))?
         .call_method1(intern!(py, "loads"), (text,))
 }
 
-/// An instance with the fields of `read`, which were checked before. Fields that the model does not have are left out.
+/// Makes an instance from the fields of `read`, which have been validated. Drops fields that the model does not have.
 fn filled<'py>(
     models: &Models,
     kind: Kind,
@@ -163,7 +163,7 @@ fn filled<'py>(
     model.ok_or_else(|| PyValueError::new_err("a required field is missing"))
 }
 
-/// A `pydantic.ValidationError` that names the field. From `text`, if there is one, pydantic finds the message's other errors.
+/// Makes a `pydantic.ValidationError` that names the field. If there is a `text`, pydantic finds further errors in it.
 fn refused(class: &Bound<'_, PyType>, text: Option<&str>, error: &FieldError) -> PyErr {
     let py = class.py();
     let about = (text, &error.field, &error.reason);

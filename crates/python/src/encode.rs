@@ -1,5 +1,5 @@
-//! Writes messages: pydantic models become texts, with the fields in the order of the contract. What a value becomes that JSON does not have
-//! is decided here for the types that are met often, and in `pudato/_foreign.py` for all others.
+//! Serialises messages: pydantic models become JSON, with the fields in the order of the message format. This module converts common values
+//! that JSON does not have; `pudato/_foreign.py` converts all others.
 
 use crate::errors;
 use crate::models::{Field, Kind, Models, Rule};
@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString};
 
-/// Writes a message, a DataReference or an ExecutionRecord as its text.
+/// Serialises a message, a DataReference or an ExecutionRecord.
 #[pyfunction]
 pub(crate) fn encode(model: &Bound<'_, PyAny>) -> PyResult<String> {
     let class = model.get_type();
@@ -26,13 +26,13 @@ pub(crate) fn encode(model: &Bound<'_, PyAny>) -> PyResult<String> {
     text(model.py(), "", |writer| part(writer, kind, model, 0))
 }
 
-/// Writes any value as JSON. `path` names it in errors.
+/// Serialises any value as JSON. Errors call it `path`.
 #[pyfunction]
 pub(crate) fn dumps(value: &Bound<'_, PyAny>, path: &str) -> PyResult<String> {
     text(value.py(), path, |writer| writer.value(value, 0))
 }
 
-/// What a reader gets of a value: None, bool, int, float, str, list and dict, and tagged objects for what JSON does not have.
+/// Converts a value to what a reader receives: None, bool, int, float, str, list, dict, and tagged objects for values that JSON does not have.
 #[pyfunction]
 pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let text = dumps(value, path)?;
@@ -42,13 +42,13 @@ pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>, path: &str) -> PyResult<Boun
     }
 }
 
-/// A JSON text in which the characters that SQS refuses are escapes.
+/// Escapes the characters in a JSON text that SQS rejects.
 #[pyfunction]
 pub(crate) fn escaped(text: String) -> String {
     pudato_protocol::escaped(text)
 }
 
-/// Writes with `write`, and once more if Python's own code has to be called: it may change what is being written.
+/// Serialises with `write`. If that has to call Python code, starts again from a snapshot, because the code may change the value.
 fn text<'py>(
     py: Python<'py>,
     path: &str,
@@ -69,7 +69,7 @@ fn text<'py>(
     }
 }
 
-/// The exception for a value that cannot be written, with its path, e.g. `payload.a[3]`.
+/// The exception for a value that cannot be serialised, with its path, e.g. `payload.a[3]`.
 fn exception(py: Python<'_>, root: &str, refused: Refused) -> PyErr {
     let mut path = root.to_owned();
     for step in refused.steps.iter().rev() {
@@ -81,9 +81,9 @@ fn exception(py: Python<'_>, root: &str, refused: Refused) -> PyErr {
     }
     let (reason, cause) = match refused.why {
         Why::Rule(reason) => (reason, None),
-        Why::Again => ("it changed while it was written".to_owned(), None),
+        Why::Again => ("it changed while it was being serialised".to_owned(), None),
         Why::Raised(error) if error.is_instance_of::<PyException>(py) => {
-            (format!("it cannot be written: {error}"), Some(error))
+            (format!("it cannot be serialised: {error}"), Some(error))
         }
         Why::Raised(error) => return error,
     };
@@ -92,7 +92,7 @@ fn exception(py: Python<'_>, root: &str, refused: Refused) -> PyErr {
     made
 }
 
-/// Writes a model, or a dict with its fields. A subclass is written as pydantic dumps it, so that its own fields and serializers count.
+/// Serialises a model, or a dict with its fields. A subclass is dumped by pydantic, so that its own fields and serializers apply.
 fn part<'py>(
     writer: &mut Writer<'py>,
     kind: Kind,
@@ -142,7 +142,7 @@ fn part<'py>(
     Ok(())
 }
 
-/// Writes what a field is where a dict does not have it.
+/// Writes the default of a field that a dict does not have.
 fn default(writer: &mut Writer<'_>, field: &Field) -> Written {
     let text = match field.rule {
         Rule::OptionalText | Rule::OptionalObject => "null",
@@ -158,7 +158,7 @@ fn default(writer: &mut Writer<'_>, field: &Field) -> Written {
     Ok(())
 }
 
-/// Writes the value of a field, if readers would take it.
+/// Writes the value of a field, if readers would accept it.
 fn slot<'py>(
     writer: &mut Writer<'py>,
     field: &Field,

@@ -1,11 +1,11 @@
-//! The process in which DuckDB runs: a Python interpreter that loads this module and nothing else of the package.
+//! The process that runs DuckDB: a Python interpreter that loads only this module of the package.
 
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What the interpreter runs. Its arguments: what this process is, the file of this module, and the version that is expected in it.
+/// The code that the interpreter runs. Its arguments are the name of the process, the file of this module, and the version that it must have.
 const START: &str = "\
 import sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -17,31 +17,31 @@ sys.exit(core.engine_process(version))
 ";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The exit code of a process that cannot start; it has said why.
+/// The exit code of a process that cannot start. It has already printed the reason.
 const FAILED: u8 = 70;
 
-/// Acts as the process in which DuckDB runs, for a program whose module has this version, and returns the exit code.
+/// Runs DuckDB in this process for a program with this version of the module. Returns the exit code.
 #[pyfunction]
 pub(crate) fn engine_process(py: Python<'_>, expected: &str) -> u8 {
     if expected != VERSION {
         eprintln!(
-            "pudato {expected} runs, and {VERSION} was installed in its place meanwhile: restart the program"
+            "pudato {expected} runs, but {VERSION} has been installed in its place: restart the program"
         );
         return FAILED;
     }
     py.detach(pudato_runtime::serve_queries)
 }
 
-/// Names the interpreter of this process as what the engine's process is started by. Without one, as in a program that was frozen into one
-/// file, DuckDB runs in this process, which says so when it opens.
+/// Makes pudato start the engine process with this process's interpreter. If there is none, as in a program frozen into a single file,
+/// DuckDB runs in this process, and pudato says so when it opens the warehouse.
 pub(crate) fn name(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let file = module.getattr("__file__").and_then(|file| file.extract());
     let (Ok(file), Some(interpreter)) = (file, interpreter(module.py())?) else {
         return Ok(());
     };
-    // The process is started in another folder.
+    // The process starts in a different folder.
     let file = std::path::absolute::<PathBuf>(file)?;
-    // `-I`: nothing of the user's environment and folder; `-S`: no packages, whose `.pth` files run code.
+    // `-I` ignores the user's environment and folder; `-S` loads no packages, whose `.pth` files could run code.
     let args: [OsString; 7] = [
         "-I".into(),
         "-S".into(),
@@ -55,8 +55,8 @@ pub(crate) fn name(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// The program of this interpreter. Where Python is embedded, as in a web server, `sys.executable` is the server, which must not be started
-/// again; Python's own program then lies in its installation.
+/// Finds the interpreter's executable. If Python is embedded, for example in a web server, `sys.executable` is the server, which must not be
+/// started again; then the executable is in the Python installation.
 fn interpreter(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     let sys = py.import("sys")?;
     if sys.hasattr("frozen")? {

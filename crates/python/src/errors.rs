@@ -1,4 +1,4 @@
-//! The exceptions of the package, and what becomes one of them.
+//! The exceptions of the package, and the conversions to them.
 
 use pudato_messaging::{Error, ErrorKind};
 use pudato_protocol::FieldError;
@@ -8,12 +8,17 @@ use pyo3::exceptions::{PyException, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-create_exception!(pudato, PudatoError, PyException, "Every error of pudato.");
+create_exception!(
+    pudato,
+    PudatoError,
+    PyException,
+    "The base class of pudato's errors."
+);
 create_exception!(
     pudato,
     ConfigurationError,
     PudatoError,
-    "A setting cannot be used, or one is missing. The text names each."
+    "A setting is invalid or missing. The error text names every such setting."
 );
 create_exception!(
     pudato,
@@ -25,19 +30,19 @@ create_exception!(
     pudato,
     RefusedError,
     PudatoError,
-    "The fabric refused what was asked; asking again changes nothing."
+    "The request was refused. Retrying will not help."
 );
 create_exception!(
     pudato,
     UnavailableError,
     PudatoError,
-    "The fabric, a store or an engine cannot be reached now. The same call may succeed later."
+    "The fabric, a store or an engine cannot be reached. The same call may succeed later."
 );
 create_exception!(
     pudato,
     CallTimeout,
     PyTimeoutError,
-    "No final Result arrived in time. The Command was published; the text says where it is."
+    "No final Result arrived in time. The Command was published; the error text says where it is."
 );
 
 /// An exception for a message that breaks a rule.
@@ -76,7 +81,7 @@ pub(crate) fn port(error: &Error) -> PyErr {
     }
 }
 
-/// The same as a value, for an outcome beside others.
+/// The same exception as a value, for one outcome among several.
 pub(crate) fn value<'py>(py: Python<'py>, error: &Error) -> Bound<'py, PyAny> {
     port(error).into_value(py).into_bound(py).into_any()
 }
@@ -100,7 +105,7 @@ pub(crate) fn field(name: &str, reason: &str) -> PyErr {
     MessageError::new_err((name.to_owned(), reason.to_owned()))
 }
 
-/// An exception for work of this process that did not end as it should.
+/// An exception for work in this process that failed unexpectedly.
 pub(crate) fn lost(error: tokio::task::JoinError) -> PyErr {
     PudatoError::new_err(format!("pudato: {error}"))
 }

@@ -1,4 +1,4 @@
-//! Receiving messages, and settling them by their receipts.
+//! Receives messages and settles them by their receipts.
 
 use crate::errors;
 use crate::installation::Installation;
@@ -23,15 +23,15 @@ struct Parts {
     opened: Arc<Opened>,
 }
 
-/// A received message. Its receipt settles it.
+/// A received message. Use its receipt to settle it.
 #[pyclass(frozen, get_all, module = "pudato._core")]
 pub(crate) struct Received {
     message_id: String,
-    /// The body, also if it was stored as a claim; `None` if the claim could not be read.
+    /// The body, fetched if it was stored as a claim; `None` if the claim could not be read.
     body: Option<String>,
     /// Why the claim could not be read.
     error: Option<Py<PyAny>>,
-    /// The body as it travelled.
+    /// The body as it arrived on the queue.
     raw_body: String,
     attributes: BTreeMap<String, String>,
     attempt: Option<u32>,
@@ -54,13 +54,13 @@ impl Installation {
     }
 }
 
-/// Whether a message was deleted, if the fabric can tell, or the exception.
+/// Whether a message was deleted, if the fabric reports it, or the exception.
 type Deletion<'py> = (Option<bool>, Option<Bound<'py, PyAny>>);
 
 #[pymethods]
 impl Consumer {
     /// Waits up to `wait_ms` milliseconds for messages, and returns at most `max`. A body that was stored as a claim is fetched; if that
-    /// fails, the message carries the reason, and the others are not affected.
+    /// fails, the message has the reason, and the other messages are unaffected.
     fn receive(&self, py: Python<'_>, max: usize, wait_ms: u64) -> PyResult<Vec<Received>> {
         let (port, opened) = (Arc::clone(&self.parts.port), Arc::clone(&self.parts.opened));
         let receive = Receive {
@@ -82,8 +82,8 @@ impl Consumer {
         Ok(received.collect())
     }
 
-    /// Deletes messages by their receipts. Returns for each `True`, `None` if the fabric cannot tell, or `False` if another consumer has
-    /// received it meanwhile, and the exception of those that failed.
+    /// Deletes messages by their receipts. Returns for each `True`, `False` if another consumer has received it in the meantime, or `None` if
+    /// the fabric does not report this; and an exception if the call failed.
     fn delete<'py>(&self, py: Python<'py>, receipts: Vec<String>) -> PyResult<Vec<Deletion<'py>>> {
         let port = Arc::clone(&self.parts.port);
         let leases: Vec<Lease> = receipts.into_iter().map(lease).collect();
@@ -97,7 +97,7 @@ impl Consumer {
         Ok(each.collect())
     }
 
-    /// Hides a message for `for_ms` milliseconds more. Returns its new receipt; the old one settles nothing any more.
+    /// Hides a message for `for_ms` milliseconds more. Returns its new receipt; the old one is no longer valid.
     fn renew(&self, py: Python<'_>, receipt: String, for_ms: u64) -> PyResult<String> {
         let port = Arc::clone(&self.parts.port);
         let renewed = wait(py, async move {
@@ -118,7 +118,7 @@ impl Consumer {
     }
 }
 
-/// A lease from its receipt alone. The fabric reads its end from the receipt.
+/// Makes a lease from a receipt. The fabric reads the lease's end from the receipt.
 fn lease(receipt: String) -> Lease {
     Lease {
         receipt,

@@ -1,4 +1,4 @@
-//! A handler whose actions are Python functions. It never attaches: it hands the commands over, and Python's threads take them.
+//! A handler whose actions are Python functions. It never acquires the GIL: it queues the commands, and Python threads take them.
 
 use crate::worker::{Job, Pool, Queue, Said};
 use async_trait::async_trait;
@@ -23,12 +23,12 @@ pub(crate) struct OwnHandler {
 
 #[pymethods]
 impl OwnHandler {
-    /// A handler of `service`, whose commands the threads and the loop of `pool` take.
+    /// Makes a handler of `service` whose commands run on the threads and the event loop of `pool`.
     #[new]
     fn new(service: &str, actions: Vec<Described>, pool: &Pool) -> PyResult<Self> {
         if service.is_empty() {
             return Err(PyValueError::new_err(
-                "service: expected a name, found an empty text",
+                "service: expected a name, found an empty string",
             ));
         }
         let mut coroutines = BTreeSet::new();
@@ -72,7 +72,7 @@ impl OwnHandler {
     }
 }
 
-/// Does nothing, to measure what Python adds.
+/// Does nothing, to measure the overhead of Python.
 struct Idle {
     service: String,
 }
@@ -114,8 +114,8 @@ fn seconds(given: f64, action: &str) -> PyResult<Duration> {
     })
 }
 
-/// The same text for the rest of the process. Actions of Rust handlers are constants; those of Python are known at run time, so each
-/// name is kept once, however often its handler is registered.
+/// Interns a name for the rest of the process. Action names of Rust handlers are constants; those of Python handlers are known only at run
+/// time, so each name is kept once, however often its handler is registered.
 fn kept(text: &str) -> &'static str {
     static TEXTS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,16 +141,16 @@ fn kept_list(list: Vec<&'static str>) -> &'static [&'static str] {
 pub(crate) struct PythonHandler {
     service: Arc<str>,
     actions: Vec<Action>,
-    /// The actions that the loop runs.
+    /// The actions that run on the event loop.
     coroutines: BTreeSet<&'static str>,
     threads: Arc<Queue>,
     tasks: Arc<Queue>,
 }
 
-/// The number of the next command. All handlers of a pool share its queues.
+/// The id of the next command. Ids are global because all handlers of a pool share its queues.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Tells Python that nobody waits for a command any more, unless it answered.
+/// Tells Python that nobody needs the answer to a command any more, unless it has answered.
 struct Guard<'a> {
     queue: &'a Queue,
     id: u64,
@@ -201,9 +201,9 @@ impl Handler for PythonHandler {
             deadline: after(lease_max),
             cancelled: Arc::clone(&guard.cancelled),
             says,
-            wait: queue.is_full().then(|| {
-                request.waits_for("a thread for its Python handler: all of them are busy")
-            }),
+            wait: queue
+                .is_full()
+                .then(|| request.waits_for("a thread for its Python handler: all are busy")),
         };
         if !queue.push(job) {
             return Err(Failure::Unavailable {
@@ -215,7 +215,7 @@ impl Handler for PythonHandler {
                 Said::Progress(result) => {
                     match decode_claim::<Reply>(result.as_bytes()) {
                         Ok(result) => request.report(result.data.unwrap_or_default()),
-                        Err(error) => tracing::warn!(%error, "a progress report cannot be read"),
+                        Err(error) => tracing::warn!(%error, "a progress report is invalid"),
                     }
                     continue;
                 }
@@ -227,7 +227,7 @@ impl Handler for PythonHandler {
             return outcome;
         }
         Err(Failure::Retry {
-            why: "the thread of its Python handler ended without an answer".into(),
+            why: "the thread of its Python handler ended without answering".into(),
             after: None,
         })
     }
@@ -239,7 +239,7 @@ fn after(duration: Duration) -> f64 {
     now.unwrap_or_default().as_secs_f64() + duration.as_secs_f64()
 }
 
-/// The answer in a Result. A Result that breaks a rule fails for good: running the action again would give the same one.
+/// Reads the answer from a Result. An invalid Result is a final error, because running the action again would return the same one.
 fn answer(result: &str, events: &[String]) -> Result<Answer, Failure> {
     let wrong = |error: FieldError| Failure::bad(format!("the handler's answer: {error}"));
     let result: Reply = decode_claim(result.as_bytes()).map_err(wrong)?;

@@ -1,4 +1,4 @@
-//! Handlers and the results consumer in this process, beside a client.
+//! Runs handlers and the results consumer in the same process as a client.
 
 use crate::errors;
 use crate::installation::Installation;
@@ -8,18 +8,18 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two looks at the notice of this program.
+/// How often to check whether this program has announced itself.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 #[pymethods]
 impl Installation {
-    /// Records the calls of this program on AWS for `pudato cost`, if it did not serve and is ending.
+    /// Records this program's AWS calls for `pudato cost` when a program that did not serve exits.
     fn record_calls(&self) {
         self.opened.record_last_calls();
     }
 
-    /// Runs the handlers of `services`, or of all services that have a queue, and the results consumer. The task reports `ready` when the
-    /// program shows others that it serves. When it is cancelled, it finishes the messages in flight and ends.
+    /// Runs the handlers of `services`, or of all services that have a queue, and the results consumer. The task reports `ready` once
+    /// other programs can see that this one serves. When it is cancelled, it finishes the messages in flight and ends.
     fn serve(&self, services: Option<Vec<String>>) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start_with(move |shared| async move {

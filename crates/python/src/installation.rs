@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Everything that the settings name, opened.
+/// Everything that the settings name, opened and ready to use.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Installation {
     pub(crate) opened: Own<Opened>,
@@ -48,7 +48,7 @@ impl Installation {
         copied.map_err(errors::open)
     }
 
-    /// The databases of the data folder that are open while the installation is.
+    /// The databases in the data folder that the installation keeps open.
     fn databases(&self) -> Vec<PathBuf> {
         self.opened.databases()
     }

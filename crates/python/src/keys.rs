@@ -1,14 +1,13 @@
-//! The keys of objects as Python's texts. The same keys come again in most messages, and a text that is kept needs no new memory and no new
-//! hash.
+//! A cache of object keys as Python strings. Most messages repeat the same keys, and a cached string needs no allocation and no new hash.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
 
-/// The power of two that says how many keys are kept, in 32 bytes each: enough for a message of 1,000 keys.
+/// The number of cached keys, as a power of two. Each takes 32 bytes, and they suffice for a message with 1,000 keys.
 const BITS: u32 = 13;
-/// The longest key that is kept, in bytes.
+/// The longest cached key, in bytes.
 const LENGTH_MAX: usize = 22;
 
 struct Kept {
@@ -19,8 +18,8 @@ struct Kept {
 
 static KEPT: Mutex<Vec<Option<Kept>>> = Mutex::new(Vec::new());
 
-/// The kept keys. They are the property of one reader at a time; another one, which runs because the first made Python collect its garbage,
-/// makes all keys anew.
+/// The cached keys. One reader at a time owns them. A second reader, which can run if the first one triggers Python's garbage collection,
+/// does without the cache.
 pub(crate) struct KeptKeys(RefCell<Option<MutexGuard<'static, Vec<Option<Kept>>>>>);
 
 impl KeptKeys {
@@ -32,7 +31,7 @@ impl KeptKeys {
         Self(RefCell::new(kept))
     }
 
-    /// A key as Python's text.
+    /// Returns a key as a Python string.
     pub(crate) fn text<'py>(&self, py: Python<'py>, key: &str) -> Bound<'py, PyString> {
         let length = key.len();
         let mut kept = self.0.borrow_mut();
@@ -61,7 +60,7 @@ impl KeptKeys {
     }
 }
 
-/// Where a key is kept. Two keys with one place only displace each other.
+/// The slot of a key. If two keys share a slot, each replaces the other.
 fn place(key: &[u8]) -> usize {
     let (first, last) = match (key.first_chunk(), key.last_chunk()) {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),

@@ -1,4 +1,4 @@
-//! Events with messages that somebody else received, as AWS Lambda brings them.
+//! Handles events with messages that AWS Lambda has already received.
 
 use crate::errors;
 use crate::handler::OwnHandler;
@@ -18,23 +18,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-/// The time for an event if nobody says how much there is: the longest that Lambda gives.
+/// The time for an event if the caller sets none: the longest that Lambda allows.
 const TIME: Duration = Duration::from_secs(15 * 60);
 
-/// The handler of one service, or the results consumer, for the messages of events.
+/// The handler of one service, or the results consumer, which handles the messages in events.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Function {
-    /// It remembers the messages of one event, so events take turns.
+    /// It keeps the messages of one event, so events are handled one at a time.
     function: Arc<Mutex<Opened>>,
     queue: String,
 }
 
-/// A message that is done: the correlation id, the step and the status of its Result, and what a Result became in the registry.
+/// A message that is done: the correlation id, step and status of its Result, and the outcome in the registry.
 type Done = (String, Option<String>, &'static str, Option<&'static str>);
 
 #[pymethods]
 impl Function {
-    /// Opens the function of a service, or of the results consumer for `results`. `is_lambda` tells that its disk is gone with its container.
+    /// Opens the function of a service, or of the results consumer for `results`. `is_lambda` means that the disk is lost with the container.
     #[new]
     #[pyo3(signature = (settings, service, handlers, is_lambda, registry=None))]
     fn new(
@@ -62,8 +62,8 @@ impl Function {
         })
     }
 
-    /// Handles an event, given as JSON, within `left_ms` milliseconds. Returns what became of its messages, and the ids of those that must
-    /// be delivered again.
+    /// Handles an event, given as JSON, within `left_ms` milliseconds. Returns the outcomes of its messages, and the ids of those to deliver
+    /// again.
     #[pyo3(signature = (event, left_ms=None))]
     fn handle(
         &self,
@@ -101,7 +101,7 @@ fn done(answered: Answered) -> Done {
     (answered.correlation_id, answered.step_id, status, applied)
 }
 
-/// What a Result became in the registry.
+/// The outcome of a Result in the registry.
 pub(crate) fn applied(applied: Applied) -> &'static str {
     match applied {
         Applied::Applied => "applied",
@@ -112,13 +112,13 @@ pub(crate) fn applied(applied: Applied) -> &'static str {
     }
 }
 
-/// Defaults of a Lambda, by variable, for settings that nobody set.
+/// The defaults for a Lambda, by variable, for settings that are not set.
 #[pyfunction]
 pub(crate) fn lambda_defaults() -> BTreeMap<&'static str, String> {
     pudato_runtime::lambda::defaults()
 }
 
-/// Adds what a record of SQS has and one that was made by hand may lack: an id, a receipt and the queue.
+/// Adds the fields of an SQS record that a handwritten one may lack: an id, a receipt and the queue.
 fn completed(mut event: Value, queue: &str) -> Value {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap_or_default().as_nanos();
@@ -128,7 +128,7 @@ fn completed(mut event: Value, queue: &str) -> Value {
             continue;
         };
         for (name, value) in [
-            // Two events without ids are two requests.
+            // Each event without ids is a new request, so its ids must be unique.
             ("messageId", format!("record-{n}-{now:x}")),
             ("receiptHandle", "none".to_owned()),
             ("eventSourceARN", queue.to_owned()),
@@ -147,8 +147,8 @@ fn completed(mut event: Value, queue: &str) -> Value {
     event
 }
 
-/// The message in a body that has `Message` and nothing else, as tests of Lambda functions write it. No message of pudato looks like this,
-/// and no envelope of SNS does.
+/// Unwraps a body that has `Message` and no other field, as tests of Lambda functions write it. Neither pudato's messages nor SNS envelopes
+/// look like this.
 fn bare(body: &str) -> Option<String> {
     let Ok(Value::Object(fields)) = serde_json::from_str(body) else {
         return None;

@@ -1,5 +1,5 @@
-//! `pudato._core`: the core of pudato as a Python extension module. The package in `python/pudato` is its only caller and gives the
-//! names, the types and the documentation; nothing here is public.
+//! `pudato._core`: the core of pudato as a Python extension module. Only the package in `python/pudato` calls it, and wraps it
+//! with public names, types and documentation; nothing here is public.
 
 mod answer;
 mod arrow;

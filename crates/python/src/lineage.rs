@@ -1,4 +1,4 @@
-//! Lineage, as data and as drawings.
+//! Lineage as data and as drawings.
 
 use crate::errors;
 use crate::installation::Installation;
@@ -9,7 +9,7 @@ use pudato_runtime::drawing::{Hints, Picture};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// The options that show more of a drawing.
+/// The hints in a drawing on how to show more of it.
 const HINTS: Hints = Hints {
     all: "full=True",
     limit: str::to_owned,
@@ -47,7 +47,7 @@ impl Graph {
 
 #[pymethods]
 impl Installation {
-    /// The lineage of a dataset, given by its location or the end of it. The result is a [`Graph`].
+    /// Finds the lineage of a dataset, given by its location or the end of it. Returns a [`Graph`].
     #[pyo3(signature = (location, *, downstream, depth, max_nodes, as_of, environment, all_runs))]
     #[allow(
         clippy::too_many_arguments,

@@ -1,6 +1,6 @@
-//! Logs: on stderr as the command writes them, or to Python's `logging`.
+//! Logs to stderr, as the command does, or to Python's `logging`.
 //!
-//! What is logged is put into a bounded channel, and one thread hands it to Python. So code that logs never waits for the GIL.
+//! Log lines go into a bounded channel, and one thread passes them to Python. So code that logs never waits for the GIL.
 
 use crate::errors::ConfigurationError;
 use crate::settings::Settings;
@@ -17,18 +17,18 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
-/// The most lines that wait for Python; further ones are dropped, and counted.
+/// The maximum number of lines that wait for Python. Further lines are dropped and counted.
 const WAITING_MAX: usize = 1_024;
-/// The most lines that are handed over in one attach.
+/// The maximum number of lines to pass on each time the GIL is acquired.
 const BATCH_MAX: usize = 256;
 
-/// Starts logs on stderr, as the command writes them, once for the process.
+/// Starts logging to stderr, as the command does, once per process.
 #[pyfunction]
 pub(crate) fn start_logs(settings: &Settings) -> PyResult<()> {
     pudato_runtime::logs::start(&settings.loaded).map_err(ConfigurationError::new_err)
 }
 
-/// Sends logs to `logging.getLogger("pudato....")`, once for the process and unless they go to stderr already.
+/// Sends logs to `logging.getLogger("pudato....")`, once per process and unless they already go to stderr.
 #[pyfunction]
 pub(crate) fn forward_logs(settings: &Settings) -> PyResult<()> {
     let filter = EnvFilter::try_new(&settings.loaded.log)
@@ -52,7 +52,7 @@ pub(crate) fn redact(text: &str) -> String {
     pudato_handler::redact(text).into_owned()
 }
 
-/// The ids that a line carries.
+/// The ids in a log line.
 #[derive(Debug, Clone, Default)]
 struct Ids {
     correlation_id: Option<String>,
@@ -61,13 +61,13 @@ struct Ids {
     attempt: Option<u64>,
 }
 
-/// A line for Python.
+/// A log line for Python.
 struct Line {
     target: &'static str,
     level: u8,
     message: String,
     ids: Ids,
-    /// How many lines before it were dropped.
+    /// The number of lines dropped before this one.
     dropped: u64,
 }
 
@@ -152,7 +152,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
     }
 }
 
-/// The level in numbers of `logging`.
+/// The level as a number of Python's `logging`.
 fn level(level: Level) -> u8 {
     match level {
         Level::ERROR => 40,
@@ -163,14 +163,14 @@ fn level(level: Level) -> u8 {
     }
 }
 
-/// Hands lines to Python until nobody logs any more, or Python ends.
+/// Passes lines to Python until all senders are gone or the interpreter shuts down.
 fn hand_over(waiting: &Receiver<Line>) {
     while let Ok(first) = waiting.recv() {
         let more = waiting.try_iter().take(BATCH_MAX);
         let lines: Vec<Line> = std::iter::once(first).chain(more).collect();
         let handed = Python::try_attach(|py| {
             for line in lines {
-                // A handler of `logging` that fails must not end the logs.
+                // A failing `logging` handler must not stop further logs.
                 let _ = hand(py, &line);
             }
         });
@@ -195,7 +195,7 @@ fn hand(py: Python<'_>, line: &Line) -> PyResult<()> {
     keywords.set_item("extra", extra)?;
     if line.dropped > 0 {
         let what = format!(
-            "{} log lines were dropped: Python did not take them in time",
+            "{} log lines were dropped because Python did not read them in time",
             line.dropped
         );
         logger.call_method("log", (30, "%s", what), Some(&keywords))?;

@@ -1,4 +1,4 @@
-//! The pydantic models: their fields in the order of the contract, and how an instance is made without pydantic's validation.
+//! The pydantic models: their fields in the order of the contract, and how to make an instance without pydantic's validation.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,24 +15,24 @@ pub(crate) enum Kind {
     ExecutionRecord,
 }
 
-/// What a field takes, and what it is where it is missing.
+/// The type of a field, and its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// A text that is not empty; required.
+    /// A non-empty string; required.
     Name,
-    /// A text; required.
+    /// A string; required.
     Text,
-    /// A text; a new id by default.
+    /// A string; a new id by default.
     Id,
-    /// A text or null; null by default.
+    /// A string or null; null by default.
     OptionalText,
     /// An object; empty by default.
     Object,
     /// An object or null; null by default.
     OptionalObject,
-    /// A list of texts; empty by default.
+    /// A list of strings; empty by default.
     Texts,
-    /// A whole number of 64 bits that is not negative; 0 by default.
+    /// An unsigned 64-bit integer; 0 by default.
     Count,
     /// An RFC 3339 time; now by default.
     Time,
@@ -98,7 +98,7 @@ const EXECUTION_RECORD: [Field; 2] = [
     field("details", Rule::Object),
 ];
 
-/// The fields of the largest model.
+/// The number of fields of the largest model.
 pub(crate) const FIELDS_MAX: usize = 12;
 
 /// The values of a model's fields, in the order of [`Kind::fields`]; `None` where the text does not have the field.
@@ -129,7 +129,7 @@ impl Kind {
         KINDS[self as usize].1
     }
 
-    /// Whether a dict's key is one of its fields.
+    /// Whether the key of a dict is one of its fields.
     pub(crate) fn has(self, key: &Bound<'_, PyAny>) -> bool {
         let key = key.cast::<PyString>().ok();
         let key = key.and_then(|key| key.to_str().ok());
@@ -148,7 +148,7 @@ impl Kind {
         })
     }
 
-    /// The model that `class` is, or derives from.
+    /// The model that `class` is or derives from.
     pub(crate) fn of(class: &Bound<'_, PyType>) -> PyResult<Option<Self>> {
         let py = class.py();
         let models = Models::get(py)?;
@@ -160,7 +160,7 @@ impl Kind {
         Ok(None)
     }
 
-    /// The model that `class` is, and not one that it derives from.
+    /// The model that `class` is, not counting subclasses.
     pub(crate) fn exactly(class: &Bound<'_, PyType>) -> PyResult<Option<Self>> {
         let py = class.py();
         let models = Models::get(py)?;
@@ -170,7 +170,7 @@ impl Kind {
     }
 }
 
-/// What is needed of Python's side, looked up once.
+/// The Python objects that this module needs, looked up once.
 pub(crate) struct Models {
     classes: Vec<Py<PyType>>,
     claim: Py<PyType>,
@@ -204,12 +204,12 @@ impl Models {
         self.classes[kind as usize].bind(py)
     }
 
-    /// Whether `body` was stored as a claim, so that the limits of claims hold for it.
+    /// Whether `body` was stored as a claim, so that the limits for claims apply.
     pub(crate) fn is_claim(&self, body: &Bound<'_, PyAny>) -> PyResult<bool> {
         body.is_instance(self.claim.bind(body.py()))
     }
 
-    /// An instance of `kind`, as pydantic makes it; `None` if a required field is missing.
+    /// Makes an instance of `kind` as pydantic would; `None` if a required field is missing.
     pub(crate) fn instance<'py>(
         &self,
         py: Python<'py>,
@@ -242,7 +242,7 @@ impl Models {
 }
 
 impl Rule {
-    /// What a field is where it is missing; `None` if it is required.
+    /// The default of a field; `None` if the field is required.
     fn default(self, py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
         Ok(Some(match self {
             Self::Name | Self::Text | Self::Status => return Ok(None),

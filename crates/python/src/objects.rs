@@ -1,4 +1,4 @@
-//! Files into containers and out of them, each in one message.
+//! Puts files into containers and gets them, each in one message.
 
 use crate::client::{answered, read};
 use crate::errors::{self, RefusedError};
@@ -23,12 +23,12 @@ enum Source {
 
 #[pymethods]
 impl Installation {
-    /// The most bytes of a message, as `PUDATO_CLAIM_BYTES_MAX` sets it.
+    /// The maximum size of a message in bytes (`PUDATO_CLAIM_BYTES_MAX`).
     fn message_bytes_max(&self) -> u64 {
         self.opened.settings().claim_bytes_max
     }
 
-    /// As `call`, with a file or bytes as the data of the Command.
+    /// Like `call`, with a file or bytes as the data of the Command.
     fn put(&self, command: &[u8], source: Source, timeout_ms: u64) -> PyResult<Task> {
         let mut command = read(command)?;
         let opened = Arc::clone(&self.opened);
@@ -44,7 +44,7 @@ impl Installation {
         })
     }
 
-    /// As `call`, for an object: the result has its bytes, if the Command succeeded, and the Result's text without them.
+    /// Like `call`, for an object: returns its bytes, if the Command succeeded, and the Result as JSON without them.
     fn get(&self, command: &[u8], timeout_ms: u64) -> PyResult<Task> {
         let command = read(command)?;
         let opened = Arc::clone(&self.opened);
@@ -64,7 +64,7 @@ fn pyo3_bytes(bytes: Vec<u8>) -> std::borrow::Cow<'static, [u8]> {
     std::borrow::Cow::Owned(bytes)
 }
 
-/// Puts the data into the payload.
+/// Adds the data to the payload.
 fn fill(command: &mut Command, source: Source, max: u64) -> PyResult<()> {
     let (name, bytes) = match source {
         Source::Bytes(bytes) => ("the data".to_owned(), bytes),
@@ -87,7 +87,7 @@ fn file(path: &Path, max: u64) -> PyResult<Vec<u8>> {
         let name = path.display().to_string();
         match (error.kind(), std::fs::metadata(path)) {
             (ErrorKind::FileTooLarge, Ok(found)) => too_large(&name, found.len(), found.len(), max),
-            // With its number, so that Python raises FileNotFoundError and the like.
+            // Keep the error number, so that Python raises FileNotFoundError or a similar class.
             _ => match error.raw_os_error() {
                 Some(number) => PyOSError::new_err((number, error.to_string(), name)),
                 None => PyOSError::new_err(format!("{name}: {error}")),
@@ -99,12 +99,12 @@ fn file(path: &Path, max: u64) -> PyResult<Vec<u8>> {
 fn too_large(name: &str, count: u64, length: u64, max: u64) -> PyErr {
     let [count, length, max] = [count, length, max].map(thousands);
     RefusedError::new_err(format!(
-        "{name}: {count} bytes, in a message at least {length}, which carries at most {max}: raise PUDATO_CLAIM_BYTES_MAX here and for \
+        "{name}: {count} bytes, which need at least {length} in a message that can carry at most {max}: raise PUDATO_CLAIM_BYTES_MAX here and for \
          the workers, or copy the file to the container's location yourself"
     ))
 }
 
-/// The bytes of the object, which leave the Result.
+/// Takes the bytes of the object out of the Result.
 fn taken(result: &mut Reply) -> PyResult<Vec<u8>> {
     let data = result.data.as_mut();
     let take = |name: &str| data.as_ref()?.get(name)?.as_str().map(str::to_owned);
@@ -116,7 +116,7 @@ fn taken(result: &mut Reply) -> PyResult<Vec<u8>> {
         (None, None) => {
             return Err(errors::field(
                 "data",
-                "the Result has no bytes of the object",
+                "the Result does not contain the object's bytes",
             ));
         }
     };

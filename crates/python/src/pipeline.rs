@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[pymethods]
 impl Installation {
-    /// Runs a pipeline. The task reports `progress` as JSON, and `waiting` as `call` does. Its result is the outcome as JSON.
+    /// Runs a pipeline. The task reports `progress` as JSON, and `waiting` as `call` does. It returns the outcome as JSON.
     #[pyo3(signature = (file, *, resume, from_step, allow_files_outside))]
     fn run(
         &self,
@@ -35,7 +35,7 @@ impl Installation {
             allow_files_outside,
         };
         Task::start_with(move |shared| async move {
-            // A run is not `Send`, so it has a thread of its own.
+            // A run is not `Send`, so it needs its own thread.
             let executor = tokio::runtime::Handle::current();
             let run = tokio::task::spawn_blocking(move || {
                 executor.block_on(async { asked.run(opened, &shared).await })
@@ -45,7 +45,7 @@ impl Installation {
     }
 }
 
-/// The run that was asked for.
+/// Starts or resumes the requested run.
 struct Asked {
     file: PathBuf,
     resume: Option<String>,
@@ -107,13 +107,13 @@ fn position(pipeline: &Pipeline, name: &str) -> PyResult<usize> {
     })
 }
 
-/// The state that a run without an outcome left behind.
+/// Describes the state that an interrupted run left behind.
 fn left(job: Option<String>, begun: Begun) -> String {
     match (job, begun) {
         (None, _) | (_, Begun::Nothing) => "no job was created".into(),
         (Some(job), Begun::Unknown) => format!("it is not known yet whether {job} was created"),
         (Some(job), Begun::Job) => {
-            format!("commands that were already sent still run; continue with resume={job:?}")
+            format!("commands that have already been sent still run; continue with resume={job:?}")
         }
     }
 }
@@ -121,7 +121,7 @@ fn left(job: Option<String>, begun: Begun) -> String {
 /// Reports the progress of a pipeline.
 struct Told<'a> {
     pipeline: &'a Pipeline,
-    /// The number of steps that were asked for.
+    /// The number of selected steps.
     wanted: usize,
     shared: &'a Shared,
     job: Arc<Mutex<Option<String>>>,

@@ -1,5 +1,5 @@
-//! What a caller may give as a topic or a queue: a name, or the address that the settings have for it. Any other address is refused, so
-//! that a message never goes to a topic of the same name in another account.
+//! Resolves a topic or queue that a caller names: by its name, or by the address in the settings. Any other address is an error, so that a
+//! message never goes to a topic with the same name in another account.
 
 use pudato_runtime::settings::services;
 use pudato_runtime::{Names, Settings};
@@ -7,7 +7,7 @@ use pudato_runtime::{Names, Settings};
 /// The name of the topic with this ARN or name.
 ///
 /// # Errors
-/// It is not a topic of this installation. The text says what was expected.
+/// It is not a topic of this installation. The error says what was expected.
 pub(crate) fn topic(settings: &Settings, place: &str) -> Result<String, String> {
     let names = Names::new(&settings.prefix);
     let wrong = |expected: &str| Err(format!("topic_arn: expected {expected}, found {place:?}"));
@@ -22,7 +22,7 @@ pub(crate) fn topic(settings: &Settings, place: &str) -> Result<String, String> 
     if is_name(place) {
         return match variable {
             Some(variable) if is_aws && own.is_none() => {
-                Err(format!("topic_arn: {place} has no address; set {variable}"))
+                Err(format!("topic_arn: {place} has no ARN; set {variable}"))
             }
             _ => Ok(place.to_owned()),
         };
@@ -40,7 +40,7 @@ pub(crate) fn topic(settings: &Settings, place: &str) -> Result<String, String> 
         (None, Some(variable)) => Err(format!(
             "topic_arn: {place:?} is not a topic of this installation; set {variable} to use it"
         )),
-        // A service of one's own has no setting: its topic is beside that of Results.
+        // A custom service has no setting: its topic is in the account and region of the results topic.
         (_, None) if carried.is_some() && beside(place, ':') == results(settings) => {
             Ok(name.to_owned())
         }
@@ -48,7 +48,7 @@ pub(crate) fn topic(settings: &Settings, place: &str) -> Result<String, String> 
     }
 }
 
-/// The account and region of the topic of Results.
+/// The account and region of the results topic.
 fn results(settings: &Settings) -> Option<&str> {
     let topic = Names::new(&settings.prefix).results();
     let carried = Names::new(&settings.prefix).carries(&topic)?.to_owned();
@@ -59,7 +59,7 @@ fn results(settings: &Settings) -> Option<&str> {
 /// The name of the queue with this URL or name.
 ///
 /// # Errors
-/// It is not a queue of this installation. The text says what was expected.
+/// It is not a queue of this installation. The error says what was expected.
 pub(crate) fn queue(settings: &Settings, place: &str) -> Result<String, String> {
     let names = Names::new(&settings.prefix);
     let wrong = |expected: &str| Err(format!("queue_url: expected {expected}, found {place:?}"));
@@ -81,7 +81,7 @@ pub(crate) fn queue(settings: &Settings, place: &str) -> Result<String, String> 
         .filter(|reader| services::has_queue_setting(reader))
         .map(services::queue_variable);
     let own = reader.and_then(|reader| urls.get(reader));
-    // Dead-letter queues, and those of services and subscribers of one's own, have no setting: they are beside a queue that has one.
+    // Dead-letter queues and the queues of custom services and subscribers have no setting: they are next to a queue that has one.
     let is_beside = || {
         urls.values()
             .any(|own| beside(own, '/') == beside(place, '/'))
@@ -100,12 +100,12 @@ pub(crate) fn queue(settings: &Settings, place: &str) -> Result<String, String> 
     }
 }
 
-/// Neither topics nor queues have these characters in their names.
+/// Names of topics and queues cannot contain these characters.
 fn is_name(place: &str) -> bool {
     !place.is_empty() && !place.contains([':', '/'])
 }
 
-/// An address without its last part.
+/// Returns an address without its last part.
 fn beside(address: &str, separator: char) -> Option<&str> {
     address.rsplit_once(separator).map(|(beside, _)| beside)
 }

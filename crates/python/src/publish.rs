@@ -1,4 +1,4 @@
-//! Publishing: full batches, several at a time, and an outcome for each message.
+//! Publishes messages in full batches, several at a time, with an outcome for each message.
 
 use crate::errors;
 use crate::installation::Installation;
@@ -12,9 +12,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// The most batches in flight. On AWS, the publisher makes fewer calls for one topic at a time; the others are then ready.
+/// The maximum number of batches in flight. On AWS, the publisher makes fewer concurrent calls per topic; the other batches wait, ready to send.
 const BATCHES: usize = 8;
-/// The most messages that are made ready at the same time. It counts only if they are stored as claims.
+/// The maximum number of messages to prepare at once. It matters only for messages that are stored as claims.
 const READY: usize = 8;
 
 type Outcome = Result<String, Error>;
@@ -25,7 +25,7 @@ type Published<'py> = (Option<String>, Option<Bound<'py, PyAny>>);
 #[pymethods]
 impl Installation {
     /// Publishes messages of one kind (`command`, `result` or `event`), each an encoded text, to a topic given by its ARN or name. Returns
-    /// for each message its id, or the exception that tells why it has none.
+    /// for each message its id, or the exception that says why it has none.
     fn publish<'py>(
         &self,
         py: Python<'py>,
@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    /// Reads the body, and makes it ready to be published.
+    /// Parses the body and prepares it for publishing.
     async fn ready(self, opened: &Opened, topic: &str, body: &str) -> Result<Message, Error> {
         let (body, outbox) = (body.as_bytes(), &opened.outbox);
         let invalid = |error: FieldError| Error::new(ErrorKind::Invalid, error.to_string());
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-/// Publishes all, in their order as far as the fabric keeps it.
+/// Publishes all messages, in order if the fabric keeps the order.
 async fn publish(opened: &Opened, kind: Kind, topic: &str, bodies: Vec<String>) -> Vec<Outcome> {
     let limits = match opened.fabric.publisher.limits(topic).await {
         Ok(limits) => limits,
@@ -115,13 +115,18 @@ async fn publish(opened: &Opened, kind: Kind, topic: &str, bodies: Vec<String>) 
             sent[at] = Some(outcome);
         }
     }
-    let unknown = || Error::new(ErrorKind::Unavailable, "publish: the fabric gave no answer");
+    let unknown = || {
+        Error::new(
+            ErrorKind::Unavailable,
+            "publish: the fabric reported no outcome",
+        )
+    };
     sent.into_iter()
         .map(|outcome| outcome.unwrap_or_else(|| Err(unknown())))
         .collect()
 }
 
-/// Sends a batch of messages, each with its place. Returns the outcomes with the places.
+/// Sends a batch of messages, each with its index. Returns the outcomes with the indexes.
 async fn send(opened: &Opened, topic: &str, batch: Vec<(usize, Message)>) -> Vec<(usize, Outcome)> {
     let (places, batch): (Vec<usize>, Vec<Message>) = batch.into_iter().unzip();
     let outcomes = match opened.fabric.publisher.publish(topic, batch).await {
@@ -131,7 +136,7 @@ async fn send(opened: &Opened, topic: &str, batch: Vec<(usize, Message)>) -> Vec
     places.into_iter().zip(outcomes).collect()
 }
 
-/// Fills batches to the limits of the topic, in the order of the messages.
+/// Fills batches up to the limits of the topic, in the order of the messages.
 fn batches(messages: Vec<(usize, Message)>, limits: &Limits) -> Vec<Vec<(usize, Message)>> {
     let mut batches: Vec<Vec<(usize, Message)>> = Vec::new();
     let mut bytes = 0;

@@ -1,5 +1,5 @@
-//! Reads a JSON text straight to Python's values. It accepts only what `pudato_protocol` accepts, and otherwise gives up without a reason:
-//! the careful path (`codec.rs`) then finds the words for the error, or reads what this one cannot.
+//! Parses JSON directly into Python values. It accepts only what `pudato_protocol` accepts, and otherwise gives up without an error text: the
+//! slow path (`codec.rs`) then words the error, or parses what this one cannot.
 
 use crate::keys::KeptKeys;
 use crate::models::{FIELDS_MAX, Kind, Models, Rule, Values};
@@ -10,10 +10,10 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// From here on a number in a text may be an integer of which a float is only an approximation: 2 to the power of 63.
+/// From here on (2 to the power of 63), a number may be an integer that a float can only approximate.
 const EXACT_BELOW: f64 = (1_u64 << 63) as f64;
 
-/// Reads a whole text as one message.
+/// Parses a whole text as one message.
 pub(crate) fn message<'py>(
     py: Python<'py>,
     kind: Kind,
@@ -30,7 +30,7 @@ pub(crate) fn message<'py>(
     whole(Model { at, kind }, text)
 }
 
-/// Reads a whole text as any value, with as many keys as it has.
+/// Parses a whole text as any value, with any number of keys.
 pub(crate) fn value<'py>(py: Python<'py>, text: &str) -> Option<Bound<'py, PyAny>> {
     let (keys, kept) = (Keys::new(usize::MAX), KeptKeys::take());
     let at = At {
@@ -65,7 +65,7 @@ impl At<'_, '_> {
     }
 }
 
-/// Python has no memory left, or the like. The careful path meets it again.
+/// Python is out of memory or has a similar problem. The slow path will run into it again and report it.
 fn failed<E: Error>(_: PyErr) -> E {
     E::custom("Python")
 }
@@ -102,7 +102,7 @@ impl<'de, 'py> Visitor<'de> for Any<'_, 'py> {
         Ok(value.into_any())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        // `-0` is an integer, and this reader is told of a float.
+        // `-0` is an integer, but serde reports a float here.
         if value.abs() >= EXACT_BELOW || (value == 0.0 && value.is_sign_negative()) {
             return Err(E::custom("perhaps an integer"));
         }
@@ -156,7 +156,7 @@ impl<'py> Visitor<'_> for Key<'_, 'py> {
     }
 }
 
-/// Reads a text in an array.
+/// Parses a string in an array.
 struct Text<'py>(Python<'py>);
 
 impl<'de, 'py> DeserializeSeed<'de> for Text<'py> {
@@ -176,8 +176,8 @@ impl<'py> Visitor<'_> for Text<'py> {
     }
 }
 
-/// Reads an object as a model. It gives up at a field that the model does not have: the text may be an envelope, or a duplicate of the
-/// field may follow.
+/// Parses an object as a model. It gives up at a field that the model does not have, because the text may be an envelope, or may repeat
+/// the field.
 #[derive(Clone, Copy)]
 struct Model<'k, 'py> {
     at: At<'k, 'py>,
@@ -215,7 +215,7 @@ impl<'de, 'py> Visitor<'de> for Model<'_, 'py> {
     }
 }
 
-/// Reads the name of a field as its place in the model. `next` is the likely one: writers keep the order.
+/// Parses the name of a field as its index in the model. It tries `next` first, because writers keep the order.
 struct Name {
     kind: Kind,
     next: usize,

@@ -1,4 +1,4 @@
-//! What the registry and the queues know: jobs, steps, and all about a correlation id. The installation must have a registry
+//! Asks the registry and the queues about jobs, steps and correlation ids. The installation must have a registry
 //! ([`Settings::answered_by_registry`](crate::settings::Settings)).
 
 use crate::errors;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 #[pymethods]
 impl Installation {
-    /// Jobs, the newest first. The result is a JSON list.
+    /// Lists jobs, the newest first. Returns a JSON list.
     #[pyo3(signature = (*, pipeline, environment, status, limit))]
     fn jobs(
         &self,
@@ -42,7 +42,7 @@ impl Installation {
         })
     }
 
-    /// A job with its steps. The result is a JSON object, or None if there is no such job.
+    /// Finds a job with its steps. Returns a JSON object, or None if there is no such job.
     fn job(&self, job_id: String) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start(async move {
@@ -56,7 +56,7 @@ impl Installation {
         })
     }
 
-    /// All that is known about a correlation id. The result is a JSON object.
+    /// Finds everything known about a correlation id. Returns a JSON object.
     fn trace(&self, correlation_id: String) -> PyResult<Task> {
         let opened = Arc::clone(&self.opened);
         Task::start(async move {

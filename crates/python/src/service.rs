@@ -1,4 +1,4 @@
-//! Services without a queue: a Command in, its Result out.
+//! Runs services without a queue: each takes a Command and returns its Result.
 
 use crate::errors;
 use crate::lambda::applied;
@@ -43,13 +43,13 @@ impl Registry {
         opened(SqliteRegistry::in_memory())
     }
 
-    /// The registry in a database of PostgreSQL. It connects when it is used.
+    /// The registry in a PostgreSQL database. It connects on first use.
     #[staticmethod]
     fn postgres(url: &str) -> PyResult<Self> {
         opened(PostgresRegistry::new(url))
     }
 
-    /// Writes a Result, given as JSON, as the results consumer does. Returns what became of it.
+    /// Writes a Result, given as JSON, as the results consumer does. Returns the outcome.
     fn apply(&self, py: Python<'_>, result: &[u8]) -> PyResult<&'static str> {
         let result: Reply = decode_claim(result).map_err(|error| errors::message(&error))?;
         let store = Arc::clone(&self.store);
@@ -69,7 +69,7 @@ pub(crate) struct Service {
 
 #[pymethods]
 impl Service {
-    /// The handler of one of pudato's own services, by the settings. Its warehouse may be in memory instead.
+    /// The handler of a built-in service, from the settings. Its warehouse may be in memory instead.
     #[new]
     #[pyo3(signature = (settings, name, is_in_memory=false))]
     fn new(py: Python<'_>, settings: &Settings, name: &str, is_in_memory: bool) -> PyResult<Self> {
@@ -83,7 +83,7 @@ impl Service {
         Ok(Self { handler })
     }
 
-    /// The registry's handler on a store.
+    /// The registry's handler on a given store.
     #[staticmethod]
     fn registry(registry: &Registry) -> Self {
         let store = Arc::clone(&registry.store);

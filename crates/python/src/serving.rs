@@ -1,4 +1,4 @@
-//! Serving: the worker of a service, or the results consumer, until it is told to drain.
+//! Runs the worker of a service, or the results consumer, until `drain` is called.
 
 use crate::errors;
 use crate::handler::OwnHandler;
@@ -16,7 +16,7 @@ pub(crate) fn own(handlers: Vec<PyRef<'_, OwnHandler>>) -> Vec<Arc<dyn Handler>>
     handlers.map(|one| Arc::clone(&one.handler)).collect()
 }
 
-/// An installation whose services run here.
+/// An installation whose services run in this process.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Serving {
     opened: Arc<Opened>,
@@ -25,7 +25,7 @@ pub(crate) struct Serving {
 
 #[pymethods]
 impl Serving {
-    /// Opens an installation with Python handlers beside pudato's own. A handler of `pool` may ask it to drain.
+    /// Opens an installation with Python handlers in addition to the built-in ones. A handler in `pool` can ask it to drain.
     #[new]
     #[pyo3(signature = (settings, handlers, pool=None))]
     fn new(
@@ -64,7 +64,7 @@ impl Serving {
         ran.map_err(errors::open)
     }
 
-    /// Stops receiving, finishes the messages in flight within the grace time, and lets `run` return. It returns at once.
+    /// Stops receiving, finishes the messages in flight within the drain time, and makes `run` return. `drain` itself returns immediately.
     fn drain(&self) {
         self.drain.cancel();
     }

@@ -1,4 +1,4 @@
-//! A session of boto3: its region, and its credentials, which may end and are asked for again in time.
+//! A boto3 session: its region, and its credentials, which are fetched again before they expire.
 
 use async_trait::async_trait;
 use pudato_runtime::settings::{AwsCredentials, AwsSession, CredentialsSource};
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who a program is on AWS, as a session of boto3 says.
+/// The AWS identity of a program, from a boto3 session.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Session {
     region: Option<String>,
@@ -15,8 +15,8 @@ pub(crate) struct Session {
 
 #[pymethods]
 impl Session {
-    /// `ask` returns the access key, the secret key and the token, which may be None. It is called at once and, if `again_ms` is given,
-    /// every so many milliseconds.
+    /// `ask` returns the access key, the secret key and the token, which may be None. It is called immediately and, if
+    /// `again_ms` is set, at that interval.
     #[new]
     #[pyo3(signature = (region=None, ask=None, again_ms=None))]
     fn new(region: Option<String>, ask: Option<Py<PyAny>>, again_ms: Option<u64>) -> Self {
@@ -47,11 +47,11 @@ struct Asked {
 #[async_trait]
 impl CredentialsSource for Asked {
     async fn credentials(self: Arc<Self>) -> Result<AwsCredentials, String> {
-        // Python may call AWS for them, or hold the GIL for long.
+        // Python may call AWS for the credentials, or hold the GIL for a long time.
         let asked = tokio::task::spawn_blocking(move || Python::try_attach(|py| self.ask(py)));
         match asked.await {
             Ok(Some(credentials)) => credentials,
-            Ok(None) => Err("the interpreter is ending".into()),
+            Ok(None) => Err("the interpreter is shutting down".into()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Checked settings, with the origin of each.
+/// Validated settings, each with its origin.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Settings {
     pub(crate) loaded: pudato_runtime::Settings,
@@ -39,12 +39,12 @@ impl Settings {
             file: file.as_deref().map(Path::new),
         });
         let mut loaded = loaded.map_err(|error| errors::settings(&error))?;
-        // A program may change its folder after it has read its settings.
+        // A program may change its working directory after it has read its settings.
         make_absolute(&mut loaded);
         Ok(Self { loaded })
     }
 
-    /// The same settings for a program that needs the registry, if these are for one that does not: whose Results arrive on a queue.
+    /// If these settings are for a program whose Results arrive on a queue, returns the same settings for a program that uses the registry.
     fn answered_by_registry(&self) -> Option<Self> {
         let mut loaded = self.loaded.clone();
         let is_needed = loaded.replies != Replies::Registry;
@@ -74,7 +74,7 @@ impl Settings {
     }
 }
 
-/// Takes relative paths as from the current folder, whatever it is later.
+/// Resolves relative paths against the current folder, even if that changes later.
 fn make_absolute(settings: &mut pudato_runtime::Settings) {
     let mut paths = vec![&mut settings.data_dir];
     let places = [Some(&mut settings.registry), settings.answers.as_mut()];

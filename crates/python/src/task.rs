@@ -1,4 +1,4 @@
-//! Work that runs in Rust while Python does something else: started by a call, waited for by a thread or by an event loop.
+//! Work that runs in Rust while Python does something else. A call starts it; a thread or an event loop waits for it.
 
 use crate::errors::PudatoError;
 use crate::waiting::{LISTEN_EVERY, executor};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a task made, for the thread that asks for it.
+/// The result of a task, converted in the thread that asks for it.
 pub(crate) type Made = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Py<PyAny>> + Send>;
 
 /// A task's result of any kind that Python knows.
@@ -25,22 +25,22 @@ where
     Ok(Box::new(move |py: Python<'_>| value.into_py_any(py)))
 }
 
-/// The kind and the text of something that a task reports before it ends.
+/// The kind and the text of a report that a task makes before it ends.
 type Told = (&'static str, String);
 
-/// The tasks that run, so that a program that ends can wait for them.
+/// The number of running tasks, so that the process can wait for them before it exits.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Cancels every task, when the process ends.
+/// Cancels every task when the process exits.
 static ENDING: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
-/// A running task. If nobody refers to it any more, it is cancelled.
+/// A running task. Dropping the last reference cancels it.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Task {
     shared: Arc<Shared>,
 }
 
-/// What a task and those who wait for it have in common.
+/// The state that a task shares with its waiters.
 pub(crate) struct Shared {
     state: Mutex<State>,
     news: Condvar,
@@ -97,7 +97,7 @@ impl Shared {
 }
 
 impl Task {
-    /// Starts work that is dropped where it stands when the task is cancelled.
+    /// Starts work that is dropped immediately when the task is cancelled.
     pub(crate) fn start<F>(work: F) -> PyResult<Self>
     where
         F: Future<Output = PyResult<Made>> + Send + 'static,
@@ -111,7 +111,7 @@ impl Task {
         })
     }
 
-    /// Starts work that reports, and that ends by itself soon after the task is cancelled.
+    /// Starts work that makes reports, and that ends by itself soon after the task is cancelled.
     pub(crate) fn start_with<F>(work: impl FnOnce(Arc<Shared>) -> F) -> PyResult<Self>
     where
         F: Future<Output = PyResult<Made>> + Send + 'static,
@@ -130,7 +130,7 @@ impl Task {
                 Ok(outcome) => outcome,
                 Err(error) => Err(PudatoError::new_err(format!("pudato: {error}"))),
             };
-            // A thread that waits while the process ends has nobody to tell.
+            // During process exit, nobody needs the outcome.
             if !ENDING.is_cancelled() {
                 own.end(outcome);
             }
@@ -140,17 +140,17 @@ impl Task {
     }
 }
 
-/// The outcome of a cancelled task, which nobody waits for any more.
+/// The outcome of a cancelled task. Nobody waits for it any more.
 pub(crate) fn cancelled() -> PyErr {
     PyKeyboardInterrupt::new_err("cancelled")
 }
 
 #[pymethods]
 impl Task {
-    /// Waits, without holding the GIL, until there is something new: what was reported since, and whether the task is done. If a signal
-    /// handler raises meanwhile, as for Ctrl-C, the task is cancelled.
+    /// Waits without the GIL until there is news. Returns the new reports, and whether the task is done. If a signal handler raises during the
+    /// wait, as for Ctrl-C, the task is cancelled.
     fn wait(&self, py: Python<'_>) -> PyResult<(Vec<Told>, bool)> {
-        // Refuses a forked child, which would wait for ever.
+        // Raises in a forked child, which would otherwise wait forever.
         executor()?;
         loop {
             if let Some(news) = py.detach(|| self.shared.news_within(LISTEN_EVERY)) {
@@ -163,19 +163,19 @@ impl Task {
         }
     }
 
-    /// As `wait`, without waiting.
+    /// Like `wait`, but returns immediately.
     fn news(&self) -> (Vec<Told>, bool) {
         let mut state = self.shared.state();
         (std::mem::take(&mut state.told), state.is_done)
     }
 
-    /// What the task made. Raises the task's error. Only for a task that is done, and only once.
+    /// Returns the task's result or raises its error. Call it only once, after the task is done.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let outcome = self.shared.state().outcome.take();
         match outcome {
             Some(outcome) => outcome?(py),
             None => Err(PyRuntimeError::new_err(
-                "the task is not done, or its result was taken already",
+                "the task is not done, or its result has already been taken",
             )),
         }
     }
@@ -185,7 +185,7 @@ impl Task {
         self.shared.stop.cancel();
     }
 
-    /// Rings `bell` with `token` now if there is something new, and whenever there is.
+    /// Rings `bell` with `token` whenever there is news, including news that is already waiting.
     fn ring(&self, bell: &Bell, token: u64) {
         let mut state = self.shared.state();
         state.bell = Some((Arc::clone(&bell.rope), token));
@@ -202,8 +202,7 @@ impl Drop for Task {
     }
 }
 
-/// Tells an event loop, by a file descriptor that becomes readable, which tasks have something new. So no thread of Rust ever waits for
-/// the GIL.
+/// Tells an event loop which tasks have news, through a file descriptor that becomes readable. So no Rust thread ever waits for the GIL.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Bell {
     end: UnixStream,
@@ -219,7 +218,7 @@ impl Rope {
     fn pull(&self, token: u64) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push(token);
-        // One byte is enough until the loop looks.
+        // One byte is enough until the event loop reads it.
         if tokens.len() == 1 {
             let _ = (&self.end).write(&[1]);
         }
@@ -259,14 +258,13 @@ impl Bell {
     }
 }
 
-/// The number of tasks that run.
+/// The number of running tasks.
 #[pyfunction]
 pub(crate) fn running() -> usize {
     RUNNING.load(Ordering::SeqCst)
 }
 
-/// Cancels all tasks, because the process ends, and waits up to `ms` milliseconds until they have left nothing behind. Returns whether they
-/// have.
+/// Cancels all tasks at process exit, and waits up to `ms` milliseconds until they have cleaned up. Returns whether they have.
 #[pyfunction]
 pub(crate) fn finish(py: Python<'_>, ms: u64) -> bool {
     ENDING.cancel();

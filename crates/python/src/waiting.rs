@@ -1,4 +1,4 @@
-//! Waits for Rust from Python: without the GIL, and with an ear for Ctrl-C.
+//! Waits for Rust work from Python, without the GIL and interruptible by Ctrl-C.
 
 use crate::errors::PudatoError;
 use pyo3::exceptions::PyRuntimeError;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 
-/// How long a wait lasts at most before it asks Python whether a signal arrived, so that Ctrl-C raises within 100 ms.
+/// How often a wait asks Python whether a signal has arrived, so that Ctrl-C raises within 100 ms.
 pub(crate) const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
 static EXECUTOR: OnceLock<(u32, Runtime)> = OnceLock::new();
 
-/// The executor of this process. Its threads do not survive a fork, and a call in the child would wait for them for ever, so it is refused.
+/// The executor of this process. Its threads do not survive a fork, so a call in the child would wait forever; it raises an error instead.
 pub(crate) fn executor() -> PyResult<&'static Runtime> {
     let own = std::process::id();
     if let Some((pid, runtime)) = EXECUTOR.get() {
@@ -37,7 +37,7 @@ pub(crate) fn executor() -> PyResult<&'static Runtime> {
     Ok(&EXECUTOR.get_or_init(|| (own, runtime)).1)
 }
 
-/// Runs `future` to its end without holding the GIL. An exception of a signal handler, such as KeyboardInterrupt, cancels it.
+/// Runs `future` to completion without the GIL. An exception from a signal handler, such as KeyboardInterrupt, cancels it.
 pub(crate) fn wait<T, F>(py: Python<'_>, future: F) -> PyResult<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -46,7 +46,7 @@ where
     let executor = executor()?;
     let mut task = executor.spawn(future);
     loop {
-        // If the interpreter ends meanwhile, this thread does not come back: PyO3 lets it sleep until the process ends.
+        // If the interpreter shuts down during the wait, this thread never returns: PyO3 blocks it until the process exits.
         let done = py.detach(|| {
             executor.block_on(async { tokio::time::timeout(LISTEN_EVERY, &mut task).await })
         });
@@ -62,24 +62,24 @@ where
     }
 }
 
-/// A panic is a fault of pudato. It becomes an exception that `except Exception` catches, unlike PyO3's.
+/// A panic is a bug in pudato. It becomes an exception that `except Exception` catches, unlike PyO3's own.
 fn panicked(error: JoinError) -> PyErr {
     let what = match error.try_into_panic() {
         Ok(panic) => text(&*panic).to_owned(),
         Err(error) => error.to_string(),
     };
     PudatoError::new_err(format!(
-        "pudato has a fault and gave up on this call, please report it: {what}"
+        "this call failed because of a bug in pudato; please report it: {what}"
     ))
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&'static str>().copied());
-    text.unwrap_or("a panic without a text")
+    text.unwrap_or("a panic without a message")
 }
 
-/// A value with connections. A forked child has a copy of it, and must not drop it: closing SQLite's files there would disturb the parent.
+/// A value with connections. A forked child has a copy of it, but must not drop it: closing SQLite's files there would disrupt the parent.
 pub(crate) struct Own<T> {
     value: Arc<T>,
     pid: u32,
@@ -105,13 +105,13 @@ impl<T> Deref for Own<T> {
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
         if self.pid != std::process::id() {
-            // Its count never reaches zero then.
+            // The extra reference keeps the count from reaching zero.
             let _ = ManuallyDrop::new(Arc::clone(&self.value));
         }
     }
 }
 
-/// Panics where every call runs, so that the tests can see what becomes of it.
+/// Panics inside a call, so that the tests can check the exception.
 #[cfg(debug_assertions)]
 #[pyfunction]
 pub(crate) fn panic_in_a_call(py: Python<'_>, text: String) -> PyResult<()> {

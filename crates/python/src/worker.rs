@@ -1,8 +1,8 @@
-//! Commands on their way to Python and back.
+//! Passes commands to Python and answers back.
 //!
-//! A command that a worker hands over waits here without the GIL. Python threads take it; they stay attached while there is more to take,
-//! because attaching beside a busy Python thread takes about 10 ms (it waits for two switch intervals). So one attach serves all commands
-//! that wait, and a thread is woken only if no other will take the command soon.
+//! A worker queues commands here without the GIL, and Python threads take them. A thread keeps the GIL while more commands wait, because
+//! acquiring it while another Python thread is busy takes about 10 ms (two switch intervals). So a thread that has the GIL handles all waiting
+//! commands, and another one is woken only if no thread will take a command soon.
 
 use pudato_runtime::CancellationToken;
 use pyo3::exceptions::PyValueError;
@@ -16,14 +16,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
-/// A handler that keeps its thread for longer than this is slow: then every waiting command gets a thread of its own at once.
+/// A handler that takes longer than this is slow. While handlers are slow, every waiting command gets its own thread immediately.
 const SLOW: Duration = Duration::from_millis(2);
-/// The time after which a command that no thread took wakes another thread.
+/// How long a command waits before it wakes another thread.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// The weight of the last command when it is decided whether handlers are slow, of this many.
+/// The last command counts as one of this many in the moving average that decides whether handlers are slow.
 const WEIGHTS: u32 = 8;
 
-/// What Python says about a command.
+/// A message from Python about a command.
 pub(crate) enum Said {
     /// A pending Result, as JSON, whose data is the progress.
     Progress(String),
@@ -33,7 +33,7 @@ pub(crate) enum Said {
     Retry {
         /// The reason.
         why: String,
-        /// The earliest time of the next try.
+        /// The minimum delay before the next attempt.
         after: Option<Duration>,
     },
     /// A backend is down.
@@ -47,44 +47,44 @@ pub(crate) struct Job {
     pub(crate) action: &'static str,
     pub(crate) command: String,
     pub(crate) attempt: Option<u32>,
-    /// Until when its lease is renewed, in seconds since the Unix epoch.
+    /// When its lease is no longer renewed, in seconds since the Unix epoch.
     pub(crate) deadline: f64,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) says: mpsc::UnboundedSender<Said>,
-    /// Reports that it waits for a thread, until it is taken.
+    /// Reports that the command is waiting for a thread, until one takes it.
     pub(crate) wait: Option<pudato_handler::Wait>,
 }
 
-/// The commands for the threads of Python, or for its loop.
+/// The commands for the Python threads, or for the event loop.
 pub(crate) struct Queue {
     state: Mutex<State>,
     some: Condvar,
-    /// Notified if a command waits for a thread that runs another one.
+    /// Notified when a command has to wait for a thread that is running another one.
     left: Notify,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
-    /// Commands that nobody waits for any more; only the loop asks.
+    /// Commands whose answer nobody needs any more. Only the event loop uses this.
     cancelled: Vec<u64>,
-    /// The threads that exist, that start, that sleep, and that run a command.
+    /// The numbers of threads that exist, are starting, are sleeping, and are running a command.
     threads: usize,
-    /// The most threads; none for the loop.
+    /// The maximum number of threads; 0 for the event loop.
     threads_max: usize,
     starting: usize,
     idle: usize,
     running: usize,
-    /// Threads that were woken, and have not come for a command yet.
+    /// Threads that have been woken but have not taken a command yet.
     woken: usize,
-    /// Of those, the ones that still sleep.
+    /// Those of them that are still asleep.
     asleep: usize,
-    /// How many commands were taken so far.
+    /// The number of commands taken so far.
     taken: u64,
-    /// Slow commands among the last ones, of [`WEIGHTS`] squared.
+    /// The moving average of slow commands, out of [`WEIGHTS`] squared.
     slow: u32,
     is_closed: bool,
-    /// Wakes the loop, and whether it was woken.
+    /// Wakes the event loop, and whether it has been woken.
     bell: Option<UnixStream>,
     is_rung: bool,
 }
@@ -99,7 +99,7 @@ impl State {
         self.slow = self.slow - self.slow / WEIGHTS + now;
     }
 
-    /// Wakes a thread, if one sleeps and is not woken already.
+    /// Wakes a sleeping thread, unless all of them have been woken.
     fn wake(&mut self, some: &Condvar) {
         if self.idle > self.asleep {
             self.woken += 1;
@@ -110,7 +110,7 @@ impl State {
 
     fn ring(&mut self) {
         if let (Some(bell), false) = (&mut self.bell, self.is_rung) {
-            // A full pipe has been rung often enough.
+            // If the pipe is full, the event loop will wake anyway.
             self.is_rung = bell.write(&[1]).is_ok();
         }
     }
@@ -130,11 +130,11 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is complete before the lock is released.
+        // Ignore poisoning: every change is complete before the lock is released.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a command over. Returns false if Python takes no more.
+    /// Queues a command. Returns false if Python takes no more.
     pub(crate) fn push(&self, job: Job) -> bool {
         let mut state = self.state();
         if state.is_closed {
@@ -154,7 +154,7 @@ impl Queue {
         true
     }
 
-    /// Notes that nobody waits for this command any more.
+    /// Records that nobody needs the answer to this command any more.
     pub(crate) fn cancel(&self, id: u64) {
         let mut state = self.state();
         let waiting = state.waiting.len();
@@ -165,13 +165,13 @@ impl Queue {
         }
     }
 
-    /// Whether a command must wait until a thread has ended another one.
+    /// Whether a command has to wait until a thread has finished another one.
     pub(crate) fn is_full(&self) -> bool {
         let state = self.state();
         state.threads_max > 0 && state.running >= state.threads_max
     }
 
-    /// The number of threads, and of those that run a command.
+    /// The number of threads, and of those that are running a command.
     pub(crate) fn threads(&self) -> (usize, usize) {
         let state = self.state();
         (state.threads, state.running)
@@ -196,7 +196,7 @@ impl Queue {
     fn sleep(&self) {
         let mut state = self.state();
         if !state.waiting.is_empty() && state.woken == 0 {
-            // It came after this thread looked.
+            // The command arrived after this thread last checked.
             state.woken += 1;
             return;
         }
@@ -211,7 +211,7 @@ impl Queue {
         state.asleep = state.asleep.saturating_sub(1);
     }
 
-    /// Wakes another thread for commands that wait although a thread was about to take them: its command is not quick.
+    /// Wakes another thread for commands that a thread was expected to take soon, if that thread's current command turns out to be slow.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -237,13 +237,13 @@ impl Queue {
     }
 }
 
-/// The threads and the loop of Python that handle commands.
+/// The Python threads and the event loop that handle commands.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Pool {
     pub(crate) threads: Arc<Queue>,
     pub(crate) tasks: Arc<Queue>,
     hears: UnixStream,
-    /// Cancelled when a handler asked the program to stop.
+    /// Cancelled when a handler asks the program to stop.
     pub(crate) drain: CancellationToken,
     /// Cancelled when the pool is closed.
     pub(crate) closed: CancellationToken,
@@ -251,7 +251,7 @@ pub(crate) struct Pool {
 
 #[pymethods]
 impl Pool {
-    /// A pool that runs at most `threads_max` handlers at once that are no coroutines.
+    /// A pool that runs at most `threads_max` handlers at once, not counting coroutines.
     #[new]
     fn new(threads_max: usize) -> PyResult<Self> {
         let executor = crate::waiting::executor()?;
@@ -272,7 +272,7 @@ impl Pool {
         })
     }
 
-    /// Counts a thread that will call `take`. Returns false if there are enough.
+    /// Registers a thread that will call `take`. Returns false if there are enough threads.
     fn begin(&self) -> bool {
         let mut state = self.threads.state();
         let is_needed = state.idle + state.starting == 0
@@ -283,7 +283,7 @@ impl Pool {
         is_needed
     }
 
-    /// Waits for a command for this thread, which has ended the command `last`. Returns None when the thread must end.
+    /// Waits for a command for this thread, which has finished the command `last`. Returns None when the thread must exit.
     #[pyo3(signature = (last=None))]
     fn take(&self, py: Python<'_>, last: Option<&Taken>) -> Option<Taken> {
         let queue = &self.threads;
@@ -329,7 +329,7 @@ impl Pool {
         self.hears.as_raw_fd()
     }
 
-    /// Returns the commands for coroutines that wait, the ids of those that nobody waits for any more, and whether the pool is closed.
+    /// Returns the waiting commands for coroutines, the ids of the cancelled ones, and whether the pool is closed.
     fn take_tasks(&self) -> PyResult<(Vec<Taken>, Vec<u64>, bool)> {
         let mut state = self.tasks.state();
         let mut bytes = [0; 64];
@@ -349,20 +349,20 @@ impl Pool {
         Ok((taken, std::mem::take(&mut state.cancelled), state.is_closed))
     }
 
-    /// Ends the threads and the loop once they have returned from their commands.
+    /// Ends the threads and the event loop once they have finished their commands.
     fn close(&self) {
         self.closed.cancel();
         self.threads.close();
         self.tasks.close();
     }
 
-    /// How many threads there are, and how many of them run a command.
+    /// The number of threads, and of those that are running a command.
     fn busy(&self) -> (usize, usize) {
         self.threads.threads()
     }
 }
 
-/// A command that Python took.
+/// A command that Python has taken.
 #[pyclass(frozen, module = "pudato._core")]
 pub(crate) struct Taken {
     job: Job,
@@ -380,7 +380,7 @@ impl Taken {
     }
 
     fn say(&self, said: Said) {
-        // Nobody listens to a command that was cancelled.
+        // If the command was cancelled, nobody is listening.
         let _ = self.job.says.send(said);
     }
 }
@@ -413,7 +413,7 @@ impl Taken {
         self.job.attempt
     }
 
-    /// Until when the lease is renewed, in seconds since the Unix epoch.
+    /// When the lease is no longer renewed, in seconds since the Unix epoch.
     #[getter]
     fn deadline(&self) -> f64 {
         self.job.deadline
@@ -434,7 +434,7 @@ impl Taken {
         self.say(Said::Answer(result, events));
     }
 
-    /// Asks for another try.
+    /// Asks for another attempt.
     #[pyo3(signature = (why, after=None))]
     fn retry(&self, why: String, after: Option<f64>) -> PyResult<()> {
         let after = match after {
@@ -447,12 +447,12 @@ impl Taken {
         Ok(())
     }
 
-    /// Says that a backend is down.
+    /// Reports that a backend is down.
     fn unavailable(&self, why: String) {
         self.say(Said::Unavailable(why));
     }
 
-    /// Gives the command back, and asks the program to stop.
+    /// Releases the command and asks the program to stop.
     fn stop(&self, why: String) {
         self.drain.cancel();
         self.say(Said::Unavailable(why));

@@ -1,4 +1,4 @@
-//! Writes any Python value as JSON.
+//! Serialises any Python value as JSON.
 
 use pudato_protocol::{DEPTH_MAX, blob, float};
 use pyo3::intern;
@@ -8,10 +8,10 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
 
-/// How often a value may become another one before it is written.
+/// How often a value may be converted before it must be serialisable.
 const CHANGES_MAX: usize = 8;
 
-/// Why a value cannot be written, and where it is: the innermost step first.
+/// Why a value cannot be serialised, and its path, innermost step first.
 pub(crate) struct Refused {
     pub(crate) steps: Vec<Step>,
     pub(crate) why: Why,
@@ -23,7 +23,7 @@ pub(crate) enum Step {
 }
 
 pub(crate) enum Why {
-    /// Python's code has to be called, and the writer does not read from snapshots.
+    /// Python code has to be called, but the writer does not work on snapshots.
     Again,
     Rule(String),
     Raised(PyErr),
@@ -80,7 +80,7 @@ impl<'py> Writer<'py> {
         }
     }
 
-    /// Reads a copy of each dict, so that code which it calls may change the dict.
+    /// Works on a copy of each dict, so that the code it calls may change the dict.
     pub(crate) fn of_snapshots(py: Python<'py>) -> Self {
         Self {
             of_snapshots: true,
@@ -88,7 +88,7 @@ impl<'py> Writer<'py> {
         }
     }
 
-    /// Stands before each call of code that may change what is being written.
+    /// Call this before any code that may change the value being serialised.
     pub(crate) fn is_about_to_call(&self) -> Written {
         match self.of_snapshots {
             true => Ok(()),
@@ -96,12 +96,12 @@ impl<'py> Writer<'py> {
         }
     }
 
-    /// Writes any value; `depth` arrays and objects are around it.
+    /// Writes a value that is nested in `depth` arrays and objects.
     pub(crate) fn value(&mut self, value: &Bound<'py, PyAny>, depth: usize) -> Written {
         self.changed(value, depth, 0)
     }
 
-    /// Writes a value that became another one `changes` times.
+    /// Writes a value that has been converted `changes` times.
     fn changed(&mut self, value: &Bound<'py, PyAny>, depth: usize, changes: usize) -> Written {
         if value.is_exact_instance_of::<PyString>() {
             self.string(value)
@@ -123,12 +123,12 @@ impl<'py> Writer<'py> {
         }
     }
 
-    /// Writes what is none of the common types.
+    /// Writes a value that has none of the common types.
     fn other(&mut self, value: &Bound<'py, PyAny>, depth: usize, changes: usize) -> Written {
         let foreign = Foreign::get(self.py)?;
         let class = value.get_type();
         if class.is_subclass(foreign.enumeration.bind(self.py))? {
-            // It may derive from str or int as well, and its value counts.
+            // An enum may also derive from str or int. Its value is what counts.
         } else if let Ok(value) = value.cast::<PyTuple>() {
             return self.items(value.iter(), depth);
         } else if let Ok(value) = value.cast::<PyBytes>() {
@@ -147,7 +147,7 @@ impl<'py> Writer<'py> {
             return self.items(value.iter(), depth);
         }
         if changes == CHANGES_MAX {
-            let reason = format!("its value has no end after {CHANGES_MAX} changes");
+            let reason = format!("it is still not a JSON value after {CHANGES_MAX} conversions");
             return Err(Refused::rule(reason));
         }
         self.is_about_to_call()?;
@@ -166,7 +166,7 @@ impl<'py> Writer<'py> {
         } else if let Ok(number) = value.extract::<u64>() {
             self.json(&number)
         } else {
-            // What has more than 64 bits is a text (docs/design/messages.md, "Values").
+            // Integers of more than 64 bits become strings (docs/design/messages.md, "Values").
             self.string(value.str()?.as_any())
         }
     }
@@ -244,7 +244,7 @@ impl<'py> Writer<'py> {
         Ok(())
     }
 
-    /// The characters of a text.
+    /// Returns the characters of a string.
     #[inline]
     pub(crate) fn text_of<'a>(
         &self,
@@ -261,7 +261,7 @@ impl<'py> Writer<'py> {
         let start = error.value(self.py).getattr(intern!(self.py, "start"));
         let at = start.map_or_else(|_| String::new(), |start| format!(" at {start}"));
         Refused::rule(format!(
-            "expected a text that can be written as UTF-8, found a lone surrogate{at}"
+            "expected a string that can be encoded as UTF-8, found a lone surrogate{at}"
         ))
     }
 
@@ -281,7 +281,7 @@ impl<'py> Writer<'py> {
     }
 }
 
-/// What is needed of Python's side, looked up once.
+/// The Python objects that this module needs, looked up once.
 struct Foreign {
     enumeration: Py<PyType>,
     simple: Py<PyAny>,
@@ -303,7 +303,7 @@ impl Foreign {
     }
 }
 
-/// One level further in.
+/// Returns the depth one level further in.
 pub(crate) fn deeper(depth: usize) -> Result<usize, Box<Refused>> {
     match depth {
         DEPTH_MAX => Err(Refused::rule(format!(

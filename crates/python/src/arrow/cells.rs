@@ -1,4 +1,4 @@
-//! The cells of a column that has no columns within.
+//! The cells of a column without nested columns.
 
 use super::texts;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Collects the values of a column.
 pub(super) trait Cells: Send {
-    /// Adds a value. Returns false if the column's type cannot have it; then the cells are of no further use.
+    /// Adds a value. Returns false if the column's type cannot represent it; then discard these cells.
     fn push(&mut self, value: &Value) -> bool;
 
     /// The values as an array.
@@ -38,7 +38,7 @@ impl Cells for Nulls {
     }
 }
 
-/// Values of a fixed width, and how they are read.
+/// Values of a fixed width, and how to parse them.
 struct Primitive<T: ArrowPrimitiveType, F> {
     builder: PrimitiveBuilder<T>,
     read: F,
@@ -74,7 +74,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Box::new(Primitive { builder, read })
 }
 
-/// As [`primitive`], of a type that has parameters.
+/// Like [`primitive`], for a type with parameters.
 fn typed<T: ArrowPrimitiveType>(
     (count, of): (usize, DataType),
     read: impl Fn(&Value) -> Option<T::Native> + Send + 'static,
@@ -106,7 +106,7 @@ pub(super) fn integers(bits: u8, is_signed: bool, count: usize) -> Box<dyn Cells
     }
 }
 
-/// A number, or one that JSON does not have, in its tagged form.
+/// Reads a number, or a tagged NaN or infinity.
 fn float(value: &Value) -> Option<f64> {
     let Value::Object(tagged) = value else {
         return value.as_f64();
@@ -128,7 +128,7 @@ pub(super) fn doubles(count: usize) -> Box<dyn Cells> {
 
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "the digits are those of a number of 32 bits"
+    reason = "the digits are those of a 32-bit number"
 )]
 pub(super) fn floats(count: usize) -> Box<dyn Cells> {
     primitive::<Float32Type>(count, |value| float(value).map(|number| number as f32))

@@ -1,10 +1,10 @@
-//! The types of columns, read from DuckDB's notation.
+//! The types of columns, parsed from DuckDB's notation.
 
 use super::cells::{self, Cells};
 use super::nested::{Lists, Maps, Structs};
 use arrow_schema::TimeUnit;
 
-/// What a column of an answer becomes in Arrow.
+/// The Arrow type of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     Null,
@@ -30,14 +30,14 @@ pub(super) enum Kind {
     Array(Box<Kind>, i32),
     Struct(Vec<(String, Kind)>),
     Map(Box<Kind>, Box<Kind>),
-    /// Texts; not exact if DuckDB's type is another one that Arrow, or the readers of Arrow, do not have.
+    /// Strings. Not exact if the DuckDB type is one that Arrow or its readers do not have.
     Text {
         is_exact: bool,
     },
 }
 
 impl Kind {
-    /// The kind of a type as an answer names it. Types that are not known are texts.
+    /// The kind of a type, by its name in an answer. Unknown types become strings.
     pub(super) fn of(name: &str) -> Self {
         let mut reader = Reader { rest: name };
         match reader.kind() {
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// Whether no value is a text only because Arrow cannot have its type.
+    /// Whether Arrow can represent the type, so that no value becomes a string.
     pub(super) fn is_exact(&self) -> bool {
         match self {
             Self::Text { is_exact } => *is_exact,
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// Room for `count` values.
+    /// Reserves room for `count` values.
     pub(super) fn cells(&self, count: usize) -> Box<dyn Cells> {
         match self {
             Self::Null => Box::new(cells::Nulls::default()),
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
             "USMALLINT" => integer(16, false),
             "UINTEGER" => integer(32, false),
             "UBIGINT" => integer(64, false),
-            // The widest whole number that readers of Arrow know; larger ones are texts.
+            // The widest integer that readers of Arrow know; wider ones become strings.
             "HUGEINT" => Kind::Decimal {
                 precision: 38,
                 scale: 0,
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
                 self.members()?;
                 Kind::Text { is_exact: false }
             }
-            // INTERVAL, TIMETZ, UHUGEINT, BIT, BIGNUM, GEOMETRY, and the types that a user named.
+            // INTERVAL, TIMETZ, UHUGEINT, BIT, BIGNUM, GEOMETRY, and user-defined types.
             _ => Kind::Text { is_exact: false },
         })
     }
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         rest.is_some()
     }
 
-    /// What is between parentheses that contain none.
+    /// Returns the text between parentheses, without nested ones.
     fn inside(&mut self) -> Option<&'a str> {
         let (inside, rest) = self.rest.strip_prefix('(')?.split_once(')')?;
         self.rest = rest;

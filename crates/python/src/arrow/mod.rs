@@ -1,4 +1,4 @@
-//! Rows of JSON values as Arrow arrays, typed as DuckDB's columns are.
+//! Converts rows of JSON values to Arrow arrays with the types of DuckDB's columns.
 
 mod cells;
 mod kinds;
@@ -12,14 +12,14 @@ use kinds::Kind;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The rows of an answer, and the columns whose values Arrow has only as texts.
+/// The rows of an answer, and the columns that become strings in Arrow.
 pub(crate) struct Table {
     pub(crate) batch: RecordBatch,
     pub(crate) as_text: Vec<String>,
 }
 
-/// Reads `rows`, each a list with one value per column. A column whose type Arrow cannot have, or with a value that its type cannot have
-/// there (as the date `infinity`), becomes texts: of the values themselves if they are texts, otherwise of their JSON.
+/// Parses `rows`, each a list with one value per column. A column becomes strings if Arrow cannot represent its type or one of its values,
+/// such as the date `infinity`. Values that are not strings become their JSON.
 pub(crate) fn table(columns: &[(String, String)], rows: &[Value]) -> Result<Table, ArrowError> {
     let mut kinds: Vec<Kind> = columns.iter().map(|(_, name)| Kind::of(name)).collect();
     let mut cells: Vec<Box<dyn Cells>> = kinds.iter().map(|kind| kind.cells(rows.len())).collect();

@@ -1,4 +1,4 @@
-//! The cells of columns with columns within: lists, structs and maps.
+//! The cells of columns with nested columns: lists, structs and maps.
 
 use super::cells::Cells;
 use arrow_array::{ArrayRef, FixedSizeListArray, ListArray, MapArray, StructArray};
@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Fields};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Lists, of any length or all of the same.
+/// Lists, of variable or fixed length.
 pub(super) struct Lists {
     item: Box<dyn Cells>,
     length: Option<i32>,
@@ -36,7 +36,7 @@ impl Cells for Lists {
         };
         self.valid.push(items.is_some());
         let Some(items) = items else {
-            // All lists of one length have room for it, also where there is none.
+            // In a fixed-length column, even a null list takes up room.
             let room = length.unwrap_or(0);
             self.lengths.push(room);
             return (0..room).all(|_| self.item.push(&Value::Null));
@@ -99,7 +99,7 @@ impl Cells for Structs {
     }
 }
 
-/// Maps: lists of a key and a value each.
+/// Maps, as lists of key-value pairs.
 pub(super) struct Maps {
     keys: Box<dyn Cells>,
     values: Box<dyn Cells>,

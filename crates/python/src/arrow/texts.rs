@@ -1,4 +1,4 @@
-//! Dates, times and numbers from the texts in which answers have them.
+//! Parses dates, times and numbers from the strings in answers.
 
 use arrow_schema::TimeUnit;
 
@@ -26,7 +26,7 @@ pub(super) fn timestamp(text: &str, unit: TimeUnit, has_zone: bool) -> Option<i6
     i64::try_from(in_unit(all, unit)?).ok()
 }
 
-/// The digits of a decimal number, as a whole number of its last place. `None` if it has more places or more digits.
+/// Parses a decimal as an integer scaled to its last place. `None` if it has too many places or digits.
 pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -54,7 +54,7 @@ fn in_unit(nanos: i128, unit: TimeUnit) -> Option<i128> {
     (nanos % per == 0).then_some(nanos / per)
 }
 
-/// The days of a date at the beginning of a text, and what follows it.
+/// Parses a date at the start of a text as days. Returns the rest of the text too.
 fn leading_date(text: &[u8]) -> Option<(i64, &[u8])> {
     let (sign, digits) = match text.first()? {
         b'-' => (-1, &text[1..]),
@@ -75,7 +75,7 @@ fn leading_date(text: &[u8]) -> Option<(i64, &[u8])> {
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar: 400 years have 146,097 days.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Counted from March, so that the day that leap years add comes last.
+    // Count from March, so that the leap day comes last.
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
