@@ -1,4 +1,4 @@
-"""The command `pudato` of the package behaves like the program of that name."""
+"""The package's `pudato` command behaves like the Rust program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from command import PATIENCE, arguments, children, ended, environment, is_runnin
 import pudato
 
 
-def test_help_and_version_are_answers_and_anything_unknown_is_wrong_usage(tmp_path: pathlib.Path) -> None:
+def test_help_and_version_succeed_and_unknown_arguments_are_usage_errors(tmp_path: pathlib.Path) -> None:
     asked = run(tmp_path, "--version")
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"pudato {pudato.__version__}\n", "")
     asked = run(tmp_path, "--help")
@@ -38,7 +38,7 @@ def test_each_kind_of_failure_has_its_exit_code(tmp_path: pathlib.Path) -> None:
         assert "Traceback" not in failed.stderr
 
 
-def test_an_argument_that_is_no_text_is_an_error_of_the_command(tmp_path: pathlib.Path) -> None:
+def test_an_argument_that_is_not_valid_text_is_reported_as_an_error(tmp_path: pathlib.Path) -> None:
     asked = run(tmp_path, "run", b"\xff.yaml")
     assert asked.returncode == 2
     assert asked.stderr.startswith("pudato: ")
@@ -46,7 +46,7 @@ def test_an_argument_that_is_no_text_is_an_error_of_the_command(tmp_path: pathli
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_drains_up_which_leaves_no_process(tmp_path: pathlib.Path, by: signal.Signals) -> None:
+def test_a_signal_drains_pudato_up_and_leaves_no_process_behind(tmp_path: pathlib.Path, by: signal.Signals) -> None:
     with serving(tmp_path) as up:
         assert run(tmp_path, "call", "query", "execute_sql", "sql=SELECT 1").returncode == 0
         engines = children(up.pid)
@@ -58,10 +58,10 @@ def test_a_signal_drains_up_which_leaves_no_process(tmp_path: pathlib.Path, by: 
     until("the engine ends", lambda: not any(is_running(engine) for engine in engines))
 
 
-def test_ctrl_c_ends_a_command_that_waits(tmp_path: pathlib.Path) -> None:
+def test_ctrl_c_ends_a_waiting_command(tmp_path: pathlib.Path) -> None:
     with start(tmp_path, "call", "storage", "list_objects", "container=lake") as call:
         assert call.stderr is not None
-        # It has published the Command, and says that nobody would answer.
+        # It has published the Command and warns that no program would answer.
         line = call.stderr.readline()
         assert "waiting" in line, line
         code, error = ended(call, signal.SIGINT)
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_a_command_that_waits(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("args", [("--help",), ("config",)])
-def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: pathlib.Path, args: tuple[str, ...]) -> None:
+def test_a_closed_output_pipe_is_not_an_error(tmp_path: pathlib.Path, args: tuple[str, ...]) -> None:
     reads, writes = os.pipe()
     os.close(reads)
     with open(writes, "w") as closed:
@@ -86,7 +86,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: pathlib.Path, args:
     assert (asked.returncode, asked.stderr) == (0, "")
 
 
-def test_the_command_loads_nothing_that_it_does_not_need(tmp_path: pathlib.Path) -> None:
+def test_the_command_imports_only_what_it_needs(tmp_path: pathlib.Path) -> None:
     asks = """
 import sys
 sys.argv = ["pudato", "config"]
@@ -107,13 +107,13 @@ print(sorted({"pydantic", "pydantic_core", "boto3", "asyncio", "json"} & set(sys
 
 
 def test_the_demo_answers_and_shows_the_lineage(tmp_path: pathlib.Path) -> None:
-    # As in an installation with nothing but the package.
+    # As in an environment with only the package installed.
     shown = run(tmp_path, "demo", PATH="/usr/bin:/bin")
     assert shown.returncode == 0, shown.stderr
     texas = next(line for line in shown.stdout.splitlines() if line.startswith("Texas"))
     assert texas.split() == ["Texas", "1494", "97", "7798739", "1990", "2002"]
     assert "raw/birdstrikes.csv  10,000 rows" in shown.stdout
-    assert "Left out: dbt" in shown.stdout
+    assert "Not using dbt" in shown.stdout
     again = run(tmp_path, "demo")
     assert again.returncode == 2
     assert "exists already" in again.stderr

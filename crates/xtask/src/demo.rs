@@ -16,7 +16,7 @@ struct Demo {
     folder: PathBuf,
 }
 
-/// `pudato up`, stopped when this is dropped.
+/// `pudato up`, which stops when this is dropped.
 struct Up(Child);
 
 impl Up {
@@ -38,10 +38,10 @@ impl Drop for Up {
     }
 }
 
-/// Runs the demo; what it leaves behind is in `target/demo`.
+/// Runs the demo. Its output stays in `target/demo`.
 pub fn demo() -> Result<(), String> {
     python::ensure_dbt()?;
-    // Nothing of it runs on AWS, whose SDK takes as long to build as all the rest.
+    // The demo does not use AWS, and the SDK takes as long to build as everything else.
     let features = ["--no-default-features", "--features", "dbt,duckdb"];
     let program = [&["build", "-p", "pudato-cli"], &features[..]].concat();
     build("building pudato", &program)?;
@@ -64,7 +64,7 @@ impl Demo {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.pudato);
         command.current_dir(&self.folder);
-        // The demo shows the defaults, whatever the caller's shell has set.
+        // The demo uses the defaults, regardless of the caller's environment.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let is_set = ["PUDATO_", "AWS_", "DBT_"];
@@ -91,7 +91,7 @@ impl Demo {
             .stderr(log)
             .spawn();
         let mut up = Up(child.map_err(|error| format!("pudato up: {error}"))?);
-        // Without it the pipeline would wait for nobody.
+        // If it has ended, the pipeline would wait forever.
         while !self.folder.join("pudato/up.lock").exists() {
             if up
                 .0
@@ -107,14 +107,14 @@ impl Demo {
         Ok(up)
     }
 
-    /// Runs the pipeline; answers its job.
+    /// Runs the pipeline. Returns its job.
     fn job(&self) -> Result<String, String> {
         let file = root().join("examples/birdstrikes/pipeline.yaml");
         say("pudato run", &shown(&file));
         let table = output(self.command().arg("run").arg(&file))?;
         print!("{table}");
         self.keep("run.txt", &table)?;
-        // What the independent check compares: the mart, what did not join, and the export read back.
+        // For the independent check: the mart, the rows that did not join, and the export.
         self.ask("mart.json", "SELECT * FROM mart.strikes_by_state_year", &[])?;
         self.ask(
             "unmatched.json",
@@ -138,7 +138,7 @@ impl Demo {
         fs::write(self.folder.join(name), text).map_err(|error| error.to_string())
     }
 
-    /// Prints the job and the lineage, and leaves them in files as well.
+    /// Prints the job and the lineage, and also writes them to files.
     fn show(&self, job: &str) -> Result<(), String> {
         let lineage = ["lineage", EXPORT];
         say("pudato job show", job);
@@ -172,7 +172,7 @@ fn say(what: &str, about: &str) {
     println!("\n== {what}: {about}");
 }
 
-/// Below the root, a path is shown as a reader in the root would type it.
+/// Shows a path below the root as a user in the root folder would type it.
 fn shown(path: &Path) -> String {
     path.strip_prefix(root())
         .unwrap_or(path)

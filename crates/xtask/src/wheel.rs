@@ -1,6 +1,6 @@
-//! `cargo xtask wheel`: builds the Python package with everything in it: the core, libduckdb and the licences.
+//! `cargo xtask wheel`: builds the wheel of the Python package, with the core, libduckdb and the licences.
 //!
-//! A wheel for everybody's Linux may need glibc 2.28 at most, so it is linked against that by zig, whatever this machine has.
+//! A portable Linux wheel must not need more than glibc 2.28, so zig links it against that version, regardless of this machine's.
 
 use crate::duckdb::{self, Platform};
 use crate::python;
@@ -10,13 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What every Linux that is still maintained has.
+/// The glibc version that every maintained Linux distribution has.
 const COMPATIBILITY: &str = "manylinux_2_28";
 
-/// The largest wheel: PyPI takes 100 MB for a file, and 10 GB for all versions together.
+/// The maximum size of a wheel. PyPI accepts 100 MB per file and 10 GB for all versions of a project.
 const MEGABYTES_MAX: f64 = 45.0;
 
-/// What must be in a wheel, by a part of the file's name.
+/// The files that a wheel must contain, by part of their names.
 const CONTENT: [&str; 9] = [
     "pudato/_core.abi3.so",
     "pudato/_core.pyi",
@@ -29,11 +29,11 @@ const CONTENT: [&str; 9] = [
     "sboms/",
 ];
 
-/// The libraries that the module asks the system for, beside the C library. Without libgcc_s the wheel has zig's unwinder in it, and a
-/// process crashes that ends while threads wait in the module.
+/// The system libraries that the module must link, besides the C library. Without libgcc_s the wheel contains zig's unwinder, and a process
+/// crashes if it exits while threads wait in the module.
 const LINKED: [&str; 1] = ["links libgcc_s.so.1"];
 
-/// Prints the names of the files in a wheel, and what of [`LINKED`] its module names.
+/// Prints the names of the files in a wheel, and which of [`LINKED`] its module links.
 const LIST: &str = "
 import sys, zipfile
 wheel = zipfile.ZipFile(sys.argv[1])
@@ -45,20 +45,20 @@ if b'libgcc_s.so.1' in wheel.read('pudato/_core.abi3.so'):
 /// How a wheel is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// For everybody: optimised and stripped.
+    /// For distribution: optimised and stripped.
     Release,
-    /// For a look on this machine: as everyday programs are built.
+    /// For this machine only: with the options of everyday builds.
     Dev,
 }
 
-/// Builds the wheel for this machine, and for arm64 where its Rust target is installed; says where they are and how large.
+/// Builds the wheel for this machine, and for arm64 if its Rust target is installed. Prints their paths and sizes.
 ///
 /// # Errors
 /// It cannot be built, something is missing in it, or it is too large.
 pub fn build(kind: Kind) -> Result<(), String> {
     let folder = folder();
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    // A build that failed may have left one that is cut off, and nobody should publish one of yesterday.
+    // A failed build may have left a truncated wheel, and an old one must not be published.
     for old in wheels(&folder)? {
         fs::remove_file(&old).map_err(|error| format!("{}: {error}", old.display()))?;
     }
@@ -82,7 +82,7 @@ pub fn build(kind: Kind) -> Result<(), String> {
     }
 }
 
-/// The folder of the libgcc_s.so.1 of an architecture: every Linux has it, and the module is linked against it (`crates/python/build.rs`).
+/// The folder with libgcc_s.so.1 for an architecture. Every Linux has it, and the module links against it (`crates/python/build.rs`).
 fn unwinder(arch: &str) -> Result<PathBuf, String> {
     let places = [
         format!("/lib/{arch}-linux-gnu"),
@@ -95,13 +95,13 @@ fn unwinder(arch: &str) -> Result<PathBuf, String> {
         .find(|folder| folder.join("libgcc_s.so.1").exists())
         .ok_or_else(|| {
             format!(
-                "the wheel for {arch} needs libgcc_s.so.1, which is in none of {}",
+                "the wheel for {arch} needs libgcc_s.so.1, which was not found in {}",
                 places.join(", ")
             )
         })
 }
 
-/// Where wheels are put.
+/// The output folder for wheels.
 pub fn folder() -> PathBuf {
     target().join("wheels")
 }
@@ -158,13 +158,15 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
         None => match duckdb::ensure()? {
             duckdb::Linking::Ready(library) => library,
             duckdb::Linking::Bundled => {
-                return Err("a wheel needs libduckdb, and it cannot be had here".into());
+                return Err(
+                    "a wheel needs libduckdb, which is not available for this machine".into(),
+                );
             }
         },
     };
     let folder_of_library = library.parent().unwrap_or(Path::new("."));
     build.env("DUCKDB_LIB_DIR", folder_of_library);
-    // Where maturin looks for it; cargo names the folder of everyday programs here.
+    // Where maturin looks for libduckdb. cargo sets it to the folder of everyday builds.
     build.env("LD_LIBRARY_PATH", folder_of_library);
     let triple = arch.map(|arch| format!("{arch}-unknown-linux-gnu"));
     let profile = match kind {
@@ -180,7 +182,7 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
     forget_module(triple.as_deref(), profile)?;
     let now = wheels(folder)?;
     if built.is_err() {
-        // What a build that failed leaves is no wheel.
+        // Do not leave a truncated wheel behind.
         for cut_off in now.iter().filter(|file| !before.contains(file)) {
             let _ = fs::remove_file(cut_off);
         }
@@ -196,8 +198,8 @@ fn one(kind: Kind, arch: Option<&'static str>, folder: &Path) -> Result<(), Stri
     check(kind, &bin, wheel)
 }
 
-/// Lets cargo link the module anew. maturin writes the name that libduckdb has in the wheel into the file that cargo built, so neither the next
-/// wheel nor a test can use it.
+/// Makes cargo link the module again. maturin patches libduckdb's name in the wheel into the file that cargo built, so neither the next wheel
+/// nor a test could use that file.
 fn forget_module(triple: Option<&str>, profile: &str) -> Result<(), String> {
     let built = match triple {
         Some(triple) => target().join(triple).join(profile),
@@ -219,7 +221,7 @@ fn forget_module(triple: Option<&str>, profile: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Looks into a wheel, and says how large it is.
+/// Checks the contents and the size of a wheel, and prints the size.
 fn check(kind: Kind, bin: &Path, wheel: &Path) -> Result<(), String> {
     let names = output(
         Command::new(bin.join("python"))
@@ -235,7 +237,7 @@ fn check(kind: Kind, bin: &Path, wheel: &Path) -> Result<(), String> {
         .collect();
     if !missing.is_empty() {
         return Err(format!(
-            "{}: {} is missing in it",
+            "{}: it does not contain {}",
             wheel.display(),
             missing.join(", ")
         ));
@@ -251,7 +253,7 @@ fn check(kind: Kind, bin: &Path, wheel: &Path) -> Result<(), String> {
     }
 }
 
-/// Writes the licences of what is linked into the package where the wheel takes them from.
+/// Writes the licences of the linked crates where the wheel expects them.
 fn licences() -> Result<(), String> {
     let script = root().join("crates/python/licenses/third-party.py");
     run(Command::new("python3").arg(script).current_dir(root()))
@@ -259,7 +261,7 @@ fn licences() -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    /// dbt writes into the warehouse with a DuckDB of its own, which must not be newer than the linked one.
+    /// dbt writes to the warehouse with its own DuckDB, which must not be newer than the linked one.
     #[test]
     fn the_extra_for_dbt_asks_for_the_linked_duckdb() {
         let text = include_str!("../../python/pyproject.toml");

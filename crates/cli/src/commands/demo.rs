@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What the demo writes into its folder: `examples/birdstrikes`, which the folder `demo` of this crate is a link to.
+/// The files that the demo writes to its folder: `examples/birdstrikes`, which this crate's folder `demo` links to.
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         [$(($name, include_bytes!(concat!("../../demo/", $name)).as_slice())),+]
@@ -46,9 +46,8 @@ const FILES: [(&str, &[u8]); 23] = files![
 /// What the pipeline exports.
 const EXPORT: &str = "data-lake/exports/strikes_by_state_year.parquet";
 
-/// Run a pipeline on real public data in a new folder, and show the answer and where it came from. It uses the defaults of all settings,
-/// whatever the environment says, and nothing but this machine. The step that builds tables runs with dbt if dbt is installed, otherwise in
-/// SQL.
+/// Run a pipeline on real public data in a new folder, and show the answer and where it came from. The demo uses only this machine and the
+/// default of every setting, regardless of the environment. The step that builds tables uses dbt if dbt is installed, otherwise SQL.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   pudato demo
@@ -74,7 +73,7 @@ impl Demo {
         let serves = pudato.run(&roles, drain.clone());
         tokio::pin!(serves);
         let shown = tokio::select! {
-            // Without the roles, the pipeline would wait for ever.
+            // Without the roles, the pipeline would wait forever.
             ended = &mut serves => return Ok(ended?),
             shown = self.show(&own, &pudato) => shown,
         };
@@ -83,7 +82,7 @@ impl Demo {
         shown.and(served.map_err(Failure::from))
     }
 
-    /// Opens an installation in the folder, with dbt if that can be used.
+    /// Opens an installation in the folder, with dbt if it is available.
     async fn open(
         &self,
         context: &Context,
@@ -104,14 +103,14 @@ impl Demo {
         let why = wrong.join("; ");
         tell(
             context,
-            &format!("Left out: dbt; the same tables are built in SQL instead ({why})"),
+            &format!("Not using dbt; SQL builds the same tables instead ({why})"),
         )?;
         let without = settings(context, folder, false)?;
         let pudato = without.open().await?;
         Ok((without, pudato))
     }
 
-    /// Runs the pipeline and prints what came of it, as somebody would by hand.
+    /// Runs the pipeline and prints the results, with the commands that a user would type.
     async fn show(&self, own: &Context, pudato: &Installation) -> Result<(), Failure> {
         let file = match pudato.settings().has_dbt_project() {
             true => "pipeline.yaml",
@@ -145,7 +144,7 @@ fn tell(context: &Context, text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs another command, and says which.
+/// Prints another command and runs it.
 async fn by_hand(own: &Context, words: &[&str]) -> Result<(), Failure> {
     tell(own, &format!("\n$ pudato {}", words.join(" ")))?;
     crate::command(own, words).await
@@ -166,7 +165,7 @@ fn unpack(folder: &Path) -> Result<PathBuf, Failure> {
     };
     std::fs::create_dir(folder).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::usage(format!(
-            "{} exists already, and the demo overwrites nothing: name a folder that does not exist, e.g. pudato demo {}-2",
+            "{} exists already, and the demo does not overwrite anything: choose a folder that does not exist, e.g. pudato demo {}-2",
             folder.display(),
             folder.display()
         )),
@@ -178,7 +177,7 @@ fn unpack(folder: &Path) -> Result<PathBuf, Failure> {
         std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
         std::fs::write(&path, bytes).map_err(|error| failed(&path, error))?;
     }
-    // What somebody starts in this folder later knows the dbt project.
+    // So that later commands in this folder find the dbt project.
     let path = folder.join("pudato.toml");
     std::fs::write(&path, "dbt_project_dir = \"dbt\"\n").map_err(|error| failed(&path, error))?;
     folder.canonicalize().map_err(|error| failed(folder, error))
@@ -195,7 +194,7 @@ fn settings(context: &Context, folder: &Path, has_dbt: bool) -> Result<Context, 
         let project = folder.join("dbt").display().to_string();
         flags.insert("DBT_PROJECT_DIR", project);
     }
-    // Which dbt to run is no matter of data.
+    // Keep the caller's choice of dbt, which does not affect the data.
     let environment = |name: &str| match name {
         "PUDATO_DBT" => std::env::var(name).ok(),
         _ => None,
@@ -234,7 +233,7 @@ mod tests {
         let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/demo"));
         let mut found = Vec::new();
         below(root, &mut found, root);
-        // The independent check of `cargo xtask demo` needs a clone.
+        // The independent check in `cargo xtask demo` needs a clone.
         found.retain(|name| name != "check.py");
         let brought: BTreeSet<&str> = super::FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(brought, found.iter().map(String::as_str).collect());

@@ -16,7 +16,7 @@ fn the_demo_answers_and_shows_the_lineage_without_dbt_and_overwrites_nothing() {
     let texas: Vec<&str> = texas.expect("the answer").split_whitespace().collect();
     assert_eq!(texas, TEXAS, "{said}");
     for expected in [
-        "Left out: dbt",
+        "Not using dbt",
         "PUDATO_DBT: /nowhere/dbt is not a file",
         "[export] query execute_sql success",
         "[build] query execute_script success",
