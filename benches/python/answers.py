@@ -1,8 +1,7 @@
-"""How fast an answer of a query becomes a polars data frame, against DuckDB's own `.pl()` of the same table, in one process.
+"""How fast a query's answer becomes a polars data frame, compared with DuckDB's own `.pl()` of the same table, in one process.
 
-Each figure is one line of JSON on stdout. `python.polars_ratio` is the time that polars needs for an Answer that is in memory, as a query
-returns it, divided by the time of `.pl()`.
-The other figures show where the time of a whole query goes. Each is the least of several repetitions.
+Each figure is one line of JSON on stdout. `python.polars_ratio` is the time to convert an Answer in memory to polars, divided by the
+time of `.pl()`. The other figures show where the time of a whole query goes. Each is the minimum of several repetitions.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ FROM range({ROWS}) r(i)
 
 
 def least(times: int, work: Callable[[], Any]) -> float:
-    """The least milliseconds of several runs."""
+    """The minimum of several runs, in milliseconds."""
     took = []
     for _ in range(times):
         began = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Reading and writing messages in Python, beside pydantic models with the same fields.
+"""Reading and writing messages in Python, compared with pydantic models with the same fields.
 
-Both take turns in one process, so that both see the same machine; the median of the rounds' ratios counts. Run it with a release build of the
+Both run alternately in one process, so that they see the same load; the result is the median of the rounds' ratios. Run it with a release build of the
 package: `python benches/python/codec.py`. Each figure is one line of JSON on stdout.
 """
 
@@ -74,7 +74,7 @@ def run(work: Callable[[], object], times: int) -> int:
 
 
 def ratio(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
-    """How many times longer ours takes."""
+    """How many times longer pudato takes."""
     times = 1
     while run(theirs, times) < ROUND_NS:
         times *= 2

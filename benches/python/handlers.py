@@ -2,11 +2,11 @@
 
 Each figure is one line of JSON on stdout:
 
-- `python.handler_per_s`: commands that a handler answers which does nothing, 16 at once;
+- `python.handler_per_s`: commands per second with a handler that does nothing, 16 at once;
 - `python.handler_rust_per_s`: the same with a handler in Rust, in this process;
-- `python.handler_vs_rust`: the first by the second;
-- `python.noop_beside_busy_per_s`: the first while four other handlers compute in Python without a pause;
-- `python.leases_lost_beside_busy`: commands that were delivered twice meanwhile, with leases of two seconds.
+- `python.handler_vs_rust`: the first divided by the second;
+- `python.noop_beside_busy_per_s`: the first, while four other handlers keep the interpreter busy;
+- `python.leases_lost_beside_busy`: commands that were delivered twice during that time, with leases of two seconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def spin(command: Command, ctx: Context) -> dict[str, int]:
 
 
 def rate(commands: int, python: bool, beside: int = 0) -> float:
-    """Commands a second, from the first Result to the last."""
+    """Commands per second, from the first Result to the last."""
     with TemporaryDirectory() as folder:
         settings = Settings(variables={}, data_dir=Path(folder) / ".pudato", visibility_seconds=2, log="error")
         pool = Pool(16 + beside)
@@ -65,7 +65,7 @@ def rate(commands: int, python: bool, beside: int = 0) -> float:
         pool.start()
         first = threading.Thread(target=serving.run, args=(["busy"],))
         if beside:
-            # The busy ones begin first.
+            # Start the busy handlers first.
             first.start()
             while len(deliveries) < beside:
                 time.sleep(0.01)

@@ -1,9 +1,9 @@
-"""Measures `publish_many` against boto3 on an emulator of AWS: 1,000 small Commands, each way in turn, in one run.
+"""Measures `publish_many` against boto3 on an emulator of AWS: 1,000 small Commands, alternating in one run.
 
     python benches/python/publish.py [--messages 1000] [--rounds 5] [--round-trip-ms 0]
 
-With `--round-trip-ms`, the emulator is as far away as AWS is. Without it, all ways wait most of the time for the emulator's own work, which is
-the same for all. It needs the package `pudato`, boto3 and ministack, and prints a line of JSON for each ratio on stdout, from the medians of the rounds:
+With `--round-trip-ms`, the emulator has the latency of AWS. Without it, every variant mostly waits for the emulator's own work, which is the
+same for all. It needs the package `pudato`, boto3 and ministack, and prints a line of JSON for each ratio on stdout, from the medians of the rounds:
 `python.publish_vs_boto3` against `publish`, one call for each message, and `python.publish_vs_boto3_batch` against `publish_batch` of ten.
 """
 
@@ -31,7 +31,7 @@ TARGETS = {"python.publish_vs_boto3": 5.0, "python.publish_vs_boto3_batch": 1.5}
 
 
 def ways(endpoint: str, count: int) -> dict[str, Callable[[], None]]:
-    """Each publishes so many Commands, from objects to acknowledged messages."""
+    """The variants. Each publishes this many Commands, from objects to acknowledged messages."""
     from pudato.messaging import SNSPublisher
     from pudato.protocol import Command
 
@@ -84,7 +84,7 @@ def main() -> int:
                 began = time.perf_counter()
                 way()
                 took = time.perf_counter() - began
-                # The first round opens connections.
+                # The first round only opens connections.
                 if round_ > 0:
                     seconds[name].append(took)
         os.chdir("/")

@@ -1,4 +1,4 @@
-"""A link with a round trip of its own, in front of an emulator on loopback: AWS is milliseconds away."""
+"""A proxy that adds latency in front of an emulator on loopback, because AWS is milliseconds away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def slow_link(endpoint: str, round_trip_ms: float) -> Iterator[str]:
-    """An endpoint that leads to `endpoint`, and takes half of the round trip in each direction."""
+    """Yields an endpoint that forwards to `endpoint` and delays each direction by half of the round trip."""
     to = urlsplit(endpoint)
     loop, ready = asyncio.new_event_loop(), threading.Event()
     places: list[int] = []

@@ -1,4 +1,4 @@
-"""How long the package takes to start, beyond what Python itself takes: medians of 20 pairs, in turn.
+"""How much longer the package takes to start than Python alone: medians of 20 alternating pairs.
 
 Each figure is one line of JSON on stdout. Run it with a release build of the package.
 """
@@ -16,7 +16,7 @@ import time
 PAIRS = 20
 
 BARE = "pass"
-# Each with its target in ms.
+# Each figure with its code and its target in ms.
 MEASURED = {
     "python.import_ms": ("import pudato", 25.0),
     "python.help_ms": ("import sys; sys.argv = ['pudato', '--help']; from pudato._cli import main; sys.exit(main())", 60.0),
@@ -24,7 +24,7 @@ MEASURED = {
 
 
 def took(code: str, folder: str) -> float:
-    """How long a fresh Python takes for this code, in ms."""
+    """How long a new Python process takes to run this code, in ms."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
@@ -34,12 +34,12 @@ def took(code: str, folder: str) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (code, target) in MEASURED.items():
-            # Once for what is read from the disk.
+            # Run once to fill the disk cache.
             took(code, folder)
             beyond = [took(code, folder) - took(BARE, folder) for _ in range(PAIRS)]
             value = statistics.median(beyond)
             print(json.dumps({"name": name, "value": round(value, 2), "unit": "ms"}), flush=True)
-            print(f"{name}: beyond a bare Python; the target is at most {target:.0f} ms", file=sys.stderr)
+            print(f"{name}: on top of plain Python; the target is at most {target:.0f} ms", file=sys.stderr)
 
 
 if __name__ == "__main__":

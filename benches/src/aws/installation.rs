@@ -7,7 +7,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest wait for a measurement; beyond it something is lost.
+/// The longest wait for a measurement. If it takes longer, something is lost.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 /// The bucket of the objects.
 pub const BUCKET: &str = "bench-lake";
@@ -27,7 +27,7 @@ impl Drop for Installation {
     }
 }
 
-/// What every program needs to find the emulator.
+/// The variables that every program needs to find the emulator.
 pub fn environment(command: &mut Command, emulator: &Emulator) {
     command
         .env("AWS_ENDPOINT_URL", emulator.url())
@@ -90,7 +90,7 @@ impl Installation {
         environment(&mut publisher, &self.emulator);
         publisher.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut publisher = publisher.spawn()?;
-        // It says when it is ready, and begins when it is told to.
+        // The publisher reports when it is ready, and starts when we tell it to.
         let mut ready = [0];
         let stdout = publisher.stdout.as_mut().ok_or("no pipe")?;
         stdout.read_exact(&mut ready)?;
@@ -108,7 +108,7 @@ impl Installation {
         Ok(count as f64 / took)
     }
 
-    /// Waits until `sql` answers `count`.
+    /// Waits until `sql` returns `count`.
     pub fn wait_for(&self, sql: &str, count: usize) -> Outcome<()> {
         let started = Instant::now();
         let mut session = self.postgres.session(&self.database.name)?;
@@ -125,7 +125,7 @@ impl Installation {
         }
     }
 
-    /// What an object of the bench's container holds, read without pudato.
+    /// Reads an object of the bench's container without pudato.
     pub fn object(&self, path: &str) -> Outcome<String> {
         self.emulator.object(BUCKET, path).map_err(Into::into)
     }

@@ -1,4 +1,4 @@
-"""Runs programs of the package as a user does: in a folder of their own, with an environment of their own."""
+"""Runs programs of the package as a user does, each in its own folder and environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from _served import PATIENCE
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a program: the package, the folder, and nothing of the caller's settings."""
+    """The environment of a program: the package and the folder, without the caller's settings."""
     package = str(Path(pudato.__file__).parent.parent)
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR") if name in os.environ}
     return {**kept, "PYTHONPATH": package, "PUDATO_DATA_DIR": str(folder / ".pudato"), **(more or {})}
@@ -29,7 +29,7 @@ def runner(name: str, *more: str) -> list[str]:
 
 @contextmanager
 def started(folder: Path, line: list[str], more: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Starts a program, and waits until it says on stdout that it runs. It is killed at the end of the block if it has not ended."""
+    """Starts a program and waits until it reports on stdout that it is running. At the end of the block, kills it if it is still running."""
     program = subprocess.Popen(
         line,
         cwd=folder,
@@ -50,13 +50,13 @@ def started(folder: Path, line: list[str], more: Mapping[str, str] | None = None
 
 
 def line_of(program: subprocess.Popen[str]) -> str:
-    """The next line of its stdout."""
+    """Returns the next line of its stdout."""
     assert program.stdout is not None
     poll = select.poll()
     poll.register(program.stdout, select.POLLIN | select.POLLHUP)
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        # Not `select.select`, which refuses descriptors from 1,024 on.
+        # Not `select.select`, which cannot handle descriptors of 1,024 or more.
         ready = poll.poll(200)
         if ready:
             return program.stdout.readline()
@@ -65,6 +65,6 @@ def line_of(program: subprocess.Popen[str]) -> str:
 
 
 def rest_of(program: subprocess.Popen[str]) -> str:
-    """What a program that has ended, or ends soon, wrote on stderr."""
+    """Waits for the program to end and returns its stderr."""
     _, errors = program.communicate(timeout=PATIENCE)
     return errors

@@ -1,4 +1,4 @@
-"""Serves a handler beside a test, and reads the Results that it publishes from their queue."""
+"""Serves a handler during a test and reads the Results that it publishes from their queue."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pudato.messaging import SNSPublisher, SQSConsumer
 from pudato.runtime.local_runner import LocalRunner
 
 PATIENCE = 120.0
-"""Seconds after which a test gives up; nothing waits that long when all is well."""
+"""Seconds after which a test gives up. A passing test never waits this long."""
 
 
 def settings_of(tmp_path: Path, **given: Any) -> Settings:
-    """Settings of an embedded installation in a folder of its own, whatever the environment says."""
+    """Settings of an embedded installation in its own folder, regardless of the environment."""
     return Settings(variables={}, data_dir=tmp_path / ".pudato", **given)
 
 
@@ -38,7 +38,7 @@ class Fabric:
         return command.correlation_id
 
     def results(self, wait: float = 0.5) -> list[Result]:
-        """The Results so far, the oldest first. Waits up to `wait` seconds for further ones."""
+        """Returns the Results so far, the oldest first. Waits up to `wait` seconds for more."""
         queue = self.settings.results_queue_url
         for message in self.consumer.receive_messages(queue, wait_time_seconds=wait):
             self.seen.append(Result.model_validate_json(message.body or ""))
@@ -60,11 +60,11 @@ class Fabric:
         raise AssertionError(f"no Result for {wanted - {one.correlation_id for one in self.seen}}")
 
     def call(self, command: Command) -> Result:
-        """Publishes a Command, and waits for its final Result."""
+        """Publishes a Command and waits for its final Result."""
         return self.result(self.publish(command))
 
     def bodies(self, queue: str, wait: float = 0) -> list[str]:
-        """The messages that are visible on a queue. They stay hidden for the visibility timeout afterwards."""
+        """Receives the visible messages of a queue. They are then hidden for the visibility timeout."""
         found: list[str] = []
         while messages := self.consumer.receive_messages(queue, wait_time_seconds=wait):
             found.extend(message.body or "" for message in messages)
@@ -73,7 +73,7 @@ class Fabric:
 
 @contextmanager
 def served(settings: Settings, handler: OwnHandler | str) -> Iterator[Fabric]:
-    """Runs a handler until the end of the block, and then drains it."""
+    """Runs a handler until the end of the block, then drains it."""
     runner, thread = started_runner(settings, handler)
     try:
         yield Fabric(settings)
@@ -84,7 +84,7 @@ def served(settings: Settings, handler: OwnHandler | str) -> Iterator[Fabric]:
 
 
 def started_runner(settings: Settings, handler: OwnHandler | str) -> tuple[LocalRunner, threading.Thread]:
-    """Starts a runner on a thread, and waits until it has declared its topic and queue."""
+    """Starts a runner on a thread and waits until it has declared its topic and queue."""
     runner = LocalRunner(handler, settings=settings)
     thread = threading.Thread(target=runner.start, name="runner", daemon=True)
     thread.start()

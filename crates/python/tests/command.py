@@ -1,4 +1,4 @@
-"""Runs the command of the package as a user does: as a process of its own, on a folder of its own."""
+"""Runs the command of the package as a user does: in a separate process, on a separate folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 
 import pudato
 
-# The longest wait. A slow machine may take far longer than usual, and a test that passes does not wait for it.
+# The longest wait. It is generous for slow machines; a passing test never waits this long.
 PATIENCE = 600.0
 
 Process = subprocess.Popen[str]
 
 
 def environment(folder: pathlib.Path, **more: str) -> dict[str, str]:
-    """The environment of a process with its data in `folder`, and with no setting of the caller."""
+    """The environment of a process with its data in `folder`, without the caller's settings."""
     own = ("PUDATO_", "AWS_", "DBT_", "OPENLINEAGE_", "DUCKDB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    # The same package as here, from every folder.
+    # Import the same package as this process, from any folder.
     package = os.path.dirname(os.path.dirname(os.path.abspath(pudato.__file__)))
     own_settings = {"PUDATO_DATA_DIR": str(folder / "data"), "PUDATO_VISIBILITY_SECONDS": "2"}
     return {**kept, "PYTHONPATH": package, **own_settings, **more}
@@ -47,7 +47,7 @@ def start(folder: pathlib.Path, *args: str | bytes, **more: str) -> Process:
 
 
 def run(folder: pathlib.Path, *args: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in `folder` to its end."""
+    """Runs the command in `folder` and waits for it to end."""
     with start(folder, *args, **more) as process:
         out, error = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
@@ -63,7 +63,7 @@ def until(what: str, holds: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(folder: pathlib.Path, **more: str) -> Iterator[Process]:
-    """`pudato up`, which is killed at the end if it still runs."""
+    """Runs `pudato up`. At the end of the block, kills it if it is still running."""
     process = start(folder, "up", **more)
     try:
         assert process.stdout is not None
@@ -76,14 +76,14 @@ def serving(folder: pathlib.Path, **more: str) -> Iterator[Process]:
 
 
 def ended(process: Process, by: signal.Signals) -> tuple[int, str]:
-    """Sends a signal; the exit code, and what the process said on stderr."""
+    """Sends a signal. Returns the exit code and stderr."""
     process.send_signal(by)
     _, error = process.communicate(timeout=PATIENCE)
     return process.returncode, error
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` has started."""
+    """Returns the child processes of `pid`."""
     found: list[int] = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         found.extend(int(child) for child in (task / "children").read_text().split())
@@ -91,7 +91,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and has not ended."""
+    """Whether the process is still running."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OURS = ("PUDATO_", "AWS_", "REGISTRY_DATABASE", "LOCALSTACK_", "DUCKDB_", "DBT_
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No test sees the environment or the folder of the person who runs it."""
+    """Hides the environment and the folder of the person who runs the tests."""
     from pudato.config import get_settings
 
     for name in [name for name in os.environ if name.startswith(_OURS)]:
@@ -26,7 +26,7 @@ def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[str]:
-    """The endpoint of an emulator that the tests of a run share."""
+    """The endpoint of an emulator that all tests of a run share."""
     from emulator import ministack
 
     with ministack() as endpoint:

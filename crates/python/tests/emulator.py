@@ -1,4 +1,4 @@
-"""An emulator of AWS for tests: ministack as a process of its own, on a free port."""
+"""An AWS emulator for tests: ministack in a separate process, on a free port."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from importlib import import_module
 from pathlib import Path
 
 REGION = "us-east-1"
-# An access key of 12 digits is an account of its own.
+# The emulator treats an access key of 12 digits as a separate account.
 ACCOUNT = "000000000001"
 SERVICES = ("storage", "query", "transform", "registry")
 
 
 @contextmanager
 def ministack() -> Iterator[str]:
-    """The endpoint of an emulator, which is stopped at the end."""
+    """Starts an emulator, yields its endpoint, and stops it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,7 +59,7 @@ def _wait(server: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
 
 
 def credentials(account: str = ACCOUNT) -> dict[str, str]:
-    """The variables with which clients call the emulator, and nothing that leads elsewhere."""
+    """The variables that point clients to the emulator, and nowhere else."""
     return {
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -70,7 +70,7 @@ def credentials(account: str = ACCOUNT) -> dict[str, str]:
 
 
 def deploy(endpoint: str, account: str = ACCOUNT) -> dict[str, str]:
-    """Makes the topics and queues of an installation. Returns the variables that name them."""
+    """Creates the topics and queues of an installation. Returns the variables that name them."""
     boto3 = import_module("boto3")
     access = {"region_name": REGION, "endpoint_url": endpoint, "aws_access_key_id": account, "aws_secret_access_key": "test"}
     sns, sqs = boto3.client("sns", **access), boto3.client("sqs", **access)

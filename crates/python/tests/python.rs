@@ -1,5 +1,5 @@
-//! The tests of the package, which are written in Python: each file is one test here, so that a failure has a name and the files run beside
-//! each other. The package is laid out as an installation has it, around the extension module of this build.
+//! Runs the package's Python tests. Each file is one test here, so that a failure names its file and the files run in parallel. The package is
+//! laid out as in an installation, with the extension module of this build.
 
 use pudato_testing::skipped;
 use std::collections::BTreeSet;
@@ -55,7 +55,7 @@ files![
 ];
 
 #[test]
-fn every_file_of_tests_runs() {
+fn every_test_file_runs() {
     let entries = fs::read_dir(Path::new(CRATE).join("tests")).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let names: BTreeSet<String> = names
@@ -70,11 +70,11 @@ fn every_file_of_tests_runs() {
     assert_eq!(names, known, "list them in crates/python/tests/python.rs");
 }
 
-/// What is checked beside the package itself.
+/// The folders to check in addition to the package.
 const CHECKED: [&str; 3] = ["crates/python/tests", "benches/python", "examples/python"];
 
 #[test]
-fn mypy_finds_nothing_in_the_package_its_tests_and_its_measurements() {
+fn mypy_finds_no_errors_in_the_package_its_tests_and_its_benches() {
     let test = "mypy";
     let Some(python) = python(test) else {
         return;
@@ -92,12 +92,12 @@ fn mypy_finds_nothing_in_the_package_its_tests_and_its_measurements() {
 }
 
 #[test]
-fn pyright_finds_nothing_in_the_package_its_tests_and_its_measurements() {
+fn pyright_finds_no_errors_in_the_package_its_tests_and_its_benches() {
     let test = "pyright";
     let Some(python) = python(test) else {
         return;
     };
-    // The one that brings its own node; the package `pyright` would fetch the program when it runs.
+    // basedpyright includes node; the package `pyright` would download the program at run time.
     let mut pyright = Command::new(&python);
     pyright
         .args(["-m", "basedpyright", "--pythonpath"])
@@ -130,7 +130,7 @@ fn passes(name: &str) {
     ]);
     pytest.arg(format!("tests/{name}.py"));
     pytest.env("PYTHONPATH", package()).current_dir(CRATE);
-    // Nothing of the caller: a test says itself which settings it needs.
+    // Clear the caller's environment: each test sets what it needs.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let prefixes = ["PUDATO_", "AWS_", "DBT_", "OPENLINEAGE_"];
@@ -153,11 +153,11 @@ fn judge(name: &str, command: &mut Command) {
     assert!(ran.status.success(), "{name}: {out}{error}");
 }
 
-/// The Python with what the tests need, which `cargo xtask test` installs beside the build output.
+/// The Python with the packages that the tests need. `cargo xtask test` installs it next to the build output.
 fn python(test: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().expect("this program");
     let mut folders = own.ancestors().map(|folder| folder.join("venv-python"));
-    // Written last, when all is there.
+    // Written last, so it exists only if the installation is complete.
     let found = folders.find(|folder| folder.join("installed-requirements-python.txt").exists());
     let found = std::env::var_os("PUDATO_TEST_PYTHON")
         .map(PathBuf::from)
@@ -176,7 +176,7 @@ fn package() -> &'static Path {
         let package = folder.join("pudato");
         let _ = fs::remove_dir_all(&package);
         link(&Path::new(CRATE).join("python/pudato"), &package);
-        // Where cargo puts the module of the library that this program is built with.
+        // The folder where cargo puts the extension module that this test depends on.
         let own = std::env::current_exe().expect("this program");
         let deps = own.parent().expect("a folder");
         let (module, library) = match cfg!(target_os = "macos") {
@@ -184,7 +184,7 @@ fn package() -> &'static Path {
             false => ("lib_core.so", "libduckdb.so"),
         };
         let (module, placed) = (deps.join(module), package.join("_core.abi3.so"));
-        // It looks for libduckdb beside itself, so it must lie there and not only be linked to.
+        // The module looks for libduckdb in its own folder, so copy the module there; a link to it is not enough.
         if fs::hard_link(&module, &placed).is_err() {
             fs::copy(&module, &placed).expect("the extension module is built with this program");
         }

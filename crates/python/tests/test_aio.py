@@ -33,7 +33,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         assert inspect.iscoroutinefunction(other), name
 
 
-def test_coroutines_answer_side_by_side_on_one_loop(tmp_path: Path) -> None:
+def test_coroutines_run_concurrently_on_one_event_loop(tmp_path: Path) -> None:
     async def main() -> None:
         async with AsyncClient(_settings(tmp_path), serve=True) as client:
             answers = await asyncio.gather(*(client.query("SELECT ?::INTEGER AS n", [n]) for n in range(8)))
@@ -46,14 +46,14 @@ def test_coroutines_answer_side_by_side_on_one_loop(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_each_new_loop_works_with_the_same_installation(tmp_path: Path) -> None:
+def test_a_new_event_loop_can_use_the_same_installation(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     with pudato.serve(settings):
         for n in range(3):
             assert asyncio.run(AsyncClient(settings).query("SELECT 1")).row_count == 1, n
 
 
-def test_the_loop_goes_on_while_a_call_waits(tmp_path: Path) -> None:
+def test_the_event_loop_keeps_running_while_a_call_waits(tmp_path: Path) -> None:
     async def main() -> int:
         client = AsyncClient(_settings(tmp_path))
         await client.jobs()
@@ -74,7 +74,7 @@ def test_the_loop_goes_on_while_a_call_waits(tmp_path: Path) -> None:
     assert asyncio.run(main()) >= 5
 
 
-def test_cancelling_a_call_drops_what_it_waits_for(tmp_path: Path) -> None:
+def test_cancelling_a_call_cancels_its_task(tmp_path: Path) -> None:
     async def main() -> None:
         client = AsyncClient(_settings(tmp_path))
         await client.jobs()
@@ -97,7 +97,7 @@ def test_cancelling_a_call_drops_what_it_waits_for(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_timeout_of_asyncio_ends_a_call(tmp_path: Path) -> None:
+def test_an_asyncio_timeout_cancels_a_call(tmp_path: Path) -> None:
     async def main() -> None:
         client = AsyncClient(_settings(tmp_path))
         with pytest.raises(TimeoutError):
@@ -107,7 +107,7 @@ def test_a_timeout_of_asyncio_ends_a_call(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_progress_is_reported_on_the_loop(tmp_path: Path) -> None:
+def test_progress_is_reported_on_the_event_loop(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("name: p\nsteps:\n  - {name: a, type: query, action: execute_sql, payload: {sql: SELECT 1}}\n")
 

@@ -1,4 +1,4 @@
-"""`Answer`: the rows of a query for Python, for data frames and for notebooks."""
+"""`Answer`: the rows of a query in Python, in data frames and in notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pudato import Client, Settings
 from pudato.answers import Answer
 from pudato.protocol import Result
 
-# For each type, a value in SQL; the value in `rows`; and what pyarrow makes of it.
+# For each type: a value in SQL, the value in `rows`, and the value in pyarrow.
 VALUES: list[tuple[str, Any, Any]] = [
     ("true", True, True),
     ("(-5)::TINYINT", -5, -5),
@@ -66,7 +66,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-def test_every_type_keeps_its_value_in_rows_and_in_arrow_beside_a_null(client: Client) -> None:
+def test_every_type_keeps_its_value_and_its_nulls_in_rows_and_in_arrow(client: Client) -> None:
     names = [f"c{n}" for n in range(len(VALUES))]
     values = ", ".join(f"{sql} AS {name}" for (sql, _, _), name in zip(VALUES, names, strict=True))
     nulls = ", ".join("NULL" for _ in names)
@@ -82,13 +82,13 @@ def test_every_type_keeps_its_value_in_rows_and_in_arrow_beside_a_null(client: C
         assert table.column(n).to_pylist() == [value, None], sql
 
 
-def test_the_types_in_arrow_are_those_that_duckdb_itself_exports(client: Client) -> None:
+def test_arrow_types_match_those_that_duckdb_exports(client: Client) -> None:
     columns = ", ".join(f"{sql} AS c{n}" for n, (sql, _, _) in enumerate(VALUES))
     own = client.query(f"SELECT {columns}").to_arrow()
     theirs = duckdb.sql(f"SET TimeZone = 'UTC'; SELECT {columns}").to_arrow_table()
     for n, (sql, _, _) in enumerate(VALUES):
         mine, other = own.schema.field(n).type, theirs.schema.field(n).type
-        # DuckDB names the items of lists otherwise, and marks JSON and its maps' keys.
+        # DuckDB names list items differently, and marks JSON and map keys.
         assert _plain(mine) == _plain(other), f"{sql}: {mine} and {other}"
 
 
@@ -99,7 +99,7 @@ def _plain(type: Any) -> str:
     return text
 
 
-def test_numbers_that_json_does_not_have_are_floats(client: Client) -> None:
+def test_nan_and_infinities_are_floats(client: Client) -> None:
     sql = "SELECT unnest(['NaN'::DOUBLE, '-Infinity', 1.5]) AS d, ['NaN'::FLOAT] AS f"
     answer = client.query(sql)
     assert math.isnan(answer.rows[0][0]) and answer.rows[1][0] == -math.inf and math.isnan(answer.rows[0][1][0])
@@ -107,7 +107,7 @@ def test_numbers_that_json_does_not_have_are_floats(client: Client) -> None:
     assert math.isnan(polars.DataFrame(answer)["d"][0])
 
 
-def test_types_that_arrow_does_not_have_are_texts_and_named(client: Client) -> None:
+def test_types_that_arrow_cannot_represent_become_strings_and_are_listed(client: Client) -> None:
     answer = client.query(
         "SELECT INTERVAL 3 DAY AS i, TIMETZ '10:30:00+02' AS t, union_value(a := 1) AS u, 'infinity'::DATE AS d, 1 AS n, [INTERVAL 1 DAY] AS l"
     )
@@ -119,13 +119,13 @@ def test_types_that_arrow_does_not_have_are_texts_and_named(client: Client) -> N
     ]
 
 
-def test_a_column_that_turns_into_texts_keeps_the_rows_before(client: Client) -> None:
+def test_a_column_that_becomes_strings_keeps_its_earlier_rows(client: Client) -> None:
     answer = client.query("SELECT unnest([DATE '2026-01-31', NULL, 'infinity', DATE '2026-02-01']) AS d")
     assert pyarrow.table(answer).column("d").to_pylist() == ["2026-01-31", None, "infinity", "2026-02-01"]
     assert answer.as_text == ["d"]
 
 
-def test_polars_pandas_pyarrow_and_duckdb_take_an_answer(client: Client) -> None:
+def test_polars_pandas_pyarrow_and_duckdb_can_read_an_answer(client: Client) -> None:
     answer = client.query("SELECT i::INTEGER AS i, 'text ' || i AS t, DATE '2026-01-01' + i::INTEGER AS d FROM range(1000) r(i)")
     expected = [(n, f"text {n}", dt.date(2026, 1, 1) + dt.timedelta(n)) for n in range(1000)]
     assert polars.DataFrame(answer).rows() == expected
@@ -144,7 +144,7 @@ def test_an_answer_without_rows_keeps_its_columns(client: Client) -> None:
     assert polars.DataFrame(answer).schema == {"a": polars.Int32, "b": polars.String}
 
 
-def test_dictionaries_need_names_that_differ(client: Client) -> None:
+def test_to_dicts_needs_distinct_column_names(client: Client) -> None:
     assert client.query("SELECT 1 AS a, 'x' AS b").to_dicts() == [{"a": 1, "b": "x"}]
     twice = client.query("SELECT 1 AS a, 2 AS a")
     assert twice.rows == [(1, 2)]
@@ -152,7 +152,7 @@ def test_dictionaries_need_names_that_differ(client: Client) -> None:
         twice.to_dicts()
 
 
-def test_a_notebook_shows_twenty_rows_escaped_and_says_what_it_leaves_out(client: Client) -> None:
+def test_a_notebook_shows_twenty_escaped_rows_and_counts_the_rest(client: Client) -> None:
     answer = client.query("SELECT '<script>' || i AS \"<b>\", NULL AS n, 'ab'::BLOB AS raw FROM range(30) r(i)", max_rows=25)
     html = answer._repr_html_()
     assert html.count("&lt;script&gt;") == 20 and "<script>" not in html and "&lt;b&gt;" in html

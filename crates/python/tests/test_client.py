@@ -21,7 +21,7 @@ from pudato.protocol.errors import MessageError, RefusedError
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client that serves, for all tests of this module that do not need one of their own."""
+    """A serving client, shared by the tests in this module that do not need their own."""
     settings = Settings(variables={}, data_dir=tmp_path_factory.mktemp("served") / ".pudato", query_isolation="none")
     with Client(settings, serve=True) as client:
         yield client
@@ -31,7 +31,7 @@ def _settings(tmp_path: Path, **more: Any) -> Settings:
     return Settings(variables={}, data_dir=tmp_path / ".pudato", query_isolation="none", **more)
 
 
-def test_a_client_that_serves_answers_without_any_other_program(served: Client) -> None:
+def test_a_serving_client_needs_no_other_program(served: Client) -> None:
     result = served.call("query", "execute_sql", {"sql": "SELECT 6 * $n AS answer", "parameters": {"n": 7}})
     assert result.status == "success"
     assert result.data is not None and result.data["rows"] == [[42]]
@@ -48,7 +48,7 @@ def test_a_call_takes_a_whole_command_and_keeps_its_ids(served: Client) -> None:
         served.call("registry")  # type: ignore[call-overload]
 
 
-def test_a_call_that_fails_returns_its_result_and_a_query_that_fails_raises_it(served: Client) -> None:
+def test_a_failed_call_returns_its_result_and_a_failed_query_raises(served: Client) -> None:
     result = served.call("query", "execute_sql", {"sql": "SELECT no_such_column"})
     assert result.status == "error" and "no_such_column" in result.errors[0]
     with pytest.raises(CommandFailed, match="no_such_column") as raised:
@@ -57,7 +57,7 @@ def test_a_call_that_fails_returns_its_result_and_a_query_that_fails_raises_it(s
     assert raised.value.errors == raised.value.result.errors
 
 
-def test_the_same_idempotency_key_gets_the_first_answer_again(served: Client) -> None:
+def test_the_same_idempotency_key_returns_the_first_answer(served: Client) -> None:
     def created() -> Result:
         return served.call("registry", "create_job", {"pipeline": "once"}, job_id="once", idempotency_key="k-1")
 
@@ -83,7 +83,7 @@ def test_a_published_command_is_handled_and_can_be_followed(served: Client) -> N
     assert not nothing and str(nothing) == "nothing is known about never-sent"
 
 
-def test_many_commands_are_published_at_once_and_those_that_cannot_be_are_named(tmp_path: Path) -> None:
+def test_publish_many_publishes_what_it_can_and_names_the_rest(tmp_path: Path) -> None:
     client = Client(_settings(tmp_path))
     commands = [
         Command(type="storage", action="head_object", payload={"container": "lake", "path": f"{n}"}) for n in range(50)
@@ -97,7 +97,7 @@ def test_many_commands_are_published_at_once_and_those_that_cannot_be_are_named(
         client.publish(unknown)
 
 
-def test_files_and_bytes_go_in_and_come_out_unchanged(served: Client, tmp_path: Path) -> None:
+def test_put_and_get_keep_files_and_bytes_unchanged(served: Client, tmp_path: Path) -> None:
     text, raw = "a,b\n1,é\n".encode(), bytes(range(256)) * 40
     file = tmp_path / "in.csv"
     file.write_bytes(text)
@@ -120,7 +120,7 @@ def test_files_and_bytes_go_in_and_come_out_unchanged(served: Client, tmp_path: 
         served.put(b"", "lake")
 
 
-def test_what_is_larger_than_a_message_is_refused_by_name_with_the_limit_and_the_remedy(tmp_path: Path) -> None:
+def test_data_too_large_for_a_message_is_refused_with_the_limit_and_a_remedy(tmp_path: Path) -> None:
     settings = _settings(tmp_path, claim_bytes_max=100_000)
     with Client(settings, serve=True) as client:
         large = tmp_path / "large.bin"
@@ -133,7 +133,7 @@ def test_what_is_larger_than_a_message_is_refused_by_name_with_the_limit_and_the
             client.put(large, "lake/large.bin")
         with pytest.raises(RefusedError, match="the data: 120,000 bytes.*" + remedy):
             client.put(b"x" * 120_000, "lake/large.bin")
-        # Somebody else put it there.
+        # Another program has written the object.
         folder = Path(client.put(b"", "lake/small").location.removeprefix("file://")).parent
         large.rename(folder / "large.bin")
         with pytest.raises(RefusedError, match=r"get lake/large\.bin: 200,000 bytes.*" + remedy):
@@ -151,7 +151,7 @@ def test_a_query_reads_objects_and_writes_one(served: Client) -> None:
         made.to_polars()
 
 
-def test_an_answer_cut_off_by_the_default_limit_warns_and_one_by_a_given_limit_does_not(served: Client) -> None:
+def test_only_an_answer_cut_off_by_the_default_limit_warns(served: Client) -> None:
     with pytest.warns(UserWarning, match="only the first 100,000 rows"):
         answer = served.query("FROM range(100001)")
     assert answer.truncated and answer.row_count == 100_000

@@ -1,4 +1,4 @@
-"""The client on SNS and SQS, as an emulator has them."""
+"""The client on SNS and SQS, against an emulator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _accounts = count(101)
 def aws(emulator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """The environment of a program on AWS, whose registry is a file.
 
-    Each test has an account of its own: for a while, the emulator hands messages to receivers that have left.
+    Each test has its own account, because for a while the emulator still delivers messages to receivers that have gone.
     """
     account = f"{next(_accounts):012}"
     own = {
@@ -52,10 +52,10 @@ def _until_there_are(count: int, environment: dict[str, str]) -> None:
     assert len(_reply_queues(environment)) == count
 
 
-def test_a_client_that_serves_answers_on_sns_and_sqs(aws: dict[str, str]) -> None:
+def test_a_serving_client_works_on_sns_and_sqs(aws: dict[str, str]) -> None:
     with Client(serve=True) as client:
         assert client.query("SELECT 6 * ? AS answer", [7]).rows == [(42,)]
-        # Larger than a message of SQS, so that it travels as a claim.
+        # Larger than an SQS message, so that it is stored as a claim.
         assert client.query("SELECT repeat('x', 2_000_000) AS x").rows == [("x" * 2_000_000,)]
         ids = client.publish_many(
             Command(type="registry", action="query_jobs", correlation_id=f"many-{n}") for n in range(25)
@@ -63,7 +63,7 @@ def test_a_client_that_serves_answers_on_sns_and_sqs(aws: dict[str, str]) -> Non
         assert len(set(ids)) == 25
 
 
-def test_a_call_that_ends_in_any_way_leaves_no_queue_behind(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_leaves_no_queue_behind_however_it_ends(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     monkeypatch.setenv("PUDATO_REPLIES", "queue")
     caller = Settings()
@@ -87,7 +87,7 @@ def test_a_call_that_ends_in_any_way_leaves_no_queue_behind(aws: dict[str, str],
     _until_there_are(0, aws)
 
 
-def test_a_caller_without_a_registry_still_asks_it_for_jobs_and_lineage(
+def test_a_caller_whose_replies_arrive_on_a_queue_can_read_jobs_and_lineage(
     aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings()

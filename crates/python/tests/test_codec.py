@@ -1,4 +1,4 @@
-"""Messages are read and written by the rules of docs/design/messages.md, whichever of the two readers reads them."""
+"""Both readers, the fast and the slow one, follow the rules of docs/design/messages.md."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def written(message: Command | Result | Event) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equality that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    """Equality that distinguishes 1 from 1.0 and True, and 0.0 from -0.0."""
     return repr(one) == repr(other)
 
 
@@ -54,7 +54,7 @@ def text(payload: str = "{}", **more: str) -> str:
 
 
 def through_both(payload: str) -> list[Command]:
-    """The same message as each of the readers reads it: an unknown field is left to the careful one."""
+    """The message as each reader reads it. An unknown field forces the slow one."""
     return [Command.model_validate_json(text(payload)), Command.model_validate_json(text(payload, unknown="1"))]
 
 
@@ -73,12 +73,12 @@ def test_every_valid_vector_reads_as_expected(line: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("line", vectors("invalid.jsonl"), ids=lambda line: f"{line['kind']}-{line['body'][:30]}")
-def test_every_invalid_vector_is_refused_with_the_field_named(line: dict[str, Any]) -> None:
+def test_every_invalid_vector_raises_an_error_that_names_the_field(line: dict[str, Any]) -> None:
     refusal(KINDS[line["kind"]], line["body"])
 
 
 @pytest.mark.parametrize("line", vectors("valid.jsonl"), ids=lambda line: f"{line['kind']}-{line['form']}")
-def test_the_careful_reader_reads_what_the_fast_one_reads(line: dict[str, Any]) -> None:
+def test_the_slow_reader_reads_everything_that_the_fast_one_reads(line: dict[str, Any]) -> None:
     kind = KINDS[line["kind"]]
     fast = kind.model_validate_json(line["body"])
     raw = fast.model_dump_json()
@@ -112,11 +112,11 @@ PIECES = [
     '"correlation_id":"x",',
     '"x":99999999999999999999,',
 ]
-"""Snippets that change the meaning of a text when they are inserted."""
+"""Snippets that change the meaning of a text if inserted."""
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_fast_reader_takes_nothing_that_the_careful_one_refuses_and_reads_the_same(seed: int) -> None:
+def test_the_fast_reader_accepts_only_what_the_slow_one_accepts_and_agrees_with_it(seed: int) -> None:
     source = random.Random(seed)
     lines = vectors("valid.jsonl") + vectors("invalid.jsonl")
     for _ in range(200):
@@ -127,7 +127,7 @@ def test_the_fast_reader_takes_nothing_that_the_careful_one_refuses_and_reads_th
             body = body[:at] + source.choice(PIECES) + body[at + source.randrange(3) :]
         kind = source.choice([KINDS[line["kind"]], *KINDS.values()])
         try:
-            # The careful reader alone.
+            # The slow reader alone.
             careful = _core.fields(kind, body)
         except ValidationError:
             with pytest.raises(ValidationError):
@@ -139,12 +139,12 @@ def test_the_fast_reader_takes_nothing_that_the_careful_one_refuses_and_reads_th
         for name, value in given.items():
             if name not in {"inputs", "outputs", "executions"}:
                 assert same(value, careful[name]), body
-        # Integers beyond 64 bits become texts once, and stay what they are then.
+        # Integers beyond 64 bits become strings the first time and stay strings.
         written = kind.model_validate_json(read.model_dump_json())
         assert written.model_dump_json() == read.model_dump_json(), body
 
 
-def test_an_envelope_in_an_envelope_is_unwrapped_and_a_third_is_not() -> None:
+def test_two_nested_envelopes_are_unwrapped_and_a_third_is_not() -> None:
     def wrapped(body: str) -> str:
         return json.dumps({"Type": "Notification", "TopicArn": "arn:x", "Message": body, "Timestamp": "x"})
 
@@ -155,7 +155,7 @@ def test_an_envelope_in_an_envelope_is_unwrapped_and_a_third_is_not() -> None:
     refusal(Command, body)
 
 
-def test_what_sns_sends_beside_notifications_is_refused() -> None:
+def test_sns_messages_other_than_notifications_are_refused() -> None:
     body = json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": "arn:x", "Message": text()})
     assert refusal(Command, body)[0] == ("Type",)
     body = json.dumps({"Type": "Notification", "TopicArn": "arn:x", "Message": {}})
@@ -192,11 +192,11 @@ def test_numbers_of_any_size_are_read_exactly(number: str, value: float) -> None
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "01", "1.", ".5", "+1", "0x10", "1" + "0" * 400])
-def test_numbers_that_json_does_not_have_are_refused(number: str) -> None:
+def test_numbers_outside_json_are_refused(number: str) -> None:
     assert refusal(Command, text(f'{{"x":{number}}}'))[0] == ("body",)
 
 
-def test_integers_beyond_64_bits_are_written_as_texts() -> None:
+def test_integers_beyond_64_bits_are_written_as_strings() -> None:
     for number in (2**63, 2**64 - 1, -(2**63)):
         assert f'"x":{number}}}' in Result.success("c", {"x": number}).to_json()
     for number in (2**64, -(2**63) - 1, 10**400):
@@ -214,7 +214,7 @@ def nested(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
-def test_nesting_has_a_limit() -> None:
+def test_nesting_is_limited() -> None:
     # The message and its payload are two levels.
     for body in (text('{"x":%s}' % nested(62)), text('{"x":%s}' % nested(62), unknown="1")):
         read = Command.model_validate_json(body)
@@ -224,7 +224,7 @@ def test_nesting_has_a_limit() -> None:
     refusal(Command, text('{"x":%s}' % nested(100_000)))
 
 
-def test_the_depth_of_parts_counts_on_both_sides() -> None:
+def test_nested_parts_count_towards_the_depth_limit_in_both_directions() -> None:
     def body(levels: int) -> str:
         return (
             '{"status":"success","correlation_id":"c","inputs":[{"ref_type":"f","location":"l","metadata":{"x":%s}}]}'
@@ -243,7 +243,7 @@ def keys(count: int) -> str:
     return "{" + ",".join(f'"{number}":0' for number in range(count)) + "}"
 
 
-def test_keys_have_a_limit_and_claims_a_higher_one() -> None:
+def test_the_number_of_keys_is_limited_and_claims_may_have_more() -> None:
     assert len(Command.model_validate_json(text(keys(9_997))).payload) == 9_997
     loc, reason = refusal(Command, text(keys(9_998)))
     assert loc == ("body",) and "10000 keys" in reason
@@ -251,19 +251,19 @@ def test_keys_have_a_limit_and_claims_a_higher_one() -> None:
     refusal(Command, ClaimBody(text(keys(1_000_001))))
 
 
-def test_a_body_has_a_limit_and_claims_do_not() -> None:
+def test_body_size_is_limited_except_for_claims() -> None:
     rest = MIB - len(text('{"x":""}'))
     assert Command.model_validate_json(text('{"x":"%s"}' % ("a" * rest)))
     loc, reason = refusal(Command, text('{"x":"%s"}' % ("a" * (rest + 1))))
     assert loc == ("body",) and "1048577 bytes" in reason
-    # Bytes count, and not characters.
+    # The limit is in bytes, not characters.
     refusal(Command, text('{"x":"%s"}' % ("ä" * (rest // 2 + 1))))
     body = text('{"x":"%s"}' % ("a" * 2 * MIB))
     assert Command.model_validate_json(ClaimBody(body)).payload["x"] == "a" * 2 * MIB
 
 
 @pytest.mark.parametrize("characters", ["", "ä", "\u2028", "😀", "\x00\x1f\x7f", '"\\/', "\ufffe\uffff", "é" * 100])
-def test_texts_are_read_as_they_were_written(characters: str) -> None:
+def test_strings_are_read_as_they_were_written(characters: str) -> None:
     for made in (Result.success("c", {characters: characters}), Result.error("c", [characters])):
         body = made.to_json()
         assert "\ufffe" not in body and "\uffff" not in body and "\n" not in body
@@ -291,7 +291,7 @@ def test_texts_are_read_as_they_were_written(characters: str) -> None:
         ('{"type":"t","action":"a","job_id":5}', ("job_id",)),
     ],
 )
-def test_wrong_commands_are_refused_with_the_field_named(body: Any, loc: tuple[str, ...]) -> None:
+def test_invalid_commands_raise_errors_that_name_the_field(body: Any, loc: tuple[str, ...]) -> None:
     assert refusal(Command, body)[0] == loc
 
 
@@ -308,11 +308,11 @@ def test_wrong_commands_are_refused_with_the_field_named(body: Any, loc: tuple[s
         ('"status":"success","executions":[{"execution_type":null}]', ("executions", 0, "execution_type")),
     ],
 )
-def test_wrong_results_are_refused_with_the_field_named(more: str, loc: tuple[int | str, ...]) -> None:
+def test_invalid_results_raise_errors_that_name_the_field(more: str, loc: tuple[int | str, ...]) -> None:
     assert refusal(Result, '{"correlation_id":"c",%s}' % more)[0] == loc
 
 
-def test_all_wrong_fields_are_named_and_the_first_with_the_words_of_the_contract() -> None:
+def test_errors_name_every_invalid_field_and_describe_the_first_as_the_contract_does() -> None:
     with pytest.raises(ValidationError) as error:
         Command.model_validate_json('{"payload":5,"job_id":5}')
     found = {one["loc"]: (one["type"], one["msg"]) for one in error.value.errors()}
@@ -348,7 +348,7 @@ def test_a_dict_that_changes_while_it_is_written_is_written_as_it_was() -> None:
     assert read is not None and read["mark"] == 1 and read["after"] == math.pi
 
 
-def test_a_value_without_end_is_refused() -> None:
+def test_an_endless_value_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
     made = Result.success("c", {"a": endless})
@@ -357,7 +357,7 @@ def test_a_value_without_end_is_refused() -> None:
 
 
 class Dropped:
-    """Reads and writes a message when it is thrown away."""
+    """Reads and writes a message when it is garbage-collected."""
 
     same: ClassVar[list[bool]] = []
 
@@ -370,7 +370,7 @@ class Dropped:
 
 
 def test_messages_are_read_while_others_are_being_read() -> None:
-    """Python collects garbage in the middle of a message, which runs any code, and lets other threads run."""
+    """Garbage collection in the middle of a message runs arbitrary code and lets other threads run."""
     body = Command(type="t", action="a", payload={f"k{n}": [{"n": n, "x": [n]}] for n in range(200)}).model_dump_json()
     before = gc.get_threshold()
     gc.set_threshold(1)

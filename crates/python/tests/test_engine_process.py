@@ -1,4 +1,4 @@
-"""DuckDB runs in a process of its own, which an interpreter becomes, and which the kernel restricts."""
+"""DuckDB runs in a separate Python process, which the kernel restricts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import sys
 import pytest
 from command import PATIENCE, Process, children, run, serving, start, until
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of this system has no such restrictions")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="this system's kernel has no such restrictions")
 
-# What the process must not do any more once it has its restrictions; each line that it prints is one that it could do.
+# Tries everything that the restricted process must not be able to do. It prints a line for each attempt that succeeds.
 PROBES = """
 import os, socket, sys
 _, _, path, version = sys.argv
@@ -46,7 +46,7 @@ def answer(folder: pathlib.Path, sql: str) -> object:
 
 
 def engine(up: Process) -> int:
-    """The process of the engine, which the program that serves has started."""
+    """Finds the engine process that the serving program has started."""
     found = children(up.pid)
     assert len(found) == 1, found
     return found[0]
@@ -57,7 +57,7 @@ def words(pid: int) -> list[str]:
 
 
 def used(pid: int) -> int:
-    """The time that a process has used, in ticks."""
+    """The CPU time of a process, in ticks."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -70,7 +70,7 @@ def frame(kind: int, content: bytes) -> bytes:
 
 
 def setup(scratch: pathlib.Path) -> bytes:
-    """The first message to the process of the engine."""
+    """The first message to the engine process."""
     lockdown = {
         "scratch": str(scratch),
         "spill": str(scratch),
@@ -82,7 +82,7 @@ def setup(scratch: pathlib.Path) -> bytes:
 
 
 def sandbox(started: list[str], scratch: pathlib.Path) -> dict[str, object]:
-    """What the process says of its restrictions, in its first answer."""
+    """Reads the restrictions that the engine process reports in its first answer."""
     ours, theirs = socket.socketpair()
     with ours, subprocess.Popen(started, stdin=theirs.fileno(), stderr=subprocess.PIPE, cwd="/", env={}) as process:
         theirs.close()
@@ -99,7 +99,7 @@ def sandbox(started: list[str], scratch: pathlib.Path) -> dict[str, object]:
 
 
 @linux
-def test_a_query_runs_in_another_process_that_the_kernel_restricts(tmp_path: pathlib.Path) -> None:
+def test_a_query_runs_in_a_separate_process_that_the_kernel_restricts(tmp_path: pathlib.Path) -> None:
     with serving(tmp_path, SECRET_OF_THE_TEST="1") as up:
         assert answer(tmp_path, "SELECT 40 + 2") == [[42]]
         pid = engine(up)
@@ -114,7 +114,7 @@ def test_a_query_runs_in_another_process_that_the_kernel_restricts(tmp_path: pat
 
 
 @linux
-def test_what_kills_the_process_fails_its_own_query_only(tmp_path: pathlib.Path) -> None:
+def test_killing_the_engine_process_fails_only_its_query(tmp_path: pathlib.Path) -> None:
     with serving(tmp_path) as up:
         assert answer(tmp_path, "CREATE TABLE kept AS SELECT 7 AS a") is not None
         endless = "sql=SELECT count(*) FROM range(100000000000) a WHERE hash(range) = 1"
@@ -128,7 +128,7 @@ def test_what_kills_the_process_fails_its_own_query_only(tmp_path: pathlib.Path)
 
             until("the query runs", is_killed)
             assert answer(tmp_path, "FROM kept") == [[7]], "others are answered by the next process"
-            # It runs again, now until its deadline.
+            # The query runs again, this time until its deadline.
             out, error = call.communicate(timeout=PATIENCE)
         assert call.returncode == 1, out + error
         assert "deadline of 5 s" in out + error
@@ -136,7 +136,7 @@ def test_what_kills_the_process_fails_its_own_query_only(tmp_path: pathlib.Path)
 
 
 @linux
-def test_the_process_reaches_neither_files_nor_network_nor_programs(tmp_path: pathlib.Path) -> None:
+def test_the_engine_process_cannot_access_files_network_or_programs(tmp_path: pathlib.Path) -> None:
     with serving(tmp_path) as up:
         assert answer(tmp_path, "SELECT 1") == [[1]]
         started = words(engine(up))
@@ -152,7 +152,7 @@ def test_the_process_reaches_neither_files_nor_network_nor_programs(tmp_path: pa
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(setup(scratch))
-        # It cannot say that it is ready, so it returns to Python after it has given up its rights.
+        # It cannot report that it is ready, so it returns to Python after it has dropped its privileges.
         ours.shutdown(socket.SHUT_RD)
         probed = subprocess.run(
             started, stdin=theirs.fileno(), capture_output=True, text=True, cwd="/", env={}, timeout=PATIENCE
@@ -162,14 +162,14 @@ def test_the_process_reaches_neither_files_nor_network_nor_programs(tmp_path: pa
     if held["files"] == {"Ok": None}:
         assert outside.read_text() == "secret"
     else:
-        # The kernel has no Landlock, which the process says.
+        # The process reports that the kernel has no Landlock.
         files = ("could read a file", "could write a file", "could list a folder")
         lines = [line for line in lines if line not in files]
     assert lines == ["could read its own scratch folder", "done 70"], probed
 
 
 @linux
-def test_a_module_that_was_replaced_meanwhile_is_refused_with_advice(tmp_path: pathlib.Path) -> None:
+def test_a_module_replaced_at_run_time_is_refused_with_advice(tmp_path: pathlib.Path) -> None:
     with serving(tmp_path) as up:
         assert answer(tmp_path, "SELECT 1") == [[1]]
         started = words(engine(up))

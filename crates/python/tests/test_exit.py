@@ -1,4 +1,4 @@
-"""A program ends quietly, whatever its threads are doing; a signal ends a wait; a panic is an exception."""
+"""A program exits cleanly, whatever its threads are doing; a signal ends a wait; a panic is an exception."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ sys.exit(7)
 
 
 @pytest.mark.parametrize("end", ["sys.exit(7)", "time.sleep(0.12); sys.exit(7)", SLOWLY])
-def test_a_program_ends_with_its_code_while_daemon_threads_wait(tmp_path: Path, end: str) -> None:
-    # Each wait asks Python for signals every 50 ms, also while the interpreter ends.
+def test_a_program_exits_with_its_code_while_daemon_threads_wait(tmp_path: Path, end: str) -> None:
+    # Each wait asks Python for signals every 50 ms, even while the interpreter shuts down.
     for _ in range(3):
         ended = program(RECEIVE + end, tmp_path)
         out, errors = ended.communicate(timeout=60)
@@ -91,6 +91,6 @@ def test_ctrl_c_ends_a_wait_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(_core, "panic_in_a_call"), reason="a build for release has no such function")
-def test_a_panic_is_an_exception_that_except_exception_catches() -> None:
+def test_except_exception_catches_a_panic() -> None:
     with pytest.raises(PudatoError, match="please report it: oh no"):
         _core.panic_in_a_call("oh no")

@@ -1,4 +1,4 @@
-"""A process may be forked before pudato is used, and not after: its threads and locks stay with the parent."""
+"""A process may fork before it uses pudato, but not after, because threads and locks stay with the parent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def received(data_dir: str) -> set[str]:
 
 
 def in_a_fork(work: Callable[[], None]) -> str:
-    """What `work` says in a forked child, or `hangs`."""
+    """Returns what `work` reports in a forked child, or `hangs`."""
     reads, writes = os.pipe()
     child = os.fork()
     if child == 0:
@@ -48,8 +48,8 @@ def in_a_fork(work: Callable[[], None]) -> str:
     return said or "hangs"
 
 
-def test_a_child_that_is_forked_before_the_first_use_works(tmp_path: Path) -> None:
-    # Whatever the tests before have used is of another process then.
+def test_a_child_forked_before_the_first_use_works(tmp_path: Path) -> None:
+    # A new process, because earlier tests have used pudato in this one.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(fork_before, (str(tmp_path / ".pudato"),)) == "returned"
 
@@ -58,7 +58,7 @@ def fork_before(data_dir: str) -> str:
     return in_a_fork(lambda: None if publish(data_dir, "child") else None)
 
 
-def test_a_child_that_is_forked_after_the_first_use_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:
+def test_a_child_forked_after_the_first_use_raises_and_the_parent_keeps_working(tmp_path: Path) -> None:
     data_dir = str(tmp_path / ".pudato")
     publish(data_dir, "parent")
     said = in_a_fork(lambda: print(publish(data_dir, "child")))
@@ -68,12 +68,12 @@ def test_a_child_that_is_forked_after_the_first_use_is_refused_and_the_parent_go
     assert received(data_dir) == {"parent", "parent again"}
 
 
-def test_a_child_that_ends_as_python_does_leaves_the_parents_databases_alone(tmp_path: Path) -> None:
+def test_a_child_that_exits_normally_does_not_disturb_the_parents_databases(tmp_path: Path) -> None:
     data_dir = str(tmp_path / ".pudato")
     publish(data_dir, "parent")
     child = os.fork()
     if child == 0:
-        # It drops its copies of all objects, and of the connections in them.
+        # The child drops its copies of all objects, including their connections.
         import gc
 
         from pudato import _fabric
@@ -88,7 +88,7 @@ def test_a_child_that_ends_as_python_does_leaves_the_parents_databases_alone(tmp
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_processes_that_are_not_forked_from_a_user_of_pudato_work(tmp_path: Path, method: str) -> None:
+def test_spawned_and_forkserver_processes_work(tmp_path: Path, method: str) -> None:
     data_dir = str(tmp_path / ".pudato")
     publish(data_dir, "parent")
     with multiprocessing.get_context(method).Pool(2) as pool:

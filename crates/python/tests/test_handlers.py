@@ -1,4 +1,4 @@
-"""Handlers that are Python functions: what they return and raise decides what becomes of the command."""
+"""Handlers that are Python functions: what they return or raise decides what happens to the command."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_answer_becomes_a_result_with_its_lineage(tmp_path: Path) -> None:
         assert event.correlation_id == result.correlation_id
 
 
-def test_a_dict_none_or_a_result_is_an_answer_too(tmp_path: Path) -> None:
+def test_an_action_may_also_return_a_dict_none_or_a_result(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("say", effect="read")
@@ -120,7 +120,7 @@ def test_after_the_last_attempt_a_command_is_dead_lettered_with_its_reason(tmp_p
     assert Command.model_validate_json(dead).correlation_id == result.correlation_id
 
 
-def test_unavailable_waits_for_the_backend_and_spends_no_attempt(tmp_path: Path) -> None:
+def test_unavailable_waits_for_the_backend_and_counts_no_attempt(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
     attempts: list[int] = []
 
@@ -137,9 +137,9 @@ def test_unavailable_waits_for_the_backend_and_spends_no_attempt(tmp_path: Path)
     assert attempts == [1, 1, 1]
 
 
-def test_functions_run_beside_each_other_up_to_the_concurrency(tmp_path: Path) -> None:
+def test_functions_run_concurrently_up_to_the_limit(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
-    # It opens only if all of them wait at the same time.
+    # The barrier opens only if all of them wait at the same time.
     together = threading.Barrier(8, timeout=PATIENCE)
 
     @mine.action("meet", effect="read")
@@ -152,7 +152,7 @@ def test_functions_run_beside_each_other_up_to_the_concurrency(tmp_path: Path) -
     assert {final[one].status for one in ids} == {"success"}
 
 
-def test_coroutines_run_beside_each_other_on_one_loop(tmp_path: Path) -> None:
+def test_handler_coroutines_run_concurrently_on_one_event_loop(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
     waiting: list[asyncio.Event] = []
 
@@ -172,7 +172,7 @@ def test_coroutines_run_beside_each_other_on_one_loop(tmp_path: Path) -> None:
     assert {(final[one].data or {}).get("thread") for one in ids} == {"pudato-loop"}
 
 
-def test_a_coroutine_whose_time_is_over_is_cancelled_and_the_command_comes_again(tmp_path: Path) -> None:
+def test_a_coroutine_that_exceeds_lease_max_is_cancelled_and_its_command_redelivered(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
     ended: list[str] = []
 
@@ -193,7 +193,7 @@ def test_a_coroutine_whose_time_is_over_is_cancelled_and_the_command_comes_again
     assert ended == ["cancelled"]
 
 
-def test_a_function_whose_time_is_over_is_told_and_its_answer_is_discarded(tmp_path: Path) -> None:
+def test_a_function_that_exceeds_lease_max_sees_cancelled_and_its_answer_is_discarded(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
     told = threading.Event()
     deadlines: list[datetime] = []
@@ -254,7 +254,7 @@ def test_the_same_request_runs_once_and_gets_the_same_answer(tmp_path: Path) -> 
     assert runs == [first.correlation_id]
 
 
-def test_an_unknown_field_or_action_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unknown_field_or_action_raises_an_error_that_names_it(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("profile", effect="read", fields=["location"], aliases=["describe"])
@@ -271,7 +271,7 @@ def test_an_unknown_field_or_action_is_refused_by_name(tmp_path: Path) -> None:
     assert alias.status == "success"
 
 
-def test_an_answer_that_cannot_be_written_is_a_final_error(tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_serialised_is_a_final_error(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("say")
@@ -289,7 +289,7 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
-def test_an_exception_that_cannot_be_written_does_not_end_its_thread(tmp_path: Path) -> None:
+def test_an_exception_that_cannot_be_serialised_does_not_end_its_thread(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("fail", effect="read")
@@ -316,7 +316,7 @@ def test_an_exception_that_cannot_be_written_does_not_end_its_thread(tmp_path: P
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()], ids=lambda one: type(one).__name__)
-def test_an_exit_stops_the_program_and_gives_the_command_back_without_an_attempt(tmp_path: Path, error: BaseException) -> None:
+def test_an_exit_stops_the_program_and_releases_the_command_without_an_attempt(tmp_path: Path, error: BaseException) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("leave")
@@ -354,7 +354,7 @@ class Old(BaseHandler):
         return self._success(command, {"seen": command.payload})
 
 
-def test_a_handler_class_keeps_its_catch_all(tmp_path: Path) -> None:
+def test_a_handler_class_turns_every_exception_into_a_final_error(tmp_path: Path) -> None:
     register_handler_factory("old", Old)
     assert isinstance(Old(), Handler)
     with served(settings_of(tmp_path), "old") as fabric:
@@ -370,7 +370,7 @@ def test_a_handler_class_keeps_its_catch_all(tmp_path: Path) -> None:
     assert (pending.status, pending.data) == ("pending", {"task": "t-1"})
 
 
-def test_a_handler_class_alone_measures_refuses_and_makes_events() -> None:
+def test_a_handler_class_measures_its_time_rejects_unknown_actions_and_makes_events() -> None:
     old = Old()
     sent = command("old", "ok", job_id="j-1", step_id="s-1")
     assert (old.handle(sent).handler, old.handle(sent).step_id) == ("old", "s-1")
@@ -379,7 +379,7 @@ def test_a_handler_class_alone_measures_refuses_and_makes_events() -> None:
     assert (event.source, event.correlation_id, event.payload) == ("old", sent.correlation_id, {"a": 1})
 
 
-def test_a_handler_runs_without_a_queue_too() -> None:
+def test_a_handler_also_runs_without_a_queue() -> None:
     mine = OwnHandler("mine")
 
     @mine.action("double", effect="read")
@@ -390,7 +390,7 @@ def test_a_handler_runs_without_a_queue_too() -> None:
     assert mine.handle(command("mine", "halve")).errors == ["action: expected one of double, found 'halve'"]
 
 
-def test_what_is_no_handler_or_action_is_refused_where_it_is_made() -> None:
+def test_an_invalid_handler_or_action_raises_where_it_is_defined() -> None:
     mine = OwnHandler("mine")
     with pytest.raises(ValueError, match="expected 'read', 'keyed' or 'once', found 'never'"):
         mine.action("a", effect="never")  # type: ignore[arg-type]
@@ -405,7 +405,7 @@ def test_what_is_no_handler_or_action_is_refused_where_it_is_made() -> None:
         LocalRunner(mine, settings=settings_of(Path("unused"))).start()
 
 
-def test_a_function_that_keeps_the_interpreter_for_longer_than_a_lease_loses_no_command(tmp_path: Path) -> None:
+def test_a_function_that_blocks_the_interpreter_longer_than_a_lease_loses_no_command(tmp_path: Path) -> None:
     import ctypes
 
     mine = OwnHandler("mine")
@@ -414,7 +414,7 @@ def test_a_function_that_keeps_the_interpreter_for_longer_than_a_lease_loses_no_
     @mine.action("hold", effect="read")
     def hold(command: Command, ctx: Context) -> dict[str, Any]:
         attempts.append(ctx.attempt)
-        # A call by PyDLL keeps the lock of the interpreter, so nothing of Python runs meanwhile.
+        # A PyDLL call keeps the GIL, so no other Python code runs in the meantime.
         ctypes.PyDLL(None).sleep(5)
         return {}
 
@@ -426,7 +426,7 @@ def test_a_function_that_keeps_the_interpreter_for_longer_than_a_lease_loses_no_
     assert attempts == [1]
 
 
-def test_what_the_worker_logs_reaches_logging_with_the_ids_of_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_worker_logs_reach_python_logging_with_the_command_ids(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mine = OwnHandler("mine")
 
     @mine.action("try", effect="read")
@@ -435,7 +435,7 @@ def test_what_the_worker_logs_reaches_logging_with_the_ids_of_the_command(tmp_pa
             raise ValueError("password=hunter22 is wrong")
         return {}
 
-    # The first retry comes after 5 seconds at most.
+    # The first retry comes within 5 seconds.
     with caplog.at_level("INFO"), served(settings_of(tmp_path), mine) as fabric:
         sent = command("mine", "try", job_id="j-1", step_id="s-1")
         fabric.call(sent)

@@ -23,7 +23,7 @@ Receive = Callable[[], list[Result]]
 
 @pytest.fixture
 def queue(emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, Receive, dict[str, str]]:
-    """A service `mine` on the emulator: its queue, its topic, what receives Results, and the environment of programs."""
+    """A service `mine` on the emulator: its queue, its topic, a receiver for Results, and the environment for programs."""
     import boto3  # type: ignore[import-untyped,unused-ignore]
 
     prefix = f"t{time.monotonic_ns():x}"[:20]
@@ -76,7 +76,7 @@ def answers(receive: Receive, count: int) -> list[Result]:
     return found
 
 
-def test_an_event_without_receipts_is_answered_and_what_fails_is_reported(
+def test_an_event_without_receipts_is_handled_and_its_failures_are_reported(
     queue: tuple[str, str, Receive, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, _, receive, _ = queue
@@ -94,7 +94,7 @@ def test_an_event_without_receipts_is_answered_and_what_fails_is_reported(
     records = [
         {"body": ok.model_dump_json()},
         {"messageId": "m-1", "body": bad.model_dump_json()},
-        # Without a receipt it cannot be moved to the dead-letter queue, so it stays with whoever has it.
+        # Without a receipt pudato cannot move the message to the dead-letter queue, so Lambda keeps it.
         {"messageId": "m-2", "body": "no command"},
     ]
     answered = handle({"Records": records})

@@ -1,4 +1,4 @@
-"""A runner with Python handlers is killed again and again while commands flow: nothing is lost, and nothing is answered twice."""
+"""A runner with Python handlers is killed repeatedly while commands arrive: nothing is lost, and nothing is answered twice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def wait(command):
 
 def test_no_command_is_lost_or_answered_twice_however_often_the_runner_is_killed(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HANDLER)
-    # Short, so that the commands of a killed runner come again soon.
+    # Short, so that the commands of a killed runner are redelivered soon.
     more = {"PUDATO_VISIBILITY_SECONDS": "2"}
     fabric = Fabric(settings_of(tmp_path, visibility_seconds=2))
     chance = random.Random(KILLS)
@@ -53,7 +53,7 @@ def test_no_command_is_lost_or_answered_twice_however_often_the_runner_is_killed
     for kill in range(KILLS):
         before = len(fabric.seen)
         with started(tmp_path, runner("mine:mine"), more) as program:
-            # Most are killed at work, each fourth while it starts or takes its first commands.
+            # Most runners are killed at work; every fourth one while it starts or takes its first commands.
             if kill % 4 == 3:
                 time.sleep(chance.uniform(0, 1))
             else:
@@ -70,7 +70,7 @@ def test_no_command_is_lost_or_answered_twice_however_often_the_runner_is_killed
     with started(tmp_path, runner("mine:mine"), more) as program:
         line_of(program)
         fabric.final(list(sent))
-        # What would come twice would come when the leases of the killed runners have ended.
+        # A duplicate would arrive once the leases of the killed runners have expired.
         time.sleep(3)
         fabric.results()
         program.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`pudato.runtime.handle`: the messages of an event, without a queue of ours."""
+"""`pudato.runtime.handle`: handles the messages of an event, without a queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pudato.runtime import handle
 
 @pytest.fixture
 def fabric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fabric:
-    """The fabric of the folder in which the function runs."""
+    """The fabric in the folder where the function runs."""
     for name in ("HANDLER_TYPE", "AWS_LAMBDA_FUNCTION_NAME", "PUDATO_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -30,7 +30,7 @@ Serve = Callable[[Callable[..., Any]], None]
 
 @pytest.fixture
 def serve(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Makes a function the action `run` of the handler that the events go to."""
+    """Registers a function as the action `run` of the handler that receives the events."""
 
     def use(function: Callable[..., Any]) -> None:
         mine = OwnHandler("mine")
@@ -62,7 +62,7 @@ def test_the_default_handler_is_storage_and_its_results_are_published(fabric: Fa
     assert fabric.result(put.correlation_id).data is not None
 
 
-def test_a_record_may_have_only_a_body_and_a_bare_message(fabric: Fabric) -> None:
+def test_a_record_may_have_only_a_body_or_a_bare_message(fabric: Fabric) -> None:
     put = command("storage", "put_object", {"container": "lake", "path": "a.txt", "data": "a"})
     head = command("storage", "head_object", {"container": "lake", "path": "a.txt"})
     assert handle({"Records": [{"body": put.model_dump_json()}]})["processed"] == 1
@@ -88,7 +88,7 @@ def test_a_python_handler_answers_and_its_error_results_are_answers(fabric: Fabr
 
 
 @pytest.mark.parametrize("outcome", [ValueError("token=abcdef"), Retry(5), SystemExit(1)], ids=lambda one: type(one).__name__)
-def test_what_fails_is_reported_and_the_others_are_done(fabric: Fabric, serve: Serve, outcome: BaseException) -> None:
+def test_failed_messages_are_reported_and_the_others_are_done(fabric: Fabric, serve: Serve, outcome: BaseException) -> None:
     def run(command: Command) -> dict[str, Any]:
         if command.payload.get("fail"):
             raise outcome
@@ -130,7 +130,7 @@ def test_at_the_last_attempt_a_message_is_dead_lettered_with_the_masked_last_lin
     assert [Command.model_validate_json(body).correlation_id for body in fabric.bodies("pudato-mine-dlq")] == [sent.correlation_id]
 
 
-def test_a_body_that_is_no_command_is_dead_lettered(fabric: Fabric, serve: Serve) -> None:
+def test_a_body_that_is_not_a_command_is_dead_lettered(fabric: Fabric, serve: Serve) -> None:
     serve(lambda command: {})
     sent = command("mine", "run")
     event = records(sent)
@@ -140,7 +140,7 @@ def test_a_body_that_is_no_command_is_dead_lettered(fabric: Fabric, serve: Serve
     assert fabric.bodies("pudato-mine-dlq") == ['{"type": 1}']
 
 
-def test_the_same_message_again_gets_the_same_answer_and_runs_once(fabric: Fabric, serve: Serve) -> None:
+def test_a_redelivered_message_runs_once_and_gets_the_same_answer(fabric: Fabric, serve: Serve) -> None:
     runs: list[int] = []
 
     def run(command: Command) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_the_same_message_again_gets_the_same_answer_and_runs_once(fabric: Fabri
     assert runs == [1]
 
 
-def test_a_coroutine_and_progress_work_in_an_event_too(fabric: Fabric, serve: Serve) -> None:
+def test_coroutines_and_progress_also_work_in_an_event(fabric: Fabric, serve: Serve) -> None:
     async def run(command: Command, ctx: Context) -> dict[str, Any]:
         ctx.report({"done": 0.5})
         return {"done": 1}
@@ -164,7 +164,7 @@ def test_a_coroutine_and_progress_work_in_an_event_too(fabric: Fabric, serve: Se
     assert fabric.result(sent.correlation_id).data == {"done": 1}
 
 
-def test_events_at_the_same_time_do_not_mix(fabric: Fabric, serve: Serve) -> None:
+def test_concurrent_events_do_not_mix(fabric: Fabric, serve: Serve) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     serve(lambda command: {"n": command.payload["n"]})

@@ -41,7 +41,7 @@ def test_the_graph_has_datasets_steps_and_edges_in_the_direction_of_the_data(cli
     assert client.lineage("lake/out.parquet", depth=1).truncated == "depth"
 
 
-def test_the_tree_is_that_of_the_program_with_hints_for_python(client: Client) -> None:
+def test_the_tree_is_the_one_the_command_prints_with_hints_for_python(client: Client) -> None:
     text = str(client.lineage("lake/out.parquet"))
     first, second, third, fourth = text.split("\n")
     assert first.startswith("file:///") and first.endswith("out.parquet  1 row")
@@ -63,7 +63,7 @@ def test_the_drawing_is_svg_that_a_parser_accepts_with_names_escaped(client: Cli
     assert lineage.mermaid().startswith("flowchart LR\n")
 
 
-def test_a_time_in_the_past_leaves_out_what_came_later(client: Client) -> None:
+def test_as_of_leaves_out_later_results(client: Client) -> None:
     def steps(as_of: datetime | str) -> int:
         return len(client.lineage("lake/out.parquet", as_of=as_of).steps)
 
@@ -75,7 +75,7 @@ def test_a_time_in_the_past_leaves_out_what_came_later(client: Client) -> None:
         steps(datetime(2026, 1, 1))
 
 
-def test_an_unknown_dataset_has_a_false_lineage_and_wrong_arguments_are_named(client: Client) -> None:
+def test_the_lineage_of_an_unknown_dataset_is_false_and_errors_name_the_wrong_argument(client: Client) -> None:
     nothing = client.lineage("lake/none.csv")
     assert isinstance(nothing, Lineage) and not nothing
     wrongs: list[dict[str, Any]] = [{"direction": "sideways"}, {"runs": "some"}, {"depth": 0}, {"max_nodes": 10_001}]

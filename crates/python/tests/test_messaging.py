@@ -1,4 +1,4 @@
-"""Publishing and consuming on both fabrics, and by clients of boto3."""
+"""Publishing and receiving on both fabrics, and through boto3 clients."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def empty(settings: Settings) -> None:
 
 
 def receive(settings: Settings, queue: str, count: int) -> list[Message]:
-    """Receives and deletes so many messages, and no more than there are."""
+    """Receives and deletes this many messages, and checks that there are no more."""
     consumer = SQSConsumer(settings)
     received: list[Message] = []
     until = time.monotonic() + 60
@@ -70,7 +70,7 @@ def receive(settings: Settings, queue: str, count: int) -> list[Message]:
     return received
 
 
-def test_what_is_published_is_received_with_its_attributes(settings: Settings) -> None:
+def test_a_published_message_is_received_with_its_attributes(settings: Settings) -> None:
     publisher, consumer = SNSPublisher(settings), SQSConsumer(settings)
     sent = publisher.publish_command(command(), topic_arn=settings.storage_topic_arn)
     assert sent["MessageId"]
@@ -100,7 +100,7 @@ def test_a_message_over_the_limit_is_stored_and_fetched(settings: Settings) -> N
     assert "S3Pointer" in message.raw_body and len(message.raw_body) < 1_000
 
 
-def test_a_stored_body_that_is_gone_fails_its_own_message_only(embedded: Settings, tmp_path: Path) -> None:
+def test_a_missing_claim_fails_only_its_own_message(embedded: Settings, tmp_path: Path) -> None:
     publisher = SNSPublisher(embedded)
     publisher.publish_many([command(1), command(2, data="x" * 1_500_000), command(3)])
     [claim] = [path for path in (tmp_path / ".pudato").rglob("claims/*/*") if path.is_file() and not path.name.startswith(".")]
@@ -153,7 +153,7 @@ def test_many_messages_go_to_their_topics_and_come_back_in_order(settings: Setti
     receive(settings, settings.history_queue_url, 1)
 
 
-def test_large_messages_fill_batches_by_their_bytes(settings: Settings) -> None:
+def test_batches_of_large_messages_are_limited_by_bytes(settings: Settings) -> None:
     messages = [command(number, data="x" * 200_000) for number in range(12)]
     assert len(SNSPublisher(settings).publish_many(messages)) == 12
     receive(settings, settings.storage_queue_url, 12)
@@ -170,7 +170,7 @@ def test_one_error_names_the_messages_that_failed_and_has_the_ids_of_the_others(
     receive(settings, settings.storage_queue_url, 2)
 
 
-def test_what_is_no_message_is_refused_before_anything_is_sent(embedded: Settings) -> None:
+def test_an_invalid_message_raises_before_anything_is_sent(embedded: Settings) -> None:
     publisher = SNSPublisher(embedded)
     with pytest.raises(TypeError, match="expected a Command, found Result"):
         publisher.publish_command(Result.success(correlation_id="c"))  # type: ignore[arg-type]
@@ -196,12 +196,12 @@ def test_a_receipt_settles_one_delivery(embedded: Settings) -> None:
 
 
 @pytest.mark.parametrize(("limits", "name"), [({"max_messages": 11}, "max_messages"), ({"wait_time_seconds": 21}, "wait_time_seconds")])
-def test_limits_of_a_receive_are_checked_by_name(embedded: Settings, limits: dict[str, int], name: str) -> None:
+def test_receive_limits_are_checked_and_named(embedded: Settings, limits: dict[str, int], name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected"):
         SQSConsumer(embedded).receive_messages(QUEUE, **limits)
 
 
-def test_a_program_may_change_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_may_change_its_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
         folder.mkdir()
@@ -226,7 +226,7 @@ def test_threads_share_one_publisher(embedded: Settings) -> None:
     receive(embedded, QUEUE, 80)
 
 
-def test_the_earlier_publisher_and_consumer_work_on_the_settings_fabric(tmp_path: Path) -> None:
+def test_the_older_publisher_and_consumer_use_the_fabric_in_the_settings(tmp_path: Path) -> None:
     publisher, consumer = Publisher(), Consumer()
     topic = Topics.for_service("storage")
     assert topic == Topics.storage_commands()
@@ -252,7 +252,7 @@ def clients(endpoint: str | None = None) -> tuple[Any, Any]:
     return boto3.client("sns", **access), boto3.client("sqs", **access)
 
 
-def test_clients_of_boto3_do_all_the_work_so_that_moto_is_reached() -> None:
+def test_boto3_clients_make_all_calls_so_moto_can_mock_them() -> None:
     moto = pytest.importorskip("moto")
     with moto.mock_aws():
         sns, sqs = clients()
@@ -288,7 +288,7 @@ def test_a_message_that_cannot_be_read_does_not_hide_the_others(deployed: dict[s
 
 
 def session(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A session of boto3, and an environment that has neither credentials nor a region."""
+    """A boto3 session, in an environment without credentials or a region."""
     boto3 = pytest.importorskip("boto3")
     for name, value in deployed.items():
         if not name.startswith("AWS_"):
@@ -297,7 +297,7 @@ def session(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="test", region_name=REGION)
 
 
-def test_a_session_gives_region_and_credentials(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_supplies_region_and_credentials(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     own, endpoint = session(deployed, monkeypatch), deployed["AWS_ENDPOINT_URL"]
     publisher = SNSPublisher(session=own, endpoint_url=endpoint)
     publisher.publish_command(command())
@@ -305,11 +305,11 @@ def test_a_session_gives_region_and_credentials(deployed: dict[str, str], monkey
     [message] = consumer.receive_messages(consumer.settings.storage_queue_url)
     consumer.delete_message(consumer.settings.storage_queue_url, message.receipt_handle)
     with pytest.raises(PudatoError):
-        # An installation of its own, which no test before has opened with credentials.
+        # A new installation, which no earlier test has opened with credentials.
         SNSPublisher(Settings(aws_endpoint_url=endpoint, concurrency=3)).publish_command(command())
 
 
-def test_temporary_credentials_are_asked_for_again_before_they_end(
+def test_temporary_credentials_are_refreshed_before_they_expire(
     deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from datetime import UTC, datetime, timedelta
@@ -322,7 +322,7 @@ def test_temporary_credentials_are_asked_for_again_before_they_end(
 
     def fresh() -> dict[str, str]:
         asked.append(time.monotonic())
-        # They are good for so short a time that botocore asks for new ones each time.
+        # They expire so soon that botocore fetches new ones every time.
         ends = datetime.now(UTC) + timedelta(minutes=5)
         return {"access_key": ACCOUNT, "secret_key": "test", "token": f"t{len(asked)}", "expiry_time": ends.isoformat()}
 
@@ -339,7 +339,7 @@ def test_temporary_credentials_are_asked_for_again_before_they_end(
     publisher.publish_command(command())
 
 
-def test_a_session_without_aws_and_two_of_one_kind_are_refused(embedded: Settings) -> None:
+def test_a_session_on_the_embedded_fabric_or_with_a_client_is_refused(embedded: Settings) -> None:
     own = pytest.importorskip("boto3").Session(region_name=REGION)
     with pytest.raises(ConfigurationError, match="session: PUDATO_FABRIC is embedded"):
         SNSPublisher(embedded, session=own)

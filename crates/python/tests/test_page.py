@@ -1,4 +1,4 @@
-"""The specification's page runs as it stands: its code blocks, in their order, on each fabric, and its shell lines in an empty folder."""
+"""The specification's examples run unchanged: the code blocks, in order, on each fabric, and the shell lines in an empty folder."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def run_the_results_consumer(names: dict[str, Any]) -> None:
     assert ask("get_step", step_id=step["step_id"])["status"] == "success"
 
 
-def test_the_page_has_the_blocks_that_are_run() -> None:
+def test_the_page_has_the_blocks_that_the_tests_run() -> None:
     assert len(blocks("python")) == 7, "a block that no test runs proves nothing"
     assert len(blocks("bash")) == 2
 
@@ -130,7 +130,7 @@ def test_the_page_is_clean_under_mypy_and_pyright(tmp_path: Path) -> None:
     page.write_text("\n".join(code), encoding="utf-8")
     package = str(Path(_core.__file__).parent.parent)
     environment = {**os.environ, "MYPYPATH": package, "PYTHONPATH": package}
-    # Pyright with all that it needs inside; its own package fetches the program when it runs.
+    # basedpyright includes the program; the package `pyright` would download it at run time.
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "reportMissingModuleSource": false}', encoding="utf-8")
     pyright = ["basedpyright", "--project", str(tmp_path), "--pythonpath", sys.executable]
     for tool in (["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(page)], pyright):

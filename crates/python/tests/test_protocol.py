@@ -1,4 +1,4 @@
-"""The messages are pydantic models in every respect, and follow the contract where pydantic would be looser."""
+"""The messages behave like pydantic models in every respect, and follow the contract where pydantic would be more lenient."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def result(**more: Any) -> Result:
     return Result(status="success", correlation_id="req-1", timestamp=TIME, **more)
 
 
-# What a message is made of.
+# Fields and defaults.
 
 
 def test_a_command_has_the_defaults_of_the_contract() -> None:
@@ -79,7 +79,7 @@ def test_success_error_and_pending_take_their_arguments_by_position() -> None:
     assert (going.data, going.handler, going.job_id, going.step_id) == ({"k": 1}, "storage", "job", "step")
 
 
-def test_execution_records_of_sql_python_and_dbt_keep_their_particulars() -> None:
+def test_execution_records_of_sql_python_and_dbt_keep_their_details() -> None:
     sql = ExecutionRecord.sql(["SELECT 1"], rows=3)
     assert (sql.execution_type, sql.details) == ("sql", {"dialect": "duckdb", "statements": ["SELECT 1"], "rows": 3})
     assert ExecutionRecord.sql(statements=["S"], dialect="postgresql").details["dialect"] == "postgresql"
@@ -102,7 +102,7 @@ def test_a_reference_takes_any_type_and_location() -> None:
     assert made.metadata["row_count"] == 100 and made.format == "parquet"
 
 
-# As pydantic.
+# Like pydantic.
 
 
 def test_unknown_keywords_are_ignored_and_positions_refused() -> None:
@@ -129,7 +129,7 @@ def test_the_top_dict_is_copied() -> None:
     assert made.payload == {"k": 1}
 
 
-def test_what_is_changed_in_place_is_written() -> None:
+def test_changes_in_place_are_written() -> None:
     made = command()
     made.payload["k"] = [1]
     made.payload["k"].append(2)
@@ -141,7 +141,7 @@ def test_what_is_changed_in_place_is_written() -> None:
     assert json.loads(read.to_json())["payload"] == {"k": [1, 2, 3]}
 
 
-def test_messages_are_equal_when_their_fields_are_however_they_were_made() -> None:
+def test_messages_with_equal_fields_are_equal_however_they_were_made() -> None:
     made = result(data={"k": 1}, inputs=[DataReference(ref_type="file", location="a")])
     read = Result.model_validate_json(made.model_dump_json())
     assert read == made and read != result()
@@ -174,7 +174,7 @@ def test_a_message_that_was_read_is_a_whole_pydantic_instance() -> None:
         _ = read.unknown  # type: ignore[attr-defined]
 
 
-def test_parts_may_be_given_as_dicts_and_numbers_as_texts() -> None:
+def test_parts_may_be_dicts_and_numbers_may_be_strings() -> None:
     made = Result.model_validate(
         {
             "status": "success",
@@ -262,7 +262,7 @@ def test_fastapi_takes_a_message_as_body_and_returns_one() -> None:
     def post(body: Command) -> Result:
         return Result.success(body.correlation_id, {"share": math.inf, "action": body.action})
 
-    # The annotations of a function in a function are texts that FastAPI cannot look up.
+    # FastAPI cannot resolve the string annotations of a nested function.
     post.__annotations__ = {"body": Command, "return": Result}
     app.post("/commands")(post)
     with client.TestClient(app) as http:
@@ -281,7 +281,7 @@ def test_unknown_fields_are_refused_on_request() -> None:
     assert locs(error) == [("more",)]
 
 
-# As the contract, where pydantic is looser.
+# Like the contract, where pydantic is more lenient.
 
 
 @pytest.mark.parametrize("field", ["type", "action"])
@@ -314,7 +314,7 @@ def test_a_timestamp_is_written_as_it_was_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2**64])
-def test_a_duration_outside_of_64_bits_is_refused(number: int) -> None:
+def test_a_duration_over_64_bits_is_refused(number: int) -> None:
     with pytest.raises(ValidationError) as error:
         result(duration_ms=number)
     assert locs(error) == [("duration_ms",)]
@@ -323,7 +323,7 @@ def test_a_duration_outside_of_64_bits_is_refused(number: int) -> None:
     assert locs(error) == [("duration_ms",)]
 
 
-def test_a_field_that_was_changed_to_something_wrong_is_not_written() -> None:
+def test_a_field_changed_to_an_invalid_value_is_not_written() -> None:
     made = result(inputs=[DataReference(ref_type="file", location="a")])
     for field, value in [
         ("status", "done"),
@@ -370,7 +370,7 @@ def test_both_ways_of_writing_agree() -> None:
     assert list(json.loads(text)) == list(Result.model_fields)
 
 
-def test_options_of_pydantic_are_followed_when_writing() -> None:
+def test_pydantic_options_apply_when_writing() -> None:
     made = command(payload={"a": math.inf, "b": 1, "ä": "\ufffe"})
     assert made.model_dump_json(include={"type"}) == '{"type":"storage"}'
     assert "payload" not in made.model_dump_json(exclude={"payload"})
@@ -385,7 +385,7 @@ def test_options_of_pydantic_are_followed_when_writing() -> None:
     assert made.model_dump_json(ensure_ascii=True).isascii()
 
 
-def test_options_of_pydantic_are_followed_when_reading() -> None:
+def test_pydantic_options_apply_when_reading() -> None:
     text = '{"type":"t","action":"a","more":1}'
     assert Command.model_validate_json(text, context={"x": 1}).action == "a"
     assert Command.model_validate_json(text, strict=True).action == "a"

@@ -1,4 +1,4 @@
-"""The reference of the package is what its docstrings say, and none is missing."""
+"""The reference page matches the docstrings, and no docstring is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
-def test_the_reference_is_what_the_docstrings_say() -> None:
+def test_the_reference_matches_the_docstrings() -> None:
     checks = [sys.executable, str(ROOT / "docs/reference.py"), "--check"]
     checked = subprocess.run(checks, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
@@ -23,4 +23,4 @@ def test_every_class_and_function_in_the_reference_is_described() -> None:
         described = rest.partition("```python")[2].partition("```")[2].strip()
         if not described or described.startswith(("#", "```")):
             silent.append(title)
-    assert silent == [], "give these a docstring"
+    assert silent == [], "add a docstring to each of these"

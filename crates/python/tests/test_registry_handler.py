@@ -1,4 +1,4 @@
-"""The registry without a queue: jobs, steps and lineage by Commands."""
+"""The registry without a queue: jobs, steps and lineage through Commands."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 
 
 def ask(registry: RegistryHandler, action: str, /, **payload: Any) -> dict[str, Any]:
-    """The data of a Command's Result, which must be a success."""
+    """Runs a Command that must succeed and returns its data."""
     result = registry.handle(command("registry", action, payload))
     assert result.status == "success", result.errors
     return result.data or {}
 
 
 def step(registry: RegistryHandler, **more: Any) -> tuple[str, str]:
-    """A job with a step: their ids."""
+    """Creates a job with a step and returns their ids."""
     job = ask(registry, "create_job", pipeline="monthly", logic_version="v1", environment="dev")
     added = ask(registry, "add_step", job_id=job["job_id"], step_name="load", handler_type="storage", action="get_object", **more)
     return job["job_id"], added["step_id"]
@@ -58,7 +58,7 @@ def test_jobs_are_found_by_pipeline_and_environment(registry: RegistryHandler) -
     assert ask(registry, "query_jobs", pipeline="b", environment="prod")["count"] == 0
 
 
-def test_a_step_keeps_what_an_update_says(registry: RegistryHandler) -> None:
+def test_a_step_keeps_its_updated_fields(registry: RegistryHandler) -> None:
     job_id, step_id = step(registry)
     ask(
         registry,
@@ -76,7 +76,7 @@ def test_a_step_keeps_what_an_update_says(registry: RegistryHandler) -> None:
     assert ask(registry, "get_job_steps", job_id=job_id)["count"] == 1
 
 
-def test_lineage_names_who_made_and_who_read_a_dataset(registry: RegistryHandler) -> None:
+def test_lineage_names_the_producers_and_consumers_of_a_dataset(registry: RegistryHandler) -> None:
     _, step_id = step(registry)
     table = {"ref_type": "table", "location": "main.orders"}
     ask(registry, "update_step", step_id=step_id, status="success", outputs=[table])
@@ -88,7 +88,7 @@ def test_lineage_names_who_made_and_who_read_a_dataset(registry: RegistryHandler
     assert [one["step_id"] for one in read["consumers"]] == [reader]
 
 
-def test_what_the_registry_cannot_do_is_an_error_result(registry: RegistryHandler) -> None:
+def test_an_invalid_registry_command_returns_an_error_result(registry: RegistryHandler) -> None:
     assert "create_job" in registry.supported_actions() and registry.service_type == "registry"
     for sent, what in [
         (command("registry", "create_jobs"), "action: expected one of create_job"),
@@ -101,7 +101,7 @@ def test_what_the_registry_cannot_do_is_an_error_result(registry: RegistryHandle
         assert result.correlation_id == sent.correlation_id
 
 
-def test_two_registries_in_memory_know_nothing_of_each_other() -> None:
+def test_two_in_memory_registries_are_independent() -> None:
     one, other = create_memory_registry_handler(), RegistryHandler(InMemoryRegistryBackend())
     ask(one, "create_job", pipeline="a")
     assert ask(other, "query_jobs", pipeline="a")["count"] == 0
@@ -114,7 +114,7 @@ def test_a_registry_is_given_as_a_backend_or_a_url() -> None:
         PostgreSQLRegistryBackend(object())  # type: ignore[arg-type]
 
 
-def test_storage_and_query_run_without_a_queue_too(tmp_path: Path) -> None:
+def test_storage_and_query_also_run_without_a_queue(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     storage = StorageHandler(settings=settings)
     put = storage.handle(command("storage", "put_object", {"container": "lake", "path": "a.csv", "data": "n\n1\n2\n"}))
@@ -126,7 +126,7 @@ def test_storage_and_query_run_without_a_queue_too(tmp_path: Path) -> None:
     assert (answer.data or {})["rows"] == [[3]]
 
 
-def test_a_duckdb_handler_has_a_warehouse_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_duckdb_handler_has_its_own_warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     def ran(query: QueryHandler, sql: str) -> Result:
@@ -142,7 +142,7 @@ def test_a_duckdb_handler_has_a_warehouse_of_its_own(tmp_path: Path, monkeypatch
         create_duckdb_handler(read_only=True)
 
 
-def test_objects_are_where_a_boto3_client_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_are_stored_through_a_boto3_client(monkeypatch: pytest.MonkeyPatch) -> None:
     import boto3  # type: ignore[import-untyped,unused-ignore]
     from moto import mock_aws
 

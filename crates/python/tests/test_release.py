@@ -1,4 +1,4 @@
-"""The workflow of a release cannot run here, but it can be read: it is valid, pinned, and publishes what the documents promise."""
+"""The release workflow cannot run here, but these tests read it: it is valid, pinned, and publishes what the documentation promises."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_is_valid(path: pathlib.Path) -> None:
-    # It has the schema inside, and asks no server.
+    # The checker includes the schema and needs no network.
     checks = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
     checked = subprocess.run(checks, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_foreign_actions_are_pinned_and_get_no_more_rights_than_they_need(path: pathlib.Path) -> None:
+def test_third_party_actions_are_pinned_and_have_minimal_permissions(path: pathlib.Path) -> None:
     workflow = read(path)
     assert workflow["permissions"] == {}
     for job in workflow["jobs"].values():
@@ -44,12 +44,12 @@ def test_foreign_actions_are_pinned_and_get_no_more_rights_than_they_need(path: 
         assert uses is None or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", uses), uses
         if uses is not None and uses.startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
-        # What somebody else may have written, as the name of a branch, must not become part of a script.
+        # Text from outsiders, such as a branch name, must not become part of a script.
         assert "${{" not in step.get("run", ""), step
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_the_scripts_of_a_workflow_are_readable_by_a_shell(path: pathlib.Path) -> None:
+def test_workflow_scripts_are_valid_shell(path: pathlib.Path) -> None:
     for step in steps(read(path)):
         if "run" in step:
             checked = subprocess.run(["bash", "-n"], input=step["run"], capture_output=True, text=True)

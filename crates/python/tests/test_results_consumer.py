@@ -1,4 +1,4 @@
-"""The results consumer: Results become steps and lineage, one by one, by events, and from the queue."""
+"""The results consumer writes Results as steps and lineage: one at a time, from events, and from the queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def registry() -> RegistryHandler:
 
 @pytest.fixture
 def step(registry: RegistryHandler) -> tuple[str, str]:
-    """The ids of a job and its step."""
+    """Creates a job with a step and returns their ids."""
     job = ask(registry, "create_job", pipeline="monthly")["job_id"]
     added = ask(registry, "add_step", job_id=job, step_name="load", handler_type="storage", action="get_object")
     return job, added["step_id"]
@@ -35,7 +35,7 @@ def step(registry: RegistryHandler) -> tuple[str, str]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: RegistryHandler) -> RegistryHandler:
-    """The registry, as the one that `handle` writes to."""
+    """Makes this registry the one that `handle` writes to."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(results_consumer, "_create_registry_handler", lambda: registry)
     return registry
@@ -65,7 +65,7 @@ def test_a_result_updates_its_step(registry: RegistryHandler, step: tuple[str, s
     )
     expected = {"correlation_id": "c-1", "step_id": step_id, "action": "updated", "status": "success"}
     assert process_result(result, registry) == expected
-    # The same Result again changes nothing and is no error.
+    # Writing the same Result again changes nothing and is not an error.
     assert process_result(result, registry) == expected
     found = ask(registry, "get_step", step_id=step_id)
     assert (found["status"], found["duration_ms"]) == ("success", 150)
@@ -92,7 +92,7 @@ def test_a_result_of_another_service_does_not_change_the_step(registry: Registry
 
 
 class Recorder:
-    """A registry of another kind."""
+    """A registry handler of another class."""
 
     service_type = "registry"
 
@@ -107,7 +107,7 @@ class Recorder:
         return Result.error(correlation_id=command.correlation_id, errors=["no such step"])
 
 
-def test_a_registry_of_another_kind_gets_a_command() -> None:
+def test_a_registry_of_another_class_receives_a_command() -> None:
     other = Recorder()
     failed = Result.error(correlation_id="c-1", errors=["a", "b"], step_id="s-1", duration_ms=5)
     outcome = process_result(failed, other)
@@ -132,14 +132,14 @@ def test_an_event_writes_all_its_results(here: RegistryHandler, step: tuple[str,
     assert ask(here, "get_step", step_id=step_id)["status"] == "success"
 
 
-def test_a_body_that_is_no_result_is_dead_lettered_and_the_others_are_written(here: RegistryHandler, tmp_path: Path) -> None:
+def test_a_body_that_is_not_a_result_is_dead_lettered_and_the_others_are_written(here: RegistryHandler, tmp_path: Path) -> None:
     response = handle({"Records": [{"messageId": "m-1", "body": "no"}, {"messageId": "m-2", "body": Result.success(correlation_id="c-2").model_dump_json()}]})
     assert [one["correlation_id"] for one in response["outcomes"]] == ["c-2"]
     assert response["batchItemFailures"] == []
     assert Fabric(settings_of(tmp_path)).bodies("pudato-results-dlq") == ["no"]
 
 
-def test_what_cannot_be_written_is_reported_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_cannot_be_written_is_reported_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Recorder):
         def handle(self, command: Command) -> Result:
             raise ConnectionError("the database is down")
@@ -156,7 +156,7 @@ def test_an_event_that_is_not_from_sqs_fails_as_a_whole(here: RegistryHandler) -
         handle({"detail": 1})
 
 
-def test_without_more_the_registry_of_the_settings_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_results_go_to_the_registry_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = Result.success(correlation_id="c-1", step_id="s-1", handler="mine")
     assert handle({"Records": [{"body": result.model_dump_json()}]})["outcomes"][0]["status"] == "success"
@@ -181,7 +181,7 @@ def test_the_results_queue_is_consumed_until_ctrl_c(tmp_path: Path) -> None:
     assert "Traceback" not in errors and "RuntimeWarning" not in errors
 
 
-def test_impossible_numbers_are_refused() -> None:
+def test_invalid_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="poll_interval"):
         run_local(poll_interval=-1)
     with pytest.raises(ValueError, match="max_messages"):

@@ -1,4 +1,4 @@
-"""The local runner as a program, and as a class."""
+"""The local runner, as a program and as a class."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
-def test_a_signal_drains_the_runner_and_it_ends_with_0(folder: Path, number: signal.Signals) -> None:
+def test_a_signal_drains_the_runner_which_exits_with_0(folder: Path, number: signal.Signals) -> None:
     with started(folder, runner("mine:mine")) as program:
         assert line_of(program).startswith(f"pudato runs mine on {folder}")
         fabric = Fabric(settings_of(folder))
@@ -77,7 +77,7 @@ def test_a_signal_drains_the_runner_and_it_ends_with_0(folder: Path, number: sig
     assert "RuntimeWarning" not in errors and "Traceback" not in errors
 
 
-def test_a_service_of_pudato_runs_under_its_name(folder: Path) -> None:
+def test_a_built_in_service_runs_by_its_name(folder: Path) -> None:
     with started(folder, runner("storage", "--poll-interval", "0.5")) as program:
         assert line_of(program).startswith("pudato runs storage on ")
         put = command("storage", "put_object", {"container": "lake", "path": "a.txt", "data": "a"})
@@ -96,14 +96,14 @@ def test_a_service_of_pudato_runs_under_its_name(folder: Path) -> None:
         ("mine:threading", "expected a handler made with pudato.handler"),
     ],
 )
-def test_an_unknown_handler_ends_with_2_and_the_nearest_name(folder: Path, name: str, what: str) -> None:
+def test_an_unknown_handler_exits_with_2_and_suggests_the_closest_name(folder: Path, name: str, what: str) -> None:
     ended = subprocess.run(runner(name), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 2
     assert what in ended.stderr and "Traceback" not in ended.stderr
     assert not (folder / ".pudato").exists()
 
 
-def test_an_installed_package_offers_its_handler_by_an_entry_point(folder: Path) -> None:
+def test_an_installed_package_can_provide_a_handler_by_an_entry_point(folder: Path) -> None:
     about = folder / "mine-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -115,7 +115,7 @@ def test_an_installed_package_offers_its_handler_by_an_entry_point(folder: Path)
     assert program.returncode == 0
 
 
-def test_a_setting_that_cannot_be_used_ends_with_3(folder: Path) -> None:
+def test_an_invalid_setting_exits_with_3(folder: Path) -> None:
     ended = subprocess.run(
         runner("storage"), cwd=folder, env=environment(folder, {"PUDATO_CONCURRENCY": "many"}), capture_output=True, text=True, timeout=PATIENCE
     )
@@ -124,8 +124,8 @@ def test_a_setting_that_cannot_be_used_ends_with_3(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["block", "spin"])
-def test_a_handler_that_does_not_return_does_not_keep_the_runner_and_its_command_comes_again(folder: Path, action: str) -> None:
-    # A request that may not run twice is free again when the lease of its killed owner ends.
+def test_a_handler_that_never_returns_does_not_block_exit_and_its_command_is_redelivered(folder: Path, action: str) -> None:
+    # A request that must not run twice becomes available when the lease of its killed owner expires.
     more = {"PUDATO_VISIBILITY_SECONDS": "3", "PUDATO_DRAIN_SECONDS": "1"}
     fabric = Fabric(settings_of(folder, visibility_seconds=3))
     gate = folder / "running"
@@ -143,12 +143,12 @@ def test_a_handler_that_does_not_return_does_not_keep_the_runner_and_its_command
         line_of(program)
         result = fabric.result(sent)
     assert result.status == "success"
-    # The command was given back, so its attempt did not count.
+    # The command was released, so its attempt did not count.
     if action == "block":
         assert result.data == {"attempt": 1}
 
 
-def test_threads_that_a_handler_leaves_behind_do_not_keep_the_runner(folder: Path) -> None:
+def test_threads_left_by_a_handler_do_not_block_exit(folder: Path) -> None:
     with started(folder, runner("mine:mine")) as program:
         line_of(program)
         assert Fabric(settings_of(folder)).call(command("mine", "leak")).status == "success"
@@ -157,7 +157,7 @@ def test_threads_that_a_handler_leaves_behind_do_not_keep_the_runner(folder: Pat
     assert program.returncode == 0
 
 
-def test_a_handler_that_exits_ends_the_runner_with_its_code(folder: Path) -> None:
+def test_a_handler_that_calls_exit_ends_the_runner_with_its_code(folder: Path) -> None:
     with started(folder, runner("mine:mine")) as program:
         line_of(program)
         Fabric(settings_of(folder)).publish(command("mine", "leave", {"code": 7}))
@@ -181,7 +181,7 @@ def test_a_second_signal_ends_the_runner_at_once(folder: Path) -> None:
     assert program.returncode == 130
 
 
-def test_another_queue_than_the_service_has_is_refused(tmp_path: Path) -> None:
+def test_a_queue_of_another_service_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     with pytest.raises(ConfigurationError, match="the queue of storage is pudato-storage-queue, found 'pudato-query-queue'"):
         LocalRunner("storage", "pudato-query-queue", settings=settings)
@@ -190,7 +190,7 @@ def test_another_queue_than_the_service_has_is_refused(tmp_path: Path) -> None:
         LocalRunner("storage", poll_interval=-1, settings=settings)
 
 
-def test_a_runner_that_was_stopped_before_it_started_returns(tmp_path: Path) -> None:
+def test_a_runner_stopped_before_its_start_returns(tmp_path: Path) -> None:
     mine = OwnHandler("mine")
     mine.action("a", effect="read")(lambda command: {})
     stopped = LocalRunner(mine, settings=settings_of(tmp_path))

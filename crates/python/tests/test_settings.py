@@ -1,4 +1,4 @@
-"""Settings: where they come from, their types, and errors that name all that is wrong."""
+"""Settings: their sources, their types, and errors that name every invalid setting."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_keywords_override_the_environment_which_overrides_the_env_file_and_puda
     assert (settings.data_dir, settings.origin("data_dir")) == (".pudato", "default")
 
 
-def test_an_env_file_is_read_only_when_asked(tmp_path: Path) -> None:
+def test_an_env_file_is_read_only_on_request(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PUDATO_PREFIX=filed\n")
     assert Settings().prefix == "pudato"
     assert Settings(env_file=".env").prefix == "filed"
@@ -61,7 +61,7 @@ def test_keywords_take_numbers_booleans_paths_and_containers(tmp_path: Path) -> 
     assert settings.containers == "lake=s3://acme/objects, raw=s3://raw"
 
 
-def test_an_error_lists_all_that_is_wrong() -> None:
+def test_an_error_lists_every_invalid_setting() -> None:
     with pytest.raises(ConfigurationError) as raised:
         Settings(concurency=1, prefix=1.5, visibility_seconds=0, fabric="kafka", env="local")  # type: ignore[call-arg, arg-type]
     text = str(raised.value)
@@ -75,14 +75,14 @@ def test_an_error_lists_all_that_is_wrong() -> None:
         assert part in text, text
 
 
-def test_topics_and_queues_have_names_where_none_is_set() -> None:
+def test_topics_and_queues_have_default_names() -> None:
     settings = Settings(prefix="acme")
     assert settings.storage_topic_arn == "acme-storage-commands"
     assert settings.storage_queue_url == "acme-storage-queue"
     assert settings.results_topic_arn == "acme-results"
 
 
-def test_names_of_earlier_programs_have_their_equal_or_say_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_setting_names_still_work_or_say_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.is_local and settings.endpoint_url is None and settings.localstack_endpoint == ""
     with pytest.raises(AttributeError, match="AWS_REGION"):
@@ -126,7 +126,7 @@ def test_all_types_resolve() -> None:
     assert get_type_hints(Fields)["prefix"] is str
 
 
-def test_the_first_pudatos_name_of_the_environment_chooses_the_fabric() -> None:
+def test_pudato_env_of_the_first_pudato_chooses_the_fabric() -> None:
     assert Settings(variables={"PUDATO_ENV": "aws", "REGISTRY_DATABASE_URL": "sqlite::memory:"}).fabric == "aws"
     assert Settings(variables={"PUDATO_ENV": "local"}).fabric == "embedded"
     emulated = Settings(variables={"PUDATO_ENV": "local", "LOCALSTACK_ENDPOINT": "http://localhost:4566/", "PUDATO_QUERY_TOPIC_ARN": "arn:aws:sns:eu-west-1:1:q"})

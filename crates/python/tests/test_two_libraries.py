@@ -1,4 +1,4 @@
-"""A second SQLite or DuckDB in the same process cannot take pudato's locks away."""
+"""A second SQLite or DuckDB in the same process cannot break pudato's locks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PUBLISH = "SNSPublisher(settings).publish_command(Command(type='storage', action
 
 
 def locks(path: Path) -> int:
-    """How many locks this process holds on a file, as the system sees it."""
+    """Asks the system how many locks this process holds on a file."""
     found = path.stat()
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     lines = Path("/proc/locks").read_text().splitlines()
@@ -86,7 +86,7 @@ def test_another_process_reads_the_database_itself(settings: Settings) -> None:
     SNSPublisher(settings).publish_command(Command(type="storage", action="list_objects"))
 
 
-def test_other_databases_and_files_open_as_ever(settings: Settings, tmp_path: Path) -> None:
+def test_other_databases_and_files_open_normally(settings: Settings, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "fabric.db") as other:
         other.execute("CREATE TABLE t (a)")
     with sqlite3.connect(":memory:") as other:
@@ -105,7 +105,7 @@ def test_a_program_that_lost_its_locks_loses_no_message_to_another_program_of_pu
 
     libc = ctypes.CDLL(None)
     for end in ("", "-shm"):
-        # As a library does that brings its own SQLite, which no hook of Python sees.
+        # Like a library that bundles its own SQLite, which Python's audit hooks do not see.
         handle = libc.open(os.fsencode(f"{Path(settings.data_dir, 'fabric.db')}{end}"), os.O_RDONLY)
         libc.close(handle)
     for name in ("other", "another"):
@@ -116,7 +116,7 @@ def test_a_program_that_lost_its_locks_loses_no_message_to_another_program_of_pu
 
 
 @pytest.mark.parametrize("isolation", ["none", "process"])
-def test_a_command_waits_until_pythons_duckdb_has_closed_the_warehouse_and_nothing_is_lost(tmp_path: Path, isolation: str) -> None:
+def test_a_command_waits_until_python_duckdb_closes_the_warehouse_and_nothing_is_lost(tmp_path: Path, isolation: str) -> None:
     duckdb = pytest.importorskip("duckdb")
     settings = Settings(data_dir=tmp_path / ".pudato", query_isolation=isolation)
     with Client(settings, serve=True) as client:

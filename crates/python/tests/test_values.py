@@ -1,4 +1,4 @@
-"""What Python's values become in a message, and that nothing is lost on the way."""
+"""How Python values are converted in messages, without loss."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_numpy_values_become_numbers_lists_and_times() -> None:
             values.encode({"x": refused})
 
 
-def test_pandas_times_become_texts_and_missing_values_null() -> None:
+def test_pandas_times_become_strings_and_missing_values_null() -> None:
     pandas = pytest.importorskip("pandas")
     for value, wire in [
         (pandas.Timestamp("2026-01-31T09:00:00.000000001", tz="UTC"), "2026-01-31T09:00:00.000000001+00:00"),
@@ -193,7 +193,7 @@ class Unknown:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_carry_is_refused_with_its_path(value: Any, path: str, found: str) -> None:
+def test_values_that_json_cannot_represent_raise_errors_with_their_path(value: Any, path: str, found: str) -> None:
     made = Command(type="t", action="a", payload={"a": [0, 1, 2, value]})
     with pytest.raises(MessageError) as error:
         made.model_dump_json()
@@ -218,7 +218,7 @@ class Interrupted(BaseModel):
         raise KeyboardInterrupt
 
 
-def test_an_error_of_a_value_itself_is_the_cause() -> None:
+def test_an_exception_raised_by_a_value_is_the_cause() -> None:
     with pytest.raises(MessageError, match="no dump") as error:
         values.encode({"a": Broken()})
     assert isinstance(error.value.__cause__, LookupError)
@@ -226,14 +226,14 @@ def test_an_error_of_a_value_itself_is_the_cause() -> None:
         values.encode({"a": Interrupted()})
 
 
-def test_integers_that_python_does_not_write_as_text_are_refused() -> None:
+def test_integers_over_pythons_digit_limit_are_refused() -> None:
     number = 10 ** (sys.get_int_max_str_digits() + 1)
     with pytest.raises(MessageError, match="value.a"):
         values.encode({"a": number})
 
 
 def generated(random: random.Random, depth: int = 0) -> Any:
-    """Any value that `values.decode` gives back as it was: JSON's own, and bytes and floats."""
+    """A random value that `values.decode` restores exactly: JSON values, bytes and floats."""
     characters = "aé\u2028😀\x00\"\\\ufffe\uffff $"
     kinds = ["null", "bool", "int", "float", "special", "text", "bytes"] + (["list", "dict"] * 2 if depth < 5 else [])
     match random.choice(kinds):
@@ -259,14 +259,14 @@ def generated(random: random.Random, depth: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_was_written_is_read_back_equal(seed: int) -> None:
+def test_written_values_are_read_back_equal(seed: int) -> None:
     source = random.Random(seed)
     for _ in range(25):
         payload = {"x": generated(source)}
         made = Command(type="t", action="a", payload=payload, metadata=payload)
         body = made.model_dump_json()
         read = Command.model_validate_json(body)
-        # `repr` tells 0.0 from -0.0 and True from 1, and NaN is equal to itself.
+        # `repr` distinguishes 0.0 from -0.0 and True from 1, and NaN equals itself.
         assert repr(values.decode(read.payload)) == repr(payload), seed
         assert repr(values.decode(values.encode(payload))) == repr(payload), seed
         assert repr(read.payload) == repr(values.encode(payload)) == repr(json.loads(body)["payload"]), seed
@@ -275,12 +275,12 @@ def test_what_was_written_is_read_back_equal(seed: int) -> None:
         assert repr(careful) == repr(read)
 
 
-def test_rust_reads_the_texts_and_writes_the_same(tmp_path: Path) -> None:
+def test_rust_reads_python_messages_and_writes_the_same(tmp_path: Path) -> None:
     settings = Settings(variables={}, data_dir=tmp_path / ".pudato")
     source = random.Random(7)
     sent = [Command(type="t", action="a", payload={"x": generated(source)}) for _ in range(100)]
     for command in sent:
-        # It reads the text, and publishes what it writes.
+        # Rust parses the message and publishes its own serialisation.
         SNSPublisher(settings).publish_command(command, topic_arn=settings.storage_topic_arn)
     received: list[str] = []
     consumer = SQSConsumer(settings)
@@ -292,7 +292,7 @@ def test_rust_reads_the_texts_and_writes_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_other_integers_are_read_exactly_and_written_as_texts(seed: int) -> None:
+def test_large_integers_are_read_exactly_and_written_as_strings(seed: int) -> None:
     source = random.Random(seed)
     for _ in range(50):
         number = source.choice([1, -1]) * source.getrandbits(source.choice([64, 65, 128, 900]))
@@ -316,7 +316,7 @@ def test_other_integers_are_read_exactly_and_written_as_texts(seed: int) -> None
         {"$type": ["blob"], "base64": "YQ=="},
     ],
 )
-def test_what_only_resembles_a_tagged_object_is_kept(value: Any) -> None:
+def test_a_dict_that_only_resembles_a_tagged_object_is_kept(value: Any) -> None:
     assert values.decode(value) == value
     assert values.decode({"a": [value]}) == {"a": [value]}
 

@@ -1,4 +1,4 @@
-"""Waits of the client: who is missing, Ctrl-C, other threads, and the end of the process."""
+"""Waits in the client: missing programs, Ctrl-C, other threads, and process exit."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _settings(tmp_path: Path) -> Settings:
     return Settings(variables={}, data_dir=tmp_path / ".pudato", query_isolation="none")
 
 
-def test_without_a_worker_a_call_warns_and_its_timeout_says_who_is_missing(tmp_path: Path) -> None:
+def test_without_a_worker_a_call_warns_and_its_timeout_names_the_missing_program(tmp_path: Path) -> None:
     client = Client(_settings(tmp_path))
     with pytest.warns(Waits, match="no worker of the service query runs"):
         with pytest.raises(CallTimeout, match="no worker of the service query runs on .*start `pudato up`"):
             client.query("SELECT 1", timeout=1.5)
 
 
-def test_serving_begins_before_the_first_call_and_ends_with_the_last_that_needs_it(tmp_path: Path) -> None:
+def test_serving_starts_before_the_first_call_and_stops_with_its_last_user(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     with serve(settings) as first:
         with serve(settings, services=None) as second:
@@ -42,7 +42,7 @@ def test_serving_begins_before_the_first_call_and_ends_with_the_last_that_needs_
         serve(settings, services=["no-such-service"])
 
 
-def test_other_threads_run_while_a_thread_waits(tmp_path: Path) -> None:
+def test_other_threads_run_while_a_call_waits(tmp_path: Path) -> None:
     client = Client(_settings(tmp_path))
     counts: list[int] = []
     is_over = threading.Event()
@@ -59,7 +59,7 @@ def test_other_threads_run_while_a_thread_waits(tmp_path: Path) -> None:
         client.call("storage", "head_object", {"container": "lake", "path": "a"}, timeout=0.8)
     is_over.set()
     counting.join()
-    # One that held the GIL would leave almost nothing; a slow machine still counts this far in 0.8 s.
+    # If the wait held the GIL, the count would stay near zero. Even a slow machine counts this far in 0.8 s.
     assert counts[0] > 50_000
 
 
@@ -125,11 +125,11 @@ def test_ctrl_c_interrupts_a_call_within_a_tenth_of_a_second(tmp_path: Path) -> 
         process.send_signal(signal.SIGINT)
         took.append(float(process.stdout.readline()) - sent)
     process.communicate(timeout=60)
-    # A busy machine delays some of them, but not all.
+    # A busy machine may delay some of them, but not all.
     assert min(took) < 0.1, took
 
 
-def test_a_process_exits_in_peace_while_calls_are_in_flight(tmp_path: Path) -> None:
+def test_a_process_exits_cleanly_while_calls_are_in_flight(tmp_path: Path) -> None:
     program = """
         import threading, time, warnings
         from pudato import Client, _core
@@ -151,7 +151,7 @@ def test_a_process_exits_in_peace_while_calls_are_in_flight(tmp_path: Path) -> N
         assert errors == ""
 
 
-def test_a_process_that_serves_needs_one_line_and_exits_in_peace(tmp_path: Path) -> None:
+def test_a_serving_process_needs_one_line_and_exits_cleanly(tmp_path: Path) -> None:
     program = """
         import pudato
         client = pudato.Client(serve=True)
