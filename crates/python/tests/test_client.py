@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -313,3 +314,23 @@ def test_wrong_arguments_are_named_with_what_was_expected(served: Client) -> Non
     with pytest.raises(TypeError, match="timeout: expected a number of seconds, found 'x'"):
         served.query("SELECT 1", timeout="x")  # type: ignore[arg-type]
     assert str(served.lineage("lake/nothing.csv")).startswith("nothing is known about ")
+
+
+def test_a_float_without_a_number_is_a_parameter_like_any_other(served: Client) -> None:
+    nan, least = served.query("SELECT ? AS nan, ? AS least", [float("nan"), float("-inf")]).rows[0]
+    assert nan != nan and least == float("-inf")
+    assert served.query("SELECT $x::VARCHAR", {"x": 0.1}).rows == [("0.1",)]
+
+
+def test_a_value_that_is_no_data_and_no_list_of_parameters_is_refused(served: Client) -> None:
+    with pytest.raises(TypeError, match="data: expected the path of a file, or bytes, found int"):
+        served.put(7, "lake/n")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="parameters: expected a list or a mapping, found b'ab'"):
+        served.query("SELECT ?, ?", b"ab")
+
+
+def test_a_failed_command_can_be_sent_to_another_process(served: Client) -> None:
+    with pytest.raises(CommandFailed) as failed:
+        served.query("SELECT nothing")
+    again = pickle.loads(pickle.dumps(failed.value))
+    assert (str(again), again.errors) == (str(failed.value), failed.value.errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -446,3 +447,23 @@ def test_worker_logs_reach_python_logging_with_the_command_ids(tmp_path: Path, c
     [traceback] = [one for one in caplog.records if one.name == "pudato.handlers.mine"]
     assert "ValueError: password=********" in traceback.getMessage() and "Traceback" in traceback.getMessage()
     assert "hunter22" not in caplog.text
+
+
+def test_a_handler_without_a_queue_checks_as_one_on_a_queue_does() -> None:
+    own = OwnHandler("checked")
+
+    @own.action("go", fields=["x"])
+    async def go(command: Command) -> dict[str, Any]:
+        return {"x": command.payload["x"]}
+
+    async def in_a_loop() -> Result:
+        return own.handle(Command(type="checked", action="go", payload={"x": 1}))
+
+    assert asyncio.run(in_a_loop()).data == {"x": 1}
+    assert "payload.y" in own.handle(Command(type="checked", action="go", payload={"y": 1})).errors[0]
+    assert "type: expected 'checked'" in own.handle(Command(type="other", action="go", payload={"x": 1})).errors[0]
+
+
+def test_the_wish_for_another_attempt_can_be_pickled() -> None:
+    again = pickle.loads(pickle.dumps(Retry(5, "busy")))
+    assert (again.after, again.why) == (5, "busy")

@@ -197,3 +197,16 @@ def test_results_go_to_the_results_consumer(fabric: Fabric, monkeypatch: pytest.
     monkeypatch.setenv("HANDLER_TYPE", "results")
     answered = handle({"Records": [{"body": Result.success(correlation_id="c-1").model_dump_json()}]})
     assert answered["outcomes"] == [{"correlation_id": "c-1", "action": "skipped", "reason": "no_step_id"}]
+
+
+def test_a_message_that_came_twice_in_one_event_is_handled_once_and_different_ones_need_ids_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANDLER_TYPE", "registry")
+    monkeypatch.setenv("PUDATO_DATA_DIR", str(tmp_path / ".pudato"))
+    event = records(Command(type="registry", action="query_jobs"), Command(type="registry", action="query_jobs"))
+    first, second = event["Records"]
+    answer = handle({"Records": [first, first]})
+    assert len(answer["results"]) == 1 and answer["batchItemFailures"] == []
+    with pytest.raises(ConfigurationError, match="two records with different bodies have the messageId \"m-0\""):
+        handle({"Records": [first, {**second, "messageId": "m-0"}]})

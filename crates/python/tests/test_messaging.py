@@ -345,3 +345,12 @@ def test_a_session_on_the_embedded_fabric_or_with_a_client_is_refused(embedded: 
         SNSPublisher(embedded, session=own)
     with pytest.raises(ConfigurationError, match="pass only one of the two"):
         SQSConsumer(embedded, session=own, client=object())
+
+
+def test_a_message_that_cannot_be_written_is_named_and_the_others_are_published(tmp_path: Path) -> None:
+    settings = Settings(variables={}, data_dir=tmp_path / ".pudato")
+    bad = Command(type="query", action="a", payload={"x": object()})
+    with pytest.raises(PublishError, match=r"payload\.x") as raised:
+        SNSPublisher(settings).publish_many([Command(type="storage", action="a"), bad, Command(type="query", action="b")])
+    assert list(raised.value.failed) == [1]
+    assert [one is not None for one in raised.value.published] == [True, False, True]

@@ -136,3 +136,10 @@ def test_pudato_env_of_the_first_pudato_chooses_the_fabric() -> None:
     assert emulated.query_topic_arn == "arn:aws:sns:eu-west-1:1:q"
     with pytest.raises(ConfigurationError, match="PUDATO_ENV: expected local or aws, found 'prod'"):
         Settings(variables={"PUDATO_ENV": "prod"})
+
+
+def test_a_setting_cannot_be_changed_after_it_was_read() -> None:
+    settings = Settings(variables={})
+    with pytest.raises(AttributeError, match="prefix: settings cannot be changed; make others with Settings"):
+        settings.prefix = "other"
+    assert settings.prefix == "pudato"

@@ -325,3 +325,12 @@ def test_decoding_copies_lists_and_dicts() -> None:
     read = {"a": [{"b": 1}]}
     values.decode(read)["a"][0]["b"] = 2
     assert read == {"a": [{"b": 1}]}
+
+
+def test_a_masked_value_of_numpy_is_null_or_refused() -> None:
+    numpy = pytest.importorskip("numpy")
+    masked = numpy.ma.masked_array([1.5, 2.5], [True, False])
+    assert values.encode(masked) == [None, 2.5]
+    assert values.encode(masked[0]) is None
+    with pytest.raises(MessageError):
+        values.encode(numpy.ma.masked_array(numpy.array(["2024-01-01", "2024-01-02"], "M8[D]"), [False, True]))

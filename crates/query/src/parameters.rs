@@ -17,8 +17,8 @@ pub enum Parameter {
     Integer(i64),
     /// A larger whole number, without a sign.
     Unsigned(u64),
-    /// Any other number.
-    Double(f64),
+    /// Any other number, also NaN and infinity, which JSON has not: it travels to the engine's process as its bits.
+    Double(#[serde(with = "bits")] f64),
     /// A text.
     Text(String),
     /// Bytes, sent as `{"$type": "blob", "base64": ".."}`.
@@ -72,6 +72,19 @@ impl Parameter {
             }
             Value::Array(_) => Err(no_scalar(field, "an array")),
         }
+    }
+}
+
+/// A float as the number of its bits.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
     }
 }
 

@@ -62,6 +62,13 @@ def _nanoseconds(value: datetime.timedelta) -> int:
 
 def _of_numpy(numpy: Any, value: Any) -> Any:
     kind = value.dtype.kind
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(value, masked.MaskedArray):
+        if value is masked.masked:
+            return None
+        if kind in "Mm" and masked.is_masked(value):
+            # Its times are texts below, which have no mask.
+            return UNKNOWN
     if kind == "M":
         return _with_none(numpy, value, numpy.datetime_as_string(value))
     if kind == "m":

@@ -89,6 +89,8 @@ class Operations:
         from pudato.answers import Answer
 
         payload: dict[str, Any] = {"sql": sql}
+        if isinstance(parameters, (str, bytes, bytearray)):
+            raise TypeError(f"parameters: expected a list or a mapping, found {parameters!r}; put a single value in a list")
         if parameters is not None:
             payload["parameters"] = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
         if sources is not None and not isinstance(sources, Mapping):
@@ -127,6 +129,8 @@ class Operations:
         if not overwrite:
             payload["if_none_match"] = "*"
         command = new_command("storage", "put_object", payload, **ids)
+        if not isinstance(data, (str, os.PathLike, bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expected the path of a file, or bytes, found {type(data).__name__}")
         source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else bytes(data)
         text = yield Waiting(self._core.put(_text(command), source, _ms(timeout)), _told(None))
         result = Result.model_validate_json(ClaimBody(text))

@@ -96,6 +96,11 @@ class Settings(Fields):
                 raise AttributeError(_unknown(name, self._entries))
             return entry[1]
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(f"{name}: settings cannot be changed; make others with Settings({name}=...)")
+        super().__setattr__(name, value)
+
     def origin(self, name: str) -> str:
         """Returns where a setting comes from: `flag` for a keyword argument, `environment (NAME)`, `.env (NAME)`, `pudato.toml (KEY)` or `default`.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from pudato.protocol import Result
 from pudato.protocol.errors import PudatoError
 
-__all__ = ["CommandFailed", "PipelineFailed", "PipelineRun", "StepRun", "StoredObject", "Waits"]
+__all__ = ["CommandFailed", "NotRecorded", "PipelineFailed", "PipelineRun", "StepRun", "StoredObject", "Waits"]
 
 
 class Waits(UserWarning):
@@ -31,6 +32,10 @@ class CommandFailed(PudatoError):
         super().__init__(f"{what}: " + "; ".join(result.errors))
         self.result = result
         self.errors = result.errors
+        self._what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._what, self.result)
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,7 @@ class PipelineFailed(PudatoError):
             f"continue with run({file!r}, resume={run.job_id!r}){lines}"
         )
         self.run = run
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.run, self._file)

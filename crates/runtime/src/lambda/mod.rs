@@ -19,6 +19,7 @@ use results::ResultsFunction;
 pub use results::record;
 use serde_json::{Value, json};
 use service::ServiceFunction;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +150,7 @@ impl Function {
     /// # Errors
     /// As [`Function::invoke`], and if the function handles no messages.
     pub async fn handle(&self, event: &Value, end_ms: u64) -> Result<Invoked, OpenError> {
+        let event = &*distinct(event)?;
         let invoked = match &self.0 {
             Kind::Service(function) => function.invoke(event, end_ms).await?,
             Kind::Results(function) => function.invoke(event, end_ms).await?,
@@ -255,6 +257,42 @@ fn check(settings: &Settings, needs_database: bool) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(OpenError::Settings(wrong.join("\n")))
+}
+
+/// The event with each message once. What is left is reported by id, so a message that a queue delivered twice in one batch counts as one.
+///
+/// # Errors
+/// Two different messages have the same id.
+fn distinct(event: &Value) -> Result<Cow<'_, Value>, OpenError> {
+    let records = event.get("Records").and_then(Value::as_array);
+    let mut bodies: BTreeMap<&str, Option<&Value>> = BTreeMap::new();
+    let mut again = Vec::new();
+    for (n, record) in records.into_iter().flatten().enumerate() {
+        let Some(id) = record.get("messageId").and_then(Value::as_str) else {
+            continue;
+        };
+        let body = record.get("body");
+        match bodies.insert(id, body) {
+            None => {}
+            Some(before) if before == body => again.push(n),
+            Some(_) => {
+                let what = format!(
+                    "event: two records with different bodies have the messageId {id:?}; expected an id of its own for each"
+                );
+                return Err(OpenError::Settings(what));
+            }
+        }
+    }
+    if again.is_empty() {
+        return Ok(Cow::Borrowed(event));
+    }
+    let mut event = event.clone();
+    if let Some(Value::Array(records)) = event.get_mut("Records") {
+        for n in again.into_iter().rev() {
+            records.remove(n);
+        }
+    }
+    Ok(Cow::Owned(event))
 }
 
 /// The name of the queue of the event's records; `None` if there are no records.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 import logging
 import traceback
 from collections.abc import Mapping
@@ -27,10 +28,17 @@ def handle(handler: OwnHandler, command: Command) -> Result:
     if action is None:
         known = ", ".join(handler.supported_actions())
         return _failed(command, handler.service_type, [f"action: expected one of {known}, found {command.action!r}"])
+    if command.type != handler.service_type:
+        return _failed(command, handler.service_type, [f"type: expected {handler.service_type!r}, found {command.type!r}"])
+    if action.fields is not None and (unknown := next((name for name in command.payload if name not in action.fields), None)):
+        expected = f"{action.name} has no such field; expected some of {', '.join(action.fields)}"
+        return _failed(command, handler.service_type, [f"payload.{unknown}: {expected}"])
     try:
         value = action.call(command, Context(command))
         if action.is_coroutine:
-            value = asyncio.run(value)
+            # On a thread of its own, because the caller may be in a loop that is running, as in a notebook.
+            with ThreadPoolExecutor(1) as thread:
+                value = thread.submit(asyncio.run, value).result()
         result, _ = _answer(command, action, value)
     except (HandlerError, ValidationError) as error:
         result = _final(command, error)

@@ -74,6 +74,9 @@ class Retry(Exception):
         self.after = seconds
         self.why = why
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.after, self.why)
+
 
 class Unavailable(Exception):
     """A backend is down. The worker waits for it, and no attempt counts. Raise it or return it.

@@ -106,10 +106,16 @@ class SNSPublisher:
         """
         messages = list(messages)
         groups: dict[tuple[str, str], list[int]] = {}
-        for at, message in enumerate(messages):
-            groups.setdefault(self._place(message, topic_arn), []).append(at)
         published: list[Published | None] = [None] * len(messages)
         failed: dict[int, Exception] = {}
+        for at, message in enumerate(messages):
+            place = self._place(message, topic_arn)
+            try:
+                message.model_dump_json()
+            except (_core.MessageError, ValueError) as unwritable:
+                failed[at] = unwritable
+            else:
+                groups.setdefault(place, []).append(at)
         for (kind, topic), places in groups.items():
             for at, (message_id, error) in zip(places, self._send(kind, topic, [messages[at] for at in places]), strict=True):
                 if message_id is not None:

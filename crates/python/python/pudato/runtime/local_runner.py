@@ -57,6 +57,7 @@ class LocalRunner:
         self.stopped_by: BaseException | None = None
         self._serving: _core.Serving | None = None
         self._tell: Callable[[str], None] | None = None
+        self._is_started = False
         self._is_stopped = False
         self._lock = threading.Lock()
 
@@ -70,6 +71,17 @@ class LocalRunner:
             UnavailableError: The fabric or a store cannot be reached.
         """
         _core.forward_logs(self.settings._core)
+        with self._lock:
+            if self._is_started:
+                raise RuntimeError("start: this runner is running already; make another LocalRunner to run two")
+            self._is_started = True
+        try:
+            self._run()
+        finally:
+            with self._lock:
+                self._is_started = False
+
+    def _run(self) -> None:
         serving, pool = self._open()
         with self._lock:
             if self._is_stopped:
