@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# A shell starts programs in the background with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = ("PUDATO_", "AWS_", "REGISTRY_DATABASE", "LOCALSTACK_", "DUCKDB_", "DBT_", "OPENLINEAGE_", "HANDLER_TYPE")
 
