@@ -69,15 +69,10 @@ pub(crate) struct Service {
 
 #[pymethods]
 impl Service {
-    /// The handler of a built-in service, from the settings. Its warehouse may be in memory instead.
+    /// The handler of a built-in service, from the settings.
     #[new]
-    #[pyo3(signature = (settings, name, is_in_memory=false))]
-    fn new(py: Python<'_>, settings: &Settings, name: &str, is_in_memory: bool) -> PyResult<Self> {
-        let mut settings = settings.loaded.clone();
-        if is_in_memory {
-            settings.query.file = None;
-        }
-        let opened = wait(py, Opened::open(settings))?;
+    fn new(py: Python<'_>, settings: &Settings, name: &str) -> PyResult<Self> {
+        let opened = wait(py, Opened::open(settings.loaded.clone()))?;
         let opened = opened.map_err(errors::open)?;
         let handler = Arc::clone(opened.handler(name).map_err(errors::open)?);
         Ok(Self { handler })

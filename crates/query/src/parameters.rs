@@ -17,7 +17,7 @@ pub enum Parameter {
     Integer(i64),
     /// A larger whole number, without a sign.
     Unsigned(u64),
-    /// Any other number, also NaN and infinity, which JSON has not: it travels to the engine's process as its bits.
+    /// Any other number. JSON cannot represent NaN and infinity, so the engine's process receives the bits.
     Double(#[serde(with = "bits")] f64),
     /// A text.
     Text(String),
@@ -147,6 +147,23 @@ impl Parameters {
                     .map(|(name, value)| (name.clone(), value.type_name()))
                     .collect()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Parameter;
+
+    #[test]
+    fn every_float_reaches_the_engine_s_process_with_its_bits() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1, 1e300] {
+            let sent = serde_json::to_vec(&Parameter::Double(value)).expect("JSON");
+            let read: Parameter = serde_json::from_slice(&sent).expect("a parameter");
+            let Parameter::Double(read) = read else {
+                panic!("{read:?}");
+            };
+            assert_eq!(read.to_bits(), value.to_bits());
         }
     }
 }

@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from pudato import _core
-from pudato._fabric import opening
 from pudato.config import Settings
 from pudato.handlers._built_in import BuiltIn
 
@@ -20,19 +18,15 @@ class QueryHandler(BuiltIn):
 
     Args:
         settings: The settings; by default from the environment.
-        is_in_memory: Whether to use a warehouse in memory, regardless of the settings.
     """
 
     service_type: ClassVar[str] = "query"
 
-    def __init__(self, *, settings: Settings | None = None, is_in_memory: bool = False) -> None:
-        super().__init__(settings)
-        self._is_in_memory = is_in_memory
-        self._folder: TemporaryDirectory[str] | None = None
+    # The folder of a temporary database, which is removed with the handler.
+    _folder: TemporaryDirectory[str] | None = None
 
-    def _open(self) -> _core.Service:
-        settings = self._settings if self._settings is not None else Settings()
-        return _core.Service(opening(settings), self.service_type, self._is_in_memory)
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__(settings)
 
 
 def create_duckdb_handler(database_path: str | os.PathLike[str] | None = None, read_only: bool = False) -> QueryHandler:
